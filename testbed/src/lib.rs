@@ -1,0 +1,34 @@
+//! What tests stand on: a real PostgreSQL and a real RabbitMQ, private to one run, and a piece of for each test.
+//!
+//! The binary `testbed` starts both on free ports, runs a command with their addresses in its environment, and ends
+//! them; nothing of them outlives it. Inside that command each test takes a [`Database`] and a [`Broker`] (a virtual
+//! host) of its own, so that tests run side by side. A [`Proxy`] between two of them makes the network fail on
+//! purpose.
+//!
+//! It imitates nothing and skips nothing: a test that finds no PostgreSQL or RabbitMQ panics and says how to run it.
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "this library runs in tests only, where a panic with a sentence is the failure we want to read"
+)]
+
+mod broker;
+mod database;
+pub mod management;
+mod port;
+mod proxy;
+
+pub use broker::Broker;
+pub use database::Database;
+pub use port::free_port;
+pub use proxy::Proxy;
+
+/// An address that the binary `testbed` puts into the environment of the command that it runs.
+fn required(variable: &str) -> String {
+    std::env::var(variable).unwrap_or_else(|_| {
+        panic!(
+            "{variable} is not set: run the tests with `make test`, or this crate's alone with \
+             `cargo run -p testbed -- cargo test -p <crate>`"
+        )
+    })
+}
