@@ -77,18 +77,12 @@ mod tests {
             ErrorCode::OccurrenceConstraintViolation.as_str(Version::V1_6),
             "OccurenceConstraintViolation"
         );
-        assert_eq!(
-            ErrorCode::FormatViolation.as_str(Version::V1_6),
-            "FormatViolation"
-        );
+        assert_eq!(ErrorCode::FormatViolation.as_str(Version::V1_6), "FormatViolation");
     }
 
     #[test]
     fn every_spelling_is_understood_inbound() {
-        for spelling in [
-            "OccurenceConstraintViolation",
-            "OccurrenceConstraintViolation",
-        ] {
+        for spelling in ["OccurenceConstraintViolation", "OccurrenceConstraintViolation"] {
             assert_eq!(
                 ErrorCode::parse(spelling),
                 Some(ErrorCode::OccurrenceConstraintViolation)
@@ -97,10 +91,7 @@ mod tests {
         for spelling in ["FormatViolation", "FormationViolation"] {
             assert_eq!(ErrorCode::parse(spelling), Some(ErrorCode::FormatViolation));
         }
-        assert_eq!(
-            ErrorCode::parse("NotSupported"),
-            Some(ErrorCode::NotSupported)
-        );
+        assert_eq!(ErrorCode::parse("NotSupported"), Some(ErrorCode::NotSupported));
         assert_eq!(ErrorCode::parse("CoffeeMachineEmpty"), None);
     }
 }

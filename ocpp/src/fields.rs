@@ -29,9 +29,7 @@ pub struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     pub fn of(payload: &'a RawValue) -> Fields<'a> {
-        Fields {
-            json: payload.get(),
-        }
+        Fields { json: payload.get() }
     }
 
     pub fn text(&self, name: &str) -> Option<String> {
@@ -54,8 +52,7 @@ impl<'a> Fields<'a> {
 
     /// An integer of the size that OCPP gives to connectors and transactions. A larger one names nothing that exists.
     pub fn small_integer(&self, name: &str) -> Option<i32> {
-        self.integer(name)
-            .and_then(|integer| i32::try_from(integer).ok())
+        self.integer(name).and_then(|integer| i32::try_from(integer).ok())
     }
 
     pub fn time(&self, name: &str) -> Option<DateTime<Utc>> {
@@ -121,9 +118,7 @@ mod tests {
 
     #[test]
     fn a_field_of_the_wrong_type_is_read_where_it_has_one_meaning() {
-        let fields = Fields::of(raw(
-            r#"{"idTag": 1234, "meterStart": " 250 ", "connectorId": 1.0}"#,
-        ));
+        let fields = Fields::of(raw(r#"{"idTag": 1234, "meterStart": " 250 ", "connectorId": 1.0}"#));
         assert_eq!(fields.text("idTag").as_deref(), Some("1234"));
         assert_eq!(fields.integer("meterStart"), Some(250));
         assert_eq!(fields.small_integer("connectorId"), Some(1));
@@ -149,9 +144,7 @@ mod tests {
 
     #[test]
     fn the_last_of_a_repeated_field_counts_and_nested_fields_do_not() {
-        let fields = Fields::of(raw(
-            r#"{"x": {"idTag": "inner"}, "idTag": "A", "id\u0054ag": "B"}"#,
-        ));
+        let fields = Fields::of(raw(r#"{"x": {"idTag": "inner"}, "idTag": "A", "id\u0054ag": "B"}"#));
         assert_eq!(fields.text("idTag").as_deref(), Some("B"));
     }
 

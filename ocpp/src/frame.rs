@@ -63,9 +63,7 @@ impl<'a> Frame<'a> {
         let id = elements.message_id();
         let owned_id = || id.as_deref().map(str::to_owned);
         let Some(number) = elements.message_type() else {
-            return Err(MalformedFrame::BadMessageType {
-                message_id: owned_id(),
-            });
+            return Err(MalformedFrame::BadMessageType { message_id: owned_id() });
         };
         if !matches!(number, 2..=4) {
             return Err(MalformedFrame::UnknownMessageType {
@@ -118,19 +116,14 @@ impl<'a> Elements<'a> {
     }
 
     fn message_id(&self) -> Option<Cow<'a, str>> {
-        self.text(1).filter(|id| {
-            !id.is_empty()
-                && id.chars().count() <= MAX_MESSAGE_ID
-                && !id.chars().any(char::is_control)
-        })
+        self.text(1)
+            .filter(|id| !id.is_empty() && id.chars().count() <= MAX_MESSAGE_ID && !id.chars().any(char::is_control))
     }
 
     fn call(self, id: Cow<'a, str>) -> Result<Call<'a>, MalformedFrame> {
-        let action = self.text(2).filter(|action| {
-            !action.is_empty()
-                && action.len() <= MAX_ACTION
-                && !action.chars().any(char::is_control)
-        });
+        let action = self
+            .text(2)
+            .filter(|action| !action.is_empty() && action.len() <= MAX_ACTION && !action.chars().any(char::is_control));
         let Some(action) = action else {
             return Err(MalformedFrame::BadAction {
                 message_id: id.into_owned(),
@@ -141,11 +134,7 @@ impl<'a> Elements<'a> {
                 message_id: id.into_owned(),
             });
         };
-        Ok(Call {
-            id,
-            action,
-            payload,
-        })
+        Ok(Call { id, action, payload })
     }
 
     fn call_result(self, id: Cow<'a, str>) -> Result<CallResult<'a>, MalformedFrame> {
@@ -172,8 +161,7 @@ impl<'a> Elements<'a> {
     }
 
     fn payload(&self, index: usize) -> Option<&'a RawValue> {
-        self.0[index]
-            .filter(|value| matches!(Cursor::new(value.get()).kind(), Kind::Object | Kind::Null))
+        self.0[index].filter(|value| matches!(Cursor::new(value.get()).kind(), Kind::Object | Kind::Null))
     }
 
     fn text(&self, index: usize) -> Option<Cow<'a, str>> {

@@ -171,15 +171,11 @@ mod tests {
 
     #[test]
     fn the_cursor_walks_members_and_elements_past_whitespace_and_nesting() {
-        let mut cursor =
-            Cursor::new(" { \"a\" : [ 1 , {\"x\":\"]}\"} ] ,\n\"b\":null, \"c\\\"\":-2.5e3 } ");
+        let mut cursor = Cursor::new(" { \"a\" : [ 1 , {\"x\":\"]}\"} ] ,\n\"b\":null, \"c\\\"\":-2.5e3 } ");
         assert_eq!(cursor.kind(), Kind::Object);
         cursor.enter();
         assert_eq!(
-            cursor
-                .member()
-                .map(|key| key.decode().into_owned())
-                .as_deref(),
+            cursor.member().map(|key| key.decode().into_owned()).as_deref(),
             Some("a")
         );
         assert_eq!(cursor.kind(), Kind::List);
@@ -190,19 +186,13 @@ mod tests {
         assert_eq!(cursor.skip(), r#"{"x":"]}"}"#);
         assert!(!cursor.element());
         assert_eq!(
-            cursor
-                .member()
-                .map(|key| key.decode().into_owned())
-                .as_deref(),
+            cursor.member().map(|key| key.decode().into_owned()).as_deref(),
             Some("b")
         );
         assert_eq!(cursor.kind(), Kind::Null);
         assert_eq!(cursor.skip(), "null");
         assert_eq!(
-            cursor
-                .member()
-                .map(|key| key.decode().into_owned())
-                .as_deref(),
+            cursor.member().map(|key| key.decode().into_owned()).as_deref(),
             Some("c\"")
         );
         assert_eq!(cursor.skip(), "-2.5e3");

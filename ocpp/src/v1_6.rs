@@ -29,9 +29,7 @@ pub use status_answer::StatusOnly;
 pub use status_notification::StatusNotification;
 pub use stop_transaction::{StopTransaction, StopTransactionResponse};
 
-pub use rust_ocpp::v1_6::types::{
-    AuthorizationStatus, DataTransferStatus, IdTagInfo, RegistrationStatus,
-};
+pub use rust_ocpp::v1_6::types::{AuthorizationStatus, DataTransferStatus, IdTagInfo, RegistrationStatus};
 
 #[cfg(test)]
 mod tests;

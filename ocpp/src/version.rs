@@ -26,10 +26,7 @@ impl Version {
     /// Chooses from the `Sec-WebSocket-Protocol` header of a handshake. The client lists what it prefers first, so the
     /// first name that we know wins.
     pub fn choose(offer: &str) -> Option<Version> {
-        offer
-            .split(',')
-            .map(str::trim)
-            .find_map(Version::from_subprotocol)
+        offer.split(',').map(str::trim).find_map(Version::from_subprotocol)
     }
 }
 
@@ -49,10 +46,7 @@ mod tests {
     #[test]
     fn the_first_version_that_we_speak_is_chosen_from_an_offer() {
         assert_eq!(Version::choose("ocpp1.6"), Some(Version::V1_6));
-        assert_eq!(
-            Version::choose("ocpp9.9 , ocpp1.6,ocpp1.5"),
-            Some(Version::V1_6)
-        );
+        assert_eq!(Version::choose("ocpp9.9 , ocpp1.6,ocpp1.5"), Some(Version::V1_6));
     }
 
     #[test]

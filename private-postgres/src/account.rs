@@ -34,8 +34,7 @@ impl Account {
         if !is_root() {
             return Ok(Account::Own);
         }
-        let passwd =
-            fs::read_to_string("/etc/passwd").map_err(Error::io("cannot read", "/etc/passwd"))?;
+        let passwd = fs::read_to_string("/etc/passwd").map_err(Error::io("cannot read", "/etc/passwd"))?;
         ["postgres", "nobody"]
             .iter()
             .find_map(|name| find_user(&passwd, name))
@@ -115,10 +114,7 @@ mod tests {
 
     #[test]
     fn a_user_is_found_by_the_whole_name() {
-        let nobody = Account::Other {
-            uid: 65534,
-            gid: 65533,
-        };
+        let nobody = Account::Other { uid: 65534, gid: 65533 };
         assert_eq!(find_user(PASSWD, "nobody"), Some(nobody));
         assert_eq!(find_user(PASSWD, "no"), None);
     }

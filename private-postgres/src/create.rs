@@ -12,11 +12,7 @@ use crate::{Durability, Error, SUPERUSER};
 
 /// Creates the place's cluster. It is built beside its final name and renamed once complete, so that a process killed
 /// half-way leaves nothing that looks like a cluster.
-pub(crate) async fn create(
-    place: &Place,
-    installation: &Installation,
-    durability: Durability,
-) -> Result<(), Error> {
+pub(crate) async fn create(place: &Place, installation: &Installation, durability: Durability) -> Result<(), Error> {
     tracing::info!(
         folder = %place.home().display(),
         version = installation.version(),
@@ -26,11 +22,7 @@ pub(crate) async fn create(
     let unfinished = place.home().join("cluster.unfinished");
     make_empty(&unfinished)?;
     place.account().own(&unfinished)?;
-    run(
-        initdb(place, installation, durability, &unfinished),
-        place.home(),
-    )
-    .await?;
+    run(initdb(place, installation, durability, &unfinished), place.home()).await?;
     fs::rename(&unfinished, place.cluster()).map_err(Error::io("cannot rename", &unfinished))?;
     File::open(place.home())
         .and_then(|home| home.sync_all())
@@ -56,12 +48,7 @@ fn make_empty(folder: &Path) -> Result<(), Error> {
         .map_err(Error::io("cannot create", folder))
 }
 
-fn initdb(
-    place: &Place,
-    installation: &Installation,
-    durability: Durability,
-    folder: &Path,
-) -> Command {
+fn initdb(place: &Place, installation: &Installation, durability: Durability, folder: &Path) -> Command {
     let program = installation.program("initdb");
     let mut command = place.account().command(&program, WhenParentDies::Kill);
     command

@@ -30,9 +30,7 @@ pub enum Error {
          let that user enter every folder above it", folder = folder.display()
     )]
     Unreachable { folder: PathBuf, owner: u32 },
-    #[error(
-        "root must not run PostgreSQL, and this machine has neither a user `postgres` nor `nobody` to run it as"
-    )]
+    #[error("root must not run PostgreSQL, and this machine has neither a user `postgres` nor `nobody` to run it as")]
     NoUnprivilegedUser,
     #[error("a server left over from a killed process still holds the cluster in {}", .0.display())]
     LeftOver(PathBuf),
@@ -56,16 +54,9 @@ pub enum Error {
 
 impl Error {
     /// An I/O error together with what was being done to which file: `Error::io("cannot read", path)`.
-    pub(crate) fn io(
-        action: &'static str,
-        path: impl AsRef<Path>,
-    ) -> impl FnOnce(io::Error) -> Error {
+    pub(crate) fn io(action: &'static str, path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Error {
         let path = path.as_ref().to_owned();
-        move |source| Error::Io {
-            action,
-            path,
-            source,
-        }
+        move |source| Error::Io { action, path, source }
     }
 
     /// Why a program could not be run under `setpriv`.

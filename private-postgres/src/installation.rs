@@ -51,10 +51,7 @@ impl Installation {
     }
 }
 
-fn choose(
-    mut installed: impl Iterator<Item = Installation>,
-    needed: Option<&str>,
-) -> Result<Installation, Error> {
+fn choose(mut installed: impl Iterator<Item = Installation>, needed: Option<&str>) -> Result<Installation, Error> {
     let Some(needed) = needed else {
         return installed.next().ok_or(Error::NotInstalled);
     };
@@ -77,14 +74,10 @@ fn choose(
 /// Every folder that might hold the binaries: `PATH` in its order, then the versioned folders, newest first.
 fn candidates() -> impl Iterator<Item = PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let in_path: Vec<PathBuf> = env::split_paths(&path)
-        .filter(|p| p.is_absolute())
-        .collect();
-    in_path.into_iter().chain(
-        BY_VERSION
-            .iter()
-            .flat_map(|root| newest_first(Path::new(root))),
-    )
+    let in_path: Vec<PathBuf> = env::split_paths(&path).filter(|p| p.is_absolute()).collect();
+    in_path
+        .into_iter()
+        .chain(BY_VERSION.iter().flat_map(|root| newest_first(Path::new(root))))
 }
 
 fn newest_first(root: &Path) -> Vec<PathBuf> {
@@ -127,10 +120,7 @@ mod tests {
     fn the_major_version_is_read_from_what_the_server_says_of_itself() {
         let debian = "postgres (PostgreSQL) 15.14 (Debian 15.14-0+deb12u1)\n";
         assert_eq!(major_version(debian).as_deref(), Some("15"));
-        assert_eq!(
-            major_version("postgres (PostgreSQL) 18beta1").as_deref(),
-            Some("18")
-        );
+        assert_eq!(major_version("postgres (PostgreSQL) 18beta1").as_deref(), Some("18"));
         assert_eq!(major_version("something else"), None);
     }
 
@@ -145,25 +135,13 @@ mod tests {
     #[test]
     fn a_missing_version_is_told_apart_from_no_postgresql_at_all() {
         let other = choose(installed(&["17", "16"]), Some("15"));
-        assert!(
-            matches!(other, Err(Error::OtherVersion { needed, found }) if needed == "15" && found == "17 and 16")
-        );
-        assert!(matches!(
-            choose(installed(&[]), None),
-            Err(Error::NotInstalled)
-        ));
-        assert!(matches!(
-            choose(installed(&[]), Some("15")),
-            Err(Error::NotInstalled)
-        ));
+        assert!(matches!(other, Err(Error::OtherVersion { needed, found }) if needed == "15" && found == "17 and 16"));
+        assert!(matches!(choose(installed(&[]), None), Err(Error::NotInstalled)));
+        assert!(matches!(choose(installed(&[]), Some("15")), Err(Error::NotInstalled)));
     }
 
     #[test]
     fn the_error_for_a_missing_postgresql_names_the_package() {
-        assert!(
-            Error::NotInstalled
-                .to_string()
-                .contains("apt-get install postgresql")
-        );
+        assert!(Error::NotInstalled.to_string().contains("apt-get install postgresql"));
     }
 }

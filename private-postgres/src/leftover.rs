@@ -52,9 +52,7 @@ pub(crate) async fn stop(cluster: &Path) -> Result<(), Error> {
 fn forget(cluster: &Path) -> Result<(), Error> {
     let path = cluster.join("postmaster.pid");
     match fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io("cannot remove", &path)(error))
-        }
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("cannot remove", &path)(error)),
         _ => Ok(()),
     }
 }

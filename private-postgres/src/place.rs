@@ -60,11 +60,7 @@ impl Place {
     }
 
     /// A place that cannot be given up for another one: its user has to be able to reach it.
-    fn existing(
-        home: PathBuf,
-        account: Account,
-        moved_from: Option<PathBuf>,
-    ) -> Result<Place, Error> {
+    fn existing(home: PathBuf, account: Account, moved_from: Option<PathBuf>) -> Result<Place, Error> {
         match account {
             Account::Other { uid, .. } if !account.can_enter(&home)? => Err(Error::Unreachable {
                 folder: home,
@@ -129,9 +125,7 @@ impl Place {
         let path = self.password_file();
         match fs::read_to_string(&path) {
             Ok(password) => Ok(password.trim().to_owned()),
-            Err(source) if source.kind() == std::io::ErrorKind::NotFound => {
-                Err(Error::NoPassword(path))
-            }
+            Err(source) if source.kind() == std::io::ErrorKind::NotFound => Err(Error::NoPassword(path)),
             Err(source) => Err(Error::io("cannot read", &path)(source)),
         }
     }
@@ -164,8 +158,7 @@ impl Place {
     pub(crate) fn open_log(&self) -> Result<File, Error> {
         let path = self.log_file();
         if fs::metadata(&path).is_ok_and(|log| log.len() > LOG_BYTES) {
-            fs::rename(&path, path.with_extension("log.old"))
-                .map_err(Error::io("cannot rename", &path))?;
+            fs::rename(&path, path.with_extension("log.old")).map_err(Error::io("cannot rename", &path))?;
         }
         OpenOptions::new()
             .append(true)

@@ -114,12 +114,7 @@ impl Drop for Server {
     }
 }
 
-fn command(
-    place: &Place,
-    installation: &Installation,
-    durability: Durability,
-    port: u16,
-) -> Result<Command, Error> {
+fn command(place: &Place, installation: &Installation, durability: Durability, port: u16) -> Result<Command, Error> {
     let program = installation.program("postgres");
     let mut command = place.account().command(&program, WhenParentDies::StopFast);
     command.arg("-D").arg(place.cluster());
@@ -196,9 +191,7 @@ fn says_ready(cluster: &Path, pid: Pid) -> bool {
 }
 
 fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
-        .local_addr()?
-        .port())
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 fn is_taken(port: u16) -> bool {

@@ -58,8 +58,7 @@ impl Broker {
 
     async fn create_virtual_host(&self) {
         let all = r#"{"configure": ".*", "write": ".*", "read": ".*"}"#;
-        self.put(format!("/api/vhosts/{}", self.virtual_host), "{}")
-            .await;
+        self.put(format!("/api/vhosts/{}", self.virtual_host), "{}").await;
         self.put(format!("/api/permissions/{}/guest", self.virtual_host), all)
             .await;
     }

@@ -42,11 +42,7 @@ impl Arguments {
 
 /// Runs the command in a process group of its own and returns its exit code, or 128 and the signal that ended it, as a
 /// shell does. Processes that it started and forgot are killed: they would only wait for servers that are gone.
-pub async fn run(
-    arguments: &Arguments,
-    variables: Vec<(&'static str, String)>,
-    stop: &mut StopSignals,
-) -> Result<u8> {
+pub async fn run(arguments: &Arguments, variables: Vec<(&'static str, String)>, stop: &mut StopSignals) -> Result<u8> {
     let program = arguments.program.to_string_lossy();
     let mut child = Command::new(&arguments.program)
         .args(&arguments.arguments)
@@ -95,8 +91,7 @@ mod tests {
 
     #[test]
     fn the_options_of_the_command_are_its_own() {
-        let parsed = parse(&["--postgres-only", "--", "cargo", "test", "--workspace"])
-            .expect("it is complete");
+        let parsed = parse(&["--postgres-only", "--", "cargo", "test", "--workspace"]).expect("it is complete");
         assert!(parsed.postgres_only);
         assert_eq!(parsed.program, "cargo");
         assert_eq!(parsed.arguments, ["test", "--workspace"]);

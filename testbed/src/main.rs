@@ -88,10 +88,7 @@ impl Bed {
         }
         // It can lie outside our temporary folder, where its user could not reach that one.
         let folder = self.postgres.folder().to_owned();
-        self.postgres
-            .stop()
-            .await
-            .context("cannot stop PostgreSQL")?;
+        self.postgres.stop().await.context("cannot stop PostgreSQL")?;
         fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))
     }
 }
@@ -101,9 +98,7 @@ async fn start_postgres(folder: &Path) -> Result<Cluster> {
         folder: folder.join("postgres"),
         durability: Durability::ForTests,
     };
-    Cluster::start(options)
-        .await
-        .context("cannot start PostgreSQL")
+    Cluster::start(options).await.context("cannot start PostgreSQL")
 }
 
 async fn start_rabbitmq(folder: &Path, postgres_only: bool) -> Result<Option<RabbitMq>> {

@@ -40,10 +40,7 @@ mod tests {
 
     #[test]
     fn the_status_is_read_from_the_first_line() {
-        assert_eq!(
-            status(b"HTTP/1.1 204 No Content\r\nserver: x\r\n\r\n"),
-            Some(204)
-        );
+        assert_eq!(status(b"HTTP/1.1 204 No Content\r\nserver: x\r\n\r\n"), Some(204));
         assert_eq!(status(b"AMQP\0\0\x09\x01"), None);
     }
 }

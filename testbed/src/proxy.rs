@@ -39,9 +39,7 @@ impl Proxy {
     /// Listens on a free loopback port and forwards every connection to the target.
     pub async fn start(target: SocketAddr) -> Proxy {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, crate::free_port()));
-        let listener = TcpListener::bind(address)
-            .await
-            .expect("the proxy's port is free");
+        let listener = TcpListener::bind(address).await.expect("the proxy's port is free");
         let (switches, orders) = mpsc::channel(1);
         let task = tokio::spawn(serve(listener, address, target, orders));
         Proxy {
@@ -85,9 +83,7 @@ impl Proxy {
         let (done, is_done) = oneshot::channel();
         let sent = self.switches.send((switch, done)).await;
         sent.expect("the proxy runs as long as it is not dropped");
-        is_done
-            .await
-            .expect("the proxy runs as long as it is not dropped");
+        is_done.await.expect("the proxy runs as long as it is not dropped");
     }
 }
 

@@ -31,10 +31,7 @@ impl RabbitMq {
         let port = free_port();
         let management_port = free_port();
         fs::create_dir_all(folder)?;
-        fs::write(
-            folder.join("rabbitmq.conf"),
-            configuration(port, management_port),
-        )?;
+        fs::write(folder.join("rabbitmq.conf"), configuration(port, management_port))?;
         fs::write(folder.join("enabled_plugins"), "[rabbitmq_management].\n")?;
 
         let epmd = child(find("epmd", &[])?, folder)?
@@ -88,10 +85,7 @@ impl RabbitMq {
 
     /// Ends both at once: nothing in the folder is worth an orderly goodbye.
     pub async fn stop(mut self) -> Result<()> {
-        self.node
-            .kill()
-            .await
-            .context("cannot end the RabbitMQ node")?;
+        self.node.kill().await.context("cannot end the RabbitMQ node")?;
         self.epmd.kill().await.context("cannot end epmd")
     }
 
@@ -99,10 +93,7 @@ impl RabbitMq {
         let deadline = Instant::now() + READY_WITHIN;
         while Instant::now() < deadline {
             if let Some(status) = self.node.try_wait()? {
-                bail!(
-                    "RabbitMQ ended while starting ({status}): {}",
-                    output(folder)
-                );
+                bail!("RabbitMQ ended while starting ({status}): {}", output(folder));
             }
             if self.is_ready().await {
                 return Ok(());
@@ -119,8 +110,7 @@ impl RabbitMq {
     async fn is_ready(&self) -> bool {
         let api = self.api_url();
         let path = format!("/api/health/checks/port-listener/{}", self.port);
-        let answer =
-            tokio::task::spawn_blocking(move || management::request("GET", &api, &path, "")).await;
+        let answer = tokio::task::spawn_blocking(move || management::request("GET", &api, &path, "")).await;
         matches!(answer, Ok(Ok(200)))
     }
 }
@@ -146,10 +136,7 @@ fn child(program: PathBuf, folder: &Path) -> Result<Command> {
         .args(["--pdeathsig", "KILL", "--"])
         .arg(program)
         .env_clear()
-        .env(
-            "PATH",
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        )
+        .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
         .env("LANG", "C.UTF-8")
         // Erlang keeps its cookie here.
         .env("HOME", folder)

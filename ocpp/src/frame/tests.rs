@@ -26,20 +26,15 @@ fn a_call_is_read_and_its_payload_stays_as_it_was_written() {
 
 #[test]
 fn a_call_result_is_read() {
-    let Frame::CallResult(result) = Frame::parse(r#"[3,"a",{"status":"Accepted"}]"#).unwrap()
-    else {
+    let Frame::CallResult(result) = Frame::parse(r#"[3,"a",{"status":"Accepted"}]"#).unwrap() else {
         panic!("not a CALLRESULT")
     };
-    assert_eq!(
-        (&*result.id, result.payload.get()),
-        ("a", r#"{"status":"Accepted"}"#)
-    );
+    assert_eq!((&*result.id, result.payload.get()), ("a", r#"{"status":"Accepted"}"#));
 }
 
 #[test]
 fn a_call_error_is_read_even_where_description_and_details_are_forgotten() {
-    let Frame::CallError(error) = Frame::parse(r#"[4,"a","NotSupported","no",{"x":1}]"#).unwrap()
-    else {
+    let Frame::CallError(error) = Frame::parse(r#"[4,"a","NotSupported","no",{"x":1}]"#).unwrap() else {
         panic!("not a CALLERROR")
     };
     assert_eq!((&*error.code, &*error.description), ("NotSupported", "no"));
@@ -53,8 +48,7 @@ fn a_call_error_is_read_even_where_description_and_details_are_forgotten() {
 
 #[test]
 fn a_null_payload_and_further_elements_are_accepted() {
-    let Frame::Call(call) = Frame::parse(r#"[2,"a","Heartbeat",null,"more",{},[]]"#).unwrap()
-    else {
+    let Frame::Call(call) = Frame::parse(r#"[2,"a","Heartbeat",null,"more",{},[]]"#).unwrap() else {
         panic!("not a CALL")
     };
     assert_eq!(call.payload.get(), "null");
@@ -80,10 +74,7 @@ fn text_that_is_not_json_is_told_from_json_that_is_not_an_array() {
 #[test]
 fn a_frame_without_a_known_message_type_keeps_its_message_id() {
     let id = || Some("a".to_owned());
-    assert_eq!(
-        malformed("[]"),
-        MalformedFrame::BadMessageType { message_id: None }
-    );
+    assert_eq!(malformed("[]"), MalformedFrame::BadMessageType { message_id: None });
     assert_eq!(
         malformed(r#"["2","a","Heartbeat",{}]"#),
         MalformedFrame::BadMessageType { message_id: id() }
@@ -118,14 +109,7 @@ fn a_message_id_is_text_of_1_to_36_characters() {
         longest
     );
     let too_long = "x".repeat(MAX_MESSAGE_ID + 1);
-    for id in [
-        "7",
-        "null",
-        "\"\"",
-        "{}",
-        r#""a\u0000""#,
-        &format!("\"{too_long}\""),
-    ] {
+    for id in ["7", "null", "\"\"", "{}", r#""a\u0000""#, &format!("\"{too_long}\"")] {
         assert_eq!(
             malformed(&format!("[2,{id},\"Heartbeat\",{{}}]")),
             MalformedFrame::BadMessageId,
@@ -138,12 +122,7 @@ fn a_message_id_is_text_of_1_to_36_characters() {
 #[test]
 fn a_call_that_names_its_id_can_be_refused() {
     let too_long = format!(r#"[2,"a","{}",{{}}]"#, "X".repeat(MAX_ACTION + 1));
-    for text in [
-        r#"[2,"a"]"#,
-        r#"[2,"a",7,{}]"#,
-        r#"[2,"a","",{}]"#,
-        &too_long,
-    ] {
+    for text in [r#"[2,"a"]"#, r#"[2,"a",7,{}]"#, r#"[2,"a","",{}]"#, &too_long] {
         assert_eq!(
             malformed(text).call_to_refuse(),
             Some(("a", ErrorCode::FormatViolation)),
@@ -171,12 +150,7 @@ fn a_call_that_names_its_id_can_be_refused() {
 
 #[test]
 fn a_spoilt_answer_names_the_call_that_it_ends_and_is_not_answered_itself() {
-    for text in [
-        r#"[3,"a"]"#,
-        r#"[3,"a",[]]"#,
-        r#"[4,"a"]"#,
-        r#"[4,"a",13,"",{}]"#,
-    ] {
+    for text in [r#"[3,"a"]"#, r#"[3,"a",[]]"#, r#"[4,"a"]"#, r#"[4,"a",13,"",{}]"#] {
         assert_eq!(malformed(text).spoilt_answer_to(), Some("a"), "{text}");
         assert_eq!(malformed(text).call_to_refuse(), None, "{text}");
     }
@@ -203,13 +177,7 @@ fn frames_are_written_compact_on_one_line_and_an_empty_payload_is_an_object() {
 
 #[test]
 fn a_description_is_cut_to_255_characters() {
-    let frame = call_error(
-        Version::V1_6,
-        "1",
-        ErrorCode::InternalError,
-        &"é".repeat(300),
-        None,
-    );
+    let frame = call_error(Version::V1_6, "1", ErrorCode::InternalError, &"é".repeat(300), None);
     let Frame::CallError(error) = Frame::parse(&frame).unwrap() else {
         panic!("not a CALLERROR")
     };
@@ -225,10 +193,8 @@ fn json() -> impl Strategy<Value = String> {
     ];
     leaf.prop_recursive(4, 40, 6, |inner| {
         prop_oneof![
-            prop::collection::vec(inner.clone(), 0..6)
-                .prop_map(|items| format!("[ {} ]", items.join(" ,\n"))),
-            prop::collection::vec((any::<String>(), inner), 0..6)
-                .prop_map(|members| object(&members)),
+            prop::collection::vec(inner.clone(), 0..6).prop_map(|items| format!("[ {} ]", items.join(" ,\n"))),
+            prop::collection::vec((any::<String>(), inner), 0..6).prop_map(|members| object(&members)),
         ]
     })
 }

@@ -6,10 +6,7 @@ const EXACT: f64 = 9_007_199_254_740_992.0;
 /// Whether the number has no fraction, however large it is.
 pub(crate) fn integral(number: &str) -> bool {
     let digits = number.strip_prefix('-').unwrap_or(number);
-    digits.bytes().all(|byte| byte.is_ascii_digit())
-        || number
-            .parse::<f64>()
-            .is_ok_and(|number| number.fract() == 0.0)
+    digits.bytes().all(|byte| byte.is_ascii_digit()) || number.parse::<f64>().is_ok_and(|number| number.fract() == 0.0)
 }
 
 /// The integer, where it is one and fits.

@@ -74,11 +74,7 @@ fn unescape(text: &str) -> (char, usize) {
 fn unescape_unicode(text: &str) -> (char, usize) {
     let unit = |from: usize| u16::from_str_radix(text.get(from..from + 4)?, 16).ok();
     let high = unit(2).unwrap_or(0xFFFD);
-    let low = if text.get(6..8) == Some("\\u") {
-        unit(8)
-    } else {
-        None
-    };
+    let low = if text.get(6..8) == Some("\\u") { unit(8) } else { None };
     let mut pair = char::decode_utf16([Some(high), low].into_iter().flatten());
     match (pair.next(), high) {
         (Some(Ok(character)), 0xD800..=0xDBFF) => (character, 12),
@@ -106,10 +102,7 @@ mod tests {
         for text in [r#""\ud83d""#, r#""\ude97""#] {
             assert_eq!(Text::quoted(text).decode(), "\u{fffd}");
         }
-        assert_eq!(
-            Text::quoted(r#""\ud83d\u0041\ud83dx""#).decode(),
-            "\u{fffd}A\u{fffd}x"
-        );
+        assert_eq!(Text::quoted(r#""\ud83d\u0041\ud83dx""#).decode(), "\u{fffd}A\u{fffd}x");
     }
 
     #[test]

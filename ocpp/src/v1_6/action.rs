@@ -100,10 +100,7 @@ impl Action {
     pub fn tolerates_violations(self) -> bool {
         matches!(
             self,
-            Action::BootNotification
-                | Action::MeterValues
-                | Action::StartTransaction
-                | Action::StopTransaction
+            Action::BootNotification | Action::MeterValues | Action::StartTransaction | Action::StopTransaction
         )
     }
 }

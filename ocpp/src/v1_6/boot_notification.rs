@@ -51,11 +51,7 @@ pub struct BootNotificationResponse {
 
 impl BootNotificationResponse {
     /// `interval` in seconds: between heartbeats when accepted, until the next boot otherwise.
-    pub fn new(
-        status: RegistrationStatus,
-        now: DateTime<Utc>,
-        interval: u32,
-    ) -> BootNotificationResponse {
+    pub fn new(status: RegistrationStatus, now: DateTime<Utc>, interval: u32) -> BootNotificationResponse {
         BootNotificationResponse {
             status,
             current_time: timestamp::to_milliseconds(now),

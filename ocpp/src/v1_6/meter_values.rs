@@ -52,11 +52,7 @@ impl MeterValues {
 pub(super) fn readings(fields: &Fields<'_>, name: &str) -> Vec<MeterReading> {
     let reading = |fields: Fields<'_>| MeterReading {
         timestamp: fields.time("timestamp"),
-        samples: fields
-            .list("sampledValue")
-            .into_iter()
-            .filter_map(sample)
-            .collect(),
+        samples: fields.list("sampledValue").into_iter().filter_map(sample).collect(),
     };
     fields.list(name).into_iter().map(reading).collect()
 }

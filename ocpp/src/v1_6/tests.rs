@@ -41,10 +41,7 @@ fn a_boot_with_empty_strings_reads_them_as_absent() {
 
 #[test]
 fn a_boot_that_says_nothing_is_still_a_boot() {
-    assert_eq!(
-        BootNotification::read(raw("null")),
-        BootNotification::default()
-    );
+    assert_eq!(BootNotification::read(raw("null")), BootNotification::default());
 }
 
 #[test]
@@ -71,10 +68,7 @@ fn a_stop_is_read_whatever_it_lacks() {
         r#"{"transactionId":-1,"meterStop":"15200","timestamp":"2026-01-31T09:30:00.123456","reason":"Unplugged",
         "transactionData":[{"timestamp":null,"sampledValue":[{"value":"15200"},{"value":null},{"unit":"Wh"}]}]}"#,
     ));
-    assert_eq!(
-        (stop.transaction_id, stop.meter_stop),
-        (Some(-1), Some(15200))
-    );
+    assert_eq!((stop.transaction_id, stop.meter_stop), (Some(-1), Some(15200)));
     assert_eq!(stop.timestamp, Some(time("2026-01-31T09:30:00.123456Z")));
     assert_eq!(stop.reason.as_deref(), Some("Unplugged"));
     assert_eq!(stop.transaction_data.len(), 1);
@@ -95,10 +89,7 @@ fn an_unknown_measurand_is_kept_as_it_came() {
         {"value":"21.5","measurand":"Fan.Speed","unit":"Hz","phase":"L1","context":"Sample.Periodic","location":"Body"},
         {"value":230}]}]}"#,
     ));
-    assert_eq!(
-        (values.connector_id, values.transaction_id),
-        (Some(1), Some(7))
-    );
+    assert_eq!((values.connector_id, values.transaction_id), (Some(1), Some(7)));
     let reading = &values.readings[0];
     assert_eq!(reading.timestamp, Some(time("2026-01-31T09:30:00Z")));
     assert_eq!(reading.samples[0].measurand.as_deref(), Some("Fan.Speed"));
@@ -109,15 +100,10 @@ fn an_unknown_measurand_is_kept_as_it_came() {
 
 #[test]
 fn a_status_without_a_timestamp_is_read() {
-    let status = StatusNotification::read(raw(
-        r#"{"connectorId":0,"errorCode":"NoError","status":"Available"}"#,
-    ))
-    .unwrap();
+    let status =
+        StatusNotification::read(raw(r#"{"connectorId":0,"errorCode":"NoError","status":"Available"}"#)).unwrap();
     assert_eq!((status.connector_id, status.timestamp), (0, None));
-    assert_eq!(
-        (&*status.status, &*status.error_code),
-        ("Available", "NoError")
-    );
+    assert_eq!((&*status.status, &*status.error_code), ("Available", "NoError"));
 }
 
 #[test]
@@ -150,10 +136,7 @@ fn answers_match_the_specification_in_the_order_of_its_fields() {
         r#"{"idTagInfo":{"expiryDate":"2027-01-01T00:00:00Z","parentIdTag":"FAMILY","status":"ConcurrentTx"},"transactionId":7}"#
     );
     assert_eq!(
-        answer(
-            Action::StopTransaction,
-            &StopTransactionResponse { id_tag_info: None }
-        ),
+        answer(Action::StopTransaction, &StopTransactionResponse { id_tag_info: None }),
         "{}"
     );
     assert_eq!(

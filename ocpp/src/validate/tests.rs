@@ -4,11 +4,7 @@ use super::*;
 use crate::{ErrorCode, v1_6::Action};
 
 fn violations(message: Message<'_>, payload: &str) -> Vec<Violation> {
-    validate(
-        Version::V1_6,
-        message,
-        serde_json::from_str(payload).unwrap(),
-    )
+    validate(Version::V1_6, message, serde_json::from_str(payload).unwrap())
 }
 
 fn only(message: Message<'_>, payload: &str) -> Violation {
@@ -22,10 +18,7 @@ const START: Message<'static> = Message::Request("StartTransaction");
 #[test]
 fn every_action_has_a_table_for_its_request_and_its_response() {
     for action in Action::ALL {
-        for message in [
-            Message::Request(action.as_str()),
-            Message::Response(action.as_str()),
-        ] {
+        for message in [Message::Request(action.as_str()), Message::Response(action.as_str())] {
             let shape = v1_6::table::shape(message);
             assert!(shape.is_some_and(|shape| shape.len() <= 64), "{message:?}");
         }
@@ -34,8 +27,7 @@ fn every_action_has_a_table_for_its_request_and_its_response() {
 
 #[test]
 fn a_payload_that_matches_has_no_violation() {
-    let start =
-        r#"{"connectorId":1,"idTag":"04E1B2C3","meterStart":0,"timestamp":"2026-01-31T09:30:00Z"}"#;
+    let start = r#"{"connectorId":1,"idTag":"04E1B2C3","meterStart":0,"timestamp":"2026-01-31T09:30:00Z"}"#;
     assert_eq!(violations(START, start), []);
 }
 
@@ -55,16 +47,11 @@ fn unknown_fields_are_ignored_at_every_level() {
 #[test]
 fn words_that_vendors_add_to_meter_values_are_no_violation_but_other_types_are() {
     let sample = |sample: &str| {
-        format!(
-            r#"{{"connectorId":1,"meterValue":[{{"timestamp":"2026-01-31T09:30:00","sampledValue":[{sample}]}}]}}"#
-        )
+        format!(r#"{{"connectorId":1,"meterValue":[{{"timestamp":"2026-01-31T09:30:00","sampledValue":[{sample}]}}]}}"#)
     };
     let unknown = r#"{"value":"1","measurand":"Energy.Tasted","unit":"furlong","context":"Boredom","phase":"L9",
         "location":"Moon","format":"Cooked"}"#;
-    assert_eq!(
-        violations(Message::Request("MeterValues"), &sample(unknown)),
-        []
-    );
+    assert_eq!(violations(Message::Request("MeterValues"), &sample(unknown)), []);
     let violation = only(Message::Request("MeterValues"), &sample(r#"{"value":1}"#));
     assert_eq!(
         violation.to_string(),
@@ -81,10 +68,7 @@ fn a_missing_field_violates_occurrence() {
     );
     assert_eq!(violation.to_string(), "$.errorCode is required");
     assert_eq!(violation.kind, ViolationKind::MissingField);
-    assert_eq!(
-        violation.error_code(),
-        ErrorCode::OccurrenceConstraintViolation
-    );
+    assert_eq!(violation.error_code(), ErrorCode::OccurrenceConstraintViolation);
 }
 
 #[test]
@@ -92,26 +76,17 @@ fn a_list_that_needs_an_entry_violates_occurrence_when_empty() {
     let payload = r#"{"status":"NotFound","certificateHashData":[]}"#;
     let violation = only(Message::Response("GetInstalledCertificateIds"), payload);
     assert_eq!(violation.kind, ViolationKind::TooFewItems);
-    assert_eq!(
-        violation.error_code(),
-        ErrorCode::OccurrenceConstraintViolation
-    );
+    assert_eq!(violation.error_code(), ErrorCode::OccurrenceConstraintViolation);
 }
 
 #[test]
 fn an_over_long_id_tag_violates_a_property_and_is_not_quoted() {
-    let violation = only(
-        Message::Request("Authorize"),
-        r#"{"idTag":"123456789012345678901"}"#,
-    );
+    let violation = only(Message::Request("Authorize"), r#"{"idTag":"123456789012345678901"}"#);
     assert_eq!(
         violation.to_string(),
         "$.idTag has 21 characters, but at most 20 are allowed"
     );
-    assert_eq!(
-        violation.error_code(),
-        ErrorCode::PropertyConstraintViolation
-    );
+    assert_eq!(violation.error_code(), ErrorCode::PropertyConstraintViolation);
 }
 
 #[test]
@@ -125,10 +100,7 @@ fn an_unknown_word_violates_a_property_and_is_quoted_shortened() {
     let payload = format!(r#"{{"status":"Bored{}"}}"#, "!".repeat(1000));
     let violation = only(Message::Request("DiagnosticsStatusNotification"), &payload);
     assert_eq!(violation.kind, ViolationKind::NotInEnum);
-    assert_eq!(
-        violation.error_code(),
-        ErrorCode::PropertyConstraintViolation
-    );
+    assert_eq!(violation.error_code(), ErrorCode::PropertyConstraintViolation);
     assert!(
         violation
             .detail
@@ -169,10 +141,7 @@ fn limits_of_a_schedule_have_one_decimal_at_most() {
             "chargingRateUnit":"A","chargingSchedulePeriod":[{{"startPeriod":0,"limit":{limit}}}]}}}}}}"#
         )
     };
-    assert_eq!(
-        violations(Message::Request("SetChargingProfile"), &profile("16.1")),
-        []
-    );
+    assert_eq!(violations(Message::Request("SetChargingProfile"), &profile("16.1")), []);
     let violation = only(Message::Request("SetChargingProfile"), &profile("16.15"));
     assert_eq!(violation.kind, ViolationKind::TooPrecise);
     assert_eq!(
@@ -198,10 +167,7 @@ fn a_date_time_may_lack_its_offset_but_must_be_one() {
     }
     let violation = heartbeat("half past nine").pop().unwrap();
     assert_eq!(violation.kind, ViolationKind::BadDateTime);
-    assert_eq!(
-        violation.error_code(),
-        ErrorCode::PropertyConstraintViolation
-    );
+    assert_eq!(violation.error_code(), ErrorCode::PropertyConstraintViolation);
 }
 
 #[test]
@@ -216,10 +182,7 @@ fn all_violations_are_listed_in_the_order_of_the_payload() {
 
 #[test]
 fn a_payload_full_of_violations_lists_only_the_first_of_them() {
-    let payload = format!(
-        r#"{{"connectorId":1,"meterValue":[{}0]}}"#,
-        "0,".repeat(100_000)
-    );
+    let payload = format!(r#"{{"connectorId":1,"meterValue":[{}0]}}"#, "0,".repeat(100_000));
     assert_eq!(
         violations(Message::Request("MeterValues"), &payload).len(),
         MAX_VIOLATIONS

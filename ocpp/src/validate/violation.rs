@@ -53,9 +53,7 @@ impl Violation {
     pub fn error_code(&self) -> ErrorCode {
         match self.kind {
             ViolationKind::UnknownAction => ErrorCode::NotImplemented,
-            ViolationKind::MissingField | ViolationKind::TooFewItems => {
-                ErrorCode::OccurrenceConstraintViolation
-            }
+            ViolationKind::MissingField | ViolationKind::TooFewItems => ErrorCode::OccurrenceConstraintViolation,
             ViolationKind::WrongType => ErrorCode::TypeConstraintViolation,
             ViolationKind::NotInEnum
             | ViolationKind::TooLong

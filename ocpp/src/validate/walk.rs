@@ -100,11 +100,9 @@ impl Walk<'_> {
     }
 
     fn missing(&mut self, field: &Field, path: &Path<'_>) {
-        self.report(
-            &Path::Field(path, field.name),
-            ViolationKind::MissingField,
-            || "is required".to_owned(),
-        );
+        self.report(&Path::Field(path, field.name), ViolationKind::MissingField, || {
+            "is required".to_owned()
+        });
     }
 
     fn text_up_to(&mut self, maximum: usize, path: &Path<'_>) {
@@ -120,11 +118,7 @@ impl Walk<'_> {
         let text = self.cursor.text();
         if !words.iter().any(|word| text.is(word)) {
             self.report(path, ViolationKind::NotInEnum, || {
-                format!(
-                    "is {:?}, but must be one of {}",
-                    shortened(text),
-                    words.join(", ")
-                )
+                format!("is {:?}, but must be one of {}", shortened(text), words.join(", "))
             });
         }
     }

@@ -18,8 +18,7 @@ fn our_tables_agree_with_the_published_schemas_on_every_message() {
     let mut valid = 0;
     for line in judged.lines() {
         let [version, kind, action, expected, payload] = parts(line);
-        let version =
-            Version::from_subprotocol(&format!("ocpp{version}")).expect("a version that we speak");
+        let version = Version::from_subprotocol(&format!("ocpp{version}")).expect("a version that we speak");
         let message = match kind {
             "Request" => Message::Request(action),
             _ => Message::Response(action),

@@ -164,8 +164,7 @@ async fn an_unfinished_cluster_of_a_killed_process_is_made_anew() {
 }
 
 #[tokio::test]
-async fn a_note_of_a_server_that_is_gone_does_not_stop_a_start_even_if_its_process_id_lives_again()
-{
+async fn a_note_of_a_server_that_is_gone_does_not_stop_a_start_even_if_its_process_id_lives_again() {
     let folder = folder();
     let cluster = start(folder.path(), Durability::ForTests).await.unwrap();
     let note = folder.path().join("cluster/postmaster.pid");
@@ -196,10 +195,7 @@ async fn a_lost_password_is_named_before_the_server_starts() {
     let cluster = start(folder.path(), Durability::ForTests).await.unwrap();
     cluster.stop().await.unwrap();
     fs::remove_file(folder.path().join("password")).unwrap();
-    let error = start(folder.path(), Durability::ForTests)
-        .await
-        .err()
-        .unwrap();
+    let error = start(folder.path(), Durability::ForTests).await.err().unwrap();
     assert!(matches!(error, Error::NoPassword(_)), "{error}");
 }
 
@@ -209,10 +205,7 @@ async fn a_cluster_of_another_version_is_refused_by_name() {
     let cluster = start(folder.path(), Durability::ForTests).await.unwrap();
     cluster.stop().await.unwrap();
     fs::write(folder.path().join("cluster/PG_VERSION"), "9\n").unwrap();
-    let error = start(folder.path(), Durability::ForTests)
-        .await
-        .err()
-        .unwrap();
+    let error = start(folder.path(), Durability::ForTests).await.err().unwrap();
     assert!(
         matches!(&error, Error::OtherVersion { needed, .. } if needed == "9"),
         "{error}"

@@ -30,10 +30,7 @@ async fn start(command: &mut Command) -> Child {
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let line = timeout(Duration::from_secs(120), lines.next_line()).await;
-    assert_eq!(
-        line.expect("it starts in time").unwrap().as_deref(),
-        Some("ready")
-    );
+    assert_eq!(line.expect("it starts in time").unwrap().as_deref(), Some("ready"));
     child
 }
 
@@ -137,10 +134,7 @@ async fn a_request_to_terminate_ends_the_command_and_both_servers() {
     assert_servers_run(&processes);
     kill_process(pid(&child), Signal::TERM).unwrap();
     let status = timeout(Duration::from_secs(60), child.wait()).await;
-    assert_eq!(
-        status.expect("it stops in time").unwrap().code(),
-        Some(128 + 15)
-    );
+    assert_eq!(status.expect("it stops in time").unwrap().code(), Some(128 + 15));
     assert_all_end(&processes).await;
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }

@@ -27,9 +27,7 @@ async fn echo() -> (Proxy, JoinSet<()>) {
 }
 
 async fn connect(address: SocketAddr) -> TcpStream {
-    TcpStream::connect(address)
-        .await
-        .expect("the proxy listens")
+    TcpStream::connect(address).await.expect("the proxy listens")
 }
 
 async fn says_back(stream: &mut TcpStream, word: &[u8]) -> io::Result<bool> {
