@@ -1,0 +1,109 @@
+//! The layer round every service that tells who calls and lets in whom the rule lets in.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_util::future::BoxFuture;
+use http::{HeaderMap, Request, Response, header};
+use tonic::Status;
+use tonic::body::Body;
+use tower::{Layer, Service};
+
+use super::caller::Caller;
+use super::rule::Rules;
+use super::verifier::Verifier;
+
+/// Rules and a verifier: all that is needed to decide about a call.
+#[derive(Clone)]
+pub struct Access {
+    rules: Arc<Rules>,
+    verifier: Verifier,
+}
+
+impl Access {
+    pub fn new(rules: Rules, verifier: Verifier) -> Self {
+        Self {
+            rules: Arc::new(rules),
+            verifier,
+        }
+    }
+
+    /// Decides about a call of the RPC at `path` (`/package.Service/Method`) with these headers.
+    ///
+    /// A public RPC is open to a caller whose token is not valid too: logging in again must not fail because of the
+    /// token that expired.
+    ///
+    /// # Errors
+    /// The credentials are not valid, or not enough.
+    pub async fn admit(&self, path: &str, headers: &HeaderMap) -> Result<Caller, Status> {
+        let Some(rule) = self.rules.get(path) else {
+            return Ok(Caller::Anonymous);
+        };
+        if *rule == super::Rule::Public {
+            return Ok(Caller::Anonymous);
+        }
+        let authorization = headers.get(header::AUTHORIZATION).map(http::HeaderValue::as_bytes);
+        let caller = self.verifier.caller(authorization).await?;
+        rule.admit(&caller)?;
+        Ok(caller)
+    }
+}
+
+/// Puts [`Access`] round a gRPC service, and the [`Caller`] into each request's extensions.
+#[derive(Clone)]
+pub struct AccessLayer(Access);
+
+impl AccessLayer {
+    pub fn new(access: Access) -> Self {
+        Self(access)
+    }
+}
+
+impl<S> Layer<S> for AccessLayer {
+    type Service = Guarded<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Guarded {
+            inner,
+            access: self.0.clone(),
+        }
+    }
+}
+
+/// A service behind [`AccessLayer`].
+#[derive(Clone)]
+pub struct Guarded<S> {
+    inner: S,
+    access: Access,
+}
+
+impl<S, B> Service<Request<B>> for Guarded<S>
+where
+    S: Service<Request<B>, Response = Response<Body>> + Clone + Send + 'static,
+    S::Future: Send,
+    B: Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = S::Error;
+    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let access = self.access.clone();
+        // The instance that said it is ready must be the one that is called.
+        let clone = self.inner.clone();
+        let mut inner = std::mem::replace(&mut self.inner, clone);
+        Box::pin(async move {
+            match access.admit(request.uri().path(), request.headers()).await {
+                Ok(caller) => {
+                    request.extensions_mut().insert(caller);
+                    inner.call(request).await
+                }
+                Err(status) => Ok(status.into_http()),
+            }
+        })
+    }
+}

@@ -1,0 +1,17 @@
+//! Who may call what. The rule stands beside each RPC in the `.proto` files; it is enforced in every service, so that
+//! nobody gets round it with a gRPC client, and checked at the gateway by the same code, so that most refusals are
+//! cheap. Nothing here knows accounts or passwords: that is auth-service's.
+
+mod caller;
+mod layer;
+mod remote_keys;
+mod rule;
+mod service_token;
+mod verifier;
+
+pub use caller::{Caller, Role, Roles};
+pub use layer::{Access, AccessLayer};
+pub use remote_keys::RemoteKeys;
+pub use rule::{Rule, Rules};
+pub use service_token::{ServiceSecret, ServiceTokens};
+pub use verifier::{ACCESS_TOKEN_TYPE, AccessClaims, Jwk, KeySource, KeysUnavailable, Verifier};

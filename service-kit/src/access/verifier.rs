@@ -1,0 +1,159 @@
+//! Verifies what stands in `authorization`: an access token of an account, or a service token.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use serde::{Deserialize, Serialize};
+use tonic::Status;
+use uuid::Uuid;
+
+use super::caller::{Caller, Role};
+use super::service_token::{SERVICE_TOKEN_TYPE, ServiceSecret};
+use crate::clock::SharedClock;
+use crate::reason::Reason;
+
+/// `typ` of an access token (RFC 9068, section 2.1).
+pub const ACCESS_TOKEN_TYPE: &str = "at+jwt";
+
+/// Longer tokens are refused unread. Ours have some 500 bytes.
+const LONGEST_TOKEN: usize = 4096;
+
+/// What an access token says.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct AccessClaims {
+    pub iss: String,
+    pub aud: String,
+    /// The account.
+    pub sub: Uuid,
+    /// The login that the token comes from.
+    pub sid: Uuid,
+    /// The token itself.
+    pub jti: Uuid,
+    pub roles: Vec<String>,
+    /// Seconds since 1970.
+    pub iat: i64,
+    /// Seconds since 1970.
+    pub exp: i64,
+}
+
+/// An Ed25519 public key in a JSON Web Key Set (RFC 8037).
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Jwk {
+    pub kty: String,
+    pub crv: String,
+    pub kid: String,
+    /// The key, in base64url.
+    pub x: String,
+    #[serde(rename = "use")]
+    pub usage: String,
+    pub alg: String,
+}
+
+/// Where the keys that verify access tokens come from.
+#[async_trait]
+pub trait KeySource: Send + Sync {
+    /// The key of this id; nothing where there is no such key.
+    async fn verification_key(&self, kid: &str) -> Result<Option<DecodingKey>, KeysUnavailable>;
+}
+
+/// Whether there is such a key cannot be told just now.
+#[derive(Debug, thiserror::Error)]
+#[error("the keys that verify access tokens are not available: {0}")]
+pub struct KeysUnavailable(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// Verifies tokens.
+#[derive(Clone)]
+pub struct Verifier {
+    keys: Arc<dyn KeySource>,
+    service_secret: ServiceSecret,
+    validation: Validation,
+    clock: SharedClock,
+}
+
+impl Verifier {
+    pub fn new(
+        issuer: &str,
+        audience: &str,
+        keys: Arc<dyn KeySource>,
+        service_secret: ServiceSecret,
+        clock: SharedClock,
+    ) -> Self {
+        let mut validation = Validation::new(Algorithm::EdDSA);
+        validation.set_issuer(&[issuer]);
+        validation.set_audience(&[audience]);
+        validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        // Expiry is compared with the clock that was passed in.
+        validation.validate_exp = false;
+        Self {
+            keys,
+            service_secret,
+            validation,
+            clock,
+        }
+    }
+
+    /// Tells who sends this `Authorization` header.
+    ///
+    /// # Errors
+    /// It is not a bearer token, or not one that is valid now.
+    pub async fn caller(&self, authorization: Option<&[u8]>) -> Result<Caller, Status> {
+        let Some(authorization) = authorization else {
+            return Ok(Caller::Anonymous);
+        };
+        let token = bearer(authorization)
+            .ok_or_else(|| invalid("The Authorization header must be `Bearer` and an access token"))?;
+        let header = jsonwebtoken::decode_header(token).map_err(|_| invalid("The access token cannot be read"))?;
+        match (header.typ.as_deref(), header.kid.as_deref()) {
+            (Some(SERVICE_TOKEN_TYPE), _) => self.service(token),
+            (Some(ACCESS_TOKEN_TYPE), Some(kid)) => self.account(token, kid).await,
+            _ => Err(invalid("This is not an access token")),
+        }
+    }
+
+    fn service(&self, token: &str) -> Result<Caller, Status> {
+        self.service_secret
+            .verify(token, self.clock.now().timestamp())
+            .map(|name| Caller::Service { name })
+            .ok_or_else(|| invalid("The service token is not valid"))
+    }
+
+    async fn account(&self, token: &str, kid: &str) -> Result<Caller, Status> {
+        let key = self.keys.verification_key(kid).await.map_err(|error| {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "Access tokens cannot be verified"
+            );
+            Reason::Unavailable.status("Access tokens cannot be verified just now")
+        })?;
+        let key = key.ok_or_else(|| invalid("The access token is signed by an unknown key"))?;
+        let claims = jsonwebtoken::decode::<AccessClaims>(token, &key, &self.validation)
+            .map_err(|_| invalid("The access token is not valid"))?
+            .claims;
+        let now = self.clock.now().timestamp();
+        if claims.exp <= now {
+            return Err(invalid("The access token has expired"));
+        }
+        if claims.iat > now + ALLOWED_SKEW_SECONDS {
+            return Err(invalid("The access token is from the future"));
+        }
+        Ok(Caller::Account {
+            id: claims.sub,
+            roles: claims.roles.iter().filter_map(|name| Role::parse(name)).collect(),
+            token_id: claims.jti,
+        })
+    }
+}
+
+/// How far the clocks of two of our machines may be apart.
+const ALLOWED_SKEW_SECONDS: i64 = 30;
+
+fn bearer(authorization: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(authorization).ok()?;
+    let (scheme, token) = text.split_once(' ')?;
+    (scheme.eq_ignore_ascii_case("bearer") && token.len() <= LONGEST_TOKEN).then_some(token)
+}
+
+fn invalid(message: &'static str) -> Status {
+    Reason::InvalidToken.status(message)
+}

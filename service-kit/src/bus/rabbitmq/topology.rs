@@ -1,0 +1,147 @@
+//! Everything that Voltgate declares in RabbitMQ, in one place.
+//!
+//! | name | what it is |
+//! |---|---|
+//! | `voltgate.events` | durable topic exchange; the routing key is the event's type |
+//! | `voltgate.events.archive` | queue bound to every type, read by nobody: an event that no consumer wants yet is routable all the same. Oldest out at 100,000 messages or after 7 days |
+//! | `<queue>` | one for each [`Subscription`], bound to its types. Full at 1,000,000 messages, it refuses; the outbox keeps what it refuses |
+//! | `voltgate.dead-letters` | durable direct exchange for what a consumer rejects, or gives back 20 times |
+//! | `<queue>.dead` | where that ends, for people to look at. Oldest out at 100,000 messages |
+//!
+//! All queues are quorum queues. Publishers declare the queues of every subscription in [`SUBSCRIPTIONS`] too, not only
+//! their consumers: an event published before its consumer has ever been started must wait for it.
+//!
+//! RabbitMQ refuses to declare a name again with other arguments. Whoever changes an argument here gives the queue a new
+//! name, or deletes the old one when it is empty.
+
+use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::{AMQPValue, FieldTable};
+use lapin::{Channel, ExchangeKind};
+
+use crate::bus::Subscription;
+
+pub const EVENTS: &str = "voltgate.events";
+pub const ARCHIVE: &str = "voltgate.events.archive";
+pub const DEAD_LETTERS: &str = "voltgate.dead-letters";
+
+const ARCHIVE_LENGTH: i64 = 100_000;
+const ARCHIVE_MILLISECONDS: i64 = 7 * 24 * 3600 * 1000;
+const QUEUE_LENGTH: i64 = 1_000_000;
+const DEAD_LENGTH: i64 = 100_000;
+/// How often a message may come back unacknowledged, say because it kills its consumer, before it is set aside.
+const DELIVERY_LIMIT: i64 = 20;
+
+/// What email-service wants to know of.
+pub const EMAIL_SERVICE: Subscription = Subscription {
+    queue: "email-service.events",
+    types: &["voltgate.events.v1.AccountSignedUp"],
+};
+
+/// Every subscription there is.
+pub const SUBSCRIPTIONS: &[Subscription] = &[EMAIL_SERVICE];
+
+/// The queue for what the consumers of `queue` rejected.
+pub fn dead_letter_queue(queue: &str) -> String {
+    format!("{queue}.dead")
+}
+
+/// Declares what a publisher needs: the exchange, the archive and every known subscription.
+pub(super) async fn declare_for_publisher(channel: &Channel) -> Result<(), lapin::Error> {
+    declare_exchange(channel, EVENTS, ExchangeKind::Topic).await?;
+    let archive = Arguments::quorum()
+        .with("x-max-length", ARCHIVE_LENGTH)
+        .with("x-message-ttl", ARCHIVE_MILLISECONDS);
+    declare_queue(channel, ARCHIVE, archive).await?;
+    bind(channel, ARCHIVE, EVENTS, "#").await?;
+    for subscription in SUBSCRIPTIONS {
+        declare_subscription(channel, subscription).await?;
+    }
+    Ok(())
+}
+
+/// Declares what a consumer needs: the exchanges, its queue and the queue for its dead letters.
+pub(super) async fn declare_for_consumer(channel: &Channel, subscription: &Subscription) -> Result<(), lapin::Error> {
+    declare_exchange(channel, EVENTS, ExchangeKind::Topic).await?;
+    declare_subscription(channel, subscription).await
+}
+
+async fn declare_subscription(channel: &Channel, subscription: &Subscription) -> Result<(), lapin::Error> {
+    let dead = dead_letter_queue(subscription.queue);
+    declare_exchange(channel, DEAD_LETTERS, ExchangeKind::Direct).await?;
+    declare_queue(channel, &dead, Arguments::quorum().with("x-max-length", DEAD_LENGTH)).await?;
+    bind(channel, &dead, DEAD_LETTERS, subscription.queue).await?;
+
+    // Dead letters are moved at least once, which RabbitMQ does only for queues that refuse when they are full.
+    let arguments = Arguments::quorum()
+        .with("x-max-length", QUEUE_LENGTH)
+        .with_text("x-overflow", "reject-publish")
+        .with("x-delivery-limit", DELIVERY_LIMIT)
+        .with_text("x-dead-letter-exchange", DEAD_LETTERS)
+        .with_text("x-dead-letter-routing-key", subscription.queue)
+        .with_text("x-dead-letter-strategy", "at-least-once");
+    declare_queue(channel, subscription.queue, arguments).await?;
+    for kind in subscription.types {
+        bind(channel, subscription.queue, EVENTS, kind).await?;
+    }
+    Ok(())
+}
+
+async fn declare_exchange(channel: &Channel, name: &str, kind: ExchangeKind) -> Result<(), lapin::Error> {
+    let options = ExchangeDeclareOptions {
+        durable: true,
+        ..ExchangeDeclareOptions::default()
+    };
+    channel
+        .exchange_declare(name.into(), kind, options, FieldTable::default())
+        .await
+}
+
+async fn declare_queue(channel: &Channel, name: &str, arguments: Arguments) -> Result<(), lapin::Error> {
+    channel
+        .queue_declare(name.into(), QueueDeclareOptions::durable(), arguments.0)
+        .await?;
+    Ok(())
+}
+
+async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> Result<(), lapin::Error> {
+    channel
+        .queue_bind(
+            queue.into(),
+            exchange.into(),
+            key.into(),
+            QueueBindOptions::default(),
+            FieldTable::default(),
+        )
+        .await
+}
+
+/// Arguments of a queue.
+struct Arguments(FieldTable);
+
+impl Arguments {
+    fn quorum() -> Self {
+        Self(FieldTable::default()).with_text("x-queue-type", "quorum")
+    }
+
+    fn with(mut self, name: &str, value: i64) -> Self {
+        self.0.insert(name.into(), AMQPValue::LongLongInt(value));
+        self
+    }
+
+    fn with_text(mut self, name: &str, value: &str) -> Self {
+        self.0.insert(name.into(), AMQPValue::LongString(value.into()));
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_subscribed_to_is_declared_in_the_protos() {
+        for kind in SUBSCRIPTIONS.iter().flat_map(|subscription| subscription.types) {
+            assert!(voltgate_proto::pool().get_message_by_name(kind).is_some(), "{kind}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! A service's own schema: connected to, and brought up to date, at start.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{Connection, PgConnection, PgPool};
+use tonic::Status;
+
+use crate::reason::{self, Reason};
+use crate::settings::DatabaseUrl;
+use crate::start::StartError;
+
+/// How long a request waits for a free connection before it fails.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a caller waits before trying again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Connects with `schema` as the search path, creates the schema where it is absent and applies its migrations.
+///
+/// The migrations are recorded in the schema's own `_sqlx_migrations`, so that services which share a database stay out
+/// of each other's way. A role that owns its schema needs no right to create one.
+///
+/// # Errors
+/// The URL cannot be read, the database cannot be reached, or a migration failed.
+pub async fn connect(database: &DatabaseUrl, schema: &'static str, migrator: &Migrator) -> Result<PgPool, StartError> {
+    let setting = database.setting;
+    let options = PgConnectOptions::from_str(&database.url)
+        // sqlx's own text may repeat the URL, and with it the password.
+        .map_err(|_| {
+            StartError::setting(
+                setting,
+                "is not a PostgreSQL URL (postgres://user:password@host/database)",
+            )
+        })?
+        .application_name(schema)
+        .options([("search_path", schema)]);
+    let unreachable = |source| StartError::Database { setting, source };
+
+    let mut connection = PgConnection::connect_with(&options).await.map_err(unreachable)?;
+    create_schema(&mut connection, schema).await.map_err(unreachable)?;
+    migrator
+        .run_direct(None, &mut connection, false)
+        .await
+        .map_err(|source| StartError::Migration { schema, source })?;
+    connection.close().await.map_err(unreachable)?;
+
+    PgPoolOptions::new()
+        .max_connections(database.max_connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .connect_with(options)
+        .await
+        .map_err(unreachable)
+}
+
+/// How callers are told. A database that is away or busy is worth another try; anything else it says is our fault.
+pub fn failed(error: &sqlx::Error) -> Status {
+    match error {
+        sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) => {
+            tracing::warn!(error = error as &dyn std::error::Error, "The database does not answer");
+            Reason::Unavailable.retry_after(RETRY_AFTER, "The database is not available just now; try again")
+        }
+        _ => reason::internal(error),
+    }
+}
+
+/// `CREATE SCHEMA IF NOT EXISTS` asks for the right to create even where the schema exists, hence the look first. Two
+/// replicas that start at once may both find it absent, hence the `IF NOT EXISTS`, and the lock that serialises them.
+async fn create_schema(connection: &mut PgConnection, schema: &'static str) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('voltgate schema ' || $1))")
+        .bind(schema)
+        .execute(&mut *transaction)
+        .await?;
+    let exists: bool = sqlx::query_scalar("SELECT to_regnamespace($1) IS NOT NULL")
+        .bind(schema)
+        .fetch_one(&mut *transaction)
+        .await?;
+    if !exists {
+        // The name is one of our own constants, never input.
+        let create = sqlx::AssertSqlSafe(format!("CREATE SCHEMA IF NOT EXISTS {schema}"));
+        sqlx::query(create).execute(&mut *transaction).await?;
+    }
+    transaction.commit().await
+}

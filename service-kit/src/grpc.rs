@@ -1,0 +1,123 @@
+//! The gRPC server of every service: its RPCs behind their access rules, with health and reflection, which are open.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tonic::service::RoutesBuilder;
+
+use crate::access::AccessLayer;
+use crate::start::{StartError, listen};
+
+/// Streams that one connection may carry. A charge point takes one, so this is far above hyper's default of 200: above
+/// the limit a client queues without a word.
+const MAX_STREAMS_PER_CONNECTION: u32 = 100_000;
+
+/// Idle peers are asked for a sign of life this often.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// A port, bound and not yet served.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// Why a server ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+#[error("the gRPC server on {address} failed: {source}")]
+pub struct ServeError {
+    address: SocketAddr,
+    source: tonic::transport::Error,
+}
+
+impl Server {
+    /// # Errors
+    /// The port is in use.
+    pub async fn bind(address: SocketAddr, setting: &'static str) -> Result<Self, StartError> {
+        let listener = listen(address, setting).await?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| StartError::other("cannot read the address of a listener", error))?;
+        Ok(Self { listener, address })
+    }
+
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until told to stop; then says so in its health, takes no new calls, and gives those under way until
+    /// `drain` has passed. `services` are full names, for the health service.
+    ///
+    /// # Errors
+    /// The server broke.
+    pub async fn serve(
+        self,
+        mut routes: RoutesBuilder,
+        services: &[&'static str],
+        access: AccessLayer,
+        drain: Duration,
+        shutdown: CancellationToken,
+    ) -> Result<(), ServeError> {
+        let address = self.address;
+        let (health, health_service) = tonic_health::server::health_reporter();
+        for service in services {
+            health
+                .set_service_status(service, tonic_health::ServingStatus::Serving)
+                .await;
+        }
+        routes.add_service(health_service);
+        add_reflection(&mut routes, services);
+
+        let serve = tonic::transport::Server::builder()
+            .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
+            .http2_keepalive_interval(Some(KEEPALIVE))
+            .tcp_nodelay(true)
+            .layer(access)
+            .add_routes(routes.routes())
+            .serve_with_incoming_shutdown(
+                TcpListenerStream::new(self.listener),
+                shutdown.clone().cancelled_owned(),
+            );
+        let drained = async {
+            shutdown.cancelled().await;
+            for service in services {
+                health
+                    .set_service_status(service, tonic_health::ServingStatus::NotServing)
+                    .await;
+            }
+            tokio::time::sleep(drain).await;
+        };
+        tokio::select! {
+            result = serve => result.map_err(|source| ServeError { address, source }),
+            () = drained => {
+                tracing::warn!(%address, "Calls were still under way when the time to drain was over");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Reflection in both versions: grpcurl asks for v1, older clients for v1alpha. It lists what this server serves, though
+/// it knows every proto.
+fn add_reflection(routes: &mut RoutesBuilder, services: &[&'static str]) {
+    let builder = || {
+        services.iter().fold(
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(voltgate_proto::DESCRIPTOR_SET)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+                .with_service_name("grpc.health.v1.Health"),
+            |builder, service| builder.with_service_name(*service),
+        )
+    };
+    match (builder().build_v1(), builder().build_v1alpha()) {
+        (Ok(v1), Ok(v1alpha)) => {
+            routes.add_service(v1).add_service(v1alpha);
+        }
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::error!(%error, "Reflection is off, because the descriptors cannot be read");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! The statements by which a relay takes rows out of the outbox and settles them.
+//!
+//! A row is taken by lease, not by a lock held while it is published. A publish can hang for as long as the network
+//! lets it; a transaction kept open meanwhile would hold back vacuum and a connection of the pool, and the database
+//! would end it with the process's connection anyway. A lease costs one update, survives a lost connection, and ends by
+//! itself: if the process dies, another relay takes the row when the lease is over.
+//!
+//! Times here are the database's. Replicas must agree on when a lease ends, and the database is what they share.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+use crate::event::{self, Event};
+
+/// A row under this relay's lease.
+pub(super) struct Claimed {
+    pub position: i64,
+    pub attempts: i32,
+    /// Since it was written.
+    pub age: Duration,
+    pub event: Event,
+}
+
+/// Takes up to `limit` open rows for `lease`, the oldest first, past those that another relay is just taking.
+pub(super) async fn take(
+    database: &PgPool,
+    claim: Uuid,
+    limit: i64,
+    lease: Duration,
+) -> Result<Vec<Claimed>, sqlx::Error> {
+    let mut rows = sqlx::query!(
+        r#"
+        WITH due AS (
+            SELECT position FROM outbox
+            WHERE sent_at IS NULL AND dead_at IS NULL AND next_attempt_at <= now()
+            ORDER BY position
+            LIMIT $1
+            FOR UPDATE SKIP LOCKED
+        )
+        UPDATE outbox
+        SET claim = $2, next_attempt_at = now() + make_interval(secs => $3)
+        FROM due
+        WHERE outbox.position = due.position
+        RETURNING outbox.position, id, type AS kind, source, time, data, attempts,
+            extract(epoch FROM now() - created_at)::float8 AS "age!"
+        "#,
+        limit,
+        claim,
+        lease.as_secs_f64(),
+    )
+    .fetch_all(database)
+    .await?;
+    // RETURNING gives them in no order.
+    rows.sort_unstable_by_key(|row| row.position);
+    Ok(rows
+        .into_iter()
+        .map(|row| Claimed {
+            position: row.position,
+            attempts: row.attempts,
+            age: Duration::try_from_secs_f64(row.age).unwrap_or_default(),
+            event: Event {
+                id: row.id.to_string(),
+                r#type: row.kind,
+                source: row.source,
+                time: Some(event::timestamp(row.time)),
+                data: Bytes::from(row.data),
+            },
+        })
+        .collect())
+}
+
+/// Notes that the bus has these rows. True whoever holds the lease by now, so the claim does not matter.
+pub(super) async fn mark_sent(database: &PgPool, positions: &[i64]) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        UPDATE outbox SET sent_at = now(), claim = NULL, last_error = NULL
+        WHERE position = ANY($1) AND sent_at IS NULL
+        "#,
+        positions,
+    )
+    .execute(database)
+    .await?;
+    Ok(())
+}
+
+/// Gives rows back untried: the bus was down, which is no row's fault.
+pub(super) async fn release(database: &PgPool, claim: Uuid, positions: &[i64]) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        UPDATE outbox SET claim = NULL, next_attempt_at = now()
+        WHERE position = ANY($1) AND claim = $2
+        "#,
+        positions,
+        claim,
+    )
+    .execute(database)
+    .await?;
+    Ok(())
+}
+
+/// Sets a row back that the bus did not take this time.
+pub(super) async fn postpone(
+    database: &PgPool,
+    claim: Uuid,
+    position: i64,
+    pause: Duration,
+    reason: &str,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        UPDATE outbox
+        SET claim = NULL, attempts = attempts + 1, last_error = $4,
+            next_attempt_at = now() + make_interval(secs => $3)
+        WHERE position = $1 AND claim = $2
+        "#,
+        position,
+        claim,
+        pause.as_secs_f64(),
+        reason,
+    )
+    .execute(database)
+    .await?;
+    Ok(())
+}
+
+/// Sets a row aside for good, with its reason, so that it does not stand in the way of the rest.
+pub(super) async fn bury(database: &PgPool, claim: Uuid, position: i64, reason: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        UPDATE outbox
+        SET claim = NULL, attempts = attempts + 1, last_error = $3, dead_at = now()
+        WHERE position = $1 AND claim = $2
+        "#,
+        position,
+        claim,
+        reason,
+    )
+    .execute(database)
+    .await?;
+    Ok(())
+}
+
+/// Deletes rows sent longer than `retention` ago, at most `limit` of them, and says how many.
+pub(super) async fn prune(database: &PgPool, retention: Duration, limit: i64) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query!(
+        r#"
+        DELETE FROM outbox
+        WHERE position IN (
+            SELECT position FROM outbox
+            WHERE sent_at < now() - make_interval(secs => $1)
+            ORDER BY sent_at
+            LIMIT $2
+            FOR UPDATE SKIP LOCKED
+        )
+        "#,
+        retention.as_secs_f64(),
+        limit,
+    )
+    .execute(database)
+    .await?;
+    Ok(done.rows_affected())
+}

@@ -1,0 +1,52 @@
+//! The outbox: how an event leaves a service exactly if the change that it tells of is committed.
+//!
+//! [`enqueue`] writes the event into the table `outbox` inside the caller's transaction. A [`Relay`] carries committed
+//! rows to the [bus](crate::bus) and marks them sent once the bus has confirmed them. A crash between the two makes it
+//! publish them again, so every event arrives *at least* once, and consumers know repeats by the event's id.
+//!
+//! The table is the same in every schema that publishes; `migrations/authentication/0002_outbox.sql` is the one to copy.
+//! SQL here names it without its schema: the search_path of a service's connections leads to its own.
+
+mod claim;
+mod gauge;
+mod relay;
+
+use sqlx::PgConnection;
+
+pub use relay::{Pace, Relay};
+
+use crate::event::{self, Event, Unreadable};
+
+#[derive(Debug, thiserror::Error)]
+pub enum EnqueueError {
+    /// The caller built the envelope by hand, and wrongly.
+    #[error("the event is not fit to be published: {0}")]
+    Unreadable(#[from] Unreadable),
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+}
+
+/// Writes `event` into the outbox. It will be published if, and only if, the caller's transaction commits.
+///
+/// The relay is woken in the same statement, so there is no second door through which rows could come in unheard.
+pub async fn enqueue(connection: &mut PgConnection, event: &Event) -> Result<(), EnqueueError> {
+    let id = event::id(event)?;
+    let time = event::time(event)?;
+    sqlx::query!(
+        r#"
+        WITH row AS (
+            INSERT INTO outbox (id, type, source, time, data)
+            VALUES ($1, $2, $3, $4, $5)
+        )
+        SELECT pg_notify('outbox_' || current_schema(), '')
+        "#,
+        id,
+        event.r#type,
+        event.source,
+        time,
+        event.data.as_ref(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

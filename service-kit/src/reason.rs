@@ -1,0 +1,195 @@
+//! The one catalogue of what can go wrong, as callers see it. A service answers with a gRPC status whose `ErrorInfo`
+//! names the reason; the gateway turns that into problem+json with the HTTP status given here.
+
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+/// `ErrorInfo.domain` of every reason.
+pub const DOMAIN: &str = "voltgate";
+
+/// What is wrong with one field of a request.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct FieldViolation {
+    /// Name or JSON path, as the client wrote it.
+    pub field: String,
+    /// What is wrong, as the rest of a sentence that starts with the field.
+    pub message: String,
+}
+
+impl FieldViolation {
+    pub fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            message: message.into(),
+        }
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal, $code:ident, $http:literal, $title:literal;)+) => {
+        /// Why a request failed. The text is part of the API and never changes.
+        #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+        pub enum Reason { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Reason {
+            /// Every reason, for the documentation of the API.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// As it stands in `ErrorInfo.reason` and in problem+json.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+
+            pub fn code(self) -> Code {
+                match self { $(Self::$name => Code::$code,)+ }
+            }
+
+            pub fn http_status(self) -> u16 {
+                match self { $(Self::$name => $http,)+ }
+            }
+
+            /// A short sentence that is the same for every occurrence (RFC 9457, section 3.1.4).
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$name => $title,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The charge point has been registered before.
+    ChargePointExists = "CHARGE_POINT_EXISTS", AlreadyExists, 409, "The charge point exists";
+    /// The deadline passed.
+    DeadlineExceeded = "DEADLINE_EXCEEDED", DeadlineExceeded, 504, "The answer took too long";
+    /// The id token has been registered before.
+    IdTokenExists = "ID_TOKEN_EXISTS", AlreadyExists, 409, "The id token exists";
+    /// The idempotency key came with another request before.
+    IdempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED", AlreadyExists, 422, "The idempotency key was used for another request";
+    /// Our fault; the log has the details.
+    Internal = "INTERNAL", Internal, 500, "Something went wrong on our side";
+    /// Username and password do not belong together.
+    InvalidCredentials = "INVALID_CREDENTIALS", Unauthenticated, 401, "Wrong username or password";
+    /// The request cannot be read; the violations say where.
+    InvalidRequest = "INVALID_REQUEST", InvalidArgument, 400, "The request is not valid";
+    /// An access token that is expired, forged or meant for somebody else.
+    InvalidToken = "INVALID_TOKEN", Unauthenticated, 401, "The access token is not valid";
+    /// The body is not JSON; the message says where.
+    MalformedJson = "MALFORMED_JSON", InvalidArgument, 400, "The body is not JSON";
+    /// The path exists, with other methods.
+    MethodNotAllowed = "METHOD_NOT_ALLOWED", Unimplemented, 405, "The method is not allowed here";
+    /// No credentials were sent.
+    MissingCredentials = "MISSING_CREDENTIALS", Unauthenticated, 401, "Credentials are required";
+    /// No such resource.
+    NotFound = "NOT_FOUND", NotFound, 404, "Not found";
+    /// None of the WebSocket subprotocols offered is spoken here.
+    NoCommonSubprotocol = "NO_COMMON_SUBPROTOCOL", InvalidArgument, 400, "No common subprotocol";
+    /// More work than can be done now.
+    Overloaded = "OVERLOADED", Unavailable, 503, "Too busy just now";
+    /// The body is larger than the endpoint takes.
+    PayloadTooLarge = "PAYLOAD_TOO_LARGE", ResourceExhausted, 413, "The body is too large";
+    /// The caller's roles do not allow it.
+    PermissionDenied = "PERMISSION_DENIED", PermissionDenied, 403, "Not allowed";
+    /// The client did not send the whole request in time.
+    RequestTimeout = "REQUEST_TIMEOUT", DeadlineExceeded, 408, "The request took too long to arrive";
+    /// The charge point does not have the credentials it needs.
+    StationUnauthorized = "STATION_UNAUTHORIZED", Unauthenticated, 401, "The charge point's credentials are not valid";
+    /// A service behind the gateway does not answer.
+    Unavailable = "UNAVAILABLE", Unavailable, 503, "A service is not available";
+    /// The endpoint takes another media type.
+    UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", InvalidArgument, 415, "The media type is not supported";
+    /// The endpoint speaks WebSocket only.
+    UpgradeRequired = "UPGRADE_REQUIRED", FailedPrecondition, 426, "This is a WebSocket endpoint";
+    /// Somebody else has the username.
+    UsernameTaken = "USERNAME_TAKEN", AlreadyExists, 409, "The username is taken";
+}
+
+impl Reason {
+    /// A status with this reason and a sentence for the person who reads it.
+    pub fn status(self, message: impl Into<String>) -> Status {
+        Status::with_error_details(self.code(), message, self.details())
+    }
+
+    /// A status that also says how long to wait before trying again.
+    pub fn retry_after(self, wait: Duration, message: impl Into<String>) -> Status {
+        let mut details = self.details();
+        details.set_retry_info(Some(wait));
+        Status::with_error_details(self.code(), message, details)
+    }
+
+    fn details(self) -> ErrorDetails {
+        ErrorDetails::with_error_info(self.as_str(), DOMAIN, std::collections::HashMap::new())
+    }
+
+    /// The reason that a status carries, or the one its code stands for where it carries none of ours.
+    pub fn of(status: &Status) -> Self {
+        let named = status.get_details_error_info().filter(|info| info.domain == DOMAIN);
+        named
+            .and_then(|info| Self::ALL.iter().copied().find(|reason| reason.as_str() == info.reason))
+            .unwrap_or_else(|| Self::of_code(status.code()))
+    }
+
+    fn of_code(code: Code) -> Self {
+        match code {
+            Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition => Self::InvalidRequest,
+            Code::NotFound => Self::NotFound,
+            Code::Unauthenticated => Self::InvalidToken,
+            Code::PermissionDenied => Self::PermissionDenied,
+            Code::DeadlineExceeded | Code::Cancelled => Self::DeadlineExceeded,
+            Code::Unavailable => Self::Unavailable,
+            Code::ResourceExhausted => Self::Overloaded,
+            Code::Ok
+            | Code::Unknown
+            | Code::AlreadyExists
+            | Code::Aborted
+            | Code::Unimplemented
+            | Code::Internal
+            | Code::DataLoss => Self::Internal,
+        }
+    }
+}
+
+/// A request that cannot be read, with everything that is wrong with it.
+pub fn invalid(violations: Vec<FieldViolation>) -> Status {
+    let message = match violations.as_slice() {
+        [one] => format!("{} {}", one.field, one.message),
+        many => format!("{} things are wrong with the request", many.len()),
+    };
+    let mut details = Reason::InvalidRequest.details();
+    for violation in violations {
+        details.add_bad_request_violation(violation.field, violation.message);
+    }
+    Status::with_error_details(Reason::InvalidRequest.code(), message, details)
+}
+
+/// A failure that callers can do nothing about. The log gets the cause, the caller a plain sentence.
+pub fn internal(error: &(dyn std::error::Error + 'static)) -> Status {
+    tracing::error!(error, "A request failed on our side");
+    Reason::Internal.status("Something went wrong on our side; it has been logged")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_survives_the_wire() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::of(&reason.status("x")), *reason);
+        }
+    }
+
+    #[test]
+    fn a_foreign_status_is_read_by_its_code() {
+        assert_eq!(Reason::of(&Status::not_found("x")), Reason::NotFound);
+    }
+
+    #[test]
+    fn violations_keep_their_fields() {
+        let status = invalid(vec![FieldViolation::new("email", "is not an address")]);
+        let details = status.get_details_bad_request().expect("details are there");
+        assert_eq!(details.field_violations[0].field, "email");
+        assert_eq!(status.message(), "email is not an address");
+    }
+}

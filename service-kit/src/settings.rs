@@ -1,0 +1,182 @@
+//! Settings that more than one binary has. Each comes from a flag, the environment or `.env`, in that order.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+
+use crate::access::ServiceSecret;
+use crate::start::StartError;
+
+/// Reads `.env` from the current folder, where there is one. Variables already set win.
+///
+/// # Errors
+/// A file that is there but cannot be read as settings.
+pub fn load_dotenv() -> Result<(), StartError> {
+    match dotenvy::dotenv() {
+        Ok(_) => Ok(()),
+        Err(error) if error.not_found() => Ok(()),
+        Err(error) => Err(StartError::other("cannot read .env", error)),
+    }
+}
+
+/// How a process logs, is watched and ends.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+pub struct ProcessSettings {
+    /// Which log lines are written: a level, or levels by module as in `info,charger_service=debug`
+    #[arg(long, env, default_value = "info")]
+    pub log_filter: String,
+    /// How log lines are written
+    #[arg(long, env, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// Where /metrics, /livez and /readyz of the process listen
+    #[arg(long, env, default_value = "127.0.0.1:9090")]
+    pub admin_listen: SocketAddr,
+    /// How long requests under way may take to end when the process is told to stop, in seconds
+    #[arg(long, env, default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=300))]
+    pub drain_seconds: u64,
+}
+
+impl ProcessSettings {
+    /// [`ProcessSettings::drain_seconds`] as a duration.
+    pub fn drain(&self) -> Duration {
+        Duration::from_secs(self.drain_seconds)
+    }
+}
+
+/// The shape of a log line.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line, for programs.
+    Json,
+}
+
+/// The database, for every service that has no URL of its own.
+#[derive(Args, Clone)]
+#[group(skip)]
+pub struct DatabaseSettings {
+    /// PostgreSQL for every service that has no URL of its own
+    #[arg(long, env, hide_env_values = true)]
+    pub database_url: Option<String>,
+    /// Connections that each service may open to PostgreSQL
+    #[arg(long, env, default_value_t = 10, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    pub database_max_connections: u32,
+}
+
+/// A database URL together with the setting it came from, so that an error can name it.
+#[derive(Clone)]
+pub struct DatabaseUrl {
+    pub url: String,
+    pub setting: &'static str,
+    pub max_connections: u32,
+}
+
+impl DatabaseSettings {
+    /// The service's own URL, or else `DATABASE_URL`.
+    ///
+    /// # Errors
+    /// Neither is set.
+    pub fn url_or<'a>(&'a self, own: Option<&'a String>, own_setting: &'static str) -> Result<DatabaseUrl, StartError> {
+        // A variable that is set to nothing counts as not set: compose files do that.
+        let set = |url: Option<&'a String>| url.filter(|url| !url.is_empty());
+        let (url, setting) = match (set(own), set(self.database_url.as_ref())) {
+            (Some(url), _) => (url, own_setting),
+            (None, Some(url)) => (url, "DATABASE_URL"),
+            (None, None) => {
+                return Err(StartError::setting(
+                    own_setting,
+                    "is not set, and neither is DATABASE_URL; one of them must say where PostgreSQL is",
+                ));
+            }
+        };
+        Ok(DatabaseUrl {
+            url: url.clone(),
+            setting,
+            max_connections: self.database_max_connections,
+        })
+    }
+}
+
+/// The queue.
+#[derive(Args, Clone)]
+#[group(skip)]
+pub struct BusSettings {
+    /// RabbitMQ, such as amqp://user:password@host:5672/%2f
+    #[arg(long, env, hide_env_values = true)]
+    pub amqp_url: Option<String>,
+}
+
+/// How callers prove who they are.
+#[derive(Args, Clone)]
+#[group(skip)]
+pub struct AccessSettings {
+    /// auth-service, asked for the keys that verify access tokens
+    #[arg(long, env, default_value = "http://127.0.0.1:50051")]
+    pub auth_url: String,
+    /// `iss` of access tokens
+    #[arg(long, env, default_value = "voltgate")]
+    pub auth_issuer: String,
+    /// `aud` of access tokens
+    #[arg(long, env, default_value = "voltgate")]
+    pub auth_audience: String,
+    /// Shared by Voltgate's own processes, which prove themselves to each other by it; 32 characters or more
+    #[arg(long, env, hide_env_values = true)]
+    pub service_secret: Option<String>,
+}
+
+impl AccessSettings {
+    /// # Errors
+    /// `SERVICE_SECRET` is missing, too short or a placeholder.
+    pub fn service_secret(&self) -> Result<ServiceSecret, StartError> {
+        let secret = secret("SERVICE_SECRET", self.service_secret.as_deref())?;
+        Ok(ServiceSecret::new(secret.as_bytes()))
+    }
+}
+
+/// Reads a secret from a setting.
+///
+/// # Errors
+/// It is missing, shorter than 32 characters, or a placeholder from a template.
+pub fn secret<'a>(name: &'static str, value: Option<&'a str>) -> Result<&'a str, StartError> {
+    let value = value.unwrap_or_default();
+    let problem = if value.is_empty() {
+        "is not set; make one with `openssl rand -base64 32`"
+    } else if is_placeholder(value) {
+        "is a placeholder; make a secret with `openssl rand -base64 32`"
+    } else if value.chars().count() < 32 {
+        "is shorter than 32 characters; make one with `openssl rand -base64 32`"
+    } else {
+        return Ok(value);
+    };
+    Err(StartError::setting(name, problem))
+}
+
+/// Whether a secret was copied from a template and never changed.
+pub fn is_placeholder(value: &str) -> bool {
+    let value = value.to_ascii_lowercase();
+    ["change-me", "changeme", "change_me", "placeholder", "example"]
+        .iter()
+        .any(|word| value.contains(word))
+        || value.chars().zip(value.chars().skip(1)).all(|(one, next)| one == next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_placeholder_is_not_a_secret() {
+        for value in ["", "short", "change-me-change-me-change-me-change-me", &"x".repeat(40)] {
+            let error = secret("SERVICE_SECRET", Some(value)).expect_err(value);
+            assert!(error.to_string().starts_with("SERVICE_SECRET: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_long_random_string_is_a_secret() {
+        assert!(secret("S", Some("q3Jw0dV1oZb8yT6uK2nX9mC4eR7sA5hL")).is_ok());
+    }
+}

@@ -1,0 +1,54 @@
+//! What a process hands to each service that it runs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::access::{Access, AccessLayer, KeySource, RemoteKeys, Rules, ServiceSecret, ServiceTokens, Verifier};
+use crate::bus::Bus;
+use crate::clock::SharedClock;
+use crate::settings::{AccessSettings, DatabaseSettings};
+use crate::start::StartError;
+
+/// Parts and settings that the services of one process share.
+#[derive(Clone)]
+pub struct Shared {
+    pub clock: SharedClock,
+    pub bus: Bus,
+    pub database: DatabaseSettings,
+    pub access: AccessSettings,
+    pub service_secret: ServiceSecret,
+    /// How long calls under way may take to end when the process is told to stop.
+    pub drain: Duration,
+}
+
+impl Shared {
+    /// The access layer of a service that asks auth-service for its keys.
+    ///
+    /// # Errors
+    /// `AUTH_URL` is not a URL, or an RPC has no access rule.
+    pub fn access_layer(&self) -> Result<AccessLayer, StartError> {
+        Ok(AccessLayer::new(
+            self.access(Arc::new(RemoteKeys::new(&self.access.auth_url)?))?,
+        ))
+    }
+
+    /// Decides about calls with the keys of `keys`.
+    ///
+    /// # Errors
+    /// An RPC has no access rule.
+    pub fn access(&self, keys: Arc<dyn KeySource>) -> Result<Access, StartError> {
+        let verifier = Verifier::new(
+            &self.access.auth_issuer,
+            &self.access.auth_audience,
+            keys,
+            self.service_secret.clone(),
+            Arc::clone(&self.clock),
+        );
+        Ok(Access::new(Rules::from_descriptors(voltgate_proto::pool())?, verifier))
+    }
+
+    /// Makes service tokens in the name of `service`.
+    pub fn service_tokens(&self, service: &'static str) -> ServiceTokens {
+        ServiceTokens::new(service, self.service_secret.clone(), Arc::clone(&self.clock))
+    }
+}

@@ -1,0 +1,57 @@
+//! Why a process did not start.
+
+use std::net::SocketAddr;
+
+use tokio::net::TcpListener;
+
+/// A failure before anything was served. Its text names the setting to change.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{name}: {problem}")]
+    Setting { name: &'static str, problem: String },
+    #[error("{setting}: cannot listen on {address}: {source}")]
+    Listen {
+        setting: &'static str,
+        address: SocketAddr,
+        source: std::io::Error,
+    },
+    #[error("{setting}: cannot reach the database: {source}")]
+    Database { setting: &'static str, source: sqlx::Error },
+    #[error("cannot bring schema `{schema}` up to date: {source}")]
+    Migration {
+        schema: &'static str,
+        source: sqlx::migrate::MigrateError,
+    },
+    #[error("{what}: {source}")]
+    Other {
+        what: &'static str,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl StartError {
+    /// A setting that cannot be used as it stands.
+    pub fn setting(name: &'static str, problem: impl Into<String>) -> Self {
+        Self::Setting {
+            name,
+            problem: problem.into(),
+        }
+    }
+
+    /// Anything else, said in a few words.
+    pub fn other(what: &'static str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Other {
+            what,
+            source: source.into(),
+        }
+    }
+}
+
+/// Binds a TCP port, and names the setting it came from when that fails.
+pub async fn listen(address: SocketAddr, setting: &'static str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen {
+        setting,
+        address,
+        source,
+    })
+}

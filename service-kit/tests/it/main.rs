@@ -1,0 +1,6 @@
+//! service-kit on a real PostgreSQL and a real RabbitMQ.
+#![allow(clippy::unwrap_used)]
+
+mod outbox;
+mod rabbitmq;
+mod rig;

@@ -1,0 +1,248 @@
+//! The outbox and its relay, over the bus inside the process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use service_kit::backoff::Backoff;
+use service_kit::bus::{Bus, HandlerError, LocalBus};
+use service_kit::outbox::{self, Pace, Relay};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::rig::{Outbox, Reader, SUBSCRIPTION, eventually, signed_up};
+
+/// Relays and one subscriber, until dropped.
+struct Running {
+    tasks: JoinSet<()>,
+    shutdown: CancellationToken,
+    bus: Bus,
+}
+
+impl Running {
+    fn new() -> Self {
+        Self {
+            tasks: JoinSet::new(),
+            shutdown: CancellationToken::new(),
+            bus: Bus::Local(LocalBus::default()),
+        }
+    }
+
+    fn relay(&mut self, outbox: &Outbox, pace: Pace) {
+        let relay = Relay::with_pace(outbox.pool.clone(), self.bus.publisher(), pace);
+        self.tasks.spawn(relay.run(self.shutdown.clone()));
+    }
+
+    async fn reader(&mut self, reader: &Arc<Reader>) {
+        let (bus, reader, shutdown) = (self.bus.clone(), Arc::clone(reader), self.shutdown.clone());
+        self.tasks
+            .spawn(async move { bus.subscribe(SUBSCRIPTION, reader, shutdown).await });
+        tokio::task::yield_now().await;
+    }
+
+    async fn stop(mut self) {
+        self.shutdown.cancel();
+        while let Some(done) = self.tasks.join_next().await {
+            done.unwrap();
+        }
+    }
+}
+
+fn hurried() -> Pace {
+    Pace {
+        poll: Duration::from_millis(200),
+        row: Backoff {
+            first: Duration::from_millis(50),
+            longest: Duration::from_millis(200),
+        },
+        ..Pace::default()
+    }
+}
+
+#[tokio::test]
+async fn an_event_leaves_only_with_the_transaction_that_wrote_it() {
+    let outbox = Outbox::create().await;
+    let reader = Arc::new(Reader::default());
+    let mut running = Running::new();
+    running.reader(&reader).await;
+    running.relay(&outbox, hurried());
+
+    let mut transaction = outbox.pool.begin().await.unwrap();
+    outbox::enqueue(&mut transaction, &signed_up("undone")).await.unwrap();
+    transaction.rollback().await.unwrap();
+    outbox.write("done").await;
+
+    eventually("the event is sent", || async {
+        outbox.count("sent_at IS NOT NULL").await == 1
+    })
+    .await;
+    assert_eq!(reader.seen(), ["done"]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_relay_hears_of_an_event_long_before_it_would_look() {
+    let outbox = Outbox::create().await;
+    let reader = Arc::new(Reader::default());
+    let mut running = Running::new();
+    running.reader(&reader).await;
+    running.relay(
+        &outbox,
+        Pace {
+            poll: Duration::from_secs(3600),
+            ..hurried()
+        },
+    );
+    outbox.write("first").await;
+    eventually("the first is sent", || async { reader.seen().len() == 1 }).await;
+    // By now the relay sleeps for an hour.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    outbox.write("second").await;
+    eventually("the second is sent", || async { reader.seen().len() == 2 }).await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn two_relays_publish_every_event_once() {
+    const EVENTS: usize = 400;
+    let outbox = Outbox::create().await;
+    let reader = Arc::new(Reader::default());
+    for number in 0..EVENTS {
+        outbox.write(&number.to_string()).await;
+    }
+    let mut running = Running::new();
+    running.reader(&reader).await;
+    for _ in 0..2 {
+        running.relay(&outbox, Pace { batch: 7, ..hurried() });
+    }
+    eventually("all are sent", || async { outbox.count("sent_at IS NULL").await == 0 }).await;
+    let mut seen = reader.seen();
+    assert_eq!(seen.len(), EVENTS);
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen.len(), EVENTS);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn one_relay_publishes_in_the_order_of_writing() {
+    let outbox = Outbox::create().await;
+    let reader = Arc::new(Reader::default());
+    let names: Vec<String> = (0..50).map(|number| number.to_string()).collect();
+    for name in &names {
+        outbox.write(name).await;
+    }
+    let mut running = Running::new();
+    running.reader(&reader).await;
+    running.relay(&outbox, Pace { batch: 8, ..hurried() });
+    eventually("all are sent", || async { reader.seen().len() == names.len() }).await;
+    assert_eq!(reader.seen(), names);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_nobody_takes_yet_waits_for_its_subscriber() {
+    let outbox = Outbox::create().await;
+    let reader = Arc::new(Reader::default());
+    let mut running = Running::new();
+    running.relay(&outbox, hurried());
+    outbox.write("early").await;
+    eventually("it has been tried", || async {
+        outbox.count("attempts > 1").await == 1
+    })
+    .await;
+    assert_eq!(outbox.count("last_error LIKE 'nobody here takes%'").await, 1);
+    running.reader(&reader).await;
+    eventually("it is sent", || async {
+        outbox.count("sent_at IS NOT NULL").await == 1
+    })
+    .await;
+    assert_eq!(reader.seen(), ["early"]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_that_is_rejected_is_set_aside_and_the_rest_goes_on() {
+    let outbox = Outbox::create().await;
+    let reader = Reader::answering([Err(HandlerError::Reject("nonsense".to_owned()))]);
+    outbox.write("bad").await;
+    outbox.write("good").await;
+    let mut running = Running::new();
+    running.reader(&reader).await;
+    running.relay(&outbox, hurried());
+    eventually("the good one is sent", || async {
+        outbox.count("sent_at IS NOT NULL").await == 1
+    })
+    .await;
+    assert_eq!(
+        outbox
+            .count("dead_at IS NOT NULL AND last_error = 'email-service.events: nonsense'")
+            .await,
+        1
+    );
+    assert_eq!(reader.seen(), ["bad", "good"]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_that_no_one_has_taken_for_too_long_is_given_up() {
+    let outbox = Outbox::create().await;
+    outbox.write("old").await;
+    let mut running = Running::new();
+    running.relay(
+        &outbox,
+        Pace {
+            give_up_after: Duration::from_millis(300),
+            ..hurried()
+        },
+    );
+    eventually("it is dead", || async {
+        outbox.count("dead_at IS NOT NULL").await == 1
+    })
+    .await;
+    assert_eq!(outbox.count("last_error LIKE 'given up: nobody here takes%'").await, 1);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_row_whose_relay_died_is_published_when_its_lease_is_over() {
+    let outbox = Outbox::create().await;
+    outbox.write("orphan").await;
+    sqlx::query("UPDATE outbox SET claim = gen_random_uuid(), next_attempt_at = now() + interval '1 second'")
+        .execute(&outbox.pool)
+        .await
+        .unwrap();
+    let reader = Arc::new(Reader::default());
+    let mut running = Running::new();
+    running.reader(&reader).await;
+    running.relay(&outbox, hurried());
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert!(reader.seen().is_empty(), "the lease is respected");
+    eventually("it is sent", || async {
+        outbox.count("sent_at IS NOT NULL").await == 1
+    })
+    .await;
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn sent_rows_are_deleted_after_their_retention_and_dead_ones_are_kept() {
+    let outbox = Outbox::create().await;
+    for name in ["old", "new", "dead"] {
+        outbox.write(name).await;
+    }
+    for statement in [
+        "UPDATE outbox SET sent_at = now() - interval '8 days' WHERE position = 1",
+        "UPDATE outbox SET sent_at = now() WHERE position = 2",
+        "UPDATE outbox SET dead_at = now() - interval '8 days' WHERE position = 3",
+    ] {
+        sqlx::query(statement).execute(&outbox.pool).await.unwrap();
+    }
+    let mut running = Running::new();
+    running.relay(&outbox, hurried());
+    eventually("the old one is gone", || async {
+        outbox.count("position = 1").await == 0
+    })
+    .await;
+    assert_eq!(outbox.count("true").await, 2);
+    running.stop().await;
+}
