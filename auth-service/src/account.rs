@@ -1,0 +1,68 @@
+//! An account as the other modules know it: who it is and what it may do. How it came to be is `signup.rs` and
+//! `administrator.rs`.
+
+use chrono::{DateTime, Utc};
+use service_kit::access::Role;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::email::Email;
+use crate::password_hash::PasswordHash;
+use crate::username::Username;
+
+/// What a token is issued for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    pub id: Uuid,
+    pub username: String,
+    pub roles: Vec<String>,
+}
+
+/// A new row of `authentication.account`.
+pub struct NewAccount<'a> {
+    pub id: Uuid,
+    pub username: &'a Username,
+    pub email: Option<&'a Email>,
+    pub password: &'a PasswordHash,
+    pub role: Role,
+    pub created_at: DateTime<Utc>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum InsertError {
+    #[error("the username is taken")]
+    UsernameTaken,
+    #[error("the account could not be stored")]
+    Database(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for InsertError {
+    fn from(error: sqlx::Error) -> Self {
+        match error.as_database_error().and_then(|error| error.constraint()) {
+            Some("account_username_unique") => Self::UsernameTaken,
+            _ => Self::Database(error),
+        }
+    }
+}
+
+pub async fn insert(connection: &mut PgConnection, new: &NewAccount<'_>) -> Result<Account, InsertError> {
+    let roles = vec![new.role.as_str().to_owned()];
+    sqlx::query!(
+        "INSERT INTO authentication.account (id, username, username_key, email, password_hash, roles, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        new.id,
+        new.username.as_str(),
+        new.username.key(),
+        new.email.map(Email::as_str),
+        new.password.as_str(),
+        &roles,
+        new.created_at
+    )
+    .execute(connection)
+    .await?;
+    Ok(Account {
+        id: new.id,
+        username: new.username.as_str().to_owned(),
+        roles,
+    })
+}

@@ -1,0 +1,151 @@
+//! The service as a whole: built from settings, then run until it is told to stop. Tests run the very same.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use service_kit::Shared;
+use service_kit::access::AccessLayer;
+use service_kit::grpc::{ServeError, Server};
+use service_kit::outbox::Relay;
+use service_kit::start::StartError;
+use tokio_util::sync::CancellationToken;
+use tonic::service::RoutesBuilder;
+use voltgate_proto::auth::v1::auth_service_server::{AuthServiceServer, SERVICE_NAME};
+
+use crate::State;
+use crate::access_token::AccessTokens;
+use crate::administrator::{self, Administrator, AdministratorError, FirstPassword};
+use crate::grpc::Grpc;
+use crate::password_hash::PasswordHasher;
+use crate::settings::Settings;
+use crate::signing_key::{SigningKeyError, SigningKeys};
+use crate::username::Username;
+
+/// No message of this service comes near it, so nobody gets to send more.
+const LONGEST_REQUEST: usize = 64 * 1024;
+
+/// auth-service, ready to run.
+pub struct Application {
+    server: Server,
+    grpc: Grpc,
+    access: AccessLayer,
+    relay: Relay,
+    drain: Duration,
+    admin_username: Username,
+    admin_password: FirstPassword,
+}
+
+impl Application {
+    /// Reads the settings, then brings the database up to date, then takes the port.
+    ///
+    /// # Errors
+    /// Any of these cannot be done; the error names the setting to look at.
+    pub async fn build(settings: Settings, shared: Shared) -> Result<Self, StartError> {
+        let sealing = settings.sealing_key()?;
+        let admin_username = settings.admin_username()?;
+        let admin_password = settings.first_password(&admin_username)?;
+        let own_url = settings.auth_database_url.as_ref().filter(|url| !url.is_empty());
+        let url = shared.database.url_or(own_url, "AUTH_DATABASE_URL")?;
+
+        let migrations = sqlx::migrate!("../migrations/authentication");
+        let database = service_kit::database::connect(&url, "authentication", &migrations).await?;
+        let keys = SigningKeys::load_or_create(&database, &sealing, shared.clock.now()).await?;
+        let access = AccessLayer::new(shared.access(Arc::new(keys.clone()))?);
+        let passwords = PasswordHasher::start()
+            .await
+            .map_err(|error| StartError::other("cannot hash passwords", error))?;
+        let server = Server::bind(settings.auth_listen, "AUTH_LISTEN").await?;
+
+        let relay = Relay::new(database.clone(), shared.bus.publisher());
+        let tokens = AccessTokens {
+            keys,
+            issuer: shared.access.auth_issuer.clone(),
+            audience: shared.access.auth_audience.clone(),
+            lifetime: settings.access_token_lifetime(),
+        };
+        let state = State {
+            database,
+            clock: shared.clock,
+            passwords,
+            tokens,
+        };
+        Ok(Self {
+            server,
+            grpc: Grpc { state },
+            access,
+            relay,
+            drain: shared.drain,
+            admin_username,
+            admin_password,
+        })
+    }
+
+    pub fn local_addr(&self) -> SocketAddr {
+        self.server.local_addr()
+    }
+
+    /// Creates the first administrator where there is none. Its own step, and the last one before running: a generated
+    /// password is in the answer and nowhere else, so nothing that can fail should come between it and whoever reads it.
+    ///
+    /// # Errors
+    /// `ADMIN_USERNAME` belongs to somebody who is no administrator, or the database failed.
+    pub async fn first_administrator(&self) -> Result<Administrator, StartError> {
+        let State {
+            database,
+            passwords,
+            clock,
+            ..
+        } = &self.grpc.state;
+        let username = self.admin_username.clone();
+        let password = self.admin_password.clone();
+        Ok(administrator::create_if_none(database, passwords, username, password, clock.now()).await?)
+    }
+
+    /// Serves until told to stop, and publishes events for as long as calls are under way.
+    ///
+    /// # Errors
+    /// The server broke.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServeError> {
+        let mut routes = RoutesBuilder::default();
+        routes.add_service(AuthServiceServer::new(self.grpc).max_decoding_message_size(LONGEST_REQUEST));
+        let served = CancellationToken::new();
+        let serve = async {
+            let result = self
+                .server
+                .serve(routes, &[SERVICE_NAME], self.access, self.drain, shutdown)
+                .await;
+            served.cancel();
+            result
+        };
+        let (result, ()) = tokio::join!(serve, self.relay.run(served.clone()));
+        result
+    }
+}
+
+impl From<SigningKeyError> for StartError {
+    fn from(error: SigningKeyError) -> Self {
+        match error {
+            SigningKeyError::Sealed(_) => Self::setting(
+                "AUTH_SECRET",
+                "is not the secret that the signing keys in the database were sealed with",
+            ),
+            SigningKeyError::NotAKey(_) | SigningKeyError::Database(_) => {
+                Self::other("cannot load the signing keys", error)
+            }
+        }
+    }
+}
+
+impl From<AdministratorError> for StartError {
+    fn from(error: AdministratorError) -> Self {
+        match error {
+            AdministratorError::UsernameTaken => {
+                Self::setting("ADMIN_USERNAME", "is the name of an account that is no administrator")
+            }
+            AdministratorError::Hash(_) | AdministratorError::Database(_) => {
+                Self::other("cannot create the first administrator", error)
+            }
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! auth-service: accounts, and the tokens that prove them. It owns the schema `authentication` and nothing else; it
+//! knows no charge points and sends no mail, but tells of a signup through its outbox.
+
+mod access_token;
+mod account;
+mod administrator;
+mod application;
+mod email;
+mod grpc;
+mod login;
+mod password;
+mod password_hash;
+mod profile;
+mod sealing;
+mod session;
+mod settings;
+mod signing_key;
+mod signup;
+mod username;
+
+pub use administrator::Administrator;
+pub use application::Application;
+pub use password::Password;
+pub use settings::Settings;
+pub use username::Username;
+
+use service_kit::clock::SharedClock;
+use sqlx::PgPool;
+
+/// The name under which this service writes events and is known to the others.
+pub const NAME: &str = "auth-service";
+
+/// What every operation works with.
+struct State {
+    database: PgPool,
+    clock: SharedClock,
+    passwords: password_hash::PasswordHasher,
+    tokens: access_token::AccessTokens,
+}

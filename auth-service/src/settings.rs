@@ -1,0 +1,144 @@
+//! The settings of auth-service alone. What it shares with other services is `service_kit::settings`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Args;
+use service_kit::settings::{is_placeholder, secret};
+use service_kit::start::StartError;
+
+use crate::administrator::FirstPassword;
+use crate::password::Password;
+use crate::sealing::SealingKey;
+use crate::username::Username;
+
+#[derive(Args, Clone)]
+#[group(skip)]
+pub struct Settings {
+    /// Where auth-service listens for gRPC
+    #[arg(long, env, default_value = "127.0.0.1:50051")]
+    pub auth_listen: SocketAddr,
+    /// PostgreSQL for auth-service, where it is not the one of DATABASE_URL
+    #[arg(long, env, hide_env_values = true)]
+    pub auth_database_url: Option<String>,
+    /// Seals the signing keys in the database, the same at every start; 32 characters or more
+    #[arg(long, env, hide_env_values = true)]
+    pub auth_secret: Option<String>,
+    /// Seconds that an access token is valid
+    #[arg(long, env, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub auth_access_token_seconds: u32,
+    /// Name of the first administrator, created where there is none
+    #[arg(long, env, default_value = "admin")]
+    pub admin_username: String,
+    /// Password of the first administrator; read only where there is no administrator yet
+    #[arg(long, env, hide_env_values = true)]
+    pub admin_password: Option<String>,
+    /// Without `ADMIN_PASSWORD`: make a password up, because whoever starts the process will see it.
+    #[arg(skip)]
+    pub generate_admin_password: bool,
+}
+
+impl Settings {
+    pub(crate) fn sealing_key(&self) -> Result<SealingKey, StartError> {
+        Ok(SealingKey::derive(secret("AUTH_SECRET", self.auth_secret.as_deref())?))
+    }
+
+    pub(crate) fn access_token_lifetime(&self) -> Duration {
+        Duration::from_secs(self.auth_access_token_seconds.into())
+    }
+
+    pub(crate) fn admin_username(&self) -> Result<Username, StartError> {
+        Username::parse(&self.admin_username)
+            .map_err(|problem| StartError::setting("ADMIN_USERNAME", problem.to_string()))
+    }
+
+    /// A variable that is set to nothing counts as not set, as compose files do that.
+    pub(crate) fn first_password(&self, username: &Username) -> Result<FirstPassword, StartError> {
+        match self.admin_password.as_deref() {
+            None | Some("") if self.generate_admin_password => Ok(FirstPassword::Generate),
+            None | Some("") => Ok(FirstPassword::Missing),
+            Some(text) if is_placeholder(text) => Err(StartError::setting(
+                "ADMIN_PASSWORD",
+                "is a placeholder; choose a password",
+            )),
+            Some(text) => Password::parse(text, Some(username))
+                .map(FirstPassword::Given)
+                .map_err(|problems| {
+                    let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+                    StartError::setting("ADMIN_PASSWORD", problems.join(", "))
+                }),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Process {
+        #[command(flatten)]
+        settings: Settings,
+    }
+
+    fn settings(arguments: &[&str]) -> Settings {
+        Process::try_parse_from(["auth-service"].iter().chain(arguments))
+            .unwrap()
+            .settings
+    }
+
+    fn first_password(arguments: &[&str]) -> Result<FirstPassword, String> {
+        let settings = settings(arguments);
+        settings
+            .first_password(&settings.admin_username().unwrap())
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_token_is_valid_for_five_minutes_unless_told_otherwise() {
+        assert_eq!(settings(&[]).access_token_lifetime(), Duration::from_secs(300));
+    }
+
+    #[test]
+    fn a_placeholder_is_no_secret() {
+        let refused = |secret: &str| {
+            settings(&["--auth-secret", secret])
+                .sealing_key()
+                .err()
+                .unwrap()
+                .to_string()
+        };
+        assert!(refused("change-me").starts_with("AUTH_SECRET: is a placeholder"));
+        assert!(refused("too short").starts_with("AUTH_SECRET: is shorter"));
+    }
+
+    #[test]
+    fn a_password_that_is_weak_or_a_placeholder_is_refused_by_the_name_of_its_setting() {
+        for (password, refusal) in [
+            ("change-me-now", "ADMIN_PASSWORD: is a placeholder; choose a password"),
+            ("short", "ADMIN_PASSWORD: has fewer than 8 characters"),
+            (
+                "admin123",
+                "ADMIN_PASSWORD: is among the most common passwords, contains the username",
+            ),
+        ] {
+            assert_eq!(first_password(&["--admin-password", password]).err().unwrap(), refusal);
+        }
+    }
+
+    #[test]
+    fn an_empty_password_counts_as_none() {
+        assert!(matches!(
+            first_password(&["--admin-password", ""]),
+            Ok(FirstPassword::Missing)
+        ));
+        assert!(matches!(first_password(&[]), Ok(FirstPassword::Missing)));
+        assert!(matches!(
+            first_password(&["--admin-password", "correct horse"]),
+            Ok(FirstPassword::Given(_))
+        ));
+    }
+}

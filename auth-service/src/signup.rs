@@ -1,0 +1,169 @@
+//! Sign up: a new account with the role of a driver, logged in at once. The account and the event that tells of it are
+//! one transaction, so that no mail is sent for an account that does not exist, and none is forgotten.
+//!
+//! That a username is taken is said. That an address is in use is not: the account is created all the same, and the mail
+//! that follows goes to whoever reads that mailbox.
+
+use service_kit::access::Role;
+use service_kit::reason::FieldViolation;
+use service_kit::{event, outbox};
+use thiserror::Error;
+use uuid::Uuid;
+use voltgate_proto::auth::v1::SignUpRequest;
+use voltgate_proto::events::v1::AccountSignedUp;
+
+use crate::State;
+use crate::account::{self, InsertError, NewAccount};
+use crate::email::Email;
+use crate::password::Password;
+use crate::password_hash::HashError;
+use crate::session::{self, LoggedIn, SessionError};
+use crate::username::Username;
+
+/// A signup that breaks no rule.
+#[derive(Debug)]
+pub struct SignUp {
+    username: Username,
+    email: Email,
+    password: Password,
+}
+
+#[derive(Debug, Error)]
+pub enum SignUpError {
+    #[error("the username is taken")]
+    UsernameTaken,
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    #[error("the event of the signup could not be stored")]
+    Outbox(#[from] outbox::EnqueueError),
+    #[error("the account could not be stored")]
+    Database(#[from] sqlx::Error),
+}
+
+impl From<InsertError> for SignUpError {
+    fn from(error: InsertError) -> Self {
+        match error {
+            InsertError::UsernameTaken => Self::UsernameTaken,
+            InsertError::Database(error) => Self::Database(error),
+        }
+    }
+}
+
+impl TryFrom<SignUpRequest> for SignUp {
+    type Error = Vec<FieldViolation>;
+
+    /// Collects what is wrong with every field before it refuses.
+    fn try_from(request: SignUpRequest) -> Result<Self, Self::Error> {
+        let mut violations = Vec::new();
+        let username = Username::parse(&request.username)
+            .map_err(|problem| violations.push(FieldViolation::new("username", problem.to_string())))
+            .ok();
+        let password = Password::parse(&request.password, username.as_ref())
+            .map_err(|problems| {
+                violations.extend(
+                    problems
+                        .iter()
+                        .map(|problem| FieldViolation::new("password", problem.to_string())),
+                );
+            })
+            .ok();
+        let email = email(&request).map_err(|violation| violations.push(violation)).ok();
+        match (username, email, password) {
+            (Some(username), Some(email), Some(password)) => Ok(Self {
+                username,
+                email,
+                password,
+            }),
+            _ => Err(violations),
+        }
+    }
+}
+
+fn email(request: &SignUpRequest) -> Result<Email, FieldViolation> {
+    match &request.email {
+        Some(email) => Email::parse(email).map_err(|problem| FieldViolation::new("email", problem.to_string())),
+        None => Email::parse(&request.username)
+            .map_err(|_| FieldViolation::new("email", "is required, as the username is not an email address")),
+    }
+}
+
+pub async fn sign_up(state: &State, new: SignUp) -> Result<LoggedIn, SignUpError> {
+    let password = state.passwords.hash(new.password).await?;
+    let now = state.clock.now();
+    let id = Uuid::now_v7();
+    let signed_up = AccountSignedUp {
+        account_id: id.to_string(),
+        username: new.username.to_string(),
+        email: Some(new.email.as_str().to_owned()),
+    };
+
+    let mut transaction = state.database.begin().await?;
+    let account = NewAccount {
+        id,
+        username: &new.username,
+        email: Some(&new.email),
+        password: &password,
+        role: Role::Driver,
+        created_at: now,
+    };
+    let account = account::insert(&mut transaction, &account).await?;
+    outbox::enqueue(&mut transaction, &event::new(crate::NAME, now, &signed_up)).await?;
+    let logged_in = session::start(&mut transaction, &state.tokens, account, now).await?;
+    transaction.commit().await?;
+    tracing::info!(account = %id, "Somebody signed up");
+    Ok(logged_in)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn request(username: &str, password: &str, email: Option<&str>) -> SignUpRequest {
+        SignUpRequest {
+            username: username.to_owned(),
+            password: password.to_owned(),
+            email: email.map(str::to_owned),
+        }
+    }
+
+    fn fields(request: SignUpRequest) -> Vec<String> {
+        match SignUp::try_from(request) {
+            Ok(_) => Vec::new(),
+            Err(violations) => violations.into_iter().map(|violation| violation.field).collect(),
+        }
+    }
+
+    #[test]
+    fn the_username_is_the_address_where_no_other_is_given() {
+        let new = SignUp::try_from(request("ada@example.com", "correct horse", None)).unwrap();
+        assert_eq!(new.email.as_str(), "ada@example.com");
+    }
+
+    #[test]
+    fn an_address_that_is_given_wins_over_a_username_that_is_one() {
+        let new = SignUp::try_from(request("ada@example.com", "correct horse", Some("ada@example.org"))).unwrap();
+        assert_eq!(new.email.as_str(), "ada@example.org");
+    }
+
+    #[test]
+    fn a_name_that_is_no_address_needs_one() {
+        assert_eq!(fields(request("ada", "correct horse", None)), ["email"]);
+        assert_eq!(fields(request("ada", "correct horse", Some(""))), ["email"]);
+    }
+
+    #[test]
+    fn every_field_that_is_wrong_is_named_at_once() {
+        assert_eq!(
+            fields(request("a b", "short", Some("nowhere"))),
+            ["username", "password", "email"]
+        );
+        assert_eq!(fields(request("", "", None)), ["username", "password", "email"]);
+        assert_eq!(
+            fields(request("ada", "ada", Some("a@example.com"))),
+            ["password", "password"]
+        );
+    }
+}

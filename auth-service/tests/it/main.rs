@@ -1,0 +1,11 @@
+//! auth-service as its clients see it: the real application on a real PostgreSQL, spoken to over gRPC.
+#![allow(clippy::unwrap_used)]
+
+mod administrator;
+mod attacks;
+mod login;
+mod process;
+mod profile;
+mod service;
+mod signing_key;
+mod signup;

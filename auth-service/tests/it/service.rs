@@ -1,0 +1,203 @@
+//! A running auth-service for one test.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use auth_service::{Administrator, Application, Settings};
+use chrono::{DateTime, TimeDelta, Utc};
+use service_kit::Shared;
+use service_kit::access::{ServiceSecret, ServiceTokens};
+use service_kit::bus::{Bus, LocalBus};
+use service_kit::clock::Clock;
+use service_kit::reason::Reason;
+use service_kit::settings::{AccessSettings, DatabaseSettings};
+use service_kit::start::StartError;
+use sqlx::PgPool;
+use testbed::Database;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::metadata::MetadataValue;
+use tonic::transport::Channel;
+use tonic::{Request, Status};
+use tonic_types::StatusExt;
+use voltgate_proto::auth::v1::auth_service_client::AuthServiceClient;
+use voltgate_proto::auth::v1::{
+    GetJwksRequest, GetProfileRequest, LogInRequest, Profile, SignUpRequest, TokenResponse,
+};
+
+pub const PASSWORD: &str = "correct horse battery";
+pub const SECRET: &str = "q3Jw0dV1oZb8yT6uK2nX9mC4eR7sA5hL";
+const SERVICE_SECRET: &[u8] = b"shared by the processes of this test";
+
+/// A clock that a test sets forward.
+#[derive(Default)]
+pub struct TestClock(Mutex<TimeDelta>);
+
+impl TestClock {
+    pub fn advance(&self, by: TimeDelta) {
+        *self.0.lock().unwrap() += by;
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> DateTime<Utc> {
+        Utc::now() + *self.0.lock().unwrap()
+    }
+}
+
+/// What a service is started with.
+#[derive(Clone)]
+pub struct Setup {
+    pub settings: Settings,
+    pub audience: String,
+    pub clock: Arc<TestClock>,
+    pub bus: Bus,
+    pub database_url: String,
+}
+
+impl Setup {
+    pub fn on(database: &Database) -> Self {
+        let settings = Settings {
+            auth_listen: "127.0.0.1:0".parse().unwrap(),
+            auth_database_url: None,
+            auth_secret: Some(SECRET.to_owned()),
+            auth_access_token_seconds: 300,
+            admin_username: "admin".to_owned(),
+            admin_password: None,
+            generate_admin_password: false,
+        };
+        Self {
+            settings,
+            audience: "voltgate".to_owned(),
+            clock: Arc::default(),
+            bus: Bus::Local(LocalBus::default()),
+            database_url: database.url().to_owned(),
+        }
+    }
+
+    pub async fn build(self) -> Result<Application, StartError> {
+        let shared = Shared {
+            clock: self.clock,
+            bus: self.bus,
+            database: DatabaseSettings {
+                database_url: Some(self.database_url),
+                database_max_connections: 5,
+            },
+            access: AccessSettings {
+                auth_url: "http://127.0.0.1:1".to_owned(),
+                auth_issuer: "voltgate".to_owned(),
+                auth_audience: self.audience,
+                service_secret: None,
+            },
+            service_secret: ServiceSecret::new(SERVICE_SECRET),
+            drain: Duration::from_secs(5),
+        };
+        Application::build(self.settings, shared).await
+    }
+
+    pub async fn start(self) -> Service {
+        let (clock, database) = (self.clock.clone(), PgPool::connect(&self.database_url).await.unwrap());
+        let application = self.build().await.unwrap();
+        let administrator = application.first_administrator().await.unwrap();
+        let channel = Channel::from_shared(format!("http://{}", application.local_addr()))
+            .unwrap()
+            .connect_lazy();
+        let shutdown = CancellationToken::new();
+        let running = tokio::spawn(application.run(shutdown.clone()));
+        Service {
+            administrator,
+            clock,
+            database,
+            client: AuthServiceClient::new(channel),
+            shutdown,
+            running,
+        }
+    }
+}
+
+/// A service that runs, and a client of it.
+pub struct Service {
+    pub administrator: Administrator,
+    pub clock: Arc<TestClock>,
+    /// For a look behind the scenes.
+    pub database: PgPool,
+    pub client: AuthServiceClient<Channel>,
+    shutdown: CancellationToken,
+    running: JoinHandle<Result<(), service_kit::grpc::ServeError>>,
+}
+
+impl Service {
+    pub async fn start(database: &Database) -> Self {
+        Setup::on(database).start().await
+    }
+
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        self.running.await.unwrap().unwrap();
+        self.database.close().await;
+    }
+
+    pub async fn sign_up(&self, request: SignUpRequest) -> Result<TokenResponse, Status> {
+        Ok(self.client.clone().sign_up(request).await?.into_inner())
+    }
+
+    pub async fn log_in(&self, username: &str, password: &str) -> Result<TokenResponse, Status> {
+        let request = LogInRequest {
+            username: username.to_owned(),
+            password: password.to_owned(),
+        };
+        Ok(self.client.clone().log_in(request).await?.into_inner())
+    }
+
+    pub async fn profile(&self, token: &str) -> Result<Profile, Status> {
+        self.profile_with(&format!("Bearer {token}")).await
+    }
+
+    pub async fn profile_with(&self, authorization: &str) -> Result<Profile, Status> {
+        let mut request = Request::new(GetProfileRequest {});
+        request
+            .metadata_mut()
+            .insert("authorization", MetadataValue::try_from(authorization).unwrap());
+        Ok(self.client.clone().get_profile(request).await?.into_inner())
+    }
+
+    /// The key set, and the media type it is sent as.
+    pub async fn jwks(&self) -> (serde_json::Value, String) {
+        let body = self
+            .client
+            .clone()
+            .get_jwks(GetJwksRequest {})
+            .await
+            .unwrap()
+            .into_inner();
+        (serde_json::from_slice(&body.data).unwrap(), body.content_type)
+    }
+
+    pub fn service_tokens(&self) -> ServiceTokens {
+        ServiceTokens::new("gateway", ServiceSecret::new(SERVICE_SECRET), self.clock.clone())
+    }
+
+    pub async fn count(&self, sql: &'static str) -> i64 {
+        sqlx::query_scalar(sql).fetch_one(&self.database).await.unwrap()
+    }
+}
+
+/// A signup that nothing is wrong with.
+pub fn ada() -> SignUpRequest {
+    SignUpRequest {
+        username: "Ada".to_owned(),
+        password: PASSWORD.to_owned(),
+        email: Some("ada@example.com".to_owned()),
+    }
+}
+
+/// The fields that a refusal names, with what is wrong with each.
+pub fn violations(status: &Status) -> Vec<(String, String)> {
+    assert_eq!(Reason::of(status), Reason::InvalidRequest);
+    let details = status.get_details_bad_request().unwrap();
+    details
+        .field_violations
+        .into_iter()
+        .map(|violation| (violation.field, violation.description))
+        .collect()
+}
