@@ -1,0 +1,22 @@
+//! email-service: mail that events cause. It owns the schema `email` and nothing else; it decides nothing about accounts
+//! or charges, and believes what events tell of them.
+//!
+//! An event goes through three pairs of hands: the [`inbox`] records it and queues messages in one transaction, the
+//! [`sender`] takes messages that are due and makes mails of them, and a [`transport`] hands those over.
+
+mod application;
+mod grpc;
+mod inbox;
+mod mail;
+mod message;
+mod retry;
+mod sender;
+mod settings;
+mod template;
+mod transport;
+
+pub use application::Application;
+pub use settings::Settings;
+
+/// The name under which this service is known to the others.
+pub const NAME: &str = "email-service";

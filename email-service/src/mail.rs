@@ -1,0 +1,202 @@
+//! A mail, ready to be handed over: multipart text and HTML, with headers that a stranger's name cannot touch.
+//!
+//! The same message makes the same mail, byte for byte, at every attempt. Its Message-ID above all stays: it is how a
+//! mail server, or the person reading, knows a second copy for what it is.
+
+use std::time::SystemTime;
+
+use chrono::{DateTime, Utc};
+use lettre::Address;
+use lettre::address::Envelope;
+use lettre::message::header::{HeaderName, HeaderValue};
+use lettre::message::{Mailbox, Message, MultiPart, SinglePart};
+use serde_json::Value;
+use service_kit::start::StartError;
+use uuid::Uuid;
+
+use crate::template::{Template, Templates};
+
+/// What a transport hands over.
+pub(crate) struct Mail {
+    /// Of the message; the local part of its Message-ID.
+    pub id: Uuid,
+    pub envelope: Envelope,
+    /// As RFC 5322 has it, ASCII only.
+    pub bytes: Vec<u8>,
+}
+
+/// What a mail is made of.
+pub(crate) struct Content<'a> {
+    pub id: Uuid,
+    pub template: &'a str,
+    pub recipient: &'a str,
+    pub variables: &'a Value,
+    pub created_at: DateTime<Utc>,
+}
+
+/// Why a message can never become a mail.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ComposeError {
+    #[error("there is no template of this name")]
+    Template,
+    #[error("the template cannot be filled in: {0}")]
+    Render(#[from] minijinja::Error),
+    #[error("the recipient is not a mail address")]
+    Recipient,
+    #[error("the mail cannot be put together: {0}")]
+    Build(#[from] lettre::error::Error),
+}
+
+/// Makes mails in the name of one sender.
+pub(crate) struct Composer {
+    templates: Templates,
+    from: Mailbox,
+}
+
+impl Composer {
+    /// `from` is `EMAIL_FROM`: an address, or a name with an address in angle brackets.
+    pub fn new(from: &str) -> Result<Self, StartError> {
+        let from = from.parse().map_err(|_| {
+            StartError::setting(
+                "EMAIL_FROM",
+                "is not a mail address such as `Voltgate <mail@example.org>`",
+            )
+        })?;
+        let templates =
+            Templates::embedded().map_err(|error| StartError::other("a mail template is malformed", error))?;
+        Ok(Self { templates, from })
+    }
+
+    pub fn compose(&self, content: &Content<'_>) -> Result<Mail, ComposeError> {
+        let template = Template::parse(content.template).ok_or(ComposeError::Template)?;
+        let rendered = self.templates.render(template, content.variables)?;
+        let to = recipient(content.recipient).ok_or(ComposeError::Recipient)?;
+        let id = content.id;
+        let message = Message::builder()
+            .message_id(Some(format!("<{id}@{}>", self.from.email.domain())))
+            .date(SystemTime::from(content.created_at))
+            .from(self.from.clone())
+            // The address alone. A name beside it would be text of a stranger in a header.
+            .to(Mailbox::new(None, to))
+            .subject(rendered.subject)
+            .raw_header(HeaderValue::new(
+                // Tells an out-of-office reply to stay silent (RFC 3834, section 5).
+                HeaderName::new_from_ascii_str("Auto-Submitted"),
+                "auto-generated".to_owned(),
+            ))
+            .multipart(
+                MultiPart::alternative()
+                    .boundary(format!("part-{}", id.simple()))
+                    .singlepart(SinglePart::plain(rendered.text))
+                    .singlepart(SinglePart::html(rendered.html)),
+            )?;
+        Ok(Mail {
+            id,
+            envelope: message.envelope().clone(),
+            bytes: message.formatted(),
+        })
+    }
+}
+
+/// Servers that take other than ASCII (SMTPUTF8) are too few to count on; a domain has its `xn--` form for that.
+fn recipient(text: &str) -> Option<Address> {
+    text.parse().ok().filter(|_| text.is_ascii())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use chrono::TimeZone;
+    use serde_json::json;
+
+    use super::*;
+
+    fn mail(username: &str, recipient: &str) -> Result<Mail, ComposeError> {
+        Composer::new("Voltgate <mail@voltgate.example>")
+            .unwrap()
+            .compose(&Content {
+                id: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001),
+                template: "welcome",
+                recipient,
+                variables: &json!({ "username": username }),
+                created_at: Utc.with_ymd_and_hms(2026, 3, 1, 12, 0, 0).unwrap(),
+            })
+    }
+
+    fn text(mail: &Mail) -> String {
+        String::from_utf8(mail.bytes.clone()).unwrap()
+    }
+
+    #[test]
+    fn the_whole_mail_reads_as_it_was_approved() {
+        insta::assert_snapshot!(
+            "welcome.eml",
+            text(&mail("mara", "mara@example.org").unwrap()).replace('\r', "")
+        );
+    }
+
+    #[test]
+    fn every_attempt_makes_the_same_bytes() {
+        assert_eq!(
+            mail("mara", "mara@example.org").unwrap().bytes,
+            mail("mara", "mara@example.org").unwrap().bytes
+        );
+    }
+
+    #[test]
+    fn a_hostile_name_leaves_the_headers_as_they_are() {
+        let headers = |username| {
+            let mail = text(&mail(username, "mara@example.org").unwrap());
+            mail.split("\r\n\r\n").next().unwrap().to_owned()
+        };
+        for username in [
+            "mara\r\nBcc: all@example.org",
+            "<mallory@example.org>",
+            "\u{202e}gro.elpmaxe@yrollam",
+            "=?utf-8?q?=0d=0aBcc:_all@example.org?=",
+            "mara\r\n.\r\nMAIL FROM:<x@y>",
+            "--part-01900000000070008000000000000001--",
+        ] {
+            assert_eq!(headers(username), headers("mara"), "{username:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_looks_like_a_boundary_adds_no_part() {
+        let boundary = format!("\n--part-{:032x}", 0x0190_0000_0000_7000_8000_0000_0000_0001_u128);
+        let count = |username| {
+            text(&mail(username, "mara@example.org").unwrap())
+                .matches(&boundary)
+                .count()
+        };
+        assert_eq!(count("\r\n--part-01900000000070008000000000000001"), count("mara"));
+    }
+
+    #[test]
+    fn a_mail_is_plain_ascii_whatever_the_name() {
+        assert!(mail("Žofie 柳 🚗", "zofie@example.org").unwrap().bytes.is_ascii());
+    }
+
+    #[test]
+    fn a_recipient_that_is_no_address_is_refused() {
+        for recipient in [
+            "",
+            "mara",
+            "mara@",
+            "a@b.example\r\nBcc: c@d.example",
+            "Mara <mara@example.org>",
+            "ma\u{e4}ra@example.org",
+        ] {
+            assert!(
+                matches!(mail("mara", recipient), Err(ComposeError::Recipient)),
+                "{recipient:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_sender_that_is_no_address_names_its_setting() {
+        let error = Composer::new("Voltgate").err().unwrap().to_string();
+        assert!(error.starts_with("EMAIL_FROM: "), "{error}");
+    }
+}

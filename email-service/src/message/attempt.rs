@@ -1,0 +1,152 @@
+//! The statements by which a sender takes messages and settles them.
+//!
+//! A message that is being sent is held by a lease which its sender renews, not by a lock: a mail server may take minutes
+//! to answer. When a lease runs out its sender is dead, or as good as dead, and the message is taken by another. Leases go
+//! by the database's clock, which all replicas share; when to try a message again goes by the service's own.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::PgPool;
+use uuid::Uuid;
+
+/// A message in the hands of this sender.
+pub(crate) struct Claimed {
+    pub id: Uuid,
+    pub template: String,
+    pub recipient: String,
+    pub variables: Value,
+    /// This one included.
+    pub attempts: i32,
+    pub created_at: DateTime<Utc>,
+}
+
+/// By what a sender holds messages.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lease {
+    pub claim: Uuid,
+    pub length: Duration,
+}
+
+/// Takes up to `limit` messages that are due, or whose sender died.
+///
+/// The dead sender may or may not have handed its message over. Unless `repeats_are_harmless`, such a message is marked as
+/// possibly sent twice.
+pub(crate) async fn take(
+    database: &PgPool,
+    lease: Lease,
+    now: DateTime<Utc>,
+    limit: i64,
+    repeats_are_harmless: bool,
+) -> Result<Vec<Claimed>, sqlx::Error> {
+    sqlx::query_as!(
+        Claimed,
+        r#"
+        WITH abandoned AS (
+            SELECT id FROM email.message
+            WHERE status = 'sending' AND lease_until < now()
+            ORDER BY lease_until
+            LIMIT $4
+            FOR UPDATE SKIP LOCKED
+        ), due AS (
+            SELECT id FROM email.message
+            WHERE status = 'queued' AND next_attempt_at <= $3
+            ORDER BY next_attempt_at
+            LIMIT $4 - (SELECT count(*) FROM abandoned)
+            FOR UPDATE SKIP LOCKED
+        )
+        UPDATE email.message
+        SET possibly_duplicate = possibly_duplicate OR (status = 'sending' AND NOT $5),
+            status = 'sending',
+            attempts = attempts + 1,
+            claim = $1,
+            lease_until = now() + make_interval(secs => $2)
+        WHERE id IN (SELECT id FROM abandoned UNION ALL SELECT id FROM due)
+        RETURNING id, template, recipient, variables, attempts, created_at
+        "#,
+        lease.claim,
+        lease.length.as_secs_f64(),
+        now,
+        limit,
+        repeats_are_harmless,
+    )
+    .fetch_all(database)
+    .await
+}
+
+/// Keeps a message for another length of the lease.
+pub(crate) async fn renew(database: &PgPool, id: Uuid, lease: Lease) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        UPDATE email.message SET lease_until = now() + make_interval(secs => $3)
+        WHERE id = $1 AND claim = $2
+        "#,
+        id,
+        lease.claim,
+        lease.length.as_secs_f64(),
+    )
+    .execute(database)
+    .await?;
+    Ok(())
+}
+
+/// Notes that the mail is out. True whoever holds the message by now, so the claim does not matter.
+pub(crate) async fn mark_sent(database: &PgPool, id: Uuid, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        UPDATE email.message
+        SET status = 'sent', sent_at = $2, claim = NULL, lease_until = NULL, last_error = NULL
+        WHERE id = $1 AND status <> 'sent'
+        "#,
+        id,
+        now,
+    )
+    .execute(database)
+    .await?;
+    Ok(())
+}
+
+/// Puts a message back for another attempt at `at`. `may_be_out` if nobody knows whether the mail server took it.
+pub(crate) async fn postpone(
+    database: &PgPool,
+    id: Uuid,
+    claim: Uuid,
+    at: DateTime<Utc>,
+    error: &str,
+    may_be_out: bool,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        UPDATE email.message
+        SET status = 'queued', next_attempt_at = $3, claim = NULL, lease_until = NULL, last_error = $4,
+            possibly_duplicate = possibly_duplicate OR $5
+        WHERE id = $1 AND claim = $2
+        "#,
+        id,
+        claim,
+        at,
+        error,
+        may_be_out,
+    )
+    .execute(database)
+    .await?;
+    Ok(())
+}
+
+/// Gives a message up.
+pub(crate) async fn mark_failed(database: &PgPool, id: Uuid, claim: Uuid, error: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        UPDATE email.message
+        SET status = 'failed', claim = NULL, lease_until = NULL, last_error = $3
+        WHERE id = $1 AND claim = $2
+        "#,
+        id,
+        claim,
+        error,
+    )
+    .execute(database)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,44 @@
+//! The states of a message, as the database and the API spell them.
+
+/// See the picture in the [parent module](super).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// Waits for its time.
+    Queued,
+    /// An attempt is being made, or whoever made it died.
+    Sending,
+    /// A mail server, or the file system, has it.
+    Sent,
+    /// Given up; the last error says why.
+    Failed,
+}
+
+impl Status {
+    pub const ALL: &[Self] = &[Self::Queued, Self::Sending, Self::Sent, Self::Failed];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Sending => "sending",
+            Self::Sent => "sent",
+            Self::Failed => "failed",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|status| status.as_str() == text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_reads_back() {
+        for status in Status::ALL {
+            assert_eq!(Status::parse(status.as_str()), Some(*status));
+        }
+        assert_eq!(Status::parse("Sent"), None);
+    }
+}

@@ -1,0 +1,220 @@
+//! The sender: takes messages that are due, makes mails of them and hands them over.
+//!
+//! Replicas share the work through the table. A message is sent by whoever holds its lease; a crash at any point leaves
+//! a message that is queued, or held until its lease runs out, and in either case is taken up again. The one thing that
+//! cannot be known afterwards is whether an SMTP server had taken a mail when its sender died: then the mail goes out
+//! again with the same Message-ID, and the message says `possibly_duplicate`.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::counter;
+use rand::RngExt;
+use service_kit::clock::SharedClock;
+use service_kit::wake::Wake;
+use sqlx::PgPool;
+use tokio::task::JoinSet;
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::mail::{Composer, Content};
+use crate::message::{self, Claimed, Lease};
+use crate::retry;
+use crate::transport::{MailTransport, SendError, Verdict};
+
+/// Mails on their way at the same time.
+const CONCURRENCY: usize = 8;
+/// How long a message stays with a sender that no longer renews its lease.
+const LEASE: Duration = Duration::from_secs(20);
+const RENEW_EVERY: Duration = Duration::from_secs(5);
+/// How often to look for due messages without having been woken.
+const POLL: Duration = Duration::from_secs(2);
+/// How often, and how long apart, to try to note in the database what became of a mail.
+const NOTES: u32 = 10;
+const BETWEEN_NOTES: Duration = Duration::from_secs(2);
+
+pub(crate) struct Sender {
+    work: Arc<Work>,
+    drain: Duration,
+}
+
+/// What every attempt needs.
+struct Work {
+    database: PgPool,
+    clock: SharedClock,
+    composer: Composer,
+    transport: Box<dyn MailTransport>,
+}
+
+impl Sender {
+    pub fn new(
+        database: PgPool,
+        clock: SharedClock,
+        composer: Composer,
+        transport: Box<dyn MailTransport>,
+        drain: Duration,
+    ) -> Self {
+        let work = Arc::new(Work {
+            database,
+            clock,
+            composer,
+            transport,
+        });
+        Self { work, drain }
+    }
+
+    /// Runs until `shutdown`, then gives the mails on their way until the drain is over.
+    pub async fn run(self, shutdown: CancellationToken) {
+        let mut wake = Wake::on(self.work.database.clone(), message::CHANNEL);
+        let mut on_their_way = JoinSet::new();
+        while !shutdown.is_cancelled() {
+            let room = CONCURRENCY.saturating_sub(on_their_way.len());
+            for (message, lease) in self.work.take(room).await {
+                on_their_way.spawn(Arc::clone(&self.work).attempt(message, lease));
+            }
+            tokio::select! {
+                Some(done) = on_their_way.join_next() => report_panic(done),
+                () = wake.wait(POLL), if on_their_way.len() < CONCURRENCY => {}
+                () = shutdown.cancelled() => {}
+            }
+        }
+        let rest = async {
+            while let Some(done) = on_their_way.join_next().await {
+                report_panic(done);
+            }
+        };
+        if timeout(self.drain, rest).await.is_err() {
+            tracing::warn!("Mails were still on their way when the time to drain was over; they will be sent again");
+        }
+    }
+}
+
+/// The message's lease runs out, and the attempt counts.
+fn report_panic(done: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = done {
+        tracing::error!(%error, "An attempt to send a mail failed unexpectedly");
+    }
+}
+
+impl Work {
+    async fn take(&self, room: usize) -> Vec<(Claimed, Lease)> {
+        let lease = Lease {
+            claim: Uuid::new_v4(),
+            length: LEASE,
+        };
+        let limit = i64::try_from(room).unwrap_or(0);
+        if limit == 0 {
+            return Vec::new();
+        }
+        let taken = message::take(
+            &self.database,
+            lease,
+            self.clock.now(),
+            limit,
+            self.transport.repeats_are_harmless(),
+        )
+        .await;
+        match taken {
+            Ok(messages) => messages.into_iter().map(|message| (message, lease)).collect(),
+            Err(error) => {
+                tracing::warn!(%error, "Messages wait, because the database does not answer");
+                // Waking is off as well while there is no database, so the loop goes on at its poll.
+                Vec::new()
+            }
+        }
+    }
+
+    async fn attempt(self: Arc<Self>, message: Claimed, lease: Lease) {
+        let (id, claim) = (message.id, lease.claim);
+        match self.send(&message, lease).await {
+            Ok(()) => {
+                count("sent");
+                let now = self.clock.now();
+                self.note(id, || message::mark_sent(&self.database, id, now)).await;
+            }
+            Err(error) => {
+                let next = match error.verdict {
+                    Verdict::Refused => None,
+                    Verdict::Later | Verdict::Unclear => retry::next_attempt(
+                        message.created_at,
+                        self.clock.now(),
+                        message.attempts,
+                        rand::rng().random(),
+                    ),
+                };
+                let may_be_out = error.verdict == Verdict::Unclear && !self.transport.repeats_are_harmless();
+                let full = error.in_full();
+                let attempts = message.attempts;
+                match next {
+                    Some(at) => {
+                        count("postponed");
+                        tracing::warn!(message = %id, attempts, next = %at, "A mail waits: {error}");
+                        self.note(id, || {
+                            message::postpone(&self.database, id, claim, at, &full, may_be_out)
+                        })
+                        .await;
+                    }
+                    None => {
+                        count("failed");
+                        tracing::error!(message = %id, attempts, "A mail is given up: {error}");
+                        self.note(id, || message::mark_failed(&self.database, id, claim, &full))
+                            .await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn send(&self, message: &Claimed, lease: Lease) -> Result<(), SendError> {
+        if message.attempts > retry::MOST_ATTEMPTS {
+            return Err(SendError::new(Verdict::Refused, "every attempt ended without a result"));
+        }
+        let mail = self
+            .composer
+            .compose(&Content {
+                id: message.id,
+                template: &message.template,
+                recipient: &message.recipient,
+                variables: &message.variables,
+                created_at: message.created_at,
+            })
+            .map_err(|error| SendError::new(Verdict::Refused, error.to_string()))?;
+        tokio::select! {
+            sent = self.transport.send(&mail) => sent,
+            never = self.keep(message.id, lease) => match never {},
+        }
+    }
+
+    /// Renews the lease for as long as it is polled.
+    async fn keep(&self, id: Uuid, lease: Lease) -> std::convert::Infallible {
+        let mut ticks = interval(RENEW_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks.tick().await;
+        loop {
+            ticks.tick().await;
+            if let Err(error) = message::renew(&self.database, id, lease).await {
+                tracing::warn!(message = %id, %error, "A lease could not be renewed");
+            }
+        }
+    }
+
+    /// Writes down what became of a mail, with some patience: forgetting it would mean sending the mail again.
+    async fn note<F: Future<Output = Result<(), sqlx::Error>>>(&self, id: Uuid, write: impl Fn() -> F) {
+        for _ in 0..NOTES {
+            match write().await {
+                Ok(()) => return,
+                Err(error) => {
+                    tracing::warn!(message = %id, %error, "What became of a mail could not be noted yet");
+                    sleep(BETWEEN_NOTES).await;
+                }
+            }
+        }
+        tracing::error!(message = %id, "What became of a mail could not be noted; it will be sent again");
+    }
+}
+
+fn count(outcome: &'static str) {
+    counter!("voltgate_mail_total", "outcome" => outcome).increment(1);
+}

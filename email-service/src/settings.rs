@@ -1,0 +1,35 @@
+//! Settings of email-service.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// What email-service needs to know beyond what every service does.
+#[derive(Args, Clone)]
+#[group(skip)]
+pub struct Settings {
+    /// Where email-service listens for gRPC
+    #[arg(long, env, default_value = "127.0.0.1:50053")]
+    pub email_listen: SocketAddr,
+    /// PostgreSQL for email-service, if it is not that of DATABASE_URL
+    #[arg(long, env, hide_env_values = true)]
+    pub email_database_url: Option<String>,
+    /// Mail server, as smtp://user:password@host:587?tls=required or smtps://…; without one mail goes to EMAIL_FOLDER
+    #[arg(long, env, hide_env_values = true)]
+    pub smtp_url: Option<String>,
+    /// Sender of every mail
+    #[arg(long, env, default_value = "Voltgate <voltgate@localhost>")]
+    pub email_from: String,
+    /// Folder that mail is written to, one .eml file each, where there is no SMTP_URL; ./data/mail where it is left out
+    #[arg(long, env)]
+    pub email_folder: Option<PathBuf>,
+}
+
+impl Settings {
+    pub(crate) fn email_folder(&self) -> PathBuf {
+        self.email_folder
+            .clone()
+            .unwrap_or_else(|| PathBuf::from("./data/mail"))
+    }
+}

@@ -1,0 +1,194 @@
+//! The gRPC API, with auth-service beside it to say who may ask.
+
+use auth_service::Administrator;
+use email_service::Application;
+use service_kit::bus::Bus;
+use service_kit::reason::Reason;
+use tonic::metadata::MetadataValue;
+use tonic::transport::Channel;
+use tonic::{Code, Request};
+use voltgate_proto::auth::v1::auth_service_client::AuthServiceClient;
+use voltgate_proto::auth::v1::{LogInRequest, SignUpRequest};
+use voltgate_proto::email::v1::email_service_client::EmailServiceClient;
+use voltgate_proto::email::v1::{GetMessageRequest, ListMessagesRequest};
+
+use crate::rig::{Rig, local};
+
+const PASSWORD: &str = "quiet-Heron-41";
+
+/// Both services, a driver who signed up, and an administrator.
+struct Services {
+    rig: Rig,
+    email: EmailServiceClient<Channel>,
+    admin: String,
+    driver: String,
+}
+
+impl Services {
+    async fn start() -> Self {
+        let mut rig = Rig::new().await;
+        let bus = local();
+        let auth_url = start_auth(&mut rig, &bus).await;
+        let email_url = start_email(&mut rig, &bus, &auth_url).await;
+        let mut auth = AuthServiceClient::connect(auth_url).await.unwrap();
+        let email = EmailServiceClient::connect(email_url).await.unwrap();
+        let signed_up = auth
+            .sign_up(SignUpRequest {
+                username: "mara".to_owned(),
+                password: PASSWORD.to_owned(),
+                email: Some("mara@example.org".to_owned()),
+            })
+            .await
+            .unwrap();
+        let logged_in = auth
+            .log_in(LogInRequest {
+                username: "admin".to_owned(),
+                password: PASSWORD.to_owned(),
+            })
+            .await
+            .unwrap();
+        rig.sent(1).await;
+        Self {
+            rig,
+            email,
+            admin: logged_in.into_inner().access_token,
+            driver: signed_up.into_inner().access_token,
+        }
+    }
+}
+
+async fn start_auth(rig: &mut Rig, bus: &Bus) -> String {
+    let settings = auth_service::Settings {
+        auth_listen: "127.0.0.1:0".parse().unwrap(),
+        auth_database_url: None,
+        auth_secret: Some("seals the keys of this one test only".to_owned()),
+        auth_access_token_seconds: 300,
+        admin_username: "admin".to_owned(),
+        admin_password: Some(PASSWORD.to_owned()),
+        generate_admin_password: false,
+    };
+    let shared = rig.shared(bus, "http://127.0.0.1:1");
+    let application = auth_service::Application::build(settings, shared).await.unwrap();
+    let administrator = application.first_administrator().await.unwrap();
+    assert!(matches!(administrator, Administrator::Created { .. }));
+    let url = format!("http://{}", application.local_addr());
+    let shutdown = rig.shutdown();
+    rig.spawn(async move { application.run(shutdown).await.unwrap() });
+    url
+}
+
+async fn start_email(rig: &mut Rig, bus: &Bus, auth_url: &str) -> String {
+    let shared = rig.shared(bus, auth_url);
+    let application = Application::build(rig.settings(), shared).await.unwrap();
+    let url = format!("http://{}", application.local_addr());
+    let shutdown = rig.shutdown();
+    rig.spawn(async move { application.run(shutdown).await.unwrap() });
+    url
+}
+
+fn as_bearer<T>(token: &str, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    let value = MetadataValue::try_from(format!("Bearer {token}")).unwrap();
+    request.metadata_mut().insert("authorization", value);
+    request
+}
+
+#[tokio::test]
+async fn an_administrator_sees_the_mail_that_a_signup_caused() {
+    let Services {
+        rig, mut email, admin, ..
+    } = Services::start().await;
+    let list = ListMessagesRequest {
+        status: Some("sent".to_owned()),
+        ..Default::default()
+    };
+    let page = email.list_messages(as_bearer(&admin, list)).await.unwrap().into_inner();
+    assert_eq!(page.next_page_token, "");
+    let [message] = page.messages.as_slice() else {
+        panic!("one message: {:?}", page.messages);
+    };
+    assert_eq!(message.template, "welcome");
+    assert_eq!(message.recipient, "mara@example.org");
+    assert_eq!((message.status.as_str(), message.attempts), ("sent", 1));
+    assert!(message.sent_at.is_some() && message.last_error.is_none() && !message.possibly_duplicate);
+
+    let get = GetMessageRequest { id: message.id.clone() };
+    let same = email.get_message(as_bearer(&admin, get)).await.unwrap().into_inner();
+    assert_eq!(&same, message);
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn messages_come_newest_first_a_page_at_a_time() {
+    let Services {
+        rig, mut email, admin, ..
+    } = Services::start().await;
+    for number in 0..4 {
+        rig.sign_up(&format!("driver{number}")).await;
+    }
+    rig.sent(5).await;
+    for status in [None, Some("sent".to_owned())] {
+        let mut recipients = Vec::new();
+        let mut token = String::new();
+        loop {
+            let list = ListMessagesRequest {
+                status: status.clone(),
+                page_size: 2,
+                page_token: token,
+            };
+            let page = email.list_messages(as_bearer(&admin, list)).await.unwrap().into_inner();
+            assert!(page.messages.len() <= 2);
+            recipients.extend(page.messages.into_iter().map(|message| message.recipient));
+            token = page.next_page_token;
+            if token.is_empty() {
+                break;
+            }
+        }
+        let expected = ["driver3", "driver2", "driver1", "driver0", "mara"];
+        assert_eq!(recipients, expected.map(|name| format!("{name}@example.org")));
+    }
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_else_gets_to_see_mail() {
+    let Services {
+        rig, mut email, driver, ..
+    } = Services::start().await;
+    let status = email.list_messages(ListMessagesRequest::default()).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unauthenticated);
+    let status = email
+        .list_messages(as_bearer(&driver, ListMessagesRequest::default()))
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
+    let status = email
+        .get_message(as_bearer(&driver, GetMessageRequest::default()))
+        .await
+        .unwrap_err();
+    assert_eq!(status.code(), Code::PermissionDenied);
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn requests_that_make_no_sense_are_told_why() {
+    let Services {
+        rig, mut email, admin, ..
+    } = Services::start().await;
+    let list = ListMessagesRequest {
+        status: Some("lost".to_owned()),
+        page_size: -1,
+        page_token: "?".to_owned(),
+    };
+    let status = email.list_messages(as_bearer(&admin, list)).await.unwrap_err();
+    assert_eq!(Reason::of(&status), Reason::InvalidRequest);
+    let get = |id: &str| as_bearer(&admin, GetMessageRequest { id: id.to_owned() });
+    let status = email.get_message(get("seventeen")).await.unwrap_err();
+    assert_eq!(Reason::of(&status), Reason::InvalidRequest);
+    let status = email
+        .get_message(get("01900000-0000-7000-8000-000000000001"))
+        .await
+        .unwrap_err();
+    assert_eq!(Reason::of(&status), Reason::NotFound);
+    rig.stop().await;
+}

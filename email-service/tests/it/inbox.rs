@@ -1,0 +1,125 @@
+//! What events lead to, the odd ones above all.
+
+use lapin::options::{BasicGetOptions, BasicPublishOptions};
+use lapin::{BasicProperties, Connection, ConnectionProperties};
+use service_kit::bus::rabbitmq::topology;
+use testbed::Broker;
+
+use crate::rig::{Rig, eventually, local, rabbitmq, signed_up};
+
+#[tokio::test]
+async fn an_account_without_an_address_gets_no_mail_and_the_inbox_says_so() {
+    let mut rig = Rig::new().await;
+    let bus = local();
+    rig.start_email(&bus).await;
+    rig.start_relay(&bus);
+    rig.write(&signed_up("mara", None)).await;
+    eventually("the event is in the inbox", || async {
+        rig.number("SELECT count(*) FROM email.inbox WHERE outcome = 'no_recipient'")
+            .await
+            == 1
+    })
+    .await;
+    assert_eq!(rig.number("SELECT count(*) FROM email.message").await, 0);
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_of_an_unknown_type_is_kept_and_acknowledged() {
+    let (broker, mut rig) = (Broker::create().await, Rig::new().await);
+    let bus = rabbitmq(broker.url());
+    rig.start_email(&bus).await;
+    rig.start_relay(&bus);
+    rig.sign_up("mara").await;
+    rig.sent(1).await;
+    let mut event = signed_up("rocket", None);
+    event.r#type = "voltgate.events.v1.RocketLaunched".to_owned();
+    let queue = topology::EMAIL_SERVICE.queue;
+    // A binding from a later version, left behind when that was rolled back.
+    let connection = connect(&broker).await;
+    let channel = connection.create_channel().await.unwrap();
+    channel
+        .queue_bind(
+            queue.into(),
+            topology::EVENTS.into(),
+            "#".into(),
+            Default::default(),
+            Default::default(),
+        )
+        .await
+        .unwrap();
+    rig.write(&event).await;
+    eventually("the event is in the inbox with its data", || async {
+        rig.number("SELECT count(*) FROM email.inbox WHERE outcome = 'unknown_type' AND unread IS NOT NULL")
+            .await
+            == 1
+    })
+    .await;
+    rig.stop().await;
+    let left = channel
+        .basic_get(queue.into(), BasicGetOptions { no_ack: true })
+        .await
+        .unwrap();
+    assert!(left.is_none(), "it was acknowledged");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_goes_to_the_dead_letters_and_does_not_block_the_next() {
+    let (broker, mut rig) = (Broker::create().await, Rig::new().await);
+    let bus = rabbitmq(broker.url());
+    rig.start_email(&bus).await;
+    rig.start_relay(&bus);
+    rig.sign_up("before").await;
+    rig.sent(1).await;
+
+    let connection = connect(&broker).await;
+    let channel = connection.create_channel().await.unwrap();
+    let key = topology::EMAIL_SERVICE.types[0];
+    channel
+        .basic_publish(
+            topology::EVENTS.into(),
+            key.into(),
+            BasicPublishOptions::default(),
+            b"\xff\xff",
+            BasicProperties::default(),
+        )
+        .await
+        .unwrap();
+    // PostgreSQL takes no NUL in a text, today or ever.
+    rig.write(&signed_up("nul\0", Some("nul@example.org"))).await;
+    let mut broken = signed_up("broken", None);
+    broken.data = prost::bytes::Bytes::from_static(b"\xff");
+    rig.write(&broken).await;
+    rig.sign_up("after").await;
+    rig.sent(2).await;
+
+    let dead = topology::dead_letter_queue(topology::EMAIL_SERVICE.queue);
+    for _ in 0..3 {
+        eventually("there is a dead letter", || async {
+            let taken = channel.basic_get(dead.as_str().into(), BasicGetOptions { no_ack: true });
+            taken.await.unwrap().is_some()
+        })
+        .await;
+    }
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn inside_one_process_the_outbox_keeps_what_cannot_be_read_with_its_reason() {
+    let mut rig = Rig::new().await;
+    let bus = local();
+    rig.start_email(&bus).await;
+    rig.start_relay(&bus);
+    rig.write(&signed_up("nul\0", Some("nul@example.org"))).await;
+    rig.sign_up("after").await;
+    rig.sent(1).await;
+    let dead = "SELECT count(*) FROM outbox WHERE dead_at IS NOT NULL AND last_error LIKE 'email-service.events: %'";
+    assert_eq!(rig.number(dead).await, 1);
+    rig.stop().await;
+}
+
+async fn connect(broker: &Broker) -> Connection {
+    Connection::connect(broker.url(), ConnectionProperties::default())
+        .await
+        .unwrap()
+}

@@ -1,0 +1,11 @@
+//! email-service as a whole, on a real PostgreSQL, a real RabbitMQ and a real SMTP server, with auth-service's own outbox
+//! as the producer.
+#![allow(clippy::unwrap_used)]
+
+mod api;
+mod broker_faults;
+mod delivery;
+mod inbox;
+mod rig;
+mod smtp;
+mod smtp_server;

@@ -1,0 +1,237 @@
+//! What the tests stand on: a database with the schemas `authentication` and `email`, a folder for mail, a clock that can
+//! be put forward, and as many services and relays as a test wants.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use email_service::{Application, Settings};
+use service_kit::Shared;
+use service_kit::access::ServiceSecret;
+use service_kit::bus::{Bus, LocalBus, RabbitMq};
+use service_kit::clock::{Clock, SystemClock};
+use service_kit::event::{self, Event};
+use service_kit::outbox::{self, Relay};
+use service_kit::settings::{AccessSettings, DatabaseSettings, DatabaseUrl};
+use sqlx::PgPool;
+use tempfile::TempDir;
+use testbed::Database;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+use voltgate_proto::events::v1::AccountSignedUp;
+
+const SECRET: &str = "a secret that the tests of email-service share";
+
+/// The machine's clock, put forward by as much as a test likes.
+#[derive(Default)]
+pub struct MovedClock(Mutex<TimeDelta>);
+
+impl MovedClock {
+    pub fn forward(&self, by: TimeDelta) {
+        *self.0.lock().unwrap() += by;
+    }
+}
+
+impl Clock for MovedClock {
+    fn now(&self) -> DateTime<Utc> {
+        SystemClock.now() + *self.0.lock().unwrap()
+    }
+}
+
+pub struct Rig {
+    pub clock: Arc<MovedClock>,
+    /// Connected as a producer is: its outbox is the one of `authentication`.
+    pub database: PgPool,
+    folder: TempDir,
+    running: JoinSet<()>,
+    shutdown: CancellationToken,
+    server: Database,
+}
+
+pub fn local() -> Bus {
+    Bus::Local(LocalBus::default())
+}
+
+pub fn rabbitmq(url: &str) -> Bus {
+    Bus::RabbitMq(RabbitMq::at(url).unwrap())
+}
+
+impl Rig {
+    pub async fn new() -> Self {
+        let server = Database::create().await;
+        let url = DatabaseUrl {
+            url: server.url().to_owned(),
+            setting: "DATABASE_URL",
+            max_connections: 5,
+        };
+        let migrations = sqlx::migrate!("../migrations/authentication");
+        let database = service_kit::database::connect(&url, "authentication", &migrations)
+            .await
+            .unwrap();
+        Self {
+            clock: Arc::default(),
+            database,
+            folder: tempfile::tempdir().unwrap(),
+            running: JoinSet::new(),
+            shutdown: CancellationToken::new(),
+            server,
+        }
+    }
+
+    pub fn folder(&self) -> PathBuf {
+        self.folder.path().join("mail")
+    }
+
+    pub fn settings(&self) -> Settings {
+        Settings {
+            email_listen: "127.0.0.1:0".parse().unwrap(),
+            email_database_url: None,
+            smtp_url: None,
+            email_from: "Voltgate <mail@voltgate.example>".to_owned(),
+            email_folder: Some(self.folder()),
+        }
+    }
+
+    pub fn shared(&self, bus: &Bus, auth_url: &str) -> Shared {
+        Shared {
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            bus: bus.clone(),
+            database: DatabaseSettings {
+                database_url: Some(self.server.url().to_owned()),
+                database_max_connections: 10,
+            },
+            access: AccessSettings {
+                auth_url: auth_url.to_owned(),
+                auth_issuer: "voltgate".to_owned(),
+                auth_audience: "voltgate".to_owned(),
+                service_secret: Some(SECRET.to_owned()),
+            },
+            service_secret: ServiceSecret::new(SECRET.as_bytes()),
+            drain: Duration::from_secs(5),
+        }
+    }
+
+    /// Starts email-service with mail going into the folder.
+    pub async fn start_email(&mut self, bus: &Bus) {
+        self.start_email_with(bus, self.settings()).await;
+    }
+
+    pub async fn start_email_with(&mut self, bus: &Bus, settings: Settings) {
+        let shared = self.shared(bus, "http://127.0.0.1:1");
+        let application = Application::build(settings, shared).await.unwrap();
+        let shutdown = self.shutdown.clone();
+        self.spawn(async move { application.run(shutdown).await.unwrap() });
+    }
+
+    /// Starts carrying events from the outbox to the bus.
+    pub fn start_relay(&mut self, bus: &Bus) {
+        let relay = Relay::new(self.database.clone(), bus.publisher());
+        self.spawn(relay.run(self.shutdown.clone()));
+    }
+
+    pub fn spawn(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.running.spawn(task);
+    }
+
+    pub fn shutdown(&self) -> CancellationToken {
+        self.shutdown.clone()
+    }
+
+    /// Commits the event of a signup, as auth-service does.
+    pub async fn sign_up(&self, username: &str) -> Event {
+        let event = signed_up(username, Some(&format!("{username}@example.org")));
+        self.write(&event).await;
+        event
+    }
+
+    pub async fn write(&self, event: &Event) {
+        let mut transaction = self.database.begin().await.unwrap();
+        outbox::enqueue(&mut transaction, event).await.unwrap();
+        transaction.commit().await.unwrap();
+    }
+
+    /// The mails in the folder.
+    pub fn mails(&self) -> Vec<String> {
+        let Ok(entries) = std::fs::read_dir(self.folder()) else {
+            return Vec::new();
+        };
+        entries
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| path.extension().is_some_and(|extension| extension == "eml"))
+            .map(|path| std::fs::read_to_string(path).unwrap())
+            .collect()
+    }
+
+    /// One number from the database.
+    pub async fn number(&self, query: &'static str) -> i64 {
+        sqlx::query_scalar(query).fetch_one(&self.database).await.unwrap()
+    }
+
+    pub async fn message(&self) -> MessageRow {
+        sqlx::query_as("SELECT attempts, last_error, possibly_duplicate FROM email.message")
+            .fetch_one(&self.database)
+            .await
+            .unwrap()
+    }
+
+    /// Waits until `count` messages are sent, and a little longer for one too many.
+    pub async fn sent(&self, count: i64) {
+        eventually("the messages are sent", || async {
+            self.number("SELECT count(*) FROM email.message WHERE status = 'sent'")
+                .await
+                == count
+        })
+        .await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert_eq!(self.number("SELECT count(*) FROM email.message").await, count);
+    }
+
+    /// Leaves the message as a sender does that dies between handing the mail over and noting so.
+    pub async fn abandon_message(&self) {
+        sqlx::query(
+            "UPDATE email.message
+             SET status = 'sending', sent_at = NULL, claim = gen_random_uuid(), lease_until = now() - interval '1 second'",
+        )
+        .execute(&self.database)
+        .await
+        .unwrap();
+    }
+
+    /// Stops everything that runs, in order.
+    pub async fn stop(mut self) {
+        self.shutdown.cancel();
+        while let Some(done) = self.running.join_next().await {
+            done.unwrap();
+        }
+    }
+}
+
+#[derive(Debug, sqlx::FromRow)]
+pub struct MessageRow {
+    pub attempts: i32,
+    pub last_error: Option<String>,
+    pub possibly_duplicate: bool,
+}
+
+pub fn signed_up(username: &str, email: Option<&str>) -> Event {
+    let message = AccountSignedUp {
+        account_id: Uuid::now_v7().to_string(),
+        username: username.to_owned(),
+        email: email.map(str::to_owned),
+    };
+    event::new("auth-service", SystemClock.now(), &message)
+}
+
+/// Waits until `condition` holds. Generous, because tests share a small machine.
+pub async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
+    for _ in 0..1200 {
+        if condition().await {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("it never came to be that {what}");
+}
