@@ -1,0 +1,171 @@
+//! The service as a whole: built from settings, then run until it is told to stop. Tests run the very same.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use service_kit::Shared;
+use service_kit::access::AccessLayer;
+use service_kit::grpc::{ServeError, Server};
+use service_kit::start::StartError;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::service::RoutesBuilder;
+use uuid::Uuid;
+use voltgate_proto::ocpp::v1::charge_point_service_server::{self, ChargePointServiceServer};
+use voltgate_proto::ocpp::v1::command_service_server::{self, CommandServiceServer};
+use voltgate_proto::ocpp::v1::id_token_service_server::{self, IdTokenServiceServer};
+use voltgate_proto::ocpp::v1::message_service_server::{self, MessageServiceServer};
+use voltgate_proto::ocpp::v1::session_service_server::{self, SessionServiceServer};
+use voltgate_proto::ocpp::v1::transaction_service_server::{self, TransactionServiceServer};
+
+use crate::command::waiters::Waiters;
+use crate::housekeeping::keep_house;
+use crate::message::partitions;
+use crate::registry::Registry;
+use crate::settings::Settings;
+use crate::{State, charge_point, command, id_token, instance, message, session, transaction};
+
+/// The gRPC services, by their full names.
+const SERVICES: [&str; 6] = [
+    charge_point_service_server::SERVICE_NAME,
+    command_service_server::SERVICE_NAME,
+    id_token_service_server::SERVICE_NAME,
+    message_service_server::SERVICE_NAME,
+    session_service_server::SERVICE_NAME,
+    transaction_service_server::SERVICE_NAME,
+];
+
+/// For the last words in the database.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// charger-service, ready to run.
+pub struct Application {
+    server: Server,
+    state: Arc<State>,
+    access: AccessLayer,
+    retention: TimeDelta,
+    drain: Duration,
+}
+
+impl Application {
+    /// Reads the settings, then brings the database up to date, then takes the port.
+    ///
+    /// # Errors
+    /// Any of these cannot be done; the error names the setting to look at.
+    pub async fn build(settings: Settings, shared: Shared) -> Result<Self, StartError> {
+        let passwords = settings.password_key()?;
+        let access = shared.access_layer()?;
+        let own_url = settings.charger_database_url.as_ref().filter(|url| !url.is_empty());
+        let url = shared.database.url_or(own_url, "CHARGER_DATABASE_URL")?;
+        let database = service_kit::database::connect(&url, "ocpp", &sqlx::migrate!("../migrations/ocpp")).await?;
+        let unusable = |error| StartError::other("cannot prepare the schema `ocpp`", error);
+        partitions::keep(&database, shared.clock.now(), settings.retention())
+            .await
+            .map_err(unusable)?;
+        let instance = Uuid::now_v7();
+        instance::renew(&database, instance).await.map_err(unusable)?;
+        let server = Server::bind(settings.charger_listen, "CHARGER_LISTEN").await?;
+        let state = State {
+            database,
+            clock: shared.clock.clone(),
+            passwords,
+            allow_unsecured: settings.charger_allow_unsecured.unwrap_or(false),
+            intervals: settings.intervals(),
+            call_timeout: settings.call_timeout(),
+            instance,
+            sessions: Registry::default(),
+            waiters: Waiters::default(),
+            tasks: TaskTracker::new(),
+            shutdown: CancellationToken::new(),
+            stopped: CancellationToken::new(),
+        };
+        Ok(Self {
+            server,
+            state: Arc::new(state),
+            access,
+            retention: settings.retention(),
+            drain: shared.drain,
+        })
+    }
+
+    pub fn local_addr(&self) -> SocketAddr {
+        self.server.local_addr()
+    }
+
+    /// Serves until told to stop. Then sessions finish the CALL they are at and close their sockets, and the database hears
+    /// that they did.
+    ///
+    /// # Errors
+    /// The server broke.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServeError> {
+        let Self {
+            server,
+            state,
+            access,
+            retention,
+            drain,
+        } = self;
+        let routes = routes(&state);
+        let serve = async {
+            let told_to_stop = state.shutdown.clone();
+            let serve = server.serve(routes, &SERVICES, access, drain, told_to_stop.clone());
+            tokio::pin!(serve);
+            let result = tokio::select! {
+                result = &mut serve => result,
+                () = shutdown.cancelled() => {
+                    told_to_stop.cancel();
+                    serve.await
+                }
+            };
+            // Where the server broke, sessions end too.
+            told_to_stop.cancel();
+            end_sessions(&state).await;
+            state.stopped.cancel();
+            result
+        };
+        let (result, ()) = tokio::join!(serve, keep_house(&state, retention));
+        farewell(&state).await;
+        result
+    }
+}
+
+fn routes(state: &Arc<State>) -> RoutesBuilder {
+    let mut routes = RoutesBuilder::default();
+    routes
+        .add_service(ChargePointServiceServer::new(charge_point::Grpc(Arc::clone(state))))
+        .add_service(CommandServiceServer::new(command::Grpc(Arc::clone(state))))
+        .add_service(IdTokenServiceServer::new(id_token::Grpc(Arc::clone(state))))
+        .add_service(MessageServiceServer::new(message::Grpc(Arc::clone(state))))
+        .add_service(SessionServiceServer::new(session::Grpc(Arc::clone(state))))
+        .add_service(TransactionServiceServer::new(transaction::Grpc(Arc::clone(state))));
+    routes
+}
+
+async fn end_sessions(state: &State) {
+    state.tasks.close();
+    if timeout(FAREWELL, state.tasks.wait()).await.is_err() {
+        tracing::warn!(
+            sessions = state.tasks.len(),
+            "Sessions were still open when the time to drain was over"
+        );
+    }
+}
+
+/// Without it, others would find out when the lease runs out.
+async fn farewell(state: &State) {
+    let retire = instance::retire(&state.database, state.instance, state.clock.now());
+    match timeout(FAREWELL, retire).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "The database did not hear that this replica stops"
+            );
+        }
+        Err(_) => tracing::warn!("The database did not hear in time that this replica stops"),
+    }
+    state.database.close().await;
+}

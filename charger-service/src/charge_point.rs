@@ -1,0 +1,47 @@
+//! Charge points as operators see them.
+
+mod create;
+pub mod find;
+pub mod identity;
+mod list;
+pub mod password;
+
+use std::sync::Arc;
+
+use service_kit::reason;
+use tonic::{Request, Response, Status};
+use voltgate_proto::ocpp::v1::charge_point_service_server::ChargePointService;
+use voltgate_proto::ocpp::v1::{
+    ChargePoint, CreateChargePointRequest, GetChargePointRequest, ListChargePointsRequest, ListChargePointsResponse,
+};
+
+use self::create::NewChargePoint;
+use crate::State;
+
+pub struct Grpc(pub Arc<State>);
+
+#[tonic::async_trait]
+impl ChargePointService for Grpc {
+    async fn create_charge_point(
+        &self,
+        request: Request<CreateChargePointRequest>,
+    ) -> Result<Response<ChargePoint>, Status> {
+        let new = NewChargePoint::parse(request.into_inner(), self.0.allow_unsecured).map_err(reason::invalid)?;
+        let created = create::create(&self.0, new).await?;
+        Ok(Response::new(created))
+    }
+
+    async fn list_charge_points(
+        &self,
+        request: Request<ListChargePointsRequest>,
+    ) -> Result<Response<ListChargePointsResponse>, Status> {
+        let page = list::Page::try_from(request.into_inner()).map_err(reason::invalid)?;
+        let charge_points = list::list(&self.0.database, page).await?;
+        Ok(Response::new(charge_points))
+    }
+
+    async fn get_charge_point(&self, request: Request<GetChargePointRequest>) -> Result<Response<ChargePoint>, Status> {
+        let charge_point = list::get(&self.0.database, &request.into_inner().identity).await?;
+        Ok(Response::new(charge_point))
+    }
+}

@@ -1,0 +1,243 @@
+//! Registers a charge point. Where no password is set, one is made and shown this once.
+
+use service_kit::database;
+use service_kit::event::timestamp;
+use service_kit::reason::{FieldViolation, Reason};
+use thiserror::Error;
+use tonic::Status;
+use uuid::Uuid;
+use voltgate_proto::ocpp::v1::{ChargePoint, CreateChargePointRequest};
+
+use super::identity::Identity;
+use super::password::Password;
+use crate::State;
+use crate::boot::Registration;
+
+const LONGEST_NAME: usize = 100;
+
+/// A charge point that breaks no rule.
+#[derive(Debug)]
+pub struct NewChargePoint {
+    identity: Identity,
+    display_name: String,
+    registration: Registration,
+    credentials: Credentials,
+}
+
+#[derive(Debug)]
+enum Credentials {
+    /// Security profile 0.
+    None,
+    /// Security profile 1, with a password of the operator's choice.
+    Chosen(Password),
+    /// Security profile 1, with one of ours.
+    Made,
+}
+
+#[derive(Debug, Error)]
+pub enum CreateError {
+    #[error("the identity is registered")]
+    Exists,
+    #[error("the charge point could not be stored")]
+    Database(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for CreateError {
+    fn from(error: sqlx::Error) -> Self {
+        match error.as_database_error().and_then(|error| error.constraint()) {
+            Some("charge_point_identity_unique") => Self::Exists,
+            _ => Self::Database(error),
+        }
+    }
+}
+
+impl From<CreateError> for Status {
+    fn from(error: CreateError) -> Self {
+        match error {
+            CreateError::Exists => Reason::ChargePointExists.status("A charge point of this identity is registered"),
+            CreateError::Database(error) => database::failed(&error),
+        }
+    }
+}
+
+impl NewChargePoint {
+    /// Collects what is wrong with every field before it refuses.
+    pub fn parse(request: CreateChargePointRequest, allow_unsecured: bool) -> Result<Self, Vec<FieldViolation>> {
+        let mut violations = Vec::new();
+        let mut note = |field: &str, problem: String| violations.push(FieldViolation::new(field, problem));
+        let identity = Identity::parse(&request.identity)
+            .map_err(|error| note("identity", error.to_string()))
+            .ok();
+        let registration = registration(&request.registration_status)
+            .map_err(|problem| note("registrationStatus", problem.to_owned()))
+            .ok();
+        let credentials = credentials(&request, allow_unsecured)
+            .map_err(|(field, problem)| note(field, problem))
+            .ok();
+        if let (Some(identity), Some(Credentials::Chosen(_) | Credentials::Made)) = (&identity, &credentials)
+            && !identity.fits_basic_authentication()
+        {
+            note(
+                "identity",
+                "must not contain a colon where Basic authentication is used".to_owned(),
+            );
+        }
+        if request.display_name.chars().count() > LONGEST_NAME || request.display_name.chars().any(char::is_control) {
+            note(
+                "displayName",
+                format!("must have at most {LONGEST_NAME} printable characters"),
+            );
+        }
+        match (identity, registration, credentials) {
+            (Some(identity), Some(registration), Some(credentials)) if violations.is_empty() => {
+                let display_name = match request.display_name.trim() {
+                    "" => identity.as_str().to_owned(),
+                    name => name.to_owned(),
+                };
+                Ok(Self {
+                    identity,
+                    display_name,
+                    registration,
+                    credentials,
+                })
+            }
+            _ => Err(violations),
+        }
+    }
+}
+
+fn registration(status: &str) -> Result<Registration, &'static str> {
+    match status {
+        "" => Ok(Registration::Accepted),
+        status => Registration::parse(status).ok_or("must be Accepted, Pending or Rejected"),
+    }
+}
+
+fn credentials(
+    request: &CreateChargePointRequest,
+    allow_unsecured: bool,
+) -> Result<Credentials, (&'static str, String)> {
+    match (request.security_profile.unwrap_or(1), &request.password) {
+        (0, _) if !allow_unsecured => Err((
+            "securityProfile",
+            "is 0, and this installation lets nobody in without credentials".to_owned(),
+        )),
+        (0, Some(_)) => Err(("password", "has no use with security profile 0".to_owned())),
+        (0, None) => Ok(Credentials::None),
+        (1, None) => Ok(Credentials::Made),
+        (1, Some(password)) => Password::parse(password)
+            .map(Credentials::Chosen)
+            .map_err(|error| ("password", error.to_string())),
+        _ => Err(("securityProfile", "must be 0 or 1".to_owned())),
+    }
+}
+
+pub async fn create(state: &State, new: NewChargePoint) -> Result<ChargePoint, CreateError> {
+    let id = Uuid::now_v7();
+    let now = state.clock.now();
+    let (profile, password, made) = match new.credentials {
+        Credentials::None => (0, None, None),
+        Credentials::Chosen(password) => (1, Some(password), None),
+        Credentials::Made => {
+            let password = Password::generate();
+            (1, Some(password.clone()), Some(password.as_str().to_owned()))
+        }
+    };
+    let hash = password.map(|password| state.passwords.hash(id, password.as_str().as_bytes()));
+    sqlx::query!(
+        "INSERT INTO ocpp.charge_point (id, identity, display_name, registration_status, security_profile,
+             password_hash, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        id,
+        new.identity.as_str(),
+        new.display_name,
+        new.registration.as_str(),
+        profile,
+        hash.as_ref().map(<[u8; 32]>::as_slice),
+        now,
+    )
+    .execute(&state.database)
+    .await?;
+    tracing::info!(charge_point = %id, identity = %new.identity, "A charge point was registered");
+    Ok(ChargePoint {
+        id: id.to_string(),
+        identity: new.identity.to_string(),
+        display_name: new.display_name,
+        registration_status: new.registration.as_str().to_owned(),
+        security_profile: profile.into(),
+        password: made,
+        created_at: Some(timestamp(now)),
+        ..ChargePoint::default()
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn request(identity: &str) -> CreateChargePointRequest {
+        CreateChargePointRequest {
+            identity: identity.to_owned(),
+            ..CreateChargePointRequest::default()
+        }
+    }
+
+    fn fields(request: CreateChargePointRequest) -> Vec<String> {
+        match NewChargePoint::parse(request, false) {
+            Ok(_) => Vec::new(),
+            Err(violations) => violations.into_iter().map(|violation| violation.field).collect(),
+        }
+    }
+
+    #[test]
+    fn an_identity_is_enough() {
+        let new = NewChargePoint::parse(request("CP1"), false).unwrap();
+        assert_eq!(new.display_name, "CP1");
+        assert_eq!(new.registration, Registration::Accepted);
+        assert!(matches!(new.credentials, Credentials::Made));
+    }
+
+    #[test]
+    fn every_field_that_is_wrong_is_named_at_once() {
+        let wrong = CreateChargePointRequest {
+            identity: "commands".to_owned(),
+            display_name: "a\nb".to_owned(),
+            registration_status: "accepted".to_owned(),
+            security_profile: Some(4),
+            password: None,
+        };
+        assert_eq!(
+            fields(wrong),
+            ["identity", "registrationStatus", "securityProfile", "displayName"]
+        );
+    }
+
+    #[test]
+    fn a_colon_and_basic_authentication_do_not_go_together() {
+        assert_eq!(fields(request("CP:1")), ["identity"]);
+        let unsecured = CreateChargePointRequest {
+            security_profile: Some(0),
+            ..request("CP:1")
+        };
+        assert!(NewChargePoint::parse(unsecured, true).is_ok());
+    }
+
+    #[test]
+    fn a_charge_point_without_credentials_needs_an_installation_that_allows_it() {
+        let unsecured = CreateChargePointRequest {
+            security_profile: Some(0),
+            ..request("CP1")
+        };
+        assert_eq!(fields(unsecured), ["securityProfile"]);
+    }
+
+    #[test]
+    fn a_short_password_is_refused() {
+        let short = CreateChargePointRequest {
+            password: Some("fifteen letters".to_owned()),
+            ..request("CP1")
+        };
+        assert_eq!(fields(short), ["password"]);
+    }
+}

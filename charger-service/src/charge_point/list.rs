@@ -1,0 +1,164 @@
+//! Charge points as they are now: registered facts, what they said of themselves, whether they are connected.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use service_kit::database;
+use service_kit::event::timestamp;
+use service_kit::page::{self, PageSize};
+use service_kit::reason::FieldViolation;
+use sqlx::PgPool;
+use thiserror::Error;
+use tonic::Status;
+use uuid::Uuid;
+use voltgate_proto::ocpp::v1::{ChargePoint, Connector, ListChargePointsRequest, ListChargePointsResponse};
+
+use super::find::FindError;
+
+#[derive(Debug)]
+pub struct Page {
+    size: PageSize,
+    /// The last identity seen.
+    after: Option<String>,
+}
+
+impl TryFrom<ListChargePointsRequest> for Page {
+    type Error = Vec<FieldViolation>;
+
+    fn try_from(request: ListChargePointsRequest) -> Result<Self, Self::Error> {
+        let (size, after) = page::parse(request.page_size, &request.page_token)?;
+        Ok(Self { size, after })
+    }
+}
+
+#[derive(Debug, Error)]
+#[error("the charge points could not be read")]
+pub struct ListError(#[from] sqlx::Error);
+
+impl From<ListError> for Status {
+    fn from(ListError(error): ListError) -> Self {
+        database::failed(&error)
+    }
+}
+
+struct Row {
+    id: Uuid,
+    identity: String,
+    display_name: String,
+    registration_status: String,
+    security_profile: i16,
+    online: bool,
+    protocol: Option<String>,
+    vendor: Option<String>,
+    model: Option<String>,
+    serial_number: Option<String>,
+    firmware_version: Option<String>,
+    last_seen_at: Option<DateTime<Utc>>,
+    last_boot_at: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
+}
+
+/// One text for both look-ups. A session counts as open while the process that owns it lives.
+macro_rules! select {
+    ($condition:tt, $($argument:expr),+) => {
+        sqlx::query_as!(
+            Row,
+            r#"SELECT charge_point.id, identity, display_name, registration_status, security_profile,
+                   (disconnected_at IS NULL AND lease_until > now()) IS TRUE AS "online!", protocol AS "protocol?",
+                   vendor, model, serial_number, firmware_version, last_seen_at AS "last_seen_at?", last_boot_at,
+                   created_at
+               FROM ocpp.charge_point
+               LEFT JOIN ocpp.session ON session.charge_point_id = charge_point.id
+               LEFT JOIN ocpp.instance ON instance.id = session.instance_id "# + $condition,
+            $($argument),+
+        )
+    };
+}
+
+/// By identity.
+pub async fn list(database: &PgPool, page: Page) -> Result<ListChargePointsResponse, ListError> {
+    let after = page.after.unwrap_or_default();
+    let mut rows = select!(
+        "WHERE identity > $1 ORDER BY identity LIMIT $2",
+        after,
+        page.size.limit()
+    )
+    .fetch_all(database)
+    .await?;
+    let next_page_token = page.size.cut(&mut rows, |row| row.identity.clone());
+    let charge_points = with_connectors(database, rows).await?;
+    Ok(ListChargePointsResponse {
+        charge_points,
+        next_page_token,
+    })
+}
+
+pub async fn get(database: &PgPool, identity: &str) -> Result<ChargePoint, FindError> {
+    let row = select!("WHERE identity = $1", identity)
+        .fetch_optional(database)
+        .await?;
+    with_connectors(database, row.into_iter().collect())
+        .await?
+        .pop()
+        .ok_or(FindError::Unknown)
+}
+
+async fn with_connectors(database: &PgPool, rows: Vec<Row>) -> Result<Vec<ChargePoint>, sqlx::Error> {
+    let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
+    let mut connectors = connectors(database, &ids).await?;
+    Ok(rows
+        .into_iter()
+        .map(|row| {
+            let connectors = connectors.remove(&row.id).unwrap_or_default();
+            ChargePoint {
+                connectors,
+                ..row.into()
+            }
+        })
+        .collect())
+}
+
+async fn connectors(database: &PgPool, charge_points: &[Uuid]) -> Result<HashMap<Uuid, Vec<Connector>>, sqlx::Error> {
+    let rows = sqlx::query!(
+        "SELECT charge_point_id, connector_id, status, error_code, info, vendor_error_code, status_at
+         FROM ocpp.connector WHERE charge_point_id = ANY($1) ORDER BY charge_point_id, connector_id",
+        charge_points,
+    )
+    .fetch_all(database)
+    .await?;
+    let mut connectors: HashMap<Uuid, Vec<Connector>> = HashMap::new();
+    for row in rows {
+        connectors.entry(row.charge_point_id).or_default().push(Connector {
+            connector_id: row.connector_id,
+            status: row.status,
+            error_code: row.error_code,
+            info: row.info,
+            vendor_error_code: row.vendor_error_code,
+            status_at: Some(timestamp(row.status_at)),
+        });
+    }
+    Ok(connectors)
+}
+
+impl From<Row> for ChargePoint {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id.to_string(),
+            identity: row.identity,
+            display_name: row.display_name,
+            registration_status: row.registration_status,
+            security_profile: row.security_profile.into(),
+            password: None,
+            online: row.online,
+            protocol: row.protocol,
+            vendor: row.vendor,
+            model: row.model,
+            serial_number: row.serial_number,
+            firmware_version: row.firmware_version,
+            last_seen_at: row.last_seen_at.map(timestamp),
+            last_boot_at: row.last_boot_at.map(timestamp),
+            created_at: Some(timestamp(row.created_at)),
+            connectors: Vec::new(),
+        }
+    }
+}

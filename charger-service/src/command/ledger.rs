@@ -1,0 +1,217 @@
+//! The ledger's rows, and the only ways they change. Whatever gives a command its outcome tells whoever waits for it.
+
+use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
+
+use super::status::Status;
+use crate::notice::{Notice, tell};
+use crate::redact;
+use crate::session::fence::Via;
+
+#[derive(Debug)]
+pub struct NewCommand<'a> {
+    pub id: Uuid,
+    pub charge_point: Uuid,
+    pub action: &'a str,
+    /// JSON.
+    pub payload: &'a str,
+    pub requested_by: &'a str,
+    pub idempotency_key: Option<&'a str>,
+    /// Tells a repeated request from another one under the same key.
+    pub digest: &'a [u8],
+    pub created_at: DateTime<Utc>,
+    pub expires_at: DateTime<Utc>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum EnqueueError {
+    #[error("the idempotency key has been used")]
+    KeyUsed,
+    #[error("the command could not be stored")]
+    Database(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for EnqueueError {
+    fn from(error: sqlx::Error) -> Self {
+        match error.as_database_error().and_then(|error| error.constraint()) {
+            Some("command_idempotency_key_unique") => Self::KeyUsed,
+            _ => Self::Database(error),
+        }
+    }
+}
+
+/// Queues a command and wakes the session that will send it.
+pub async fn enqueue(database: &PgPool, new: &NewCommand<'_>) -> Result<(), EnqueueError> {
+    let mut transaction = database.begin().await?;
+    sqlx::query!(
+        "INSERT INTO ocpp.command (id, charge_point_id, action, payload, requested_by, idempotency_key, request_digest,
+             created_at, expires_at)
+         VALUES ($1, $2, $3, $4::text::json, $5, $6, $7, $8, $9)",
+        new.id,
+        new.charge_point,
+        new.action,
+        new.payload,
+        new.requested_by,
+        new.idempotency_key,
+        new.digest,
+        new.created_at,
+        new.expires_at,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    tell(
+        &mut transaction,
+        &[Notice::Queued {
+            charge_point: new.charge_point,
+        }],
+    )
+    .await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// A command that is the session's to send.
+#[derive(Debug)]
+pub struct Claimed {
+    pub id: Uuid,
+    pub action: String,
+    pub payload: Json<Box<RawValue>>,
+}
+
+/// Takes the oldest command that may be sent and marks it sent, before it leaves. Nothing goes to a charge point that was
+/// rejected, and no remote start or stop to one that is pending. A session that was superseded gets nothing: it
+/// holds the session's row until it commits, and a newer one waits for that.
+pub async fn claim(
+    connection: &mut PgConnection,
+    via: Via,
+    now: DateTime<Utc>,
+) -> Result<Option<Claimed>, sqlx::Error> {
+    let claimed = sqlx::query_as!(
+        Claimed,
+        r#"UPDATE ocpp.command SET status = 'sent', sent_at = $3, session_epoch = $2
+         WHERE id = (
+             SELECT command.id
+             FROM ocpp.command
+             JOIN ocpp.session ON session.charge_point_id = command.charge_point_id AND session.epoch = $2
+             JOIN ocpp.charge_point ON charge_point.id = command.charge_point_id
+             WHERE command.charge_point_id = $1 AND command.status = 'queued' AND command.expires_at > $3
+               AND (coalesce(boot_answer, 'Accepted') = 'Accepted'
+                    OR (boot_answer = 'Pending' AND action NOT IN ('RemoteStartTransaction', 'RemoteStopTransaction')))
+             ORDER BY command.id LIMIT 1
+             FOR UPDATE OF command SKIP LOCKED FOR SHARE OF session)
+         RETURNING id, action, payload AS "payload: Json<Box<RawValue>>""#,
+        via.charge_point,
+        via.epoch,
+        now,
+    )
+    .fetch_optional(&mut *connection)
+    .await?;
+    if let Some(claimed) = &claimed {
+        forget_secret(connection, claimed).await?;
+    }
+    Ok(claimed)
+}
+
+/// A command is sent once, so what is secret in it is not needed again.
+async fn forget_secret(connection: &mut PgConnection, claimed: &Claimed) -> Result<(), sqlx::Error> {
+    let redacted = redact::request(&claimed.action, claimed.payload.get());
+    if redacted != claimed.payload.get() {
+        sqlx::query!(
+            "UPDATE ocpp.command SET payload = $2::text::json WHERE id = $1",
+            claimed.id,
+            redacted.as_ref()
+        )
+        .execute(connection)
+        .await?;
+    }
+    Ok(())
+}
+
+/// How a command ended, as the charge point told or failed to.
+#[derive(Debug)]
+pub struct Outcome<'a> {
+    pub status: Status,
+    /// The CALLRESULT's payload, secrets redacted.
+    pub response: Option<&'a str>,
+    pub error_code: Option<&'a str>,
+    pub error_description: Option<&'a str>,
+}
+
+/// Gives a command its outcome. False where it had one already: its session was thought dead.
+pub async fn finish(
+    connection: &mut PgConnection,
+    via: Via,
+    command: Uuid,
+    outcome: &Outcome<'_>,
+    now: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    let finished = sqlx::query!(
+        "UPDATE ocpp.command
+         SET status = $3, response = $4, error_code = $5, error_description = $6, completed_at = $7
+         WHERE id = $1 AND status = 'sent' AND session_epoch = $2",
+        command,
+        via.epoch,
+        outcome.status.as_str(),
+        outcome.response,
+        outcome.error_code,
+        outcome.error_description,
+        now,
+    )
+    .execute(&mut *connection)
+    .await?
+    .rows_affected()
+        > 0;
+    if finished {
+        tell(connection, &[Notice::Completed { command }]).await?;
+    }
+    Ok(finished)
+}
+
+/// Ends what the sessions of a charge point up to `epoch` had sent: nobody will hear the answer. Whether the charge point did
+/// as it was told is unknown, and said so.
+pub async fn abandon(
+    connection: &mut PgConnection,
+    charge_point: Uuid,
+    epoch: i64,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let abandoned = sqlx::query_scalar!(
+        "UPDATE ocpp.command
+         SET status = 'timeout', completed_at = $3,
+             error_description = 'the connection ended before the charge point answered'
+         WHERE charge_point_id = $1 AND status = 'sent' AND session_epoch <= $2
+         RETURNING id",
+        charge_point,
+        epoch,
+        now,
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    tell_completed(connection, abandoned).await
+}
+
+/// Ends what waited too long to be sent.
+pub async fn expire(database: &PgPool, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    let mut transaction = database.begin().await?;
+    let expired = sqlx::query_scalar!(
+        "UPDATE ocpp.command SET status = 'expired', completed_at = $1
+         WHERE id IN (SELECT id FROM ocpp.command WHERE status = 'queued' AND expires_at <= $1 FOR UPDATE SKIP LOCKED)
+         RETURNING id",
+        now,
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    tell_completed(&mut transaction, expired).await?;
+    transaction.commit().await
+}
+
+async fn tell_completed(connection: &mut PgConnection, commands: Vec<Uuid>) -> Result<(), sqlx::Error> {
+    let notices: Vec<_> = commands
+        .into_iter()
+        .map(|command| Notice::Completed { command })
+        .collect();
+    tell(connection, &notices).await
+}

@@ -1,0 +1,274 @@
+//! Sends a CALL to a charge point and waits a while for its answer.
+//!
+//! The payload is held against the specification and sent as it is asked for: whether the charge point will refuse is not
+//! guessed at (rule 10 of the OCPP decisions). It waits in the ledger until the charge point is there, or it expires.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use ocpp::v1_6::Action;
+use ocpp::{Message, Version, validate};
+use serde_json::value::RawValue;
+use service_kit::database;
+use service_kit::reason::{FieldViolation, Reason};
+use thiserror::Error;
+use tokio::time::{Instant, timeout_at};
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+use uuid::Uuid;
+use voltgate_proto::ocpp::v1::{Command, SendCommandRequest};
+
+use super::ledger::{self, EnqueueError, NewCommand};
+use super::status::Status as CommandStatus;
+use super::view::{self, Row};
+use crate::State;
+use crate::charge_point::find::{FindError, find};
+
+const LONGEST_KEY: usize = 255;
+const DEFAULT_WAIT: i32 = 30;
+const DEFAULT_EXPIRY: i32 = 86_400;
+
+/// A command that breaks no rule.
+#[derive(Debug)]
+pub struct SendCommand {
+    identity: String,
+    action: &'static str,
+    payload: Box<RawValue>,
+    wait: Duration,
+    expires_in: TimeDelta,
+    requested_by: String,
+    idempotency_key: Option<String>,
+}
+
+#[derive(Debug, Error)]
+pub enum SendError {
+    #[error(transparent)]
+    ChargePoint(#[from] FindError),
+    #[error("the idempotency key came with another request")]
+    KeyReused,
+    #[error("the command could not be stored")]
+    Database(#[from] sqlx::Error),
+}
+
+impl From<SendError> for Status {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::ChargePoint(error) => error.into(),
+            SendError::KeyReused => {
+                Reason::IdempotencyKeyReused.status("This Idempotency-Key came with another command before")
+            }
+            SendError::Database(error) => database::failed(&error),
+        }
+    }
+}
+
+/// Reads the Idempotency-Key of a request.
+pub fn idempotency_key(metadata: &MetadataMap) -> Result<Option<String>, Vec<FieldViolation>> {
+    let Some(key) = metadata.get("idempotency-key") else {
+        return Ok(None);
+    };
+    match key.to_str() {
+        Ok(key) if (1..=LONGEST_KEY).contains(&key.len()) => Ok(Some(key.to_owned())),
+        _ => Err(vec![FieldViolation::new(
+            "Idempotency-Key",
+            "must have 1 to 255 ASCII characters",
+        )]),
+    }
+}
+
+impl SendCommand {
+    /// Collects what is wrong with every field before it refuses. Faults in the payload carry their JSON path.
+    pub fn parse(
+        request: SendCommandRequest,
+        requested_by: String,
+        idempotency_key: Option<String>,
+    ) -> Result<Self, Vec<FieldViolation>> {
+        let mut violations = Vec::new();
+        let action = Action::parse(&request.action).filter(|action| action.is_for_station());
+        if action.is_none() {
+            let problem = "is not an action that a central system sends in OCPP 1.6";
+            violations.push(FieldViolation::new("action", problem));
+        }
+        let payload = payload(request.payload.as_ref().map_or(&[], |body| &body.data));
+        match (&payload, action) {
+            (Ok(payload), Some(action)) => violations.extend(
+                validate(Version::V1_6, Message::Request(action.as_str()), payload)
+                    .into_iter()
+                    .map(|violation| FieldViolation::new(violation.path, violation.detail)),
+            ),
+            (Ok(_), None) => {}
+            (Err(problem), _) => violations.push(FieldViolation::new("$", problem.clone())),
+        }
+        let wait = request.wait_seconds.unwrap_or(DEFAULT_WAIT);
+        let wait = u64::try_from(wait).ok().filter(|seconds| *seconds <= 120);
+        if wait.is_none() {
+            violations.push(FieldViolation::new("waitSeconds", "must be between 0 and 120"));
+        }
+        let expires_in = request.expires_in_seconds.unwrap_or(DEFAULT_EXPIRY);
+        if !(1..=604_800).contains(&expires_in) {
+            violations.push(FieldViolation::new("expiresInSeconds", "must be between 1 and 604800"));
+        }
+        match (action, payload, wait) {
+            (Some(action), Ok(payload), Some(wait)) if violations.is_empty() => Ok(Self {
+                identity: request.identity,
+                action: action.as_str(),
+                payload,
+                wait: Duration::from_secs(wait),
+                expires_in: TimeDelta::seconds(expires_in.into()),
+                requested_by,
+                idempotency_key,
+            }),
+            _ => Err(violations),
+        }
+    }
+}
+
+/// No body is an empty payload.
+fn payload(body: &[u8]) -> Result<Box<RawValue>, String> {
+    let body = if body.is_empty() { b"{}" } else { body };
+    serde_json::from_slice(body).map_err(|error| format!("is not JSON: {error}"))
+}
+
+pub async fn send(state: &State, command: SendCommand) -> Result<Command, SendError> {
+    let charge_point = find(&state.database, &command.identity).await?;
+    let deadline = Instant::now() + command.wait;
+    let id = enqueue(state, charge_point, &command).await?;
+    Ok(outcome(state, id, deadline).await?.into())
+}
+
+/// The id of the command, or of the one that the same key made before.
+async fn enqueue(state: &State, charge_point: Uuid, command: &SendCommand) -> Result<Uuid, SendError> {
+    let id = Uuid::now_v7();
+    let now = state.clock.now();
+    let parts = [
+        charge_point.as_bytes(),
+        command.action.as_bytes(),
+        command.payload.get().as_bytes(),
+    ];
+    let digest = state.passwords.fingerprint(&parts);
+    let new = NewCommand {
+        id,
+        charge_point,
+        action: command.action,
+        payload: command.payload.get(),
+        requested_by: &command.requested_by,
+        idempotency_key: command.idempotency_key.as_deref(),
+        digest: &digest,
+        created_at: now,
+        expires_at: now + command.expires_in,
+    };
+    match ledger::enqueue(&state.database, &new).await {
+        Ok(()) => Ok(id),
+        Err(EnqueueError::Database(error)) => Err(error.into()),
+        Err(EnqueueError::KeyUsed) => repeated(state, &new).await,
+    }
+}
+
+async fn repeated(state: &State, new: &NewCommand<'_>) -> Result<Uuid, SendError> {
+    let before = sqlx::query!(
+        "SELECT id, request_digest FROM ocpp.command WHERE requested_by = $1 AND idempotency_key = $2",
+        new.requested_by,
+        new.idempotency_key,
+    )
+    .fetch_one(&state.database)
+    .await?;
+    if before.request_digest == new.digest {
+        Ok(before.id)
+    } else {
+        Err(SendError::KeyReused)
+    }
+}
+
+/// The command when it has its outcome, when the time to wait is over, or when this process is told to stop.
+async fn outcome(state: &State, id: Uuid, deadline: Instant) -> Result<Row, sqlx::Error> {
+    let mut waiting = state.waiters.wait_for(id);
+    loop {
+        let row = view::find(&state.database, id).await?.ok_or(sqlx::Error::RowNotFound)?;
+        let is_final = CommandStatus::parse(&row.status).is_some_and(CommandStatus::is_final);
+        if is_final || Instant::now() >= deadline || state.shutdown.is_cancelled() {
+            return Ok(row);
+        }
+        tokio::select! {
+            _ = timeout_at(deadline, waiting.woken()) => {}
+            () = state.shutdown.cancelled() => {}
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use voltgate_proto::google::api::HttpBody;
+
+    fn request(action: &str, payload: &str) -> SendCommandRequest {
+        SendCommandRequest {
+            identity: "CP1".to_owned(),
+            action: action.to_owned(),
+            payload: Some(HttpBody {
+                data: payload.to_owned().into(),
+                ..HttpBody::default()
+            }),
+            wait_seconds: None,
+            expires_in_seconds: None,
+        }
+    }
+
+    fn fields(request: SendCommandRequest) -> Vec<String> {
+        match SendCommand::parse(request, "somebody".to_owned(), None) {
+            Ok(_) => Vec::new(),
+            Err(violations) => violations.into_iter().map(|violation| violation.field).collect(),
+        }
+    }
+
+    #[test]
+    fn a_payload_that_matches_is_kept_to_the_letter() {
+        let payload = r#"{ "type" : "Hard" }"#;
+        let command = SendCommand::parse(request("Reset", payload), "somebody".to_owned(), None).unwrap();
+        assert_eq!(command.payload.get(), payload);
+    }
+
+    #[test]
+    fn no_body_is_an_empty_payload() {
+        assert_eq!(fields(request("ClearCache", "")), [""; 0]);
+        assert_eq!(
+            fields(SendCommandRequest {
+                payload: None,
+                ..request("ClearCache", "")
+            }),
+            [""; 0]
+        );
+    }
+
+    #[test]
+    fn faults_of_a_payload_carry_their_paths() {
+        assert_eq!(
+            fields(request("RemoteStartTransaction", r#"{"connectorId":"1"}"#)),
+            ["$.connectorId", "$.idTag"]
+        );
+    }
+
+    #[test]
+    fn a_payload_that_is_no_json_or_no_object_is_refused() {
+        for payload in ["{", "[]", "12", "\"x\"", "{} {}", "\u{feff}{}"] {
+            assert_eq!(fields(request("Reset", payload)), ["$"], "{payload}");
+        }
+    }
+
+    #[test]
+    fn an_action_that_only_a_charge_point_sends_or_nobody_is_refused() {
+        for action in ["BootNotification", "reset", "FooBar", ""] {
+            assert_eq!(fields(request(action, "{}")), ["action"], "{action}");
+        }
+    }
+
+    #[test]
+    fn waits_out_of_range_are_refused() {
+        let wrong = SendCommandRequest {
+            wait_seconds: Some(121),
+            expires_in_seconds: Some(0),
+            ..request("ClearCache", "{}")
+        };
+        assert_eq!(fields(wrong), ["waitSeconds", "expiresInSeconds"]);
+    }
+}

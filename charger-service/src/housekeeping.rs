@@ -1,0 +1,114 @@
+//! What a replica does of its own accord: it listens to the others, renews its lease and buries those that did not, expires
+//! commands, and keeps the message log's partitions. Each is safe to do at several replicas at once, and one that fails
+//! is tried again at its next turn.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::State;
+use crate::command::ledger;
+use crate::instance;
+use crate::message::partitions;
+use crate::notice::{Heard, Listener, Notice};
+use crate::session::fence::{self, Via};
+
+/// A command is expired at most this much late.
+const EXPIRY: Duration = Duration::from_secs(1);
+
+const PARTITIONS: Duration = Duration::from_secs(3600);
+
+/// Runs until everything else has ended.
+pub async fn keep_house(state: &State, retention: TimeDelta) {
+    let work = async {
+        tokio::join!(
+            listen(state),
+            every(instance::RENEWAL, "renewing the lease", || stay_alive(state)),
+            every(EXPIRY, "expiring commands", || ledger::expire(
+                &state.database,
+                state.clock.now()
+            )),
+            every(PARTITIONS, "keeping the message log's partitions", || {
+                partitions::keep(&state.database, state.clock.now(), retention)
+            }),
+        )
+    };
+    state.stopped.run_until_cancelled(work).await;
+}
+
+async fn every<Task>(period: Duration, what: &str, mut task: impl FnMut() -> Task)
+where
+    Task: Future<Output = Result<(), sqlx::Error>>,
+{
+    let mut ticks = interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = task().await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                what,
+                "A task of the house failed; it is tried again at its next turn"
+            );
+        }
+    }
+}
+
+async fn listen(state: &State) {
+    let mut listener = Listener::on(state.database.clone());
+    loop {
+        act(state, listener.heard().await).await;
+    }
+}
+
+async fn act(state: &State, heard: Heard) {
+    match heard {
+        Heard::Notice(Notice::Queued { charge_point }) => state.sessions.wake(charge_point),
+        Heard::Notice(Notice::Claimed { charge_point, epoch }) => state.sessions.supersede(charge_point, epoch),
+        Heard::Notice(Notice::Completed { command }) => state.waiters.wake(command),
+        Heard::Anything => look_at_everything(state).await,
+    }
+}
+
+async fn look_at_everything(state: &State) {
+    match fence::stale(&state.database, &state.sessions.all()).await {
+        Ok(stale) => stale
+            .into_iter()
+            .for_each(|(charge_point, epoch)| state.sessions.supersede(charge_point, epoch)),
+        // The connection that listens is gone too then, and when it is back this is done again.
+        Err(error) => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "Sessions that were superseded cannot be looked up"
+            );
+        }
+    }
+    state.sessions.wake_all();
+    state.waiters.wake_all();
+}
+
+async fn stay_alive(state: &State) -> Result<(), sqlx::Error> {
+    let had_lapsed = instance::renew(&state.database, state.instance).await?;
+    if had_lapsed {
+        reopen(state).await?;
+    }
+    instance::bury(&state.database, state.clock.now()).await
+}
+
+/// Others took this process for dead and ended its sessions, and it lives.
+async fn reopen(state: &State) -> Result<(), sqlx::Error> {
+    let sessions = state.sessions.all();
+    tracing::warn!(
+        sessions = sessions.len(),
+        "This replica was taken for dead; its sessions are opened again"
+    );
+    instance::reopen(&state.database, &sessions).await?;
+    // Those that ended meanwhile were opened by mistake.
+    let still_there = state.sessions.all();
+    for (charge_point, epoch) in sessions.into_iter().filter(|session| !still_there.contains(session)) {
+        let via = Via { charge_point, epoch };
+        fence::release(&state.database, via, state.clock.now()).await?;
+    }
+    Ok(())
+}

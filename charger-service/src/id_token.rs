@@ -1,0 +1,66 @@
+//! Who may charge. A token is registered here; what it may do at a station is `authorization.rs`.
+
+mod create;
+mod list;
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use service_kit::event::timestamp;
+use service_kit::reason;
+use tonic::{Request, Response, Status};
+use voltgate_proto::ocpp::v1::id_token_service_server::IdTokenService;
+use voltgate_proto::ocpp::v1::{
+    CreateIdTokenRequest, GetIdTokenRequest, IdToken, ListIdTokensRequest, ListIdTokensResponse,
+};
+
+use self::create::NewIdToken;
+use crate::State;
+
+pub struct Grpc(pub Arc<State>);
+
+#[tonic::async_trait]
+impl IdTokenService for Grpc {
+    async fn create_id_token(&self, request: Request<CreateIdTokenRequest>) -> Result<Response<IdToken>, Status> {
+        let new = NewIdToken::try_from(request.into_inner()).map_err(reason::invalid)?;
+        let created = create::create(&self.0, new).await?;
+        Ok(Response::new(created.into()))
+    }
+
+    async fn list_id_tokens(
+        &self,
+        request: Request<ListIdTokensRequest>,
+    ) -> Result<Response<ListIdTokensResponse>, Status> {
+        let page = list::Page::try_from(request.into_inner()).map_err(reason::invalid)?;
+        let id_tokens = list::list(&self.0.database, page).await?;
+        Ok(Response::new(id_tokens))
+    }
+
+    async fn get_id_token(&self, request: Request<GetIdTokenRequest>) -> Result<Response<IdToken>, Status> {
+        let id_token = list::get(&self.0.database, &request.into_inner().id_token).await?;
+        Ok(Response::new(id_token.into()))
+    }
+}
+
+/// A row of `ocpp.id_token`.
+struct Row {
+    value: String,
+    r#type: String,
+    group_id: Option<String>,
+    expires_at: Option<DateTime<Utc>>,
+    blocked: bool,
+    created_at: DateTime<Utc>,
+}
+
+impl From<Row> for IdToken {
+    fn from(row: Row) -> Self {
+        Self {
+            id_token: row.value,
+            r#type: row.r#type,
+            group_id: row.group_id,
+            expires_at: row.expires_at.map(timestamp),
+            blocked: row.blocked,
+            created_at: Some(timestamp(row.created_at)),
+        }
+    }
+}

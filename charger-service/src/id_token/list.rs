@@ -1,0 +1,85 @@
+//! Id tokens, one or a page of them. Values are compared without case, in the look-up and in the order.
+
+use service_kit::database;
+use service_kit::page::{self, PageSize};
+use service_kit::reason::{FieldViolation, Reason};
+use sqlx::PgPool;
+use thiserror::Error;
+use tonic::Status;
+use voltgate_proto::ocpp::v1::{IdToken, ListIdTokensRequest, ListIdTokensResponse};
+
+use super::Row;
+
+#[derive(Debug)]
+pub struct Page {
+    size: PageSize,
+    /// The last value seen, in lower case.
+    after: Option<String>,
+}
+
+impl TryFrom<ListIdTokensRequest> for Page {
+    type Error = Vec<FieldViolation>;
+
+    fn try_from(request: ListIdTokensRequest) -> Result<Self, Self::Error> {
+        let (size, after) = page::parse(request.page_size, &request.page_token)?;
+        Ok(Self { size, after })
+    }
+}
+
+#[derive(Debug, Error)]
+pub enum GetError {
+    #[error("there is no such id token")]
+    NotFound,
+    #[error("the id token could not be read")]
+    Database(#[from] sqlx::Error),
+}
+
+impl From<GetError> for Status {
+    fn from(error: GetError) -> Self {
+        match error {
+            GetError::NotFound => Reason::NotFound.status("There is no such id token"),
+            GetError::Database(error) => database::failed(&error),
+        }
+    }
+}
+
+#[derive(Debug, Error)]
+#[error("the id tokens could not be read")]
+pub struct ListError(#[from] sqlx::Error);
+
+impl From<ListError> for Status {
+    fn from(ListError(error): ListError) -> Self {
+        database::failed(&error)
+    }
+}
+
+/// By value.
+pub async fn list(database: &PgPool, page: Page) -> Result<ListIdTokensResponse, ListError> {
+    let mut rows = sqlx::query_as!(
+        Row,
+        r#"SELECT value, type, group_id, expires_at, blocked, created_at FROM ocpp.id_token
+           WHERE lower(value) > $1 COLLATE "C" ORDER BY lower(value) LIMIT $2"#,
+        page.after.unwrap_or_default(),
+        page.size.limit(),
+    )
+    .fetch_all(database)
+    .await?;
+    // In collation "C" lower() changes ASCII letters only.
+    let next_page_token = page.size.cut(&mut rows, |row| row.value.to_ascii_lowercase());
+    Ok(ListIdTokensResponse {
+        id_tokens: rows.into_iter().map(IdToken::from).collect(),
+        next_page_token,
+    })
+}
+
+pub async fn get(database: &PgPool, value: &str) -> Result<Row, GetError> {
+    sqlx::query_as!(
+        Row,
+        r#"SELECT value, type, group_id, expires_at, blocked, created_at FROM ocpp.id_token
+           WHERE lower(value) = lower($1 COLLATE "C")"#,
+        value,
+    )
+    .fetch_optional(database)
+    .await?
+    .ok_or(GetError::NotFound)
+}

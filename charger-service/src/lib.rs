@@ -1,0 +1,57 @@
+//! charger-service: charge points, their connectors, tokens, transactions and meter values, and the commands sent to them.
+//! It owns the schema `ocpp` and nothing else, and it is the only place that knows OCPP. It speaks gRPC: WebSockets and REST are
+//! the gateway's.
+
+mod application;
+mod authorization;
+mod boot;
+mod charge_point;
+mod command;
+mod housekeeping;
+mod id_token;
+mod instance;
+mod message;
+mod meter_values;
+mod notice;
+mod redact;
+mod registry;
+mod session;
+mod settings;
+mod status;
+mod transaction;
+mod unmatched;
+mod v1_6;
+
+pub use application::Application;
+pub use settings::Settings;
+
+use std::time::Duration;
+
+use service_kit::clock::SharedClock;
+use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+/// The name under which this service is known to the others.
+pub const NAME: &str = "charger-service";
+
+/// What every operation works with.
+struct State {
+    database: PgPool,
+    clock: SharedClock,
+    passwords: charge_point::password::PasswordKey,
+    allow_unsecured: bool,
+    intervals: session::answer::Intervals,
+    call_timeout: Duration,
+    /// This process among its replicas.
+    instance: Uuid,
+    sessions: registry::Registry,
+    waiters: command::waiters::Waiters,
+    /// Owns the sessions' tasks.
+    tasks: TaskTracker,
+    /// Take on nothing new.
+    shutdown: CancellationToken,
+    /// Everything has had its time to end.
+    stopped: CancellationToken,
+}

@@ -1,0 +1,144 @@
+//! Writes the log of exchanges, in the transaction of what an exchange brought about: no effect without its message, and no
+//! message of an effect that never was. Also notes that the charge point has been heard of, since every frame comes
+//! past here.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::session::fence::Via;
+
+/// The longest part of an unreadable frame that is kept. One that could be read is kept whole.
+const MAX_UNREADABLE: usize = 4096;
+
+#[derive(Debug, Clone, Copy)]
+pub enum Origin {
+    Station,
+    Csms,
+}
+
+impl Origin {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Station => "station",
+            Self::Csms => "csms",
+        }
+    }
+}
+
+/// An exchange, secrets redacted already.
+#[derive(Debug)]
+pub struct Exchange<'a> {
+    pub origin: Origin,
+    pub message_id: Option<&'a str>,
+    pub action: Option<&'a str>,
+    pub request: &'a str,
+    pub response: Option<&'a str>,
+    pub error_code: Option<&'a str>,
+    pub violations: &'a [String],
+    pub requested_at: DateTime<Utc>,
+    pub responded_at: Option<DateTime<Utc>>,
+}
+
+/// Names the row of an exchange whose answer is yet to come.
+#[derive(Debug, Clone, Copy)]
+pub struct Pending {
+    id: Uuid,
+    requested_at: DateTime<Utc>,
+}
+
+/// A stale session records what it hears, but can no longer say that its charge point is there.
+pub async fn record(connection: &mut PgConnection, via: Via, exchange: &Exchange<'_>) -> Result<Pending, sqlx::Error> {
+    let id = Uuid::now_v7();
+    let heard_at = match exchange.origin {
+        Origin::Station => Some(exchange.requested_at),
+        Origin::Csms => None,
+    };
+    sqlx::query!(
+        "WITH heard AS (
+             UPDATE ocpp.session SET last_seen_at = $12
+             WHERE $12::timestamptz IS NOT NULL AND charge_point_id = $2 AND epoch = $11)
+         INSERT INTO ocpp.message (id, charge_point_id, origin, message_id, action, request, response, error_code,
+             violations, requested_at, responded_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $13)",
+        id,
+        via.charge_point,
+        exchange.origin.as_str(),
+        exchange.message_id,
+        exchange.action,
+        exchange.request,
+        exchange.response,
+        exchange.error_code,
+        exchange.violations,
+        exchange.requested_at,
+        via.epoch,
+        heard_at,
+        exchange.responded_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(Pending {
+        id,
+        requested_at: exchange.requested_at,
+    })
+}
+
+/// Adds a charge point's answer to a CALL of ours.
+pub async fn complete(
+    connection: &mut PgConnection,
+    via: Via,
+    pending: Pending,
+    answer: &Answered<'_>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "WITH heard AS (
+             UPDATE ocpp.session SET last_seen_at = $7 WHERE charge_point_id = $1 AND epoch = $8)
+         UPDATE ocpp.message SET response = $4, error_code = $5, violations = $6, responded_at = $7
+         WHERE charge_point_id = $1 AND requested_at = $2 AND id = $3",
+        via.charge_point,
+        pending.requested_at,
+        pending.id,
+        answer.frame,
+        answer.error_code,
+        answer.violations,
+        answer.at,
+        via.epoch,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+#[derive(Debug)]
+pub struct Answered<'a> {
+    pub frame: &'a str,
+    pub error_code: Option<&'a str>,
+    pub violations: &'a [String],
+    pub at: DateTime<Utc>,
+}
+
+/// As much of a frame that could not be read as is worth keeping, in a form that PostgreSQL takes.
+pub fn excerpt(frame: &str) -> String {
+    let mut end = frame.len().min(MAX_UNREADABLE);
+    while !frame.is_char_boundary(end) {
+        end -= 1;
+    }
+    frame[..end].replace('\0', "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_unreadable_frame_is_cut_between_characters() {
+        let excerpt = excerpt(&"é".repeat(5000));
+        assert_eq!(excerpt, "é".repeat(2048));
+        assert_eq!(super::excerpt(&format!("a{}", "é".repeat(5000))).len(), 4095);
+    }
+
+    #[test]
+    fn a_nul_is_made_storable() {
+        assert_eq!(excerpt("a\0b"), "a\u{fffd}b");
+    }
+}

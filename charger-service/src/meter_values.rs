@@ -1,0 +1,217 @@
+//! Sampled values of a meter.
+//!
+//! Each is kept as it came, with OCPP's defaults written out, and beside it in the base unit of its quantity where that
+//! can be told (rule 8 of the OCPP decisions). What cannot be read as a number stays unread: nothing turns into 0.
+//! Keeps the latest energy register of a running charge with the transaction.
+
+pub mod normalize;
+
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use self::normalize::Normalized;
+
+pub const ENERGY_REGISTER: &str = "Energy.Active.Import.Register";
+const OUTLET: &str = "Outlet";
+
+/// One value.
+#[derive(Debug, Clone)]
+pub struct Sample {
+    /// By the station's clock.
+    pub sampled_at: DateTime<Utc>,
+    /// As it came.
+    pub value: String,
+    pub measurand: String,
+    /// Absent where the station names none and OCPP has no default for the measurand.
+    pub unit: Option<String>,
+    pub context: String,
+    pub format: String,
+    pub location: String,
+    /// Absent where the value is that of all phases together.
+    pub phase: Option<String>,
+}
+
+impl Sample {
+    pub fn normalized(&self) -> Option<Normalized> {
+        if self.format != "Raw" {
+            return None;
+        }
+        normalize::normalize(&self.value, self.unit.as_deref())
+    }
+
+    /// The register that a transaction's energy is counted by, in Wh: the whole of what left the outlet.
+    fn energy_register(&self) -> Option<Decimal> {
+        if self.measurand != ENERGY_REGISTER || self.phase.is_some() || self.location != OUTLET {
+            return None;
+        }
+        self.normalized()
+            .filter(|normalized| normalized.unit.as_deref() == Some("Wh"))
+            .map(|normalized| normalized.value)
+    }
+}
+
+/// Values that a station sent together.
+#[derive(Debug)]
+pub struct Samples {
+    pub charge_point: Uuid,
+    /// 0 is the main meter of the charge point; None where nobody tells.
+    pub connector_id: Option<i32>,
+    /// A transaction of this charge point; absent for values outside a transaction.
+    pub transaction_id: Option<i32>,
+    pub samples: Vec<Sample>,
+    /// By our clock.
+    pub received_at: DateTime<Utc>,
+}
+
+pub async fn store(connection: &mut PgConnection, samples: &Samples) -> Result<(), sqlx::Error> {
+    if samples.samples.is_empty() {
+        return Ok(());
+    }
+    insert(connection, samples).await?;
+    let latest = samples
+        .samples
+        .iter()
+        .filter_map(|sample| Some((sample.sampled_at, sample.energy_register()?)))
+        .max();
+    if let (Some(transaction_id), Some((at, register))) = (samples.transaction_id, latest) {
+        advance_register(connection, transaction_id, at, register).await?;
+    }
+    Ok(())
+}
+
+async fn insert(connection: &mut PgConnection, samples: &Samples) -> Result<(), sqlx::Error> {
+    let rows = Columns::of(&samples.samples);
+    sqlx::query!(
+        r#"INSERT INTO ocpp.meter_value (charge_point_id, connector_id, transaction_id, received_at, sampled_at, value,
+               measurand, unit, context, format, location, phase, normalized_value, normalized_unit)
+           SELECT $1, $2, $3, $4, sampled_at, value, measurand, unit, context, format, location, phase,
+               normalized_value::numeric, normalized_unit
+           FROM unnest($5::timestamptz[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
+               $12::text[], $13::text[], $14::text[])
+               AS row (sampled_at, value, measurand, unit, context, format, location, phase, normalized_value,
+                   normalized_unit)"#,
+        samples.charge_point,
+        samples.connector_id,
+        samples.transaction_id,
+        samples.received_at,
+        &rows.sampled_at as &[DateTime<Utc>],
+        &rows.value as &[&str],
+        &rows.measurand as &[&str],
+        &rows.unit as &[Option<&str>],
+        &rows.context as &[&str],
+        &rows.format as &[&str],
+        &rows.location as &[&str],
+        &rows.phase as &[Option<&str>],
+        &rows.normalized_value as &[Option<String>],
+        &rows.normalized_unit as &[Option<String>],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Moves on with the station's clock only, so that the result does not depend on the order of arrival.
+async fn advance_register(
+    connection: &mut PgConnection,
+    transaction_id: i32,
+    at: DateTime<Utc>,
+    register_wh: Decimal,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE ocpp.transaction SET register_wh = $2::text::numeric, register_at = $3
+         WHERE id = $1 AND (register_at IS NULL OR (register_at, register_wh) < ($3, $2::text::numeric))",
+        transaction_id,
+        register_wh.to_string(),
+        at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// The samples by column, as one statement takes them.
+#[derive(Default)]
+struct Columns<'a> {
+    sampled_at: Vec<DateTime<Utc>>,
+    value: Vec<&'a str>,
+    measurand: Vec<&'a str>,
+    unit: Vec<Option<&'a str>>,
+    context: Vec<&'a str>,
+    format: Vec<&'a str>,
+    location: Vec<&'a str>,
+    phase: Vec<Option<&'a str>>,
+    normalized_value: Vec<Option<String>>,
+    normalized_unit: Vec<Option<String>>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(samples: &'a [Sample]) -> Self {
+        let mut columns = Self::default();
+        for sample in samples {
+            let (normalized_value, normalized_unit) = match sample.normalized() {
+                Some(Normalized { value, unit }) => (Some(value.to_string()), unit),
+                None => (None, None),
+            };
+            columns.sampled_at.push(sample.sampled_at);
+            columns.value.push(&sample.value);
+            columns.measurand.push(&sample.measurand);
+            columns.unit.push(sample.unit.as_deref());
+            columns.context.push(&sample.context);
+            columns.format.push(&sample.format);
+            columns.location.push(&sample.location);
+            columns.phase.push(sample.phase.as_deref());
+            columns.normalized_value.push(normalized_value);
+            columns.normalized_unit.push(normalized_unit);
+        }
+        columns
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn register(value: &str, unit: &str) -> Sample {
+        Sample {
+            sampled_at: DateTime::UNIX_EPOCH,
+            value: value.to_owned(),
+            measurand: ENERGY_REGISTER.to_owned(),
+            unit: Some(unit.to_owned()),
+            context: "Sample.Periodic".to_owned(),
+            format: "Raw".to_owned(),
+            location: OUTLET.to_owned(),
+            phase: None,
+        }
+    }
+
+    #[test]
+    fn energy_is_counted_by_the_register_of_all_phases_at_the_outlet() {
+        assert_eq!(register("1.5", "kWh").energy_register(), Some(Decimal::from(1500)));
+        let phase = Sample {
+            phase: Some("L1".to_owned()),
+            ..register("1", "Wh")
+        };
+        let inlet = Sample {
+            location: "Inlet".to_owned(),
+            ..register("1", "Wh")
+        };
+        let power = Sample {
+            measurand: "Power.Active.Import".to_owned(),
+            ..register("1", "W")
+        };
+        for other in [phase, inlet, power] {
+            assert_eq!(other.energy_register(), None);
+        }
+    }
+
+    #[test]
+    fn a_signed_value_is_never_read_as_a_number() {
+        let signed = Sample {
+            format: "SignedData".to_owned(),
+            ..register("12", "Wh")
+        };
+        assert_eq!(signed.normalized(), None);
+    }
+}

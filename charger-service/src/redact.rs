@@ -1,0 +1,107 @@
+//! Keeps secrets out of what is stored and shown. In OCPP 1.6 there is one: the configuration key `AuthorizationKey`, with
+//! which a charge point logs in. It travels in ChangeConfiguration and in the answer to GetConfiguration.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+const SECRET_KEY: &str = "AuthorizationKey";
+const STARS: &str = "***";
+
+/// A CALL's payload without its secret. Anything else stays as it is, byte for byte.
+pub fn request<'a>(action: &str, payload: &'a str) -> Cow<'a, str> {
+    if action != "ChangeConfiguration" || !may_name_a_secret(payload) {
+        return Cow::Borrowed(payload);
+    }
+    rewritten(payload, hide_value)
+}
+
+/// The payload of a CALLRESULT without its secret.
+pub fn response<'a>(action: &str, payload: &'a str) -> Cow<'a, str> {
+    if action != "GetConfiguration" || !may_name_a_secret(payload) {
+        return Cow::Borrowed(payload);
+    }
+    rewritten(payload, |payload| {
+        let keys = payload.get_mut("configurationKey").and_then(Value::as_array_mut);
+        keys.into_iter().flatten().for_each(hide_value);
+    })
+}
+
+/// A frame that could not be placed. Nobody knows what it means, so one that may hold the secret is withheld as a whole.
+pub fn unplaced(frame: &str) -> &str {
+    if may_name_a_secret(frame) {
+        "(withheld, because it may hold a password)"
+    } else {
+        frame
+    }
+}
+
+/// Key names are compared without case, as charge points do, and may be written with JSON escapes.
+fn may_name_a_secret(json: &str) -> bool {
+    let lower = json.to_ascii_lowercase();
+    lower.contains("authorizationkey") || lower.contains("\\u00")
+}
+
+fn hide_value(entry: &mut Value) {
+    let is_secret = entry
+        .get("key")
+        .and_then(Value::as_str)
+        .is_some_and(|key| key.trim().eq_ignore_ascii_case(SECRET_KEY));
+    if let (true, Some(value)) = (is_secret, entry.get_mut("value")) {
+        *value = Value::from(STARS);
+    }
+}
+
+fn rewritten(json: &str, hide: impl FnOnce(&mut Value)) -> Cow<'_, str> {
+    match serde_json::from_str::<Value>(json) {
+        Ok(mut value) => {
+            let before = value.clone();
+            hide(&mut value);
+            if value == before {
+                Cow::Borrowed(json)
+            } else {
+                Cow::Owned(value.to_string())
+            }
+        }
+        Err(_) => Cow::Borrowed(STARS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_on_its_way_to_the_charge_point_is_hidden() {
+        for key in ["AuthorizationKey", "authorizationkey", "Authorization\\u004bey"] {
+            let payload = format!(r#"{{"key":"{key}","value":"0123456789abcdef"}}"#);
+            let shown = request("ChangeConfiguration", &payload);
+            assert!(!shown.contains("0123456789abcdef"), "{shown}");
+            assert!(shown.contains(r#""value":"***""#), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_password_that_the_charge_point_reads_out_is_hidden_and_nothing_else() {
+        let payload = r#"{"configurationKey":[{"key":"HeartbeatInterval","readonly":false,"value":"300"},{"key":"AuthorizationKey","readonly":false,"value":"secret"}]}"#;
+        let shown = response("GetConfiguration", payload);
+        assert!(!shown.contains("secret"), "{shown}");
+        assert!(shown.contains("300"), "{shown}");
+    }
+
+    #[test]
+    fn what_holds_no_secret_stays_as_it_came() {
+        let payload = r#"{ "key":"HeartbeatInterval", "value":"3.0e2" }"#;
+        assert!(matches!(request("ChangeConfiguration", payload), Cow::Borrowed(same) if same == payload));
+        let payload = r#"{"status":"Accepted"}"#;
+        assert!(matches!(response("Reset", payload), Cow::Borrowed(same) if same == payload));
+    }
+
+    #[test]
+    fn a_frame_that_nobody_can_place_is_withheld_if_it_names_the_secret() {
+        assert!(
+            !unplaced(r#"[3,"1",{"configurationKey":[{"key":"AuthorizationKey","value":"s"}]}]"#).contains("\"s\"")
+        );
+        assert_eq!(unplaced("hello"), "hello");
+    }
+}

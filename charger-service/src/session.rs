@@ -1,0 +1,113 @@
+//! A charge point's connection: one stream from the gateway, from the handshake to the last frame.
+//!
+//! The gateway opens the stream before it answers the charge point's upgrade, so that a refusal is an HTTP status and no
+//! socket comes to be. Frames cross unparsed in both directions; nothing outside this module and the folder of each
+//! version knows what is in them.
+
+pub mod answer;
+mod conversation;
+mod credentials;
+pub mod fence;
+mod handshake;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use service_kit::database;
+use service_kit::reason::{self, FieldViolation, Reason};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::{Request, Response, Status, Streaming};
+use voltgate_proto::ocpp::v1::session_service_server::SessionService;
+use voltgate_proto::ocpp::v1::{FromStation, OpenRequest, ToStation, from_station};
+
+use self::handshake::{Offer, Refusal};
+use crate::State;
+
+/// How long the gateway may take to say whose connection it is.
+const OPENING: Duration = Duration::from_secs(10);
+
+/// Frames on their way to a charge point that does not read as fast as we write.
+const OUTBOUND_FRAMES: usize = 8;
+
+pub struct Grpc(pub Arc<State>);
+
+#[tonic::async_trait]
+impl SessionService for Grpc {
+    type OpenStream = ReceiverStream<Result<ToStation, Status>>;
+
+    async fn open(&self, request: Request<Streaming<FromStation>>) -> Result<Response<Self::OpenStream>, Status> {
+        let (metadata, _, mut inbound) = request.into_parts();
+        let open = first_message(&mut inbound).await?;
+        let admitted = handshake::admit(&self.0, offer(&metadata, open)).await?;
+        let version = admitted.version;
+
+        let (outbound, frames) = mpsc::channel(OUTBOUND_FRAMES);
+        let (claimed, begun) = oneshot::channel();
+        // Not part of this call: should the gateway hang up just now, the session must still end in good order.
+        self.0.tasks.spawn(conversation::run(
+            Arc::clone(&self.0),
+            admitted,
+            inbound,
+            outbound,
+            claimed,
+        ));
+        match begun.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(database::failed(&error)),
+            Err(closed) => return Err(reason::internal(&closed)),
+        }
+        let mut response = Response::new(ReceiverStream::new(frames));
+        let chosen = MetadataValue::from_static(version.subprotocol());
+        response.metadata_mut().insert("voltgate-subprotocol", chosen);
+        Ok(response)
+    }
+}
+
+async fn first_message(inbound: &mut Streaming<FromStation>) -> Result<OpenRequest, Status> {
+    let first = timeout(OPENING, inbound.message())
+        .await
+        .map_err(|_| Reason::DeadlineExceeded.status("The stream did not say whose connection it is"))??;
+    match first.and_then(|message| message.event) {
+        Some(from_station::Event::Open(open)) => Ok(open),
+        Some(from_station::Event::Frame(_) | from_station::Event::Closed(_)) | None => {
+            Err(reason::invalid(vec![FieldViolation::new(
+                "open",
+                "must be the first message",
+            )]))
+        }
+    }
+}
+
+fn offer(metadata: &MetadataMap, open: OpenRequest) -> Offer {
+    let text = |name| {
+        metadata
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned)
+    };
+    Offer {
+        identity: open.identity,
+        subprotocols: text("voltgate-subprotocols").unwrap_or_default(),
+        authorization: text("voltgate-authorization"),
+        peer: text("voltgate-peer"),
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Stopping => Reason::Unavailable.status("This replica is about to stop"),
+            Refusal::UnknownChargePoint => Reason::NotFound.status("There is no charge point of this identity"),
+            Refusal::NoCredentials | Refusal::WrongCredentials | Refusal::UnsecuredNotAllowed | Refusal::NeedsTls => {
+                Reason::StationUnauthorized.status(refusal.to_string())
+            }
+            Refusal::NoCommonSubprotocol => {
+                Reason::NoCommonSubprotocol.status("None of the subprotocols offered is spoken here; ocpp1.6 is")
+            }
+            Refusal::Database(error) => database::failed(&error),
+        }
+    }
+}

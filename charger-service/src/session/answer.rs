@@ -1,0 +1,76 @@
+//! A charge point's CALL on its way to the rules, and what comes back: the same for every version.
+
+use chrono::{DateTime, Utc};
+use ocpp::ErrorCode;
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::boot::Registration;
+
+/// A CALL, with what its handler needs to know of the session.
+#[derive(Debug)]
+pub struct Incoming<'a> {
+    pub charge_point: Uuid,
+    /// The last answer to a BootNotification; None where there was none yet.
+    pub registration: Option<Registration>,
+    pub action: &'a str,
+    pub payload: &'a RawValue,
+    pub received_at: DateTime<Utc>,
+    pub intervals: Intervals,
+}
+
+/// What a charge point is told about when to call again.
+#[derive(Debug, Clone, Copy)]
+pub struct Intervals {
+    pub heartbeat_seconds: u32,
+    /// Until the next BootNotification of one that was not accepted.
+    pub boot_retry_seconds: u32,
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub reply: Reply,
+    /// What was wrong with the CALL although it was accepted; for the message log.
+    pub flags: Vec<String>,
+    /// The boot gate as it stands from here on, where the CALL was a BootNotification.
+    pub registration: Option<Registration>,
+}
+
+#[derive(Debug)]
+pub enum Reply {
+    Result(Box<RawValue>),
+    Error { code: ErrorCode, description: String },
+}
+
+impl Answer {
+    pub fn new(reply: Reply) -> Self {
+        Self {
+            reply,
+            flags: Vec::new(),
+            registration: None,
+        }
+    }
+
+    /// A CALLERROR that the charge point has given cause for.
+    pub fn refused(code: ErrorCode, description: &str) -> Self {
+        Self::new(Reply::Error {
+            code,
+            description: description.to_owned(),
+        })
+    }
+
+    /// A CALLERROR that it has not: it should try again.
+    pub fn failed() -> Self {
+        Self::refused(ErrorCode::InternalError, "something went wrong on our side")
+    }
+
+    pub fn flagged(mut self, flags: impl IntoIterator<Item = String>) -> Self {
+        self.flags.extend(flags);
+        self
+    }
+
+    pub fn registering(mut self, registration: Registration) -> Self {
+        self.registration = Some(registration);
+        self
+    }
+}

@@ -1,0 +1,195 @@
+//! Frames that come in: CALLs are answered, answers find their CALL, and the rest is kept.
+
+use chrono::{DateTime, Utc};
+use ocpp::frame::{Call, Frame, MalformedFrame, call_error, call_result};
+use ocpp::v1_6::Action;
+use ocpp::{ErrorCode, Version};
+
+use super::outbound::Settled;
+use super::{Conversation, End};
+use crate::message::record::{Exchange, Origin, excerpt, record};
+use crate::redact;
+use crate::session::answer::{Answer, Incoming, Reply};
+use crate::v1_6;
+
+impl Conversation {
+    pub(super) async fn frame(&mut self, text: &str) -> Result<(), End> {
+        let received_at = self.state.clock.now();
+        match Frame::parse(text) {
+            Ok(Frame::Call(call)) => self.answer(&call, text, received_at).await,
+            Ok(Frame::CallResult(result)) if self.is_outstanding(&result.id) => {
+                self.settle(Settled::Result(result.payload), text, received_at).await;
+                Ok(())
+            }
+            Ok(Frame::CallError(error)) if self.is_outstanding(&error.id) => {
+                let settled = Settled::Error {
+                    code: &error.code,
+                    description: &error.description,
+                };
+                self.settle(settled, text, received_at).await;
+                Ok(())
+            }
+            Ok(answer @ (Frame::CallResult(_) | Frame::CallError(_))) => {
+                tracing::info!("A charge point answered no CALL that is outstanding, perhaps too late");
+                let problem = "answers no CALL that is outstanding".to_owned();
+                self.keep(text, Some(answer.id()), problem, None, received_at).await;
+                Ok(())
+            }
+            Err(malformed) => self.malformed(malformed, text, received_at).await,
+        }
+    }
+
+    /// The answer leaves after the commit of what it says.
+    async fn answer(&mut self, call: &Call<'_>, text: &str, received_at: DateTime<Utc>) -> Result<(), End> {
+        let reply = match self.answer_in_one_transaction(call, text, received_at).await {
+            Ok(reply) => reply,
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    action = %call.action.escape_debug(),
+                    "A CALL could not be answered, because the database failed"
+                );
+                let reply = self.written(call, &Answer::failed());
+                // Where the database is there and only refused this, the log should show what came in.
+                if matches!(error, sqlx::Error::Database(_)) {
+                    let failed = Some((ErrorCode::InternalError, reply.as_str()));
+                    self.keep(
+                        text,
+                        Some(&call.id),
+                        "could not be stored".to_owned(),
+                        failed,
+                        received_at,
+                    )
+                    .await;
+                }
+                reply
+            }
+        };
+        self.send(reply).await
+    }
+
+    async fn answer_in_one_transaction(
+        &mut self,
+        call: &Call<'_>,
+        text: &str,
+        received_at: DateTime<Utc>,
+    ) -> Result<String, sqlx::Error> {
+        let incoming = Incoming {
+            charge_point: self.via.charge_point,
+            registration: self.station.registration,
+            action: &call.action,
+            payload: call.payload,
+            received_at,
+            intervals: self.state.intervals,
+        };
+        let mut transaction = self.state.database.begin().await?;
+        let answer = match self.station.version {
+            Version::V1_6 => v1_6::answer(&mut transaction, &incoming).await?,
+        };
+        let reply = self.written(call, &answer);
+        let exchange = Exchange {
+            origin: Origin::Station,
+            message_id: Some(&call.id),
+            action: Some(&call.action),
+            request: text,
+            response: Some(&reply),
+            error_code: match &answer.reply {
+                Reply::Result(_) => None,
+                Reply::Error { code, .. } => Some(code.as_str(self.station.version)),
+            },
+            violations: &answer.flags,
+            requested_at: received_at,
+            responded_at: Some(self.state.clock.now()),
+        };
+        record(&mut transaction, self.via, &exchange).await?;
+        transaction.commit().await?;
+
+        if let Some(registration) = answer.registration {
+            self.station.registration = Some(registration);
+            // Commands may have waited for the gate to open.
+            self.handle.work.notify_one();
+        }
+        Ok(reply)
+    }
+
+    fn written(&self, call: &Call<'_>, answer: &Answer) -> String {
+        // Labels come from our own list, since a charge point can name an action anything.
+        let action = Action::parse(&call.action).map_or("unknown", Action::as_str);
+        match &answer.reply {
+            Reply::Result(payload) => {
+                metrics::counter!("charger_calls_total", "action" => action, "answer" => "result").increment(1);
+                call_result(&call.id, payload)
+            }
+            Reply::Error { code, description } => {
+                metrics::counter!("charger_calls_total", "action" => action, "answer" => "error").increment(1);
+                call_error(self.station.version, &call.id, *code, description, None)
+            }
+        }
+    }
+
+    /// 1.6 has no answer to most malformed frames. They are kept, and the socket stays open.
+    async fn malformed(
+        &mut self,
+        malformed: MalformedFrame,
+        text: &str,
+        received_at: DateTime<Utc>,
+    ) -> Result<(), End> {
+        tracing::info!(%malformed, "A charge point sent a malformed frame");
+        if malformed.spoilt_answer_to().is_some_and(|id| self.is_outstanding(id)) {
+            let description = malformed.to_string();
+            let settled = Settled::Unreadable {
+                description: &description,
+            };
+            self.settle(settled, text, received_at).await;
+            return Ok(());
+        }
+        let refusal = malformed.call_to_refuse().map(|(id, code)| {
+            let version = self.station.version;
+            (code, call_error(version, id, code, &malformed.to_string(), None))
+        });
+        let problem = malformed.to_string();
+        let answer = refusal.as_ref().map(|(code, reply)| (*code, reply.as_str()));
+        self.keep(text, malformed.message_id(), problem, answer, received_at)
+            .await;
+        match refusal {
+            Some((_, reply)) => self.send(reply).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Keeps a frame that had no effect: it is no CALL and answers none, or its effect failed. It changes nothing, so that a failure to keep it is no reason to
+    /// end the session.
+    async fn keep(
+        &self,
+        text: &str,
+        message_id: Option<&str>,
+        problem: String,
+        answer: Option<(ErrorCode, &str)>,
+        received_at: DateTime<Utc>,
+    ) {
+        let request = excerpt(redact::unplaced(text));
+        // What is no valid id is part of the excerpt only.
+        let message_id = message_id.filter(|id| !id.contains('\0'));
+        let exchange = Exchange {
+            origin: Origin::Station,
+            message_id,
+            action: None,
+            request: &request,
+            response: answer.map(|(_, reply)| reply),
+            error_code: answer.map(|(code, _)| code.as_str(self.station.version)),
+            violations: &[problem],
+            requested_at: received_at,
+            responded_at: answer.map(|_| received_at),
+        };
+        let kept = async {
+            let mut connection = self.state.database.acquire().await?;
+            record(&mut connection, self.via, &exchange).await
+        };
+        if let Err(error) = kept.await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "A frame could not be kept, because the database failed"
+            );
+        }
+    }
+}

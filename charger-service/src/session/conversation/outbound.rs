@@ -1,0 +1,239 @@
+//! CALLs of ours: taken from the ledger one at a time, and settled by the answer, the deadline or the end of the session.
+
+use std::borrow::Cow;
+
+use chrono::{DateTime, Utc};
+use ocpp::frame;
+use ocpp::{Message, Version, validate};
+use serde_json::value::RawValue;
+use tokio::time::{Instant, sleep};
+use uuid::Uuid;
+
+use super::{Conversation, End, RETRY};
+use crate::command::ledger::{self, Outcome};
+use crate::command::status::Status;
+use crate::message::record::{self, Answered, Exchange, Origin, Pending, excerpt};
+use crate::redact;
+use crate::v1_6;
+
+/// How often a charge point's answer is offered to a database that fails. The charge point does not repeat it.
+const ATTEMPTS: u32 = 3;
+
+/// A CALL whose answer is due.
+#[derive(Debug)]
+pub(super) struct Outstanding {
+    command: Uuid,
+    /// The CALL's message id.
+    message_id: String,
+    action: String,
+    message: Pending,
+    pub(super) deadline: Instant,
+}
+
+/// What ended the wait for an answer.
+pub(super) enum Settled<'a> {
+    Result(&'a RawValue),
+    Error {
+        code: &'a str,
+        description: &'a str,
+    },
+    /// It was an answer to this CALL, and no more can be said of it.
+    Unreadable {
+        description: &'a str,
+    },
+}
+
+impl Conversation {
+    pub(super) fn is_outstanding(&self, message_id: &str) -> bool {
+        self.outstanding
+            .as_ref()
+            .is_some_and(|outstanding| outstanding.message_id == message_id)
+    }
+
+    /// Sends the next command, where one may be sent. It is marked sent, and its message is in the log, before it leaves.
+    pub(super) async fn send_next(&mut self) -> Result<(), End> {
+        match self.claim().await {
+            Ok(None) => Ok(()),
+            Ok(Some((outstanding, frame))) => {
+                self.outstanding = Some(outstanding);
+                self.send(frame).await
+            }
+            Err(error) => {
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "The commands of a charge point cannot be read; trying again"
+                );
+                self.look_again = Some(Instant::now() + RETRY);
+                Ok(())
+            }
+        }
+    }
+
+    async fn claim(&self) -> Result<Option<(Outstanding, String)>, sqlx::Error> {
+        let now = self.state.clock.now();
+        let mut transaction = self.state.database.begin().await?;
+        let Some(command) = ledger::claim(&mut transaction, self.via, now).await? else {
+            return Ok(None);
+        };
+        let message_id = command.id.to_string();
+        let frame = frame::call(&message_id, &command.action, &command.payload);
+        let shown = match redact::request(&command.action, command.payload.get()) {
+            Cow::Borrowed(_) => Cow::Borrowed(&frame),
+            Cow::Owned(redacted) => Cow::Owned(format!("[2,\"{message_id}\",\"{}\",{redacted}]", command.action)),
+        };
+        let exchange = Exchange {
+            origin: Origin::Csms,
+            message_id: Some(&message_id),
+            action: Some(&command.action),
+            request: &shown,
+            response: None,
+            error_code: None,
+            violations: &[],
+            requested_at: now,
+            responded_at: None,
+        };
+        let message = record::record(&mut transaction, self.via, &exchange).await?;
+        transaction.commit().await?;
+        let deadline = Instant::now() + self.state.call_timeout;
+        let outstanding = Outstanding {
+            command: command.id,
+            message_id,
+            action: command.action,
+            message,
+            deadline,
+        };
+        Ok(Some((outstanding, frame)))
+    }
+
+    /// The charge point has answered.
+    pub(super) async fn settle(&mut self, settled: Settled<'_>, text: &str, now: DateTime<Utc>) {
+        let Some(outstanding) = self.outstanding.take() else {
+            return;
+        };
+        let reading = Reading::of(self.station.version, &outstanding, settled, text);
+        self.store(&outstanding, &reading, now).await;
+        self.handle.work.notify_one();
+    }
+
+    /// The charge point has not answered in time.
+    pub(super) async fn overdue(&mut self) -> Result<(), End> {
+        let Some(outstanding) = self.outstanding.take() else {
+            return Ok(());
+        };
+        tracing::info!(action = outstanding.action, "A charge point did not answer in time");
+        let reading = Reading {
+            status: Status::Timeout,
+            response: None,
+            error_code: None,
+            error_description: Some("the charge point did not answer in time".into()),
+            frame: None,
+            violations: Vec::new(),
+        };
+        self.store(&outstanding, &reading, self.state.clock.now()).await;
+        self.handle.work.notify_one();
+        Ok(())
+    }
+
+    async fn store(&self, outstanding: &Outstanding, reading: &Reading<'_>, now: DateTime<Utc>) {
+        for attempt in 1..=ATTEMPTS {
+            let Err(error) = self.try_store(outstanding, reading, now).await else {
+                return;
+            };
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                attempt,
+                "The outcome of a command could not be stored, because the database failed"
+            );
+            if attempt < ATTEMPTS {
+                sleep(RETRY).await;
+            }
+        }
+    }
+
+    async fn try_store(
+        &self,
+        outstanding: &Outstanding,
+        reading: &Reading<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<(), sqlx::Error> {
+        let mut transaction = self.state.database.begin().await?;
+        let outcome = Outcome {
+            status: reading.status,
+            response: reading.response.as_deref(),
+            error_code: reading.error_code.as_deref(),
+            error_description: reading.error_description.as_deref(),
+        };
+        // The session's row before the command's, as everybody else locks them.
+        if let Some(frame) = reading.frame.as_deref() {
+            let answered = Answered {
+                frame,
+                error_code: reading.error_code.as_deref(),
+                violations: &reading.violations,
+                at: now,
+            };
+            record::complete(&mut transaction, self.via, outstanding.message, &answered).await?;
+        }
+        let finished = ledger::finish(&mut transaction, self.via, outstanding.command, &outcome, now).await?;
+        transaction.commit().await?;
+        if !finished {
+            tracing::warn!(command = %outstanding.command, "A command had its outcome before its charge point answered");
+        }
+        Ok(())
+    }
+}
+
+/// An answer as the ledger and the message log keep it, secrets redacted.
+struct Reading<'a> {
+    status: Status,
+    response: Option<Cow<'a, str>>,
+    error_code: Option<Cow<'a, str>>,
+    error_description: Option<Cow<'a, str>>,
+    frame: Option<Cow<'a, str>>,
+    violations: Vec<String>,
+}
+
+impl<'a> Reading<'a> {
+    fn of(version: Version, outstanding: &Outstanding, settled: Settled<'a>, text: &'a str) -> Self {
+        match settled {
+            Settled::Result(payload) => Self::of_result(version, outstanding, payload, text),
+            Settled::Error { code, description } => Self {
+                status: Status::Error,
+                response: None,
+                error_code: Some(code.into()),
+                error_description: Some(description.into()),
+                frame: Some(text.into()),
+                violations: Vec::new(),
+            },
+            Settled::Unreadable { description } => Self {
+                status: Status::Error,
+                response: None,
+                error_code: None,
+                error_description: Some(description.into()),
+                frame: Some(excerpt(redact::unplaced(text)).into()),
+                violations: vec![description.to_owned()],
+            },
+        }
+    }
+
+    fn of_result(version: Version, outstanding: &Outstanding, payload: &'a RawValue, text: &'a str) -> Self {
+        let action = outstanding.action.as_str();
+        let status = match version {
+            Version::V1_6 => v1_6::outcome::outcome(action, payload),
+        };
+        let violations = validate(version, Message::Response(action), payload);
+        let response = redact::response(action, payload.get());
+        let frame = match &response {
+            Cow::Borrowed(_) => text.into(),
+            Cow::Owned(redacted) => format!("[3,\"{}\",{redacted}]", outstanding.message_id).into(),
+        };
+        Self {
+            status,
+            response: Some(response),
+            error_code: None,
+            error_description: (status == Status::Error)
+                .then(|| "the charge point's answer has no status that can be read".into()),
+            frame: Some(frame),
+            violations: violations.iter().map(ToString::to_string).collect(),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The settings of charger-service alone. What it shares with other services is `service_kit::settings`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use clap::{Args, value_parser};
+use service_kit::settings::secret;
+use service_kit::start::StartError;
+
+use crate::charge_point::password::PasswordKey;
+use crate::session::answer::Intervals;
+
+#[derive(Args, Clone)]
+#[group(skip)]
+pub struct Settings {
+    /// Where charger-service listens for gRPC
+    #[arg(long, env, default_value = "127.0.0.1:50052")]
+    pub charger_listen: SocketAddr,
+    /// PostgreSQL for charger-service, where it is not the one of DATABASE_URL
+    #[arg(long, env, hide_env_values = true)]
+    pub charger_database_url: Option<String>,
+    /// Charge points' passwords are hashed under it, the same at every start; 32 characters or more
+    #[arg(long, env, hide_env_values = true)]
+    pub charger_secret: Option<String>,
+    /// Let charge points in that have no credentials (security profile 0): true or false; true in `voltgate` alone where it is left out
+    #[arg(long, env)]
+    pub charger_allow_unsecured: Option<bool>,
+    /// Seconds that a charge point has to answer a command
+    #[arg(long, env, default_value_t = 30, value_parser = value_parser!(u32).range(1..=600))]
+    pub charger_call_timeout_seconds: u32,
+    /// Seconds between the heartbeats of a charge point
+    #[arg(long, env, default_value_t = 300, value_parser = value_parser!(u32).range(1..=86_400))]
+    pub charger_heartbeat_seconds: u32,
+    /// Seconds after which a charge point that was not accepted boots again
+    #[arg(long, env, default_value_t = 60, value_parser = value_parser!(u32).range(1..=86_400))]
+    pub charger_boot_retry_seconds: u32,
+    /// Days that the message log is kept; it is dropped by whole weeks
+    #[arg(long, env, default_value_t = 90, value_parser = value_parser!(u32).range(1..=3650))]
+    pub charger_message_retention_days: u32,
+}
+
+impl Settings {
+    pub(crate) fn password_key(&self) -> Result<PasswordKey, StartError> {
+        Ok(PasswordKey::new(secret(
+            "CHARGER_SECRET",
+            self.charger_secret.as_deref(),
+        )?))
+    }
+
+    pub(crate) fn call_timeout(&self) -> Duration {
+        Duration::from_secs(self.charger_call_timeout_seconds.into())
+    }
+
+    pub(crate) fn intervals(&self) -> Intervals {
+        Intervals {
+            heartbeat_seconds: self.charger_heartbeat_seconds,
+            boot_retry_seconds: self.charger_boot_retry_seconds,
+        }
+    }
+
+    pub(crate) fn retention(&self) -> TimeDelta {
+        TimeDelta::days(self.charger_message_retention_days.into())
+    }
+}

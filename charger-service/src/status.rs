@@ -1,0 +1,98 @@
+//! The state of a connector.
+//!
+//! Notifications may come in late or out of order, and the later state wins by the station's clock. A clock that is
+//! plainly wrong must not decide, or one notification from the future would hide all that follow (rule 9 of the OCPP
+//! decisions): then the order of arrival counts. Keeps the last state only; how it came about is in the message log.
+
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// How far a station's clock may be ahead of ours and still be believed.
+const AHEAD: TimeDelta = TimeDelta::minutes(1);
+
+/// What the station says.
+#[derive(Debug)]
+pub struct Status {
+    pub charge_point: Uuid,
+    /// 0 is the charge point as a whole.
+    pub connector_id: i32,
+    pub status: String,
+    pub error_code: String,
+    pub info: Option<String>,
+    pub vendor_id: Option<String>,
+    pub vendor_error_code: Option<String>,
+    /// By the station's clock, where it tells.
+    pub status_at: Option<DateTime<Utc>>,
+    /// By ours.
+    pub received_at: DateTime<Utc>,
+}
+
+/// Stores the state unless a later one is known.
+pub async fn store(connection: &mut PgConnection, status: &Status) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO ocpp.connector AS known (charge_point_id, connector_id, status, error_code, info, vendor_id,
+             vendor_error_code, status_at, ordered_at, received_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+         ON CONFLICT (charge_point_id, connector_id) DO UPDATE
+         SET status = excluded.status, error_code = excluded.error_code, info = excluded.info,
+             vendor_id = excluded.vendor_id, vendor_error_code = excluded.vendor_error_code,
+             status_at = excluded.status_at, ordered_at = excluded.ordered_at, received_at = excluded.received_at
+         WHERE known.ordered_at <= excluded.ordered_at",
+        status.charge_point,
+        status.connector_id,
+        status.status,
+        status.error_code,
+        status.info,
+        status.vendor_id,
+        status.vendor_error_code,
+        status.status_at.unwrap_or(status.received_at),
+        ordered_at(status.status_at, status.received_at),
+        status.received_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+fn ordered_at(status_at: Option<DateTime<Utc>>, received_at: DateTime<Utc>) -> DateTime<Utc> {
+    status_at
+        .filter(|&at| at <= received_at + AHEAD && !before_ocpp(at))
+        .unwrap_or(received_at)
+}
+
+/// A clock without a battery starts in 1970 or 2000; OCPP 1.6 is of 2015.
+fn before_ocpp(at: DateTime<Utc>) -> bool {
+    NaiveDate::from_ymd_opt(2015, 1, 1).is_some_and(|day| at.date_naive() < day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn time(text: &str) -> DateTime<Utc> {
+        text.parse().expect("a date and time")
+    }
+
+    #[test]
+    fn a_plausible_clock_decides() {
+        let received = time("2026-03-01T12:00:00Z");
+        for told in ["2026-03-01T11:00:00Z", "2026-02-01T12:00:00Z", "2026-03-01T12:00:59Z"] {
+            assert_eq!(ordered_at(Some(time(told)), received), time(told));
+        }
+    }
+
+    #[test]
+    fn a_clock_ahead_of_ours_or_before_ocpp_does_not() {
+        let received = time("2026-03-01T12:00:00Z");
+        for told in [
+            "2026-03-01T12:02:00Z",
+            "2106-02-07T06:28:15Z",
+            "1970-01-01T00:00:09Z",
+            "2000-01-01T00:00:00Z",
+        ] {
+            assert_eq!(ordered_at(Some(time(told)), received), received);
+        }
+        assert_eq!(ordered_at(None, received), received);
+    }
+}

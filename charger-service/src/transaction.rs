@@ -1,0 +1,47 @@
+//! Charges: how they start and stop, and how they are looked at.
+
+mod list;
+mod list_meter_values;
+pub mod owned;
+pub mod start;
+pub mod stop;
+
+use std::sync::Arc;
+
+use service_kit::reason;
+use tonic::{Request, Response, Status};
+use voltgate_proto::ocpp::v1::transaction_service_server::TransactionService;
+use voltgate_proto::ocpp::v1::{
+    GetTransactionRequest, ListMeterValuesRequest, ListMeterValuesResponse, ListTransactionsRequest,
+    ListTransactionsResponse, Transaction,
+};
+
+use crate::State;
+
+pub struct Grpc(pub Arc<State>);
+
+#[tonic::async_trait]
+impl TransactionService for Grpc {
+    async fn list_transactions(
+        &self,
+        request: Request<ListTransactionsRequest>,
+    ) -> Result<Response<ListTransactionsResponse>, Status> {
+        let page = list::Page::try_from(request.into_inner()).map_err(reason::invalid)?;
+        let transactions = list::list(&self.0.database, page).await?;
+        Ok(Response::new(transactions))
+    }
+
+    async fn get_transaction(&self, request: Request<GetTransactionRequest>) -> Result<Response<Transaction>, Status> {
+        let transaction = list::get(&self.0.database, request.into_inner().id).await?;
+        Ok(Response::new(transaction))
+    }
+
+    async fn list_meter_values(
+        &self,
+        request: Request<ListMeterValuesRequest>,
+    ) -> Result<Response<ListMeterValuesResponse>, Status> {
+        let page = list_meter_values::Page::try_from(request.into_inner()).map_err(reason::invalid)?;
+        let meter_values = list_meter_values::list(&self.0.database, page).await?;
+        Ok(Response::new(meter_values))
+    }
+}

@@ -1,0 +1,60 @@
+//! Finds the transaction that a station means by a number. A station can only mean its own.
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// A transaction of the charge point that named it.
+#[derive(Debug)]
+pub struct Owned {
+    pub id: i32,
+    pub connector_id: i32,
+}
+
+/// Why what names a transaction was not applied to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mismatch {
+    UnknownTransaction,
+    OtherChargePoint,
+    /// It was stopped before, with other facts.
+    AlreadyStopped,
+}
+
+impl Mismatch {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::UnknownTransaction => "unknown_transaction",
+            Self::OtherChargePoint => "other_charge_point",
+            Self::AlreadyStopped => "already_stopped",
+        }
+    }
+
+    /// For the message log.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::UnknownTransaction => "transactionId: there is no such transaction; kept for reconciliation",
+            Self::OtherChargePoint => "transactionId: belongs to another charge point; kept for reconciliation",
+            Self::AlreadyStopped => "transactionId: was stopped before with other values; kept for reconciliation",
+        }
+    }
+}
+
+pub async fn owned(
+    connection: &mut PgConnection,
+    charge_point: Uuid,
+    transaction_id: i32,
+) -> Result<Result<Owned, Mismatch>, sqlx::Error> {
+    let row = sqlx::query!(
+        "SELECT charge_point_id, connector_id FROM ocpp.transaction WHERE id = $1",
+        transaction_id,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(match row {
+        None => Err(Mismatch::UnknownTransaction),
+        Some(row) if row.charge_point_id != charge_point => Err(Mismatch::OtherChargePoint),
+        Some(row) => Ok(Owned {
+            id: transaction_id,
+            connector_id: row.connector_id,
+        }),
+    })
+}

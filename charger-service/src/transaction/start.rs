@@ -1,0 +1,118 @@
+//! Starts a transaction, once for each start that a station means.
+//!
+//! A station repeats a start until it gets an answer, so the repetition is recognised before anything else is asked
+//! (rule 3 of the OCPP decisions): were the token looked at first, a token blocked in between would turn a running charge
+//! into a refused one. A refused start is stored as well and has an id of its own, since the station may charge anyway.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::authorization::{self, Authorization, AuthorizationStatus};
+
+/// What the station says.
+#[derive(Debug, Clone)]
+pub struct Start {
+    pub charge_point: Uuid,
+    pub connector_id: i32,
+    pub id_token: String,
+    /// None where it cannot be read, which is not the same as 0.
+    pub meter_start_wh: Option<i64>,
+    pub reservation_id: Option<i32>,
+    /// By the station's clock; None where it cannot be read.
+    pub started_at: Option<DateTime<Utc>>,
+    /// By ours.
+    pub received_at: DateTime<Utc>,
+}
+
+#[derive(Debug)]
+pub struct Started {
+    /// Positive and never given twice.
+    pub transaction_id: i32,
+    pub authorization: Authorization,
+}
+
+struct Known {
+    id: i32,
+    authorization_status: String,
+}
+
+pub async fn start(connection: &mut PgConnection, start: &Start) -> Result<Started, sqlx::Error> {
+    if let Some(known) = find(connection, start).await? {
+        return repeated(connection, start, known).await;
+    }
+    let authorization = authorization::decide(connection, &start.id_token, start.received_at).await?;
+    match insert(connection, start, authorization.status).await? {
+        Some(transaction_id) => Ok(Started {
+            transaction_id,
+            authorization,
+        }),
+        // The station's other socket said the same a moment ago.
+        None => match find(connection, start).await? {
+            Some(known) => repeated(connection, start, known).await,
+            // And stopped it since; the station will ask again.
+            None => Err(sqlx::Error::RowNotFound),
+        },
+    }
+}
+
+/// The same id and the same verdict as the first time, whatever has become of the token since.
+async fn repeated(connection: &mut PgConnection, start: &Start, known: Known) -> Result<Started, sqlx::Error> {
+    let authorization = authorization::decide(connection, &start.id_token, start.received_at).await?;
+    Ok(Started {
+        transaction_id: known.id,
+        authorization: Authorization {
+            status: AuthorizationStatus::remembered(&known.authorization_status),
+            ..authorization
+        },
+    })
+}
+
+/// Compares as the index `transaction_start_unique` does.
+async fn find(connection: &mut PgConnection, start: &Start) -> Result<Option<Known>, sqlx::Error> {
+    sqlx::query_as!(
+        Known,
+        r#"SELECT id, authorization_status FROM ocpp.transaction
+           WHERE charge_point_id = $1 AND connector_id = $2 AND left(lower(id_token), 255) = left(lower($3 COLLATE "C"), 255)
+             AND coalesce(started_at, '-infinity'::timestamptz) = coalesce($4, '-infinity'::timestamptz)
+             AND coalesce(meter_start_wh, -9223372036854775808) = coalesce($5, -9223372036854775808)
+             AND stop_received_at IS NULL"#,
+        start.charge_point,
+        start.connector_id,
+        start.id_token,
+        start.started_at,
+        start.meter_start_wh,
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+async fn insert(
+    connection: &mut PgConnection,
+    start: &Start,
+    authorization: AuthorizationStatus,
+) -> Result<Option<i32>, sqlx::Error> {
+    let status = match authorization {
+        AuthorizationStatus::Accepted => "active",
+        AuthorizationStatus::Blocked | AuthorizationStatus::Expired | AuthorizationStatus::Invalid => "refused",
+    };
+    sqlx::query_scalar!(
+        "INSERT INTO ocpp.transaction (charge_point_id, connector_id, id_token, status, authorization_status,
+             reservation_id, meter_start_wh, started_at, start_received_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+         ON CONFLICT (charge_point_id, connector_id, left(lower(id_token), 255),
+             coalesce(started_at, '-infinity'::timestamptz), coalesce(meter_start_wh, -9223372036854775808)) WHERE stop_received_at IS NULL DO NOTHING
+         RETURNING id",
+        start.charge_point,
+        start.connector_id,
+        start.id_token,
+        status,
+        authorization.as_str(),
+        start.reservation_id,
+        start.meter_start_wh,
+        start.started_at,
+        start.received_at,
+    )
+    .fetch_optional(connection)
+    .await
+}

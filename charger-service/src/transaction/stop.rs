@@ -1,0 +1,106 @@
+//! Stops a transaction.
+//!
+//! Every stop is answered and none is lost (rule 4 of the OCPP decisions). One that fits no transaction of this charge
+//! point, or contradicts a stop that was there before, changes nothing and is kept for an operator. A station can
+//! stop its own transactions only. Says nothing of the token that stopped it: the station let it.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::owned::Mismatch;
+
+/// What the station says.
+#[derive(Debug, Clone)]
+pub struct Stop {
+    pub charge_point: Uuid,
+    /// As it came: any number, or none.
+    pub transaction_id: Option<i32>,
+    /// None where it cannot be read, which is not the same as 0.
+    pub meter_stop_wh: Option<i64>,
+    pub reason: String,
+    /// Absent where nobody presented one.
+    pub id_token: Option<String>,
+    /// By the station's clock; None where it cannot be read.
+    pub stopped_at: Option<DateTime<Utc>>,
+    /// By ours.
+    pub received_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    Applied {
+        transaction_id: i32,
+        connector_id: i32,
+        /// The register stands lower than at the start, so that the energy is unknown.
+        register_fell: bool,
+    },
+    /// The very stop that was applied before.
+    Repeated,
+    Unmatched(Mismatch),
+}
+
+struct Known {
+    id: i32,
+    charge_point_id: Uuid,
+    connector_id: i32,
+    meter_start_wh: Option<i64>,
+    stopped: bool,
+    /// Stopped with the facts that are told now.
+    alike: bool,
+}
+
+pub async fn stop(connection: &mut PgConnection, stop: &Stop) -> Result<Stopped, sqlx::Error> {
+    let Some(known) = find(connection, stop).await? else {
+        return Ok(Stopped::Unmatched(Mismatch::UnknownTransaction));
+    };
+    if known.charge_point_id != stop.charge_point {
+        return Ok(Stopped::Unmatched(Mismatch::OtherChargePoint));
+    }
+    if known.stopped {
+        return Ok(if known.alike {
+            Stopped::Repeated
+        } else {
+            Stopped::Unmatched(Mismatch::AlreadyStopped)
+        });
+    }
+    apply(connection, known.id, stop).await?;
+    Ok(Stopped::Applied {
+        transaction_id: known.id,
+        connector_id: known.connector_id,
+        register_fell: matches!((known.meter_start_wh, stop.meter_stop_wh), (Some(start), Some(stop)) if stop < start),
+    })
+}
+
+/// Locks the row, so that two sockets of one station cannot both stop it.
+async fn find(connection: &mut PgConnection, stop: &Stop) -> Result<Option<Known>, sqlx::Error> {
+    sqlx::query_as!(
+        Known,
+        r#"SELECT id, charge_point_id, connector_id, meter_start_wh, stop_received_at IS NOT NULL AS "stopped!",
+               (stopped_at IS NOT DISTINCT FROM $2 AND meter_stop_wh IS NOT DISTINCT FROM $3) AS "alike!"
+           FROM ocpp.transaction WHERE id = $1 FOR UPDATE"#,
+        stop.transaction_id,
+        stop.stopped_at,
+        stop.meter_stop_wh,
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+async fn apply(connection: &mut PgConnection, id: i32, stop: &Stop) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE ocpp.transaction
+         SET status = CASE status WHEN 'active' THEN 'completed' ELSE status END,
+             meter_stop_wh = $2, stopped_at = $3, stop_received_at = $4, stop_reason = $5, stop_id_token = $6
+         WHERE id = $1",
+        id,
+        stop.meter_stop_wh,
+        stop.stopped_at,
+        stop.received_at,
+        stop.reason,
+        stop.id_token,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! What named a transaction and could not be applied to it, kept as it came until an operator reconciles it.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use crate::transaction::owned::Mismatch;
+
+#[derive(Debug)]
+pub struct Unmatched<'a> {
+    pub charge_point: Uuid,
+    pub kind: Kind,
+    /// As the station told it; None where that was no number.
+    pub reported_transaction_id: Option<i32>,
+    pub mismatch: Mismatch,
+    /// The CALL's payload.
+    pub payload: &'a str,
+    pub received_at: DateTime<Utc>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    Stop,
+    MeterValues,
+}
+
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Stop => "stop",
+            Self::MeterValues => "meter_values",
+        }
+    }
+}
+
+/// Keeps it. A station repeats what was not answered, so the same payload is kept once.
+pub async fn keep(connection: &mut PgConnection, unmatched: &Unmatched<'_>) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO ocpp.unmatched (id, charge_point_id, kind, reported_transaction_id, reason, payload, received_at)
+         SELECT $1, $2, $3, $4, $5, $6, $7
+         WHERE NOT EXISTS (
+             SELECT FROM ocpp.unmatched
+             WHERE charge_point_id = $2 AND reported_transaction_id IS NOT DISTINCT FROM $4 AND kind = $3
+               AND payload = $6)",
+        Uuid::now_v7(),
+        unmatched.charge_point,
+        unmatched.kind.as_str(),
+        unmatched.reported_transaction_id,
+        unmatched.mismatch.as_str(),
+        unmatched.payload,
+        unmatched.received_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

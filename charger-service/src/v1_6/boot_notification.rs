@@ -1,0 +1,31 @@
+//! BootNotification (4.3): a charge point introduces itself and learns whether it takes part.
+
+use ocpp::v1_6::{BootNotification, BootNotificationResponse, RegistrationStatus};
+use sqlx::PgConnection;
+
+use super::Failure;
+use crate::boot::{self, Boot, Registration};
+use crate::session::answer::{Answer, Incoming};
+
+pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -> Result<Answer, Failure> {
+    let request = BootNotification::read(call.payload);
+    let boot = Boot {
+        vendor: request.charge_point_vendor,
+        model: request.charge_point_model,
+        serial_number: request.charge_point_serial_number,
+        charge_box_serial: request.charge_box_serial_number,
+        firmware_version: request.firmware_version,
+        iccid: request.iccid,
+        imsi: request.imsi,
+        meter_type: request.meter_type,
+        meter_serial: request.meter_serial_number,
+    };
+    let registration = boot::boot(connection, call.charge_point, &boot, call.received_at).await?;
+    let (status, interval) = match registration {
+        Registration::Accepted => (RegistrationStatus::Accepted, call.intervals.heartbeat_seconds),
+        Registration::Pending => (RegistrationStatus::Pending, call.intervals.boot_retry_seconds),
+        Registration::Rejected => (RegistrationStatus::Rejected, call.intervals.boot_retry_seconds),
+    };
+    let response = BootNotificationResponse::new(status, call.received_at, interval);
+    Ok(Answer::result(&response)?.registering(registration))
+}

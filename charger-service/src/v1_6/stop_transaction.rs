@@ -1,0 +1,68 @@
+//! StopTransaction (4.10): energy has stopped flowing. The charge point is told so whatever we make of it, or it would
+//! repeat itself for ever.
+
+use ocpp::v1_6::{StopTransaction, StopTransactionResponse};
+use sqlx::PgConnection;
+
+use super::Failure;
+use super::id_tag_info::id_tag_info;
+use super::samples::samples;
+use crate::authorization;
+use crate::meter_values::{self, Samples};
+use crate::session::answer::{Answer, Incoming};
+use crate::transaction::stop::{Stop, Stopped, stop};
+use crate::unmatched::{self, Kind, Unmatched};
+
+pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -> Result<Answer, Failure> {
+    let request = StopTransaction::read(call.payload);
+    let told = Stop {
+        charge_point: call.charge_point,
+        transaction_id: request.transaction_id,
+        meter_stop_wh: request.meter_stop,
+        // It may only be left out where it is this one.
+        reason: request.reason.unwrap_or_else(|| "Local".to_owned()),
+        id_token: request.id_tag,
+        stopped_at: request.timestamp,
+        received_at: call.received_at,
+    };
+    let mut flags = Vec::new();
+    match stop(connection, &told).await? {
+        Stopped::Applied {
+            transaction_id,
+            connector_id,
+            register_fell,
+        } => {
+            let data = Samples {
+                charge_point: call.charge_point,
+                connector_id: Some(connector_id),
+                transaction_id: Some(transaction_id),
+                samples: samples(request.transaction_data, call.received_at),
+                received_at: call.received_at,
+            };
+            meter_values::store(connection, &data).await?;
+            if register_fell {
+                flags.push("meterStop: is below the transaction's meterStart".to_owned());
+            }
+        }
+        Stopped::Repeated => {}
+        Stopped::Unmatched(mismatch) => {
+            let stray = Unmatched {
+                charge_point: call.charge_point,
+                kind: Kind::Stop,
+                reported_transaction_id: told.transaction_id,
+                mismatch,
+                payload: call.payload.get(),
+                received_at: call.received_at,
+            };
+            unmatched::keep(connection, &stray).await?;
+            flags.push(mismatch.sentence().to_owned());
+        }
+    }
+    let id_tag_info = match &told.id_token {
+        Some(id_token) => Some(id_tag_info(
+            authorization::decide(connection, id_token, call.received_at).await?,
+        )),
+        None => None,
+    };
+    Ok(Answer::result(&StopTransactionResponse { id_tag_info })?.flagged(flags))
+}

@@ -1,0 +1,15 @@
+//! charger-service as it runs, on a real PostgreSQL, with the tests in the gateway's place.
+#![allow(clippy::unwrap_used)]
+
+mod charge;
+mod commands;
+mod frames;
+mod handshake;
+mod model;
+mod operator;
+mod rest;
+mod restart;
+mod rules;
+mod service;
+mod sessions;
+mod station;

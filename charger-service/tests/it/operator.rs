@@ -1,0 +1,94 @@
+//! An operator's access token, from an auth-service that all tests of the run share.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use service_kit::Shared;
+use service_kit::access::ServiceSecret;
+use service_kit::bus::{Bus, LocalBus};
+use service_kit::clock::SystemClock;
+use service_kit::settings::{AccessSettings, DatabaseSettings};
+use testbed::Database;
+use tokio_util::sync::CancellationToken;
+use voltgate_proto::auth::v1::LogInRequest;
+use voltgate_proto::auth::v1::auth_service_client::AuthServiceClient;
+
+pub const SERVICE_SECRET: &[u8] = b"shared by the processes of this test";
+const PASSWORD: &str = "correct horse battery";
+
+pub struct Operator {
+    pub auth_url: String,
+    pub access_token: String,
+}
+
+/// Starts auth-service on a thread of its own, since each test has a runtime that ends with it.
+pub fn operator() -> &'static Operator {
+    static OPERATOR: OnceLock<Operator> = OnceLock::new();
+    OPERATOR.get_or_init(|| {
+        let (send, receive) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async move {
+                let database = Database::create().await;
+                let application = auth(&database).await;
+                let auth_url = format!("http://{}", application.local_addr());
+                let running = tokio::spawn(application.run(CancellationToken::new()));
+                send.send(Operator {
+                    access_token: log_in(&auth_url).await,
+                    auth_url,
+                })
+                .unwrap();
+                running.await.unwrap().unwrap();
+            });
+        });
+        receive.recv().unwrap()
+    })
+}
+
+async fn auth(database: &Database) -> auth_service::Application {
+    let settings = auth_service::Settings {
+        auth_listen: "127.0.0.1:0".parse().unwrap(),
+        auth_database_url: None,
+        auth_secret: Some("q3Jw0dV1oZb8yT6uK2nX9mC4eR7sA5hL".to_owned()),
+        auth_access_token_seconds: 3600,
+        admin_username: "admin".to_owned(),
+        admin_password: Some(PASSWORD.to_owned()),
+        generate_admin_password: false,
+    };
+    let shared = Shared {
+        clock: Arc::new(SystemClock),
+        bus: Bus::Local(LocalBus::default()),
+        database: DatabaseSettings {
+            database_url: Some(database.url().to_owned()),
+            database_max_connections: 5,
+        },
+        access: access("http://127.0.0.1:1"),
+        service_secret: ServiceSecret::new(SERVICE_SECRET),
+        drain: Duration::from_secs(1),
+    };
+    let application = auth_service::Application::build(settings, shared).await.unwrap();
+    application.first_administrator().await.unwrap();
+    application
+}
+
+async fn log_in(auth_url: &str) -> String {
+    let mut client = AuthServiceClient::connect(auth_url.to_owned()).await.unwrap();
+    let credentials = LogInRequest {
+        username: "admin".to_owned(),
+        password: PASSWORD.to_owned(),
+    };
+    client.log_in(credentials).await.unwrap().into_inner().access_token
+}
+
+pub fn access(auth_url: &str) -> AccessSettings {
+    AccessSettings {
+        auth_url: auth_url.to_owned(),
+        auth_issuer: "voltgate".to_owned(),
+        auth_audience: "voltgate".to_owned(),
+        service_secret: None,
+    }
+}
