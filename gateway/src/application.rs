@@ -1,0 +1,60 @@
+//! The gateway as a whole: built from settings, then run until it is told to stop.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+
+use service_kit::Shared;
+use service_kit::start::{StartError, listen};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::edge;
+use crate::gateway::Gateway;
+use crate::server::{self, Limits};
+use crate::settings::Settings;
+
+/// The gateway, its port bound and not yet served.
+pub struct Application {
+    gateway: Gateway,
+    listener: TcpListener,
+    address: SocketAddr,
+    limits: Limits,
+}
+
+impl Application {
+    /// Reads the protos, then takes the port. No service is asked for anything yet.
+    ///
+    /// # Errors
+    /// A setting or an annotation in the protos cannot be used, or the port is in use.
+    pub async fn build(settings: Settings, shared: Shared) -> Result<Self, StartError> {
+        let gateway = Gateway::new(&settings, &shared)?;
+        let listener = listen(settings.gateway_listen, "GATEWAY_LISTEN").await?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| StartError::other("cannot read the address of GATEWAY_LISTEN", error))?;
+        Ok(Self {
+            gateway,
+            listener,
+            address,
+            limits: Limits {
+                max_connections: settings.gateway_max_connections,
+                pause: settings.shutdown_pause(),
+                drain: shared.drain,
+            },
+        })
+    }
+
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until told to stop, then drains. Nothing can fail here: a connection that does is its own affair.
+    ///
+    /// # Errors
+    /// None.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), Infallible> {
+        let router = edge::router(self.gateway.clone());
+        server::serve(self.listener, router, self.gateway, self.limits, shutdown).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,128 @@
+//! Which headers pass the door, and which way.
+//!
+//! Names that the services trust, or that gRPC gives a meaning, are ours to set: whatever comes in under them is dropped.
+//! To the services goes a short list; everything else in a request stays here.
+
+use axum::extract::Request;
+use axum::middleware::Next;
+use axum::response::Response;
+use http::header::{self, HeaderMap, HeaderName};
+
+/// Dropped by name. Who stands in front of us is not decided by a header that anybody can send.
+const DROPPED: [HeaderName; 2] = [header::FORWARDED, HeaderName::from_static("x-real-ip")];
+
+/// Dropped by how the name begins.
+const DROPPED_PREFIXES: [&str; 3] = ["x-forwarded-", "voltgate-", "grpc-"];
+
+/// What a service gets to see of a request, as metadata.
+const TO_SERVICES: [HeaderName; 6] = [
+    header::AUTHORIZATION,
+    header::ACCEPT,
+    header::IF_MATCH,
+    HeaderName::from_static("idempotency-key"),
+    HeaderName::from_static("last-event-id"),
+    crate::request_id::HEADER,
+];
+
+/// What a client gets to see of a service's metadata.
+const TO_CLIENTS: [HeaderName; 3] = [header::LOCATION, header::ETAG, header::CACHE_CONTROL];
+
+/// Headers that `Connection` may name though they are ours to read.
+const OURS: [&str; 4] = ["upgrade", "close", "keep-alive", "authorization"];
+
+/// Drops what must not come in.
+pub async fn clean(mut request: Request, next: Next) -> Response {
+    drop_untrusted(request.headers_mut());
+    next.run(request).await
+}
+
+fn drop_untrusted(headers: &mut HeaderMap) {
+    let hop_by_hop = named_by_connection(headers);
+    let names: Vec<_> = headers.keys().filter(|name| is_untrusted(name)).cloned().collect();
+    for name in names.into_iter().chain(hop_by_hop) {
+        headers.remove(name);
+    }
+}
+
+fn is_untrusted(name: &HeaderName) -> bool {
+    DROPPED.contains(name)
+        || DROPPED_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix))
+        || name.as_str().ends_with("-bin")
+}
+
+/// Headers meant for this hop only (RFC 9110, section 7.6.1).
+fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let names = values
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_ascii_lowercase());
+    names
+        .filter(|name| !OURS.contains(&name.as_str()))
+        .filter_map(|name| name.parse().ok())
+        .collect()
+}
+
+/// The headers that go to a service.
+pub fn to_service(headers: &HeaderMap) -> HeaderMap {
+    pick(headers, &TO_SERVICES)
+}
+
+/// The metadata that goes to the client.
+pub fn to_client(metadata: &HeaderMap) -> HeaderMap {
+    pick(metadata, &TO_CLIENTS)
+}
+
+fn pick(headers: &HeaderMap, names: &[HeaderName]) -> HeaderMap {
+    names
+        .iter()
+        .filter_map(|name| Some((name.clone(), headers.get(name)?.clone())))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), http::HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    #[test]
+    fn names_that_services_trust_do_not_come_in() {
+        let mut headers = headers(&[
+            ("authorization", "Bearer x"),
+            ("forwarded", "for=1.2.3.4"),
+            ("x-forwarded-for", "1.2.3.4"),
+            ("x-real-ip", "1.2.3.4"),
+            ("voltgate-peer", "1.2.3.4"),
+            ("grpc-timeout", "1H"),
+            ("trace-bin", "AAAA"),
+            ("x-hop", "1"),
+            ("connection", "Upgrade, X-Hop, authorization"),
+            ("upgrade", "websocket"),
+        ]);
+        drop_untrusted(&mut headers);
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["authorization", "connection", "upgrade"]);
+    }
+
+    #[test]
+    fn services_and_clients_see_only_what_is_meant_for_them() {
+        let all = headers(&[
+            ("authorization", "a"),
+            ("cookie", "b"),
+            ("if-match", "c"),
+            ("etag", "d"),
+            ("x-internal", "e"),
+        ]);
+        assert_eq!(to_service(&all), headers(&[("authorization", "a"), ("if-match", "c")]));
+        assert_eq!(to_client(&all), headers(&[("etag", "d")]));
+    }
+}

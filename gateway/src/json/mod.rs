@@ -1,0 +1,29 @@
+//! JSON to protobuf and back, led by the descriptors (proto3 JSON).
+//!
+//! The reader tells everything that is wrong with a document at once, each with its JSON path. It goes through
+//! serde_json's raw values only: numbers stay the text they were, so neither 64-bit integers nor the features that
+//! another crate switches on in serde_json make a difference. The writer writes what a client can rely on: scalars
+//! without presence always, absent messages and `optional` fields never.
+//!
+//! `google.protobuf.Any` is refused: no endpoint of Voltgate has one.
+
+mod members;
+mod number;
+mod path;
+mod raw;
+mod read;
+mod scalar;
+mod structured;
+mod time;
+mod well_known;
+mod write;
+
+pub use path::lower_camel;
+pub use raw::RawJsonFields;
+pub use read::{Malformed, Unreadable, read};
+pub use scalar::parse as parse_text;
+pub use well_known::{WellKnown, parse as parse_well_known};
+pub use write::{Unwritable, write};
+
+#[cfg(test)]
+mod round_trip;

@@ -1,0 +1,258 @@
+//! JSON → protobuf → JSON is the identity, for every kind of field.
+
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::*;
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
+use serde_json::{Map, Value, json};
+
+use super::{RawJsonFields, read, write};
+use crate::test_protos;
+
+const RICH: &str = r#"
+syntax = "proto3";
+package rich;
+import "google/protobuf/duration.proto";
+import "google/protobuf/field_mask.proto";
+import "google/protobuf/struct.proto";
+import "google/protobuf/timestamp.proto";
+import "google/protobuf/wrappers.proto";
+import "voltgate/api/v1/options.proto";
+
+enum Color { COLOR_UNSPECIFIED = 0; COLOR_RED = 1; COLOR_BLUE = 2; }
+message Inner { string text = 1; repeated string tags = 2; Inner inner = 3; }
+message Rich {
+  string text = 1;
+  string display_name = 2;
+  optional string nickname = 3;
+  bool flag = 4;
+  int32 int32 = 5;
+  sint64 int64 = 6;
+  fixed32 uint32 = 7;
+  uint64 uint64 = 8;
+  float float = 9;
+  double double = 10;
+  bytes data = 11;
+  Color color = 12;
+  Inner inner = 13;
+  repeated string tags = 14;
+  repeated Inner inners = 15;
+  map<string, int32> counts = 16;
+  map<int64, Inner> by_number = 17;
+  map<bool, Color> by_flag = 18;
+  oneof choice { string either = 19; int32 or = 20; }
+  google.protobuf.Timestamp time = 21;
+  google.protobuf.Duration span = 22;
+  google.protobuf.FieldMask mask = 23;
+  google.protobuf.Struct structure = 24;
+  google.protobuf.Value value = 25;
+  google.protobuf.ListValue list = 26;
+  google.protobuf.Int64Value wrapped = 27;
+  google.protobuf.StringValue wrapped_text = 28;
+  string raw = 29 [(voltgate.api.v1.raw_json) = true];
+  repeated double doubles = 30;
+}
+"#;
+
+pub fn rich_pool() -> DescriptorPool {
+    test_protos::compile(RICH)
+}
+
+pub fn rich(pool: &DescriptorPool) -> MessageDescriptor {
+    pool.get_message_by_name("rich.Rich").unwrap()
+}
+
+/// What an empty message is written as: every field without presence, and nothing else.
+fn empty() -> Value {
+    json!({
+        "text": "", "displayName": "", "flag": false, "int32": 0, "int64": "0", "uint32": 0, "uint64": "0",
+        "float": 0.0, "double": 0.0, "data": "", "color": "COLOR_UNSPECIFIED", "tags": [], "inners": [],
+        "counts": {}, "byNumber": {}, "byFlag": {}, "raw": null, "doubles": [],
+    })
+}
+
+fn parse_and_write(text: &str) -> String {
+    let pool = rich_pool();
+    let fields = RawJsonFields::from_descriptors(&pool);
+    let message = read(text.as_bytes(), &rich(&pool), &fields).unwrap();
+    // Over the wire and back, as it goes through a service.
+    let encoded = prost::Message::encode_to_vec(&message);
+    let decoded = DynamicMessage::decode(rich(&pool), encoded.as_slice()).unwrap();
+    String::from_utf8(write(&decoded, &fields).unwrap()).unwrap()
+}
+
+#[test]
+fn fields_without_presence_are_always_written() {
+    let written: Value = serde_json::from_str(&parse_and_write("{}")).unwrap();
+    assert_eq!(written, empty());
+}
+
+#[test]
+fn a_raw_document_comes_back_to_the_letter() {
+    let written = parse_and_write(r#"{"raw": {"b":12.0, "a" : [1e400,-0] }}"#);
+    assert!(written.contains(r#""raw":{"b":12.0, "a" : [1e400,-0] }"#), "{written}");
+}
+
+#[test]
+fn an_answer_that_should_hold_json_and_does_not_is_never_passed_on() {
+    let pool = rich_pool();
+    let mut message = DynamicMessage::new(rich(&pool));
+    message.set_field_by_name("raw", prost_reflect::Value::String("{".into()));
+    assert!(write(&message, &RawJsonFields::from_descriptors(&pool)).is_err());
+}
+
+fn leaf() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        finite().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+    ]
+}
+
+/// Numbers with a fraction: JSON writes whole ones in two ways, `1` and `1.0`.
+fn finite() -> impl Strategy<Value = f64> {
+    proptest::num::f64::NORMAL.prop_filter("has a fraction or an exponent", |number| number.fract() != 0.0)
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    leaf().prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(any::<String>(), inner, 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+fn inner() -> impl Strategy<Value = Value> {
+    let strings = prop::collection::vec(any::<String>(), 0..3);
+    (any::<String>(), strings).prop_map(|(text, tags)| json!({"text": text, "tags": tags}))
+}
+
+fn color() -> impl Strategy<Value = Value> {
+    prop::sample::select(vec!["COLOR_UNSPECIFIED", "COLOR_RED", "COLOR_BLUE"]).prop_map(Value::from)
+}
+
+fn time() -> impl Strategy<Value = Value> {
+    (-62_135_596_800_i64..=253_402_300_799, 0..1_000_000_000)
+        .prop_map(|(seconds, nanos)| Value::from(super::time::write_timestamp(seconds, nanos).unwrap()))
+}
+
+fn span() -> impl Strategy<Value = Value> {
+    (
+        0..=315_576_000_000_i64,
+        0..1_000_000_000,
+        prop::sample::select(vec![-1_i64, 1]),
+    )
+        .prop_map(|(seconds, nanos, sign)| {
+            let nanos = nanos * i32::try_from(sign).unwrap();
+            Value::from(super::time::write_duration(seconds * sign, nanos).unwrap())
+        })
+}
+
+/// One field with a value, in the form in which it is written.
+fn field() -> impl Strategy<Value = (&'static str, Value)> {
+    fn named<S: Strategy<Value = Value> + 'static>(
+        name: &'static str,
+        value: S,
+    ) -> BoxedStrategy<(&'static str, Value)> {
+        value.prop_map(move |value| (name, value)).boxed()
+    }
+    fn of<T: Into<Value> + std::fmt::Debug>(values: impl Strategy<Value = T>) -> impl Strategy<Value = Value> {
+        values.prop_map(Into::into)
+    }
+    proptest::strategy::Union::new([
+        named("text", of(any::<String>())),
+        named("displayName", of(any::<String>())),
+        named("nickname", of(any::<String>())),
+        named("flag", of(any::<bool>())),
+        named("int32", of(any::<i32>())),
+        named("int64", of(any::<i64>().prop_map(|number| number.to_string()))),
+        named("uint32", of(any::<u32>())),
+        named("uint64", of(any::<u64>().prop_map(|number| number.to_string()))),
+        named("double", of(finite())),
+        named(
+            "float",
+            prop::sample::select(vec!["NaN", "Infinity", "-Infinity"]).prop_map(Value::from),
+        ),
+        named(
+            "data",
+            prop::collection::vec(any::<u8>(), 0..40).prop_map(|bytes| {
+                Value::from(base64::Engine::encode(
+                    &base64::engine::general_purpose::STANDARD,
+                    bytes,
+                ))
+            }),
+        ),
+        named("color", color()),
+        named("inner", inner()),
+        named("tags", of(prop::collection::vec(any::<String>(), 0..4))),
+        named("inners", of(prop::collection::vec(inner(), 0..3))),
+        named(
+            "counts",
+            prop::collection::btree_map(any::<String>(), any::<i32>(), 0..4).prop_map(|map| {
+                map.into_iter()
+                    .map(|(key, value)| (key, Value::from(value)))
+                    .collect::<Map<_, _>>()
+                    .into()
+            }),
+        ),
+        named(
+            "byNumber",
+            prop::collection::btree_map(any::<i64>(), inner(), 0..3).prop_map(|map| {
+                map.into_iter()
+                    .map(|(key, value)| (key.to_string(), value))
+                    .collect::<Map<_, _>>()
+                    .into()
+            }),
+        ),
+        named(
+            "byFlag",
+            prop::collection::btree_map(any::<bool>(), color(), 0..3).prop_map(|map| {
+                map.into_iter()
+                    .map(|(key, value)| (key.to_string(), value))
+                    .collect::<Map<_, _>>()
+                    .into()
+            }),
+        ),
+        named("either", of(any::<String>())),
+        named("time", time()),
+        named("span", span()),
+        named(
+            "mask",
+            prop::sample::select(vec!["", "displayName", "inner.text,byFlag"]).prop_map(Value::from),
+        ),
+        named(
+            "structure",
+            prop::collection::btree_map(any::<String>(), any_json(), 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ),
+        named("value", any_json()),
+        named("list", of(prop::collection::vec(any_json(), 0..4))),
+        named("wrapped", of(any::<i64>().prop_map(|number| number.to_string()))),
+        named("wrappedText", of(any::<String>())),
+        named("raw", any_json()),
+        named("doubles", of(prop::collection::vec(finite(), 0..4))),
+    ])
+}
+
+proptest! {
+    #[test]
+    fn json_to_protobuf_to_json_is_the_identity(fields in prop::collection::vec(field(), 0..8)) {
+        let mut expected = empty();
+        let mut document = Map::new();
+        for (name, value) in fields {
+            expected[name] = value.clone();
+            document.insert(name.to_owned(), value);
+        }
+        let written = parse_and_write(&Value::Object(document).to_string());
+        prop_assert_eq!(serde_json::from_str::<Value>(&written).unwrap(), expected);
+    }
+
+    #[test]
+    fn no_text_makes_the_reader_panic(text in any::<Vec<u8>>()) {
+        let pool = rich_pool();
+        let _outcome = read(&text, &rich(&pool), &RawJsonFields::default());
+    }
+}

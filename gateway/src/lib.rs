@@ -1,0 +1,35 @@
+//! The gateway: the one public door of Voltgate.
+//!
+//! It turns REST into gRPC by what the protos say (`routes`, `transcode`, `json`), carries charge points' WebSockets
+//! as gRPC streams (`websocket`), and protects what is behind it. It owns no data, no business rule and no code for any
+//! endpoint: a new RPC with its annotations is a new endpoint. It knows nothing of OCPP; frames pass through unread.
+
+mod application;
+mod documentation;
+mod edge;
+mod gateway;
+mod headers;
+mod health;
+mod json;
+mod observe;
+mod openapi;
+mod problem;
+mod request_id;
+mod rest;
+mod routes;
+mod server;
+mod settings;
+mod transcode;
+mod upstream;
+mod websocket;
+
+#[cfg(test)]
+mod test_protos;
+
+pub use application::Application;
+pub use settings::Settings;
+pub use upstream::Addresses;
+pub use websocket::Origins;
+
+/// The name under which the gateway is known to the services.
+pub const NAME: &str = "gateway";

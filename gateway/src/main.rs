@@ -1,0 +1,34 @@
+//! The gateway as a process of its own.
+
+use anyhow::{Result, anyhow};
+use clap::Parser;
+use gateway::{Application, NAME, Settings};
+use service_kit::process::{CommonSettings, Process};
+use service_kit::settings::load_dotenv;
+
+/// The public door of a charging network: REST and charge points in front, gRPC services behind.
+#[derive(Parser)]
+#[command(name = NAME, version, about)]
+struct Arguments {
+    #[command(flatten)]
+    common: CommonSettings,
+    #[command(flatten)]
+    gateway: Settings,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    load_dotenv()?;
+    let arguments = Arguments::parse();
+    let process = Process::start(&arguments.common.process).await?;
+
+    let application = Application::build(arguments.gateway, arguments.common.shared()?).await?;
+    tracing::info!(http = %application.local_addr(), admin = %process.admin_addr(), "The gateway listens");
+
+    process
+        .run(|shutdown| application.run(shutdown))
+        .await
+        .map_err(|error| anyhow!(error))?;
+    tracing::info!("The gateway stopped");
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! One REST request: who asks, what they ask, and the answer.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use prost::Message as _;
+use prost_reflect::DynamicMessage;
+use service_kit::reason::{Reason, internal};
+use tokio::time::timeout;
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+
+use crate::gateway::Gateway;
+use crate::headers;
+use crate::request_id::{self, RequestId};
+use crate::routes::Endpoint;
+use crate::transcode::{self, Input};
+use crate::upstream::{self, Call};
+
+/// Bodies may be this large, in bytes; those for accounts and tokens less.
+const LARGEST_BODY: usize = 1024 * 1024;
+const LARGEST_AUTH_BODY: usize = 64 * 1024;
+
+/// A body must be here within this time.
+const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Serves a request of an endpoint with one answer.
+///
+/// # Errors
+/// The status that the client gets to see as problem+json.
+pub async fn serve(
+    gateway: &Gateway,
+    endpoint: &Endpoint,
+    variables: &[String],
+    request: Request,
+) -> Result<Response, Status> {
+    let (parts, body) = request.into_parts();
+    // Before the body is read: a stranger's megabyte need not come in. The service decides again.
+    gateway
+        .access
+        .admit(endpoint.grpc_path.as_str(), &parts.headers)
+        .await?;
+    let content_type = parts
+        .headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let input = Input {
+        variables,
+        query: parts.uri.query(),
+        content_type,
+        body: read_body(body, largest_body(endpoint)).await?,
+    };
+    let message = transcode::message(endpoint, &gateway.raw_json, input)?;
+    let upstream = gateway.upstreams.get(&endpoint.upstream);
+    let upstream = upstream.ok_or_else(|| Reason::Unavailable.status("The service is not set up here"))?;
+    let mut metadata = headers::to_service(&parts.headers);
+    if let Some(id) = parts.extensions.get::<RequestId>() {
+        metadata.insert(request_id::HEADER, id.header());
+    }
+    let call = Call {
+        path: endpoint.grpc_path.clone(),
+        message: message.encode_to_vec().into(),
+        metadata: MetadataMap::from_headers(metadata),
+        budget: endpoint.timeout.unwrap_or(gateway.request_timeout),
+    };
+    let (metadata, message, _) = upstream::unary(upstream, call).await?.into_parts();
+    respond(gateway, endpoint, &message, metadata.into_headers())
+}
+
+fn largest_body(endpoint: &Endpoint) -> usize {
+    if endpoint.template.to_string().starts_with("/auth/") {
+        LARGEST_AUTH_BODY
+    } else {
+        LARGEST_BODY
+    }
+}
+
+async fn read_body(body: Body, largest: usize) -> Result<Bytes, Status> {
+    match timeout(BODY_TIMEOUT, Limited::new(body, largest).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+            Err(Reason::PayloadTooLarge.status(format!("The body may have {largest} bytes")))
+        }
+        Ok(Err(_)) => Err(Reason::InvalidRequest.status("The body broke off")),
+        Err(_) => Err(Reason::RequestTimeout.status("The body did not arrive in time")),
+    }
+}
+
+fn respond(gateway: &Gateway, endpoint: &Endpoint, message: &Bytes, metadata: HeaderMap) -> Result<Response, Status> {
+    let message = DynamicMessage::decode(endpoint.rpc.output(), message.as_ref()).map_err(|error| internal(&error))?;
+    let answer = transcode::answer(&message, &gateway.raw_json).map_err(|error| internal(&error))?;
+    let content_type = HeaderValue::from_str(&answer.content_type).map_err(|error| internal(&error))?;
+    let mut response = Response::new(Body::from(answer.body));
+    *response.status_mut() = endpoint.success;
+    let headers = response.headers_mut();
+    headers.extend(headers::to_client(&metadata));
+    headers.insert(header::CONTENT_TYPE, content_type);
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if endpoint.options.no_store {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    Ok(response)
+}

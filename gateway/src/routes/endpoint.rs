@@ -1,0 +1,249 @@
+//! One endpoint: an RPC, and how it is reached over HTTP.
+
+use std::time::Duration;
+
+use http::uri::PathAndQuery;
+use http::{Method, StatusCode};
+use prost::Name as _;
+use prost_reflect::{DescriptorPool, MethodDescriptor};
+use voltgate_proto::api::v1::{self as api, Access};
+use voltgate_proto::google::api::HttpRule;
+use voltgate_proto::ocpp::v1::{FromStation, ToStation};
+
+use super::annotation::{self, BrokenAnnotation, Problem};
+use super::binding::{self, Body, FieldPath};
+use super::template::Template;
+
+/// The longest that an endpoint may be given to answer, in seconds.
+const LONGEST_TIMEOUT: i32 = 300;
+
+/// How an endpoint is served.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// One request, one answer.
+    Unary,
+    /// A WebSocket, carried as a stream both ways.
+    Door,
+}
+
+/// An RPC under a method and a path.
+#[derive(Debug)]
+pub struct Endpoint {
+    pub method: Method,
+    pub template: Template,
+    /// The template as metrics and OpenAPI show it.
+    pub label: String,
+    pub kind: Kind,
+    pub rpc: MethodDescriptor,
+    /// `/package.Service/Method`
+    pub grpc_path: PathAndQuery,
+    pub upstream: String,
+    /// The field of each path variable, in the order of the path. Empty at a door, whose variable is the identity.
+    pub variables: Vec<FieldPath>,
+    pub body: Body,
+    pub success: StatusCode,
+    /// Who may call it, as the protos say; for the documentation.
+    pub options: api::Endpoint,
+    /// How long it may take, where it has a longer or shorter time than the others.
+    pub timeout: Option<Duration>,
+}
+
+impl Endpoint {
+    /// Where in the HTTP request the RPC's field `field` came from.
+    pub fn locate(&self, field: &str) -> String {
+        binding::locate(field, &self.variables, &self.body)
+    }
+}
+
+/// The endpoints of an RPC: none without an HTTP rule, more than one with additional bindings.
+pub(super) fn of_method(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Vec<Endpoint>, BrokenAnnotation> {
+    annotation::http_rules(pool, method)
+        .and_then(|rules| rules.iter().map(|rule| read(pool, method, rule)).collect())
+        .map_err(|problem| BrokenAnnotation::new(method, problem))
+}
+
+fn read(pool: &DescriptorPool, rpc: &MethodDescriptor, rule: &HttpRule) -> Result<Endpoint, Problem> {
+    let options = annotation::endpoint(pool, rpc)?;
+    let (method, path) = annotation::pattern(rule)?;
+    let template = Template::parse(path)?;
+    let streaming = rpc.is_client_streaming() || rpc.is_server_streaming();
+    let kind = match (streaming, options.access()) {
+        (false, Access::Internal) => return Err(Problem::InternalOverHttp),
+        (false, _) => Kind::Unary,
+        (true, _) if is_door(rpc, &method, &template, &options) => Kind::Door,
+        (true, _) => return Err(Problem::NotADoor),
+    };
+    if !rule.response_body.is_empty() {
+        return Err(Problem::ResponseBody);
+    }
+    let input = rpc.input();
+    let body = Body::resolve(&rule.body, &input)?;
+    if !matches!(body, Body::None) && matches!(method, Method::GET | Method::DELETE | Method::HEAD) {
+        return Err(Problem::BodyNotAllowed(method.to_string()));
+    }
+    let variables = match kind {
+        Kind::Unary => binding::resolve_variables(&template, &input, &body)?,
+        Kind::Door => Vec::new(),
+    };
+    let grpc_path = format!("/{}/{}", rpc.parent_service().full_name(), rpc.name());
+    Ok(Endpoint {
+        label: template.label(),
+        grpc_path: grpc_path.parse().map_err(|_| Problem::Unreadable(grpc_path))?,
+        upstream: annotation::upstream(pool, rpc)?,
+        success: success_status(options.success_status)?,
+        timeout: timeout(options.timeout_seconds)?,
+        rpc: rpc.clone(),
+        method,
+        template,
+        kind,
+        variables,
+        body,
+        options,
+    })
+}
+
+fn is_door(rpc: &MethodDescriptor, method: &Method, template: &Template, options: &api::Endpoint) -> bool {
+    *method == Method::GET
+        && template.variables().count() == 1
+        && options.access() == Access::Internal
+        && rpc.input().full_name() == FromStation::full_name()
+        && rpc.output().full_name() == ToStation::full_name()
+        && rpc.is_client_streaming()
+        && rpc.is_server_streaming()
+}
+
+fn success_status(status: i32) -> Result<StatusCode, Problem> {
+    if status == 0 {
+        return Ok(StatusCode::OK);
+    }
+    u16::try_from(status)
+        .ok()
+        .and_then(|status| StatusCode::from_u16(status).ok())
+        .filter(StatusCode::is_success)
+        .ok_or(Problem::BadSuccessStatus(status))
+}
+
+fn timeout(seconds: i32) -> Result<Option<Duration>, Problem> {
+    match seconds {
+        0 => Ok(None),
+        1..=LONGEST_TIMEOUT => Ok(u64::try_from(seconds).ok().map(Duration::from_secs)),
+        _ => Err(Problem::BadTimeout(seconds)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::routes::Routes;
+    use crate::test_protos;
+
+    /// The error of a service with one RPC that stands in `rpc`.
+    fn refusal(service: &str) -> String {
+        let pool = test_protos::compile(&format!(
+            r#"syntax = "proto3"; package test;
+            import "google/api/annotations.proto"; import "google/api/httpbody.proto"; import "voltgate/api/v1/options.proto";
+            message Thing {{ string id = 1; repeated string tags = 2; Thing inner = 3; google.api.HttpBody raw = 4; }}
+            service Things {{ {service} }}"#
+        ));
+        Routes::from_descriptors(&pool)
+            .expect_err("the annotation is broken")
+            .to_string()
+    }
+
+    fn refusal_of(http: &str, endpoint: &str) -> String {
+        refusal(&format!(
+            r#"option (voltgate.api.v1.upstream) = "things";
+            rpc Get(Thing) returns (Thing) {{
+                option (google.api.http) = {{ {http} }};
+                option (voltgate.api.v1.endpoint) = {{ {endpoint} }};
+            }}"#
+        ))
+    }
+
+    const PUBLIC: &str = "access: ACCESS_PUBLIC";
+
+    #[test]
+    fn a_broken_annotation_names_its_rpc() {
+        assert_eq!(
+            refusal_of(r#"get: "/things/{nope}""#, PUBLIC),
+            "test.Things.Get: the request has no field `nope`"
+        );
+    }
+
+    #[test]
+    fn each_way_to_break_an_annotation_is_told() {
+        for (http, endpoint, expected) in [
+            (r#"get: "things""#, PUBLIC, "does not start with a slash"),
+            (r#"get: "/things/{tags}""#, PUBLIC, "`tags` is not a single value"),
+            (r#"get: "/things/{inner}""#, PUBLIC, "`inner` is not a single value"),
+            (r#"get: "/things" body: "*""#, PUBLIC, "a GET request has no body"),
+            (r#"post: "/things" body: "id""#, PUBLIC, "`id` is not a single message"),
+            (
+                r#"post: "/things/{inner.id}" body: "inner""#,
+                PUBLIC,
+                "both in the path and the body",
+            ),
+            (
+                r#"get: "/things" response_body: "id""#,
+                PUBLIC,
+                "response_body is not supported",
+            ),
+            (
+                r#"get: "/things""#,
+                "access: ACCESS_INTERNAL",
+                "charge point's door only",
+            ),
+            (
+                r#"get: "/things""#,
+                "access: ACCESS_PUBLIC success_status: 404",
+                "success status 404",
+            ),
+            (
+                r#"get: "/things""#,
+                "access: ACCESS_PUBLIC timeout_seconds: -1",
+                "timeout of -1 seconds",
+            ),
+            (r#"body: "*""#, PUBLIC, "no method and path"),
+        ] {
+            let refusal = refusal_of(http, endpoint);
+            assert!(refusal.contains(expected), "{http} {endpoint}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn an_rpc_with_a_path_needs_an_endpoint_option_and_an_upstream() {
+        let bare = r#"rpc Get(Thing) returns (Thing) { option (google.api.http) = {get: "/things"}; }"#;
+        assert!(refusal(bare).contains("no voltgate.api.v1.endpoint"));
+        let no_upstream = r#"rpc Get(Thing) returns (Thing) {
+            option (google.api.http) = {get: "/things"};
+            option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC};
+        }"#;
+        assert!(refusal(no_upstream).contains("does not name its voltgate.api.v1.upstream"));
+    }
+
+    #[test]
+    fn two_rpcs_cannot_share_a_path() {
+        let both = r#"option (voltgate.api.v1.upstream) = "things";
+            rpc First(Thing) returns (Thing) {
+                option (google.api.http) = {get: "/things/{id}"};
+                option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC};
+            }
+            rpc Second(Thing) returns (Thing) {
+                option (google.api.http) = {get: "/things/{inner.id}"};
+                option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC};
+            }"#;
+        assert_eq!(
+            refusal(both),
+            "test.Things.Second: test.Things.First has the same method and path"
+        );
+    }
+
+    #[test]
+    fn a_stream_that_is_no_door_is_refused() {
+        let stream = r#"option (voltgate.api.v1.upstream) = "things";
+            rpc Watch(Thing) returns (stream Thing) {
+                option (google.api.http) = {get: "/things"};
+                option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC};
+            }"#;
+        assert!(refusal(stream).contains("must be a charge point's door"));
+    }
+}

@@ -1,0 +1,92 @@
+//! One connection, from its first byte to its last.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use super::Peer;
+use super::activity::Activity;
+
+/// Headers may have this many bytes together.
+const LARGEST_HEADERS: u32 = 32 * 1024;
+
+/// How long the headers of a request may take to arrive.
+const HEADERS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// An HTTP/2 connection that says nothing is asked for a sign of life.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Requests that one HTTP/2 connection may have under way.
+const STREAMS_PER_CONNECTION: u32 = 200;
+
+/// How long a connection that is told to end may take to do so.
+const GOODBYE: Duration = Duration::from_secs(30);
+
+/// Serves until either side has had enough, or `goodbye` says to take no more requests.
+pub async fn serve(stream: TcpStream, peer: Peer, router: Router, goodbye: CancellationToken) {
+    // Without it a small frame waits for the acknowledgement of the one before.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "Nagle's algorithm stays on");
+    }
+    let activity = Activity::default();
+    let requests = activity.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let busy = requests.begin();
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(peer.clone());
+        let answer = router.clone().oneshot(request);
+        async move {
+            let response = answer.await;
+            drop(busy);
+            response as Result<_, Infallible>
+        }
+    });
+    let builder = builder();
+    let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Some(ended),
+        () = activity.idle() => None,
+        () = goodbye.cancelled() => None,
+    };
+    let ended = match ended {
+        Some(ended) => ended,
+        None => {
+            connection.as_mut().graceful_shutdown();
+            timeout(GOODBYE, connection).await.unwrap_or(Ok(()))
+        }
+    };
+    if let Err(error) = ended {
+        // Clients that break off or speak something else are daily bread.
+        tracing::debug!(error, "A connection ended badly");
+    }
+}
+
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS_TIMEOUT)
+        .max_buf_size(LARGEST_HEADERS as usize);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(LARGEST_HEADERS)
+        .max_concurrent_streams(STREAMS_PER_CONNECTION)
+        .keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE_TIMEOUT);
+    builder
+}

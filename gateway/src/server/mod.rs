@@ -1,0 +1,119 @@
+//! The public port: HTTP/1.1 and HTTP/2 on the same listener, bounded in every direction, and an orderly end.
+
+mod activity;
+mod connection;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::gateway::Gateway;
+
+/// After a failure to accept, such as no file descriptor being left, the next try waits this long.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    pub address: SocketAddr,
+    /// Its place among the connections that may be open; freed when the last clone goes.
+    _place: Arc<OwnedSemaphorePermit>,
+}
+
+/// Bounds of the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub max_connections: u32,
+    /// How long to serve on after being told to stop.
+    pub pause: Duration,
+    /// How long requests and sockets then have to end.
+    pub drain: Duration,
+}
+
+/// Serves until told to stop and drained.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    gateway: Gateway,
+    limits: Limits,
+    shutdown: CancellationToken,
+) {
+    let connections = TaskTracker::new();
+    let goodbye = CancellationToken::new();
+    let abandoned = CancellationToken::new();
+    let accept = accept_all(&listener, limits.max_connections, |stream, peer| {
+        let carry = connection::serve(stream, peer, router.clone(), goodbye.clone());
+        let abandoned = abandoned.clone();
+        connections.spawn(async move {
+            tokio::select! {
+                () = carry => {}
+                () = abandoned.cancelled() => {}
+            }
+        });
+    });
+    tokio::select! {
+        () = accept => {}
+        () = stopped(&shutdown, &gateway, limits.pause) => {}
+    }
+    drop(listener);
+
+    info!(
+        sockets = gateway.sockets.open(),
+        connections = connections.len(),
+        "The gateway drains"
+    );
+    goodbye.cancel();
+    connections.close();
+    let requests = async {
+        if timeout(limits.drain, connections.wait()).await.is_err() {
+            warn!(
+                connections = connections.len(),
+                "Connections were still busy when the time to drain was over"
+            );
+            abandoned.cancel();
+            connections.wait().await;
+        }
+    };
+    tokio::join!(requests, gateway.sockets.close(limits.drain));
+}
+
+/// Waits for the end, says so to whoever asks for readiness, and gives them time to look.
+async fn stopped(shutdown: &CancellationToken, gateway: &Gateway, pause: Duration) {
+    shutdown.cancelled().await;
+    gateway.draining.cancel();
+    sleep(pause).await;
+}
+
+/// Accepts for ever. When every place is taken, the next connection waits in the kernel's queue.
+async fn accept_all(listener: &TcpListener, max_connections: u32, mut serve: impl FnMut(TcpStream, Peer)) {
+    let places = Arc::new(Semaphore::new(
+        usize::try_from(max_connections).unwrap_or(Semaphore::MAX_PERMITS),
+    ));
+    loop {
+        // The semaphore is never closed.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                let peer = Peer {
+                    address,
+                    _place: Arc::new(place),
+                };
+                serve(stream, peer);
+            }
+            Err(error) => {
+                warn!(%error, "A connection could not be accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}

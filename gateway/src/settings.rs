@@ -1,0 +1,54 @@
+//! What can be set from outside.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::upstream::Addresses;
+use crate::websocket::Origins;
+
+/// The gateway's own settings.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+pub struct Settings {
+    /// Where REST, charge points and the documentation are served
+    #[arg(long, env, default_value = "127.0.0.1:8080")]
+    pub gateway_listen: SocketAddr,
+    /// Where the services are, by the names that the protos give them
+    #[arg(
+        long,
+        env,
+        default_value = "auth=http://127.0.0.1:50051,ocpp=http://127.0.0.1:50052,email=http://127.0.0.1:50053"
+    )]
+    pub gateway_upstreams: Addresses,
+    /// How long a service may take to answer, in seconds, where its endpoint does not say otherwise
+    #[arg(long, env, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=300))]
+    pub gateway_request_timeout: u64,
+    /// How many connections may be open at once, charge points included
+    #[arg(long, env, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub gateway_max_connections: u32,
+    /// How often a charge point is asked for a sign of life, in seconds; after three without one its socket is closed
+    #[arg(long, env, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub gateway_ping_seconds: u64,
+    /// Web origins whose pages may open WebSockets besides the gateway's own, such as https://console.example.com; `*` for all
+    #[arg(long, env, default_value = "")]
+    pub gateway_allowed_origins: Origins,
+    /// How long to serve on after being told to stop, in seconds, so that load balancers notice
+    #[arg(long, env, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=120))]
+    pub gateway_shutdown_pause: u64,
+}
+
+impl Settings {
+    pub(crate) fn request_timeout(&self) -> Duration {
+        Duration::from_secs(self.gateway_request_timeout)
+    }
+
+    pub(crate) fn ping(&self) -> Duration {
+        Duration::from_secs(self.gateway_ping_seconds)
+    }
+
+    pub(crate) fn shutdown_pause(&self) -> Duration {
+        Duration::from_secs(self.gateway_shutdown_pause)
+    }
+}

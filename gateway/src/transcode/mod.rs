@@ -1,0 +1,12 @@
+//! HTTP requests become the messages of RPCs, and their answers become HTTP bodies, as the protos say.
+//!
+//! Nothing is guessed: an unknown parameter, an unknown field, a second value where one is asked for, or a body that
+//! nobody reads is an error, and all errors of a request are told together.
+
+mod media_type;
+mod query;
+mod request;
+mod response;
+
+pub use request::{Input, message};
+pub use response::answer;

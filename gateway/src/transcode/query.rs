@@ -1,0 +1,74 @@
+//! Query parameters. Each names a field that neither the path nor the body fills, by its JSON name or its proto name;
+//! `a.b` reaches into a message, and a repeated field takes its parameter more than once.
+
+use percent_encoding::percent_decode;
+use prost_reflect::{DynamicMessage, Kind, Value};
+use service_kit::reason::FieldViolation;
+
+use crate::json;
+use crate::routes::{Body, Endpoint, FieldPath};
+
+/// Sets the fields of `message` that the query names. Returns what is wrong with it.
+pub fn apply(query: &str, endpoint: &Endpoint, message: &mut DynamicMessage) -> Vec<FieldViolation> {
+    let mut given: Vec<FieldPath> = Vec::new();
+    let mut violations = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let (Some(name), Some(value)) = (decode(name), decode(value)) else {
+            let name = name.chars().take(64).collect::<String>();
+            violations.push(FieldViolation::new(name, "is not UTF-8 once it is decoded"));
+            continue;
+        };
+        if let Err(problem) = set(&name, &value, endpoint, message, &mut given) {
+            violations.push(FieldViolation::new(name, problem));
+        }
+    }
+    violations
+}
+
+fn set(
+    name: &str,
+    text: &str,
+    endpoint: &Endpoint,
+    message: &mut DynamicMessage,
+    given: &mut Vec<FieldPath>,
+) -> Result<(), String> {
+    let path = FieldPath::resolve(&endpoint.rpc.input(), name).filter(|path| is_free(path, endpoint));
+    let path = path.ok_or("is not a parameter of this endpoint")?;
+    let leaf = path.leaf().clone();
+    if leaf.is_map() {
+        return Err("cannot be given in a query".into());
+    }
+    if !leaf.is_list() && given.iter().any(|other| other == &path) {
+        return Err("appears twice".into());
+    }
+    let value = match leaf.kind() {
+        Kind::Message(descriptor) => Value::Message(json::parse_well_known(&descriptor, text)?),
+        kind => json::parse_text(&kind, text)?,
+    };
+    let place = path.value_in(message).ok_or("cannot be given in a query")?;
+    match place.as_list_mut() {
+        Some(list) => list.push(value),
+        None => *place = value,
+    }
+    given.push(path);
+    Ok(())
+}
+
+/// Whether neither the path nor the body fills the field.
+fn is_free(path: &FieldPath, endpoint: &Endpoint) -> bool {
+    let by_body = match &endpoint.body {
+        Body::None => false,
+        Body::Whole => true,
+        Body::Json(field) | Body::Raw(field) => field == path.root(),
+    };
+    !by_body && endpoint.variables.iter().all(|variable| variable != path)
+}
+
+fn decode(text: &str) -> Option<String> {
+    let spaced = text.replace('+', " ");
+    percent_decode(spaced.as_bytes())
+        .decode_utf8()
+        .ok()
+        .map(std::borrow::Cow::into_owned)
+}

@@ -1,0 +1,120 @@
+//! Lets a charge point in, or says why not. The service is asked first; a socket exists only if it agrees.
+
+use axum::extract::Request;
+use axum::response::Response;
+use http::header;
+use service_kit::reason::{Reason, internal};
+use tonic::Status;
+use tonic::metadata::MetadataMap;
+
+use super::handshake::{Handshake, offered_subprotocols};
+use super::pump::Pump;
+use super::service_stream::{self, Opening, ServiceStream};
+use crate::gateway::Gateway;
+use crate::problem::Problem;
+use crate::request_id::{self, RequestId};
+use crate::routes::Endpoint;
+use crate::server::Peer;
+
+/// Answers a request at the door.
+///
+/// # Errors
+/// The request is not for a WebSocket, comes from a foreign page, or the service refuses it.
+pub async fn admit(
+    gateway: &Gateway,
+    endpoint: &Endpoint,
+    variables: &[String],
+    request: Request,
+) -> Result<Response, Problem> {
+    let (mut parts, _) = request.into_parts();
+    let handshake = Handshake::read(&mut parts).await?;
+    if !gateway.origins.admit(&parts.headers) {
+        return Err(Reason::PermissionDenied
+            .status("Pages of this origin may not connect")
+            .into());
+    }
+    if gateway.draining.is_cancelled() {
+        return Err(Reason::Unavailable.status("The gateway is shutting down").into());
+    }
+    let upstream = gateway.upstreams.get(&endpoint.upstream);
+    let upstream = upstream.ok_or_else(|| Reason::Unavailable.status("The service is not set up here"))?;
+    let peer = parts.extensions.get::<Peer>().cloned();
+    let offered = offered_subprotocols(&parts.headers);
+    let opening = Opening {
+        path: endpoint.grpc_path.clone(),
+        identity: variables.first().cloned().unwrap_or_default(),
+        metadata: metadata(gateway, &parts, peer.as_ref(), &offered)?,
+        budget: gateway.request_timeout,
+    };
+    let opened = ServiceStream::open(upstream, opening).await;
+    let (service, subprotocol) = opened.map_err(refused)?;
+    check_subprotocol(&offered, subprotocol.as_deref())?;
+
+    let (response, opened) = handshake.accept(subprotocol.as_deref())?;
+    let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
+    gateway.sockets.spawn(&id, |surroundings| async move {
+        // Held as long as the socket lives: a socket is a connection like any other.
+        let _peer = peer;
+        match opened.socket().await {
+            Some(socket) => Pump::new(socket, service, surroundings).run().await,
+            None => super::pump::tell_lost(service).await,
+        }
+    });
+    Ok(response)
+}
+
+/// What the service is told besides the identity.
+fn metadata(
+    gateway: &Gateway,
+    parts: &http::request::Parts,
+    peer: Option<&Peer>,
+    offered: &str,
+) -> Result<MetadataMap, Status> {
+    let mut metadata = MetadataMap::new();
+    let bearer = gateway.service_tokens.bearer().map_err(|error| internal(&error))?;
+    service_stream::put(&mut metadata, "authorization", bearer.as_bytes());
+    service_stream::put(&mut metadata, service_stream::SUBPROTOCOLS, offered.as_bytes());
+    if let Some(credentials) = parts.headers.get(header::AUTHORIZATION) {
+        service_stream::put(
+            &mut metadata,
+            service_stream::STATION_AUTHORIZATION,
+            credentials.as_bytes(),
+        );
+    }
+    if let Some(peer) = peer {
+        let address = peer.address.ip().to_canonical().to_string();
+        service_stream::put(&mut metadata, service_stream::PEER, address.as_bytes());
+    }
+    if let Some(id) = parts.extensions.get::<RequestId>() {
+        service_stream::put(&mut metadata, request_id::NAME, id.as_str().as_bytes());
+    }
+    Ok(metadata)
+}
+
+/// The service's refusal, for the station. One of our own token is none of the station's business.
+fn refused(status: Status) -> Problem {
+    match Reason::of(&status) {
+        Reason::InvalidToken | Reason::MissingCredentials => {
+            tracing::error!(
+                message = status.message(),
+                "The service does not take our token; is SERVICE_SECRET the same?"
+            );
+            Reason::Unavailable
+                .status("The service behind this endpoint cannot be reached just now")
+                .into()
+        }
+        _ => Problem::from(status).for_station(),
+    }
+}
+
+/// A client must be given one of the subprotocols that it offered, or none if it offered none.
+fn check_subprotocol(offered: &str, chosen: Option<&str>) -> Result<(), Status> {
+    let Some(chosen) = chosen else {
+        return Ok(());
+    };
+    if offered.split(',').any(|name| name.trim() == chosen) {
+        return Ok(());
+    }
+    tracing::error!(chosen, offered, "The service chose a subprotocol that was not offered");
+    Err(Reason::Internal.status("The subprotocol could not be agreed on"))
+}

@@ -1,0 +1,16 @@
+//! The gateway as its clients see it: the real application in front of real gRPC servers.
+#![allow(clippy::unwrap_used)]
+
+mod access;
+mod behind;
+mod bounds;
+mod errors;
+mod lifecycle;
+mod own_paths;
+mod peers;
+mod requests;
+mod socket_closing;
+mod socket_frames;
+mod socket_opening;
+mod station;
+mod system;

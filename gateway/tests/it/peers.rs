@@ -1,0 +1,355 @@
+//! The services behind the gateway: real gRPC servers that answer by fixed rules. They check access by the same code as
+//! the services of Voltgate.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jsonwebtoken::DecodingKey;
+use service_kit::access::{AccessLayer, KeySource, KeysUnavailable};
+use service_kit::grpc::Server;
+use service_kit::reason::{FieldViolation, Reason, invalid};
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::metadata::MetadataMap;
+use tonic::service::RoutesBuilder;
+use tonic::{Request, Response, Status, Streaming};
+use voltgate_proto::auth::v1 as auth;
+use voltgate_proto::auth::v1::auth_service_server::{AuthService, AuthServiceServer};
+use voltgate_proto::google::api::HttpBody;
+use voltgate_proto::ocpp::v1::command_service_server::{CommandService, CommandServiceServer};
+use voltgate_proto::ocpp::v1::session_service_server::{SessionService, SessionServiceServer};
+use voltgate_proto::ocpp::v1::{self as ocpp, Closed, FromStation, ToStation, from_station, to_station};
+
+use crate::system::{KEY_ID, PATIENCE, PUBLIC_KEY, shared};
+
+const SERVICES: [&str; 3] = [
+    "voltgate.auth.v1.AuthService",
+    "voltgate.ocpp.v1.CommandService",
+    "voltgate.ocpp.v1.SessionService",
+];
+
+/// What the services saw.
+#[derive(Debug)]
+pub enum Seen {
+    /// A call with its metadata.
+    Call(MetadataMap),
+    Open(ocpp::OpenRequest, MetadataMap),
+    Frame(String),
+    Closed(Closed),
+    /// The station's stream ended.
+    End,
+}
+
+pub struct Peers {
+    pub address: SocketAddr,
+    seen: mpsc::UnboundedReceiver<Seen>,
+    /// Its own runtime, so that everything in it can be ended at once, connections included.
+    runtime: Option<Runtime>,
+}
+
+impl Peers {
+    pub async fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let (address, seen) = runtime.spawn(serve()).await.unwrap();
+        Self {
+            address,
+            seen,
+            runtime: Some(runtime),
+        }
+    }
+
+    /// Ends the services without a word, as a crash does.
+    pub fn crash(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    pub async fn next(&mut self) -> Seen {
+        timeout(PATIENCE, self.seen.recv())
+            .await
+            .expect("something to be seen")
+            .expect("the services to run")
+    }
+
+    /// The next close of a socket, whatever came before it.
+    pub async fn closed(&mut self) -> (i32, String) {
+        loop {
+            if let Seen::Closed(closed) = self.next().await {
+                return (closed.code, closed.reason);
+            }
+        }
+    }
+
+    /// The metadata of the next call.
+    pub async fn metadata(&mut self) -> MetadataMap {
+        loop {
+            if let Seen::Call(metadata) | Seen::Open(_, metadata) = self.next().await {
+                return metadata;
+            }
+        }
+    }
+}
+
+impl Drop for Peers {
+    fn drop(&mut self) {
+        self.crash();
+    }
+}
+
+/// Starts serving, and returns where, and what the services will see.
+async fn serve() -> (SocketAddr, mpsc::UnboundedReceiver<Seen>) {
+    let server = Server::bind("127.0.0.1:0".parse().unwrap(), "TEST_LISTEN")
+        .await
+        .unwrap();
+    let address = server.local_addr();
+    let (report, seen) = mpsc::unbounded_channel();
+    let behind = Behind { report };
+    let mut routes = RoutesBuilder::default();
+    routes
+        .add_service(AuthServiceServer::new(behind.clone()))
+        .add_service(CommandServiceServer::new(behind.clone()))
+        .add_service(SessionServiceServer::new(behind));
+    let access = AccessLayer::new(shared(address).access(Arc::new(Keys)).unwrap());
+    tokio::spawn(async move {
+        let drain = Duration::from_secs(1);
+        server
+            .serve(routes, &SERVICES, access, drain, CancellationToken::new())
+            .await
+            .unwrap();
+    });
+    (address, seen)
+}
+
+struct Keys;
+
+#[async_trait]
+impl KeySource for Keys {
+    async fn verification_key(&self, kid: &str) -> Result<Option<DecodingKey>, KeysUnavailable> {
+        let key = DecodingKey::from_ed_components(PUBLIC_KEY).map_err(|error| KeysUnavailable(error.into()))?;
+        Ok((kid == KEY_ID).then_some(key))
+    }
+}
+
+#[derive(Clone)]
+struct Behind {
+    report: mpsc::UnboundedSender<Seen>,
+}
+
+impl Behind {
+    fn saw(&self, seen: Seen) {
+        let _test_is_over = self.report.send(seen);
+    }
+
+    fn called<T>(&self, request: &Request<T>) {
+        self.saw(Seen::Call(request.metadata().clone()));
+    }
+}
+
+#[async_trait]
+impl AuthService for Behind {
+    async fn sign_up(&self, request: Request<auth::SignUpRequest>) -> Result<Response<auth::TokenResponse>, Status> {
+        self.called(&request);
+        let request = request.into_inner();
+        match request.username.as_str() {
+            "" => Err(invalid(vec![
+                FieldViolation::new("username", "must not be empty"),
+                FieldViolation::new("password", "has fewer than 8 characters"),
+            ])),
+            "taken" => Err(Reason::UsernameTaken.status("The username is taken")),
+            "busy" => Err(Reason::Overloaded.retry_after(Duration::from_millis(1500), "Too many logins at once")),
+            "broken" => Err(Status::unknown("panicked at src/secret.rs:7")),
+            "slow" => {
+                tokio::time::sleep(PATIENCE).await;
+                Err(Status::internal("nobody waits any more"))
+            }
+            _ => {
+                let mut response = Response::new(auth::TokenResponse {
+                    id: "018f".into(),
+                    username: request.username,
+                    access_token: "token".into(),
+                    token_type: "Bearer".into(),
+                    expires_in: 300,
+                });
+                response
+                    .metadata_mut()
+                    .insert("location", "/auth/profile".parse().unwrap());
+                response
+                    .metadata_mut()
+                    .insert("x-internal", "not for clients".parse().unwrap());
+                Ok(response)
+            }
+        }
+    }
+
+    async fn log_in(&self, request: Request<auth::LogInRequest>) -> Result<Response<auth::TokenResponse>, Status> {
+        self.called(&request);
+        Err(Reason::InvalidCredentials.status("Wrong username or password"))
+    }
+
+    async fn get_profile(&self, request: Request<auth::GetProfileRequest>) -> Result<Response<auth::Profile>, Status> {
+        self.called(&request);
+        Ok(Response::new(auth::Profile {
+            id: "018f".into(),
+            username: "ada".into(),
+            email: None,
+            roles: vec!["driver".into()],
+            created_at: Some(prost_timestamp(1_769_847_300)),
+        }))
+    }
+
+    async fn get_jwks(&self, _: Request<auth::GetJwksRequest>) -> Result<Response<HttpBody>, Status> {
+        let key = serde_json::json!({
+            "kty": "OKP", "crv": "Ed25519", "kid": KEY_ID, "x": PUBLIC_KEY, "use": "sig", "alg": "EdDSA",
+        });
+        Ok(Response::new(HttpBody {
+            content_type: "application/jwk-set+json".into(),
+            data: serde_json::json!({"keys": [key]}).to_string().into(),
+            extensions: vec![],
+        }))
+    }
+}
+
+fn prost_timestamp(seconds: i64) -> prost_types::Timestamp {
+    prost_types::Timestamp { seconds, nanos: 0 }
+}
+
+#[async_trait]
+impl CommandService for Behind {
+    async fn send_command(
+        &self,
+        request: Request<ocpp::SendCommandRequest>,
+    ) -> Result<Response<ocpp::Command>, Status> {
+        self.called(&request);
+        let request = request.into_inner();
+        let payload = request.payload.unwrap_or_default();
+        if request.action == "Refused" {
+            return Err(invalid(vec![
+                FieldViolation::new("action", "is not known"),
+                FieldViolation::new("payload.connectorId", "is missing"),
+                FieldViolation::new("wait_seconds", "is out of range"),
+            ]));
+        }
+        Ok(Response::new(ocpp::Command {
+            id: "018f".into(),
+            identity: request.identity,
+            action: request.action,
+            status: "accepted".into(),
+            payload: String::from_utf8(payload.data.to_vec()).unwrap(),
+            response: request
+                .wait_seconds
+                .map(|seconds| format!("{{\"waited\": {seconds}.0}}")),
+            ..Default::default()
+        }))
+    }
+
+    async fn list_commands(
+        &self,
+        request: Request<ocpp::ListCommandsRequest>,
+    ) -> Result<Response<ocpp::ListCommandsResponse>, Status> {
+        self.called(&request);
+        let request = request.into_inner();
+        Ok(Response::new(ocpp::ListCommandsResponse {
+            commands: vec![],
+            next_page_token: format!("{} {} {}", request.identity, request.page_size, request.page_token),
+        }))
+    }
+
+    async fn get_command(&self, request: Request<ocpp::GetCommandRequest>) -> Result<Response<ocpp::Command>, Status> {
+        self.called(&request);
+        Err(Reason::NotFound.status("There is no such command"))
+    }
+}
+
+#[async_trait]
+impl SessionService for Behind {
+    type OpenStream = ReceiverStream<Result<ToStation, Status>>;
+
+    async fn open(&self, request: Request<Streaming<FromStation>>) -> Result<Response<Self::OpenStream>, Status> {
+        let (metadata, _, mut inbound) = request.into_parts();
+        let Some(from_station::Event::Open(open)) = inbound.message().await?.and_then(|message| message.event) else {
+            return Err(Status::invalid_argument("the first message must be open"));
+        };
+        self.saw(Seen::Open(open.clone(), metadata.clone()));
+        match open.identity.as_str() {
+            "unknown" => return Err(Reason::NotFound.status("This charge point is not registered")),
+            "locked" if metadata.get("voltgate-authorization").is_none() => {
+                return Err(Reason::StationUnauthorized.status("A password is required"));
+            }
+            _ => {}
+        }
+        let offered = metadata
+            .get("voltgate-subprotocols")
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
+        if !offered.split(',').any(|name| name.trim() == "ocpp1.6") {
+            return Err(Reason::NoCommonSubprotocol.status("None of the subprotocols offered is spoken here"));
+        }
+        let (outbound, frames) = mpsc::channel(4);
+        let report = self.report.clone();
+        tokio::spawn(async move {
+            if let Some(end) = converse(&report, &mut inbound, &outbound).await {
+                let _gone = outbound.send(end).await;
+            }
+        });
+        let mut response = Response::new(ReceiverStream::new(frames));
+        response
+            .metadata_mut()
+            .insert("voltgate-subprotocol", "ocpp1.6".parse().unwrap());
+        Ok(response)
+    }
+}
+
+/// Answers frames until the station, or a frame of its own asking for it, ends the conversation.
+async fn converse(
+    report: &mpsc::UnboundedSender<Seen>,
+    inbound: &mut Streaming<FromStation>,
+    outbound: &mpsc::Sender<Result<ToStation, Status>>,
+) -> Option<Result<ToStation, Status>> {
+    while let Some(Ok(message)) = inbound.next().await {
+        match message.event? {
+            from_station::Event::Open(_) => return Some(Err(Status::invalid_argument("open came twice"))),
+            from_station::Event::Closed(closed) => {
+                let _test_is_over = report.send(Seen::Closed(closed));
+            }
+            from_station::Event::Frame(text) => {
+                let _test_is_over = report.send(Seen::Frame(text.clone()));
+                let event = match text.as_str() {
+                    "close me" => {
+                        let closed = Closed {
+                            code: 1008,
+                            reason: "Superseded".into(),
+                        };
+                        return Some(Ok(ToStation {
+                            event: Some(to_station::Event::Close(closed)),
+                        }));
+                    }
+                    "end" => return None,
+                    "fail" => return Some(Err(Status::internal("the session failed"))),
+                    "stop reading" => std::future::pending().await,
+                    "talk much" => {
+                        for number in 0..1000 {
+                            let frame = to_station::Event::Frame(number.to_string());
+                            outbound.send(Ok(ToStation { event: Some(frame) })).await.ok()?;
+                        }
+                        continue;
+                    }
+                    _ => to_station::Event::Frame(format!("heard: {text}")),
+                };
+                outbound.send(Ok(ToStation { event: Some(event) })).await.ok()?;
+            }
+        }
+    }
+    let _test_is_over = report.send(Seen::End);
+    None
+}
