@@ -15,6 +15,11 @@ use crate::start::{StartError, listen};
 /// the limit a client queues without a word.
 const MAX_STREAMS_PER_CONNECTION: u32 = 100_000;
 
+/// Bytes that a peer may send ahead on one stream, and on all streams of a connection together. The second is far above
+/// the first, so that charge points which are slow to be served do not hold up the others on their connection.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 64 * 1024 * 1024;
+
 /// Idle peers are asked for a sign of life this often.
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
@@ -73,6 +78,8 @@ impl Server {
 
         let serve = tonic::transport::Server::builder()
             .max_concurrent_streams(MAX_STREAMS_PER_CONNECTION)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .http2_keepalive_interval(Some(KEEPALIVE))
             .tcp_nodelay(true)
             .layer(access)

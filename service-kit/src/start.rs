@@ -9,20 +9,20 @@ use tokio::net::TcpListener;
 pub enum StartError {
     #[error("{name}: {problem}")]
     Setting { name: &'static str, problem: String },
-    #[error("{setting}: cannot listen on {address}: {source}")]
+    #[error("{setting}: cannot listen on {address}: {cause}")]
     Listen {
         setting: &'static str,
         address: SocketAddr,
-        source: std::io::Error,
+        cause: std::io::Error,
     },
-    #[error("{setting}: cannot reach the database: {source}")]
+    #[error("{setting}: cannot reach the database")]
     Database { setting: &'static str, source: sqlx::Error },
-    #[error("cannot bring schema `{schema}` up to date: {source}")]
+    #[error("cannot bring schema `{schema}` up to date")]
     Migration {
         schema: &'static str,
         source: sqlx::migrate::MigrateError,
     },
-    #[error("{what}: {source}")]
+    #[error("{what}")]
     Other {
         what: &'static str,
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -49,9 +49,9 @@ impl StartError {
 
 /// Binds a TCP port, and names the setting it came from when that fails.
 pub async fn listen(address: SocketAddr, setting: &'static str) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen {
+    TcpListener::bind(address).await.map_err(|cause| StartError::Listen {
         setting,
         address,
-        source,
+        cause,
     })
 }
