@@ -1,0 +1,122 @@
+//! The services, started in the order in which they need each other and stopped in the reverse order.
+
+use std::net::SocketAddr;
+
+use anyhow::Context;
+use auth_service::Administrator;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::announce::Announcement;
+use crate::database::Database;
+use crate::settings::Settings;
+
+/// Every service, bound to its port and not yet served.
+pub struct Services {
+    gateway: gateway::Application,
+    auth: auth_service::Application,
+    charger: charger_service::Application,
+    email: email_service::Application,
+    announcement: Announcement,
+}
+
+impl Services {
+    /// # Errors
+    /// A setting cannot be used as it stands, or a port is in use.
+    pub async fn build(mut settings: Settings) -> anyhow::Result<Self> {
+        settings.auth.generate_admin_password = true;
+        let admin_username = settings.auth.admin_username.clone();
+
+        let mut shared = settings.common.shared()?;
+        let auth = auth_service::Application::build(settings.auth, shared.clone()).await?;
+        shared.access.auth_url = url(auth.local_addr());
+        let charger = charger_service::Application::build(settings.charger, shared.clone()).await?;
+        let email = email_service::Application::build(settings.email, shared.clone()).await?;
+        settings.gateway.gateway_upstreams = format!(
+            "auth={},ocpp={},email={}",
+            url(auth.local_addr()),
+            url(charger.local_addr()),
+            url(email.local_addr())
+        )
+        .parse()?;
+        let gateway = gateway::Application::build(settings.gateway, shared).await?;
+
+        let announcement = Announcement {
+            gateway: gateway.local_addr(),
+            services: vec![
+                ("auth-service", auth.local_addr()),
+                ("charger-service", charger.local_addr()),
+                ("email-service", email.local_addr()),
+            ],
+            admin_username,
+            // Last, so that nothing can fail between making the password and showing it.
+            new_admin_password: match auth.first_administrator().await? {
+                Administrator::CreatedWithPassword { password, .. } => Some(password),
+                Administrator::AlreadyThere | Administrator::Created { .. } | Administrator::Missing => None,
+            },
+        };
+        Ok(Self {
+            gateway,
+            auth,
+            charger,
+            email,
+            announcement,
+        })
+    }
+
+    /// What to tell the person who started the process.
+    pub fn announcement(&self, admin: SocketAddr) -> String {
+        self.announcement.render(admin)
+    }
+
+    /// Runs until told to stop: the gateway drains first, while the services still answer, then they do.
+    ///
+    /// # Errors
+    /// A service, or the database, ended before that.
+    pub async fn run(self, shutdown: CancellationToken, database: &Database) -> anyhow::Result<()> {
+        let stop_gateway = CancellationToken::new();
+        let stop_services = CancellationToken::new();
+        let Self {
+            gateway,
+            auth,
+            charger,
+            email,
+            ..
+        } = self;
+        let mut services: JoinSet<anyhow::Result<()>> = JoinSet::new();
+        let stop = stop_services.clone();
+        services.spawn(async move { auth.run(stop).await.context("auth-service failed") });
+        let stop = stop_services.clone();
+        services.spawn(async move { charger.run(stop).await.context("charger-service failed") });
+        let stop = stop_services.clone();
+        services.spawn(async move { email.run(stop).await.context("email-service failed") });
+        let stop = stop_gateway.clone();
+        let mut gateway = JoinSet::from_iter([async move { gateway.run(stop).await.context("gateway failed") }]);
+
+        let mut result = tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            () = database.ended() => Err(anyhow::anyhow!("PostgreSQL ended by itself; its log is in the data folder")),
+            Some(ended) = services.join_next() => early(ended),
+            Some(ended) = gateway.join_next() => early(ended),
+        };
+        stop_gateway.cancel();
+        while let Some(ended) = gateway.join_next().await {
+            result = result.and(ended?);
+        }
+        stop_services.cancel();
+        while let Some(ended) = services.join_next().await {
+            result = result.and(ended?);
+        }
+        result
+    }
+}
+
+/// Nothing ends before it is told to.
+fn early(ended: Result<anyhow::Result<()>, tokio::task::JoinError>) -> anyhow::Result<()> {
+    ended??;
+    anyhow::bail!("a service ended without being told to")
+}
+
+fn url(address: SocketAddr) -> String {
+    format!("http://{address}")
+}
