@@ -1,0 +1,18 @@
+# One image with every binary; a container says which one it runs.
+FROM rust:1.95-bookworm AS build
+WORKDIR /source
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/source/target \
+    cargo build --release --locked --bins \
+        --package gateway --package auth-service --package charger-service --package email-service && \
+    mkdir /binaries && \
+    cp target/release/gateway target/release/auth-service target/release/charger-service \
+        target/release/email-service /binaries/
+
+FROM debian:bookworm-slim
+# For amqps and smtps.
+RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/*
+COPY --from=build /binaries/ /usr/local/bin/
+USER 10001:10001
+CMD ["gateway"]

@@ -1,0 +1,246 @@
+//! The four services as processes of their own, on one PostgreSQL with a role and a schema each, one RabbitMQ and one
+//! mail server.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use sqlx::{Connection, PgConnection};
+use tempfile::TempDir;
+use testbed::{Broker, Database};
+use tokio::sync::Mutex;
+
+use crate::all_in_one::{ADMIN_PASSWORD, mails_in};
+use crate::api::Api;
+use crate::process::{Environment, Process, free_address};
+use crate::python::Script;
+use crate::wait::until;
+
+const ROLES: &str = include_str!("../../deploy/postgres/roles.sql");
+const ROLE_PASSWORD: &str = "for-this-run-only";
+
+/// Roles belong to the whole server, so one test at a time prepares them.
+static ROLES_LOCK: Mutex<()> = Mutex::const_new(());
+
+/// Each service with the setting of its own port.
+pub const SERVICES: [(&str, &str); 4] = [
+    ("auth-service", "AUTH_LISTEN"),
+    ("charger-service", "CHARGER_LISTEN"),
+    ("email-service", "EMAIL_LISTEN"),
+    ("gateway", "GATEWAY_LISTEN"),
+];
+
+/// Processes, and what they stand on.
+pub struct Processes {
+    pub environments: BTreeMap<&'static str, Environment>,
+    pub running: BTreeMap<&'static str, Process>,
+    pub database: Database,
+    pub broker: Broker,
+    pub mail: MailServer,
+    folder: TempDir,
+}
+
+/// A mail server that nobody here wrote.
+pub struct MailServer {
+    _script: Script,
+    port: u16,
+    folder: TempDir,
+}
+
+impl MailServer {
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("there is room for a folder");
+        let mut script = Script::start("smtp_server.py", &[&folder.path().display().to_string()]);
+        let port = script.next().await["port"]
+            .as_u64()
+            .and_then(|port| port.try_into().ok())
+            .expect("it tells its port");
+        Self {
+            _script: script,
+            port,
+            folder,
+        }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Every mail that came in.
+    pub fn mails(&self) -> Vec<String> {
+        mails_in(self.folder.path())
+    }
+}
+
+impl Processes {
+    /// Everything that they stand on, and the settings they would be started with.
+    pub async fn prepare() -> Self {
+        let (database, broker, mail) = (
+            Database::create().await,
+            Broker::create().await,
+            MailServer::start().await,
+        );
+        let _one_at_a_time = ROLES_LOCK.lock().await;
+        let mut connection = PgConnection::connect(database.url())
+            .await
+            .expect("PostgreSQL is there");
+        sqlx::raw_sql(ROLES)
+            .execute(&mut connection)
+            .await
+            .expect("the roles can be made");
+        for role in ["voltgate_auth", "voltgate_charger", "voltgate_email"] {
+            let statement = sqlx::AssertSqlSafe(format!("ALTER ROLE {role} LOGIN PASSWORD '{ROLE_PASSWORD}'"));
+            sqlx::raw_sql(statement)
+                .execute(&mut connection)
+                .await
+                .expect("the role can log in");
+        }
+        let mut processes = Self {
+            environments: BTreeMap::new(),
+            running: BTreeMap::new(),
+            folder: tempfile::tempdir().expect("there is room for a folder"),
+            database,
+            broker,
+            mail,
+        };
+        processes.environments = processes.settings();
+        processes
+    }
+
+    fn settings(&self) -> BTreeMap<&'static str, Environment> {
+        let listen: BTreeMap<_, _> = SERVICES
+            .into_iter()
+            .map(|(service, _)| (service, free_address()))
+            .collect();
+        let common = [
+            ("SERVICE_SECRET", "one secret for the services of this test".to_owned()),
+            ("AUTH_URL", format!("http://{}", listen["auth-service"])),
+        ];
+        let own = |service: &str| match service {
+            "auth-service" => vec![
+                ("AUTH_DATABASE_URL", self.url_as("voltgate_auth")),
+                ("AUTH_SECRET", "seals the signing keys of this test".to_owned()),
+                ("AMQP_URL", self.broker.url().to_owned()),
+                ("ADMIN_PASSWORD", ADMIN_PASSWORD.to_owned()),
+            ],
+            "charger-service" => vec![
+                ("CHARGER_DATABASE_URL", self.url_as("voltgate_charger")),
+                ("CHARGER_SECRET", "hashes passwords in this test of ours".to_owned()),
+            ],
+            "email-service" => vec![
+                ("EMAIL_DATABASE_URL", self.url_as("voltgate_email")),
+                ("SMTP_URL", format!("smtp://127.0.0.1:{}", self.mail.port())),
+                ("AMQP_URL", self.broker.url().to_owned()),
+            ],
+            _ => vec![(
+                "GATEWAY_UPSTREAMS",
+                format!(
+                    "auth=http://{},ocpp=http://{},email=http://{}",
+                    listen["auth-service"], listen["charger-service"], listen["email-service"]
+                ),
+            )],
+        };
+        let environment = |service: &'static str, setting: &'static str| {
+            let ports = [(setting, listen[service].clone()), ("ADMIN_LISTEN", free_address())];
+            let all = common.iter().cloned().chain(ports).chain(own(service));
+            (service, all.map(|(name, value)| (name.to_owned(), value)).collect())
+        };
+        SERVICES
+            .into_iter()
+            .map(|(service, setting)| environment(service, setting))
+            .collect()
+    }
+
+    /// The test's database, logged in as a role.
+    pub fn url_as(&self, role: &str) -> String {
+        let (_, place) = self.database.url().rsplit_once('@').expect("the URL names a user");
+        format!("postgres://{role}:{ROLE_PASSWORD}@{place}")
+    }
+
+    /// Prepares and starts all four.
+    pub async fn start() -> Self {
+        let mut processes = Self::prepare().await;
+        processes.start_all().await;
+        processes
+    }
+
+    pub async fn start_all(&mut self) {
+        for (service, _) in SERVICES {
+            self.start_one(service).await;
+        }
+        let api = self.api();
+        until("the gateway reaches every service", async || {
+            (api.get("/health").await.status == 200).then_some(())
+        })
+        .await;
+    }
+
+    pub async fn start_one(&mut self, service: &'static str) {
+        let environment = &self.environments[service];
+        let mut process = Process::spawn(service, environment, self.folder.path());
+        process.ready(&environment["ADMIN_LISTEN"]).await;
+        self.running.insert(service, process);
+    }
+
+    /// Kills a service with -9.
+    pub async fn kill(&mut self, service: &str) {
+        self.running.remove(service).expect("the service runs").kill().await;
+    }
+
+    /// Stops all in good order, the gateway first.
+    pub async fn stop(mut self) {
+        for (service, _) in SERVICES.into_iter().rev() {
+            if let Some(mut process) = self.running.remove(service) {
+                process.stop().await;
+            }
+        }
+    }
+
+    pub fn set(&mut self, service: &'static str, setting: &str, value: String) {
+        self.environments
+            .entry(service)
+            .or_default()
+            .insert(setting.to_owned(), value);
+    }
+
+    pub fn api(&self) -> Api {
+        Api::at(&self.environments["gateway"]["GATEWAY_LISTEN"])
+    }
+
+    pub async fn admin(&self) -> Api {
+        self.api().log_in("admin", ADMIN_PASSWORD).await
+    }
+
+    /// Runs a query that answers with one number.
+    pub async fn count(&self, query: &'static str) -> i64 {
+        let mut connection = PgConnection::connect(self.database.url())
+            .await
+            .expect("PostgreSQL is there");
+        sqlx::query_scalar(query)
+            .fetch_one(&mut connection)
+            .await
+            .expect("the query is right")
+    }
+
+    /// Waits until every event is published and every mail is sent, and returns the mails.
+    pub async fn settled_mails(&self) -> Vec<String> {
+        until("every event is published and every mail is sent", async || {
+            let open = self
+                .count("SELECT count(*) FROM authentication.outbox WHERE sent_at IS NULL")
+                .await;
+            let sent = self
+                .count("SELECT count(*) FROM email.message WHERE status = 'sent'")
+                .await;
+            let unsent = self
+                .count("SELECT count(*) FROM email.message WHERE status <> 'sent'")
+                .await;
+            (open == 0 && unsent == 0 && sent > 0).then_some(())
+        })
+        .await;
+        self.mail.mails()
+    }
+}
+
+/// The body of a signup.
+pub fn somebody() -> Value {
+    serde_json::json!({ "username": "ada@example.com", "password": "correct horse battery" })
+}

@@ -1,0 +1,12 @@
+//! Voltgate from outside: what its users do, and what happens to it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod bad_input;
+mod charge;
+mod compose;
+mod grpc;
+mod kill;
+mod operations;
+mod processes;
+mod restart;
+mod signup;
