@@ -13,6 +13,7 @@ use tonic::{Request, Response, Status};
 use voltgate_proto::ocpp::v1::charge_point_service_server::ChargePointService;
 use voltgate_proto::ocpp::v1::{
     ChargePoint, CreateChargePointRequest, GetChargePointRequest, ListChargePointsRequest, ListChargePointsResponse,
+    ListConnectorsRequest, ListConnectorsResponse,
 };
 
 use self::create::NewChargePoint;
@@ -43,5 +44,15 @@ impl ChargePointService for Grpc {
     async fn get_charge_point(&self, request: Request<GetChargePointRequest>) -> Result<Response<ChargePoint>, Status> {
         let charge_point = list::get(&self.0.database, &request.into_inner().identity).await?;
         Ok(Response::new(charge_point))
+    }
+
+    async fn list_connectors(
+        &self,
+        request: Request<ListConnectorsRequest>,
+    ) -> Result<Response<ListConnectorsResponse>, Status> {
+        let charge_point = list::get(&self.0.database, &request.into_inner().identity).await?;
+        Ok(Response::new(ListConnectorsResponse {
+            connectors: charge_point.connectors,
+        }))
     }
 }

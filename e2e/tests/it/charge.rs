@@ -34,6 +34,8 @@ pub async fn complete_a_charge(operator: &Api) {
     assert_eq!(charge_point["vendor"], "Vendor");
     assert_eq!(charge_point["connectors"][0]["connectorId"], 1);
     assert_eq!(charge_point["connectors"][0]["status"], "Charging");
+    let connectors = operator.get("/ocpp/charge-points/CP1/connectors").await.expect(200);
+    assert_eq!(connectors["connectors"], charge_point["connectors"]);
     let transaction = format!("/ocpp/transactions/{}", charging["transaction"]);
     let running = operator.get(&transaction).await.expect(200);
     assert_eq!(
