@@ -87,6 +87,11 @@ impl Voltgate {
         mails_in(&self.folder.path().join("data/mail"))
     }
 
+    /// Whether it keeps a PostgreSQL of its own.
+    pub fn has_private_database(&self) -> bool {
+        self.folder.path().join("data/postgres").exists()
+    }
+
     /// The process id of the private PostgreSQL.
     pub fn postgres(&self) -> u32 {
         let file = self.folder.path().join("data/postgres/cluster/postmaster.pid");

@@ -8,5 +8,6 @@ mod grpc;
 mod kill;
 mod operations;
 mod processes;
+mod real_things;
 mod restart;
 mod signup;
