@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use prost_types::Timestamp;
 use service_kit::access::Caller;
+use service_kit::database;
+use service_kit::event::timestamp;
 use service_kit::reason::{self, Reason};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -94,15 +94,6 @@ impl From<Profile> for ProfileResponse {
     }
 }
 
-fn timestamp(time: DateTime<Utc>) -> Timestamp {
-    // A leap second counts 60 times 10^9 and more; the protocol has no room for that.
-    let nanos = time.timestamp_subsec_nanos().min(999_999_999);
-    Timestamp {
-        seconds: time.timestamp(),
-        nanos: i32::try_from(nanos).unwrap_or_default(),
-    }
-}
-
 impl From<SignUpError> for Status {
     fn from(error: SignUpError) -> Self {
         match error {
@@ -110,7 +101,7 @@ impl From<SignUpError> for Status {
             SignUpError::Hash(error) => error.into(),
             SignUpError::Session(error) => error.into(),
             SignUpError::Outbox(error) => reason::internal(&error),
-            SignUpError::Database(error) => database(&error),
+            SignUpError::Database(error) => database::failed(&error),
         }
     }
 }
@@ -123,7 +114,7 @@ impl From<LogInError> for Status {
             }
             LogInError::Hash(error) => error.into(),
             LogInError::Session(error) => error.into(),
-            LogInError::Database(error) => database(&error),
+            LogInError::Database(error) => database::failed(&error),
         }
     }
 }
@@ -132,7 +123,7 @@ impl From<ProfileError> for Status {
     fn from(error: ProfileError) -> Self {
         match error {
             ProfileError::Gone => Reason::InvalidToken.status("The account of this access token is gone"),
-            ProfileError::Database(error) => database(&error),
+            ProfileError::Database(error) => database::failed(&error),
         }
     }
 }
@@ -152,18 +143,7 @@ impl From<SessionError> for Status {
     fn from(error: SessionError) -> Self {
         match error {
             SessionError::Token(_) => reason::internal(&error),
-            SessionError::Database(error) => database(&error),
+            SessionError::Database(error) => database::failed(&error),
         }
-    }
-}
-
-/// A database that is away or busy is worth another try, anything else it says is our fault.
-fn database(error: &sqlx::Error) -> Status {
-    match error {
-        sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) => {
-            tracing::warn!(error = error as &dyn std::error::Error, "The database does not answer");
-            Reason::Unavailable.retry_after(RETRY_AFTER, "The accounts are not available just now; try again")
-        }
-        _ => reason::internal(error),
     }
 }

@@ -1,6 +1,7 @@
 //! `voltgate.email.v1.EmailService`: converts, asks, answers. Who may call is decided before a call gets here.
 
-use chrono::{DateTime, Utc};
+use service_kit::database;
+use service_kit::event::timestamp;
 use service_kit::reason::{self, FieldViolation, Reason};
 use sqlx::PgPool;
 use tonic::{Request, Response, Status};
@@ -31,7 +32,7 @@ impl EmailService for Grpc {
             .map_err(reason::invalid)?;
         let (messages, next_page_token) = message::list(&self.database, &filter)
             .await
-            .map_err(|error| reason::internal(&error))?;
+            .map_err(|error| database::failed(&error))?;
         Ok(Response::new(api::ListMessagesResponse {
             messages: messages.into_iter().map(api::Message::from).collect(),
             next_page_token,
@@ -43,7 +44,7 @@ impl EmailService for Grpc {
             .map_err(|_| reason::invalid(vec![FieldViolation::new("id", "is not a UUID")]))?;
         let message = message::get(&self.database, id)
             .await
-            .map_err(|error| reason::internal(&error))?
+            .map_err(|error| database::failed(&error))?
             .ok_or_else(|| Reason::NotFound.status("there is no message with this id"))?;
         Ok(Response::new(message.into()))
     }
@@ -64,8 +65,4 @@ impl From<Message> for api::Message {
             sent_at: message.sent_at.map(timestamp),
         }
     }
-}
-
-fn timestamp(time: DateTime<Utc>) -> prost_types::Timestamp {
-    std::time::SystemTime::from(time).into()
 }
