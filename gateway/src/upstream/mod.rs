@@ -12,7 +12,8 @@ use service_kit::start::StartError;
 
 pub use addresses::Addresses;
 pub use call::{Call, explain, unary};
-pub use channel::Upstream;
+#[allow(unused_imports)]
+pub use channel::{Channel, SocketLine, Upstream};
 
 use crate::routes::Routes;
 

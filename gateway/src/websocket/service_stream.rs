@@ -12,7 +12,7 @@ use tonic::{Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 use voltgate_proto::ocpp::v1::{FromStation, OpenRequest, ToStation, from_station};
 
-use crate::upstream::{Upstream, explain};
+use crate::upstream::{SocketLine, Upstream, explain};
 
 /// Messages that may wait for the service. More than a few would only hide that it is slow.
 const WAITING: usize = 4;
@@ -28,6 +28,8 @@ const SUBPROTOCOL: &str = "voltgate-subprotocol";
 pub struct ServiceStream {
     pub to_service: mpsc::Sender<FromStation>,
     pub from_service: Streaming<ToStation>,
+    /// The socket's place at the replica, held for as long as the stream lives.
+    _line: SocketLine,
 }
 
 /// What the service is told before there is a socket.
@@ -58,12 +60,14 @@ impl ServiceStream {
             ReceiverStream::new(messages),
         );
         let call = async {
-            let mut client = tonic::client::Grpc::new(upstream.for_socket());
+            let line = upstream.for_socket().await?;
+            let mut client = tonic::client::Grpc::new(line.channel());
             client.ready().await.map_err(|error| Status::from_error(error.into()))?;
-            client.streaming(request, opening.path, ProstCodec::default()).await
+            let response = client.streaming(request, opening.path, ProstCodec::default()).await?;
+            Ok((response, line))
         };
         // No `grpc-timeout`: the stream itself lives as long as the socket.
-        let response = match timeout(opening.budget, call).await {
+        let (response, line) = match timeout(opening.budget, call).await {
             Ok(result) => result.map_err(|status| explain(upstream.name(), status))?,
             Err(_) => return Err(Reason::DeadlineExceeded.status("The service did not answer in time")),
         };
@@ -75,6 +79,7 @@ impl ServiceStream {
         let stream = Self {
             to_service,
             from_service: response.into_inner(),
+            _line: line,
         };
         Ok((stream, subprotocol))
     }
