@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 
+use prost_reflect::DescriptorPool;
 use service_kit::Shared;
 use service_kit::start::{StartError, listen};
 use tokio::net::TcpListener;
@@ -27,7 +28,15 @@ impl Application {
     /// # Errors
     /// A setting or an annotation in the protos cannot be used, or the port is in use.
     pub async fn build(settings: Settings, shared: Shared) -> Result<Self, StartError> {
-        let gateway = Gateway::new(&settings, &shared)?;
+        Self::build_for(voltgate_proto::pool(), settings, shared).await
+    }
+
+    /// The same for other protos than Voltgate's own: the gateway knows no endpoint but by them.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn build_for(protos: &DescriptorPool, settings: Settings, shared: Shared) -> Result<Self, StartError> {
+        let gateway = Gateway::new(protos, &settings, &shared)?;
         let listener = listen(settings.gateway_listen, "GATEWAY_LISTEN").await?;
         let address = listener
             .local_addr()

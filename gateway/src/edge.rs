@@ -9,6 +9,7 @@ use http::header::{self, HeaderValue};
 use service_kit::reason::Reason;
 
 use crate::gateway::Gateway;
+use crate::grpc::{self, Grpc};
 use crate::problem::Problem;
 use crate::request_id::{self, RequestId};
 use crate::routes::{Found, Kind, Miss};
@@ -28,6 +29,8 @@ pub fn router(gateway: Gateway) -> Router {
         .fallback(endpoint)
         // Innermost: what comes in under names that services trust is gone before anything reads a header.
         .layer(from_fn(headers::clean))
+        // A gRPC call takes its own way from here.
+        .layer(from_fn_with_state(Grpc::new(&gateway), grpc::divert))
         // Sees the final status, and times everything within.
         .layer(from_fn_with_state(gateway.clone(), observe::observe))
         // Outermost: whatever happens within carries the request's id.
@@ -51,7 +54,7 @@ async fn endpoint(State(gateway): State<Gateway>, mut request: Request) -> Respo
         Kind::Door => websocket::admit(&gateway, &endpoint, &variables, request).await,
     };
     let mut response = result.unwrap_or_else(|problem| problem.render(&id));
-    response.extensions_mut().insert(observe::Route(endpoint));
+    response.extensions_mut().insert(observe::Route::Rest(endpoint));
     response
 }
 

@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use prost_reflect::DescriptorPool;
 use service_kit::Shared;
 use service_kit::access::{Access, RemoteKeys, ServiceTokens};
 use service_kit::start::StartError;
 use tokio_util::sync::CancellationToken;
 
+use crate::grpc;
 use crate::json::RawJsonFields;
 use crate::openapi;
-use crate::routes::Routes;
+use crate::routes::{Routes, Rpcs};
 use crate::settings::Settings;
 use crate::upstream::Upstreams;
 use crate::websocket::{Origins, Sockets};
@@ -22,6 +24,7 @@ pub struct Gateway(Arc<Parts>);
 
 pub struct Parts {
     pub routes: Routes,
+    pub rpcs: Rpcs,
     pub raw_json: RawJsonFields,
     pub upstreams: Upstreams,
     pub access: Access,
@@ -30,6 +33,8 @@ pub struct Parts {
     pub origins: Origins,
     pub sockets: Sockets,
     pub openapi: Bytes,
+    /// What reflection tells, where it is on: the descriptors of everything that is not internal.
+    pub reflection: Option<Bytes>,
     /// Cancelled when the process wants no new work.
     pub draining: CancellationToken,
 }
@@ -45,21 +50,23 @@ impl std::ops::Deref for Gateway {
 impl Gateway {
     /// # Errors
     /// A setting or an annotation in the protos cannot be used.
-    pub fn new(settings: &Settings, shared: &Shared) -> Result<Self, StartError> {
-        let pool = voltgate_proto::pool();
-        let routes = Routes::from_descriptors(pool)
-            .map_err(|broken| StartError::other("the protos have an annotation that cannot be used", broken))?;
+    pub fn new(protos: &DescriptorPool, settings: &Settings, shared: &Shared) -> Result<Self, StartError> {
+        let unusable = |broken| StartError::other("the protos have an annotation that cannot be used", broken);
+        let routes = Routes::from_descriptors(protos).map_err(unusable)?;
+        let rpcs = Rpcs::from_descriptors(protos).map_err(unusable)?;
         let upstreams = Upstreams::new(settings.gateway_upstreams.clone(), &routes)?;
         let keys = RemoteKeys::new(&shared.access.auth_url)?;
         Ok(Self(Arc::new(Parts {
-            openapi: openapi::document(pool, &routes).into(),
-            raw_json: RawJsonFields::from_descriptors(pool),
-            access: shared.access(Arc::new(keys))?,
+            openapi: openapi::document(protos, &routes).into(),
+            raw_json: RawJsonFields::from_descriptors(protos),
+            reflection: settings.gateway_reflection.then(|| grpc::descriptors(protos, &rpcs)),
+            access: shared.access_to(protos, Arc::new(keys))?,
             service_tokens: shared.service_tokens(crate::NAME),
             request_timeout: settings.request_timeout(),
             sockets: Sockets::new(settings.ping()),
             draining: CancellationToken::new(),
             routes,
+            rpcs,
             upstreams,
             origins: settings.gateway_allowed_origins.clone(),
         })))

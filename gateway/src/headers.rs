@@ -1,7 +1,8 @@
 //! Which headers pass the door, and which way.
 //!
-//! Names that the services trust, or that gRPC gives a meaning, are ours to set: whatever comes in under them is dropped.
-//! To the services goes a short list; everything else in a request stays here.
+//! Names that the services trust are ours to set, and so are, with REST, those that gRPC gives a meaning: whatever comes in
+//! under them is dropped. Of a REST request a short list goes to the services; everything else in it stays here. A gRPC call
+//! goes as it is otherwise.
 
 use axum::extract::Request;
 use axum::middleware::Next;
@@ -12,7 +13,19 @@ use http::header::{self, HeaderMap, HeaderName};
 const DROPPED: [HeaderName; 2] = [header::FORWARDED, HeaderName::from_static("x-real-ip")];
 
 /// Dropped by how the name begins.
-const DROPPED_PREFIXES: [&str; 3] = ["x-forwarded-", "voltgate-", "grpc-"];
+const DROPPED_PREFIXES: [&str; 2] = ["x-forwarded-", "voltgate-"];
+
+/// Meant for one hop only (RFC 9110, section 7.6.1; RFC 9113, section 8.2.2), or said anew at each.
+const OF_THIS_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+    header::HOST,
+    header::CONTENT_LENGTH,
+];
 
 /// What a service gets to see of a request, as metadata.
 const TO_SERVICES: [HeaderName; 6] = [
@@ -30,7 +43,7 @@ const TO_CLIENTS: [HeaderName; 3] = [header::LOCATION, header::ETAG, header::CAC
 /// Headers that `Connection` may name though they are ours to read.
 const OURS: [&str; 4] = ["upgrade", "close", "keep-alive", "authorization"];
 
-/// Drops what must not come in.
+/// Drops what must not come in with REST.
 pub async fn clean(mut request: Request, next: Next) -> Response {
     drop_untrusted(request.headers_mut());
     next.run(request).await
@@ -38,16 +51,34 @@ pub async fn clean(mut request: Request, next: Next) -> Response {
 
 fn drop_untrusted(headers: &mut HeaderMap) {
     let hop_by_hop = named_by_connection(headers);
-    let names: Vec<_> = headers.keys().filter(|name| is_untrusted(name)).cloned().collect();
-    for name in names.into_iter().chain(hop_by_hop) {
+    drop_if(headers, |name| is_trusted_by_services(name) || is_of_grpc(name));
+    for name in hop_by_hop {
         headers.remove(name);
     }
 }
 
-fn is_untrusted(name: &HeaderName) -> bool {
-    DROPPED.contains(name)
-        || DROPPED_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix))
-        || name.as_str().ends_with("-bin")
+/// Drops from a gRPC call what must not come in, and from its answer what must not go out. Metadata and the headers of
+/// gRPC itself are for the two ends to set.
+pub fn clean_call(headers: &mut HeaderMap) {
+    drop_if(headers, |name| {
+        is_trusted_by_services(name) || OF_THIS_HOP.contains(name)
+    });
+}
+
+fn drop_if(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
+    let names: Vec<_> = headers.keys().filter(|name| unwanted(name)).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+fn is_trusted_by_services(name: &HeaderName) -> bool {
+    DROPPED.contains(name) || DROPPED_PREFIXES.iter().any(|prefix| name.as_str().starts_with(prefix))
+}
+
+/// What gRPC gives a meaning, REST may not say.
+fn is_of_grpc(name: &HeaderName) -> bool {
+    name.as_str().starts_with("grpc-") || name.as_str().ends_with("-bin")
 }
 
 /// Headers meant for this hop only (RFC 9110, section 7.6.1).
@@ -111,6 +142,22 @@ mod tests {
         let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["authorization", "connection", "upgrade"]);
+    }
+
+    #[test]
+    fn a_call_keeps_its_metadata_and_nothing_of_the_hop() {
+        let mut headers = headers(&[
+            ("grpc-timeout", "1S"),
+            ("trace-bin", "AAAA"),
+            ("te", "trailers"),
+            ("host", "x"),
+            ("voltgate-peer", "1.2.3.4"),
+            ("x-forwarded-for", "1.2.3.4"),
+        ]);
+        clean_call(&mut headers);
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["grpc-timeout", "trace-bin"]);
     }
 
     #[test]

@@ -88,7 +88,8 @@ async fn of_upstream(upstream: &Upstream, services: Vec<String>) -> Health {
     join_all(checks).await.into_iter().max().unwrap_or(Health::Serving)
 }
 
-async fn check(upstream: &Upstream, service: String) -> Health {
+/// How one gRPC service is, by its full name.
+pub async fn check(upstream: &Upstream, service: String) -> Health {
     let mut client = HealthClient::new(upstream.for_calls());
     match timeout(TIMEOUT, client.check(HealthCheckRequest { service })).await {
         Ok(Ok(answer)) if answer.get_ref().status() == ServingStatus::Serving => Health::Serving,

@@ -1,13 +1,14 @@
 //! The gateway: the one public door of Voltgate.
 //!
-//! It turns REST into gRPC by what the protos say (`routes`, `transcode`, `json`), carries charge points' WebSockets
-//! as gRPC streams (`websocket`), and protects what is behind it. It owns no data, no business rule and no code for any
+//! It turns REST into gRPC by what the protos say (`routes`, `transcode`, `json`), passes gRPC on (`grpc`), carries charge
+//! points' WebSockets as gRPC streams (`websocket`), and protects what is behind it. It owns no data, no business rule and no code for any
 //! endpoint: a new RPC with its annotations is a new endpoint. It knows nothing of OCPP; frames pass through unread.
 
 mod application;
 mod documentation;
 mod edge;
 mod gateway;
+mod grpc;
 mod headers;
 mod health;
 mod json;

@@ -14,12 +14,24 @@ use tracing::{info, warn};
 use crate::gateway::Gateway;
 use crate::problem::Failed;
 use crate::request_id::RequestId;
-use crate::routes::Endpoint;
+use crate::routes::{Endpoint, Rpc};
 use crate::server::Peer;
 
-/// Left in the extensions of a response: the endpoint that answered.
+/// Left in the extensions of a response: what was asked for.
 #[derive(Clone, Debug)]
-pub struct Route(pub Arc<Endpoint>);
+pub enum Route {
+    Rest(Arc<Endpoint>),
+    Grpc(Arc<Rpc>),
+}
+
+impl Route {
+    fn label(&self) -> &str {
+        match self {
+            Self::Rest(endpoint) => &endpoint.label,
+            Self::Grpc(rpc) => rpc.path.as_str(),
+        }
+    }
+}
 
 /// Logs and measures.
 pub async fn observe(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
@@ -33,7 +45,7 @@ pub async fn observe(State(gateway): State<Gateway>, request: Request, next: Nex
     let response = next.run(request).await;
     in_flight.decrement(1.0);
 
-    let endpoint = response.extensions().get::<Route>().map(|route| route.0.label.as_str());
+    let endpoint = response.extensions().get::<Route>().map(Route::label);
     let route = endpoint.or(own_path).unwrap_or("none").to_owned();
     let status = response.status().as_u16();
     let elapsed = started.elapsed();

@@ -34,6 +34,9 @@ pub struct Settings {
     /// Web origins whose pages may open WebSockets besides the gateway's own, such as https://console.example.com; `*` for all
     #[arg(long, env, default_value = "")]
     pub gateway_allowed_origins: Origins,
+    /// Answer gRPC reflection on the public port: true or false. It tells what /openapi.json tells
+    #[arg(long, env, default_value_t = true, action = clap::ArgAction::Set)]
+    pub gateway_reflection: bool,
     /// How long to serve on after being told to stop, in seconds, so that load balancers notice
     #[arg(long, env, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=120))]
     pub gateway_shutdown_pause: u64,

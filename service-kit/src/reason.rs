@@ -97,6 +97,8 @@ reasons! {
     StationUnauthorized = "STATION_UNAUTHORIZED", Unauthenticated, 401, "The charge point's credentials are not valid";
     /// A service behind the gateway does not answer.
     Unavailable = "UNAVAILABLE", Unavailable, 503, "A service is not available";
+    /// gRPC: no service here has such an RPC.
+    UnknownRpc = "UNKNOWN_RPC", Unimplemented, 404, "There is no such RPC";
     /// The endpoint takes another media type.
     UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", InvalidArgument, 415, "The media type is not supported";
     /// The endpoint speaks WebSocket only.

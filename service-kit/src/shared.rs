@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use prost_reflect::DescriptorPool;
+
 use crate::access::{Access, AccessLayer, KeySource, RemoteKeys, Rules, ServiceSecret, ServiceTokens, Verifier};
 use crate::bus::Bus;
 use crate::clock::SharedClock;
@@ -37,6 +39,14 @@ impl Shared {
     /// # Errors
     /// An RPC has no access rule.
     pub fn access(&self, keys: Arc<dyn KeySource>) -> Result<Access, StartError> {
+        self.access_to(voltgate_proto::pool(), keys)
+    }
+
+    /// The same for the RPCs of these protos.
+    ///
+    /// # Errors
+    /// An RPC has no access rule.
+    pub fn access_to(&self, protos: &DescriptorPool, keys: Arc<dyn KeySource>) -> Result<Access, StartError> {
         let verifier = Verifier::new(
             &self.access.auth_issuer,
             &self.access.auth_audience,
@@ -44,7 +54,7 @@ impl Shared {
             self.service_secret.clone(),
             Arc::clone(&self.clock),
         );
-        Ok(Access::new(Rules::from_descriptors(voltgate_proto::pool())?, verifier))
+        Ok(Access::new(Rules::from_descriptors(protos)?, verifier))
     }
 
     /// Makes service tokens in the name of `service`.

@@ -1,4 +1,4 @@
-//! Each service, reached by a gRPC client that knows it by reflection alone.
+//! Each service, and all of them through the gateway, reached by a gRPC client that knows them by reflection alone.
 
 use e2e::all_in_one::{ADMIN_PASSWORD, Voltgate};
 use e2e::python::Script;
@@ -69,5 +69,52 @@ async fn access_rules_hold_for_a_grpc_client_too() {
     assert_eq!(
         reflect(&[charger, "v1", session, &open, admin]).await["code"],
         "PERMISSION_DENIED"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gateway_speaks_grpc_for_everything_behind_it() {
+    let voltgate = Voltgate::start().await;
+    let gateway = voltgate.address("GATEWAY_LISTEN");
+    for version in ["v1", "v1alpha"] {
+        let services = reflect(&[gateway, version, "list"]).await;
+        let services = services.as_array().unwrap();
+        for service in [
+            "voltgate.auth.v1.AuthService",
+            "voltgate.ocpp.v1.TransactionService",
+            "voltgate.email.v1.EmailService",
+            "grpc.health.v1.Health",
+        ] {
+            assert!(
+                services.contains(&json!(service)),
+                "{service} is missing in {services:?}"
+            );
+        }
+        assert!(!services.contains(&json!("voltgate.ocpp.v1.SessionService")));
+    }
+    for service in ["", "voltgate.email.v1.EmailService"] {
+        let request = json!({ "service": service }).to_string();
+        let health = reflect(&[gateway, "v1", "grpc.health.v1.Health/Check", &request]).await;
+        assert_eq!(health["answer"]["status"], "SERVING", "{service}");
+    }
+
+    let wrong = json!({ "username": "admin", "password": "a wrong password" }).to_string();
+    let log_in = "voltgate.auth.v1.AuthService/LogIn";
+    assert_eq!(
+        reflect(&[gateway, "v1", log_in, &wrong]).await["code"],
+        "UNAUTHENTICATED"
+    );
+    let body = json!({ "username": "admin", "password": ADMIN_PASSWORD }).to_string();
+    let admin = reflect(&[gateway, "v1", log_in, &body]).await;
+    let admin = admin["answer"]["accessToken"].as_str().unwrap();
+    let create = "voltgate.ocpp.v1.ChargePointService/CreateChargePoint";
+    let body = json!({ "identity": "CP1" }).to_string();
+    let created = reflect(&[gateway, "v1", create, &body, admin]).await;
+    assert_eq!(created["answer"]["registrationStatus"], "Accepted");
+    let again = reflect(&[gateway, "v1", create, &body, admin]).await;
+    assert_eq!(again["code"], "ALREADY_EXISTS");
+    assert_eq!(
+        reflect(&[gateway, "v1", create, &body]).await["code"],
+        "UNAUTHENTICATED"
     );
 }

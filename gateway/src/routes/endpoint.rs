@@ -123,7 +123,7 @@ fn success_status(status: i32) -> Result<StatusCode, Problem> {
         .ok_or(Problem::BadSuccessStatus(status))
 }
 
-fn timeout(seconds: i32) -> Result<Option<Duration>, Problem> {
+pub(super) fn timeout(seconds: i32) -> Result<Option<Duration>, Problem> {
     match seconds {
         0 => Ok(None),
         1..=LONGEST_TIMEOUT => Ok(u64::try_from(seconds).ok().map(Duration::from_secs)),

@@ -7,6 +7,7 @@ mod annotation;
 mod binding;
 mod endpoint;
 mod path;
+mod rpc;
 mod template;
 mod trie;
 
@@ -20,6 +21,7 @@ pub use annotation::{BrokenAnnotation, Problem};
 pub use binding::{Body, FieldPath, field_named, is_http_body};
 pub use endpoint::{Endpoint, Kind};
 pub use path::MalformedPath;
+pub use rpc::{Rpc, Rpcs};
 
 /// Every endpoint, by path and method.
 #[derive(Debug)]

@@ -3,10 +3,15 @@
 //! hyper times the headers of an HTTP/1 request, but neither the first byte of a connection whose protocol it has yet to
 //! tell, nor an idle HTTP/2 connection. This times both.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::body::Body;
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -58,6 +63,36 @@ impl Activity {
     }
 }
 
+impl Busy {
+    /// The request is under way as long as its answer's body.
+    pub fn until_end_of(self, body: Body) -> Body {
+        Body::new(Held { body, _busy: self })
+    }
+}
+
+/// A body that keeps its request under way.
+struct Held {
+    body: Body,
+    _busy: Busy,
+}
+
+impl hyper::body::Body for Held {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 impl Drop for Busy {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
@@ -76,6 +111,15 @@ mod tests {
         let started = Instant::now();
         Activity::default().idle().await;
         assert_eq!(started.elapsed(), FIRST);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_still_streams_is_never_idle() {
+        let activity = Activity::default();
+        let body = activity.begin().until_end_of(Body::from("data"));
+        assert!(timeout(NEXT * 10, activity.idle()).await.is_err());
+        drop(body);
+        activity.idle().await;
     }
 
     #[tokio::test(start_paused = true)]

@@ -49,9 +49,9 @@ pub async fn serve(stream: TcpStream, peer: Peer, router: Router, goodbye: Cance
         request.extensions_mut().insert(peer.clone());
         let answer = router.clone().oneshot(request);
         async move {
-            let response = answer.await;
-            drop(busy);
-            response as Result<_, Infallible>
+            let Ok(response) = answer.await;
+            // A stream is under way until its last byte.
+            Ok::<_, Infallible>(response.map(|body| busy.until_end_of(body)))
         }
     });
     let builder = builder();

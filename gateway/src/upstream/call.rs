@@ -72,6 +72,7 @@ pub fn explain(upstream: &str, status: Status) -> Status {
     Reason::Unavailable.status("The service behind this endpoint cannot be reached just now")
 }
 
-fn too_late() -> Status {
+/// The time was over before the answer was there.
+pub fn too_late() -> Status {
     Reason::DeadlineExceeded.status("The service behind this endpoint did not answer in time")
 }

@@ -27,6 +27,7 @@ const CONNECTION_WINDOW: u32 = 64 * 1024 * 1024;
 pub struct Upstream {
     name: String,
     calls: Channel,
+    passage: Channel,
     sockets: [Channel; SOCKET_CONNECTIONS],
     next_socket: AtomicUsize,
 }
@@ -47,6 +48,7 @@ impl Upstream {
         Self {
             name: name.to_owned(),
             calls: endpoint.connect_lazy(),
+            passage: for_sockets.connect_lazy(),
             sockets: std::array::from_fn(|_| for_sockets.connect_lazy()),
             next_socket: AtomicUsize::new(0),
         }
@@ -59,6 +61,12 @@ impl Upstream {
     /// The connection that calls share.
     pub fn for_calls(&self) -> Channel {
         self.calls.clone()
+    }
+
+    /// The connection for gRPC that passes through. A caller that is slow to read its stream holds nobody else up but others
+    /// of its kind.
+    pub fn for_passage(&self) -> Channel {
+        self.passage.clone()
     }
 
     /// A replica for the stream of one more socket, and room on a connection to it.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use service_kit::start::StartError;
 
 pub use addresses::Addresses;
-pub use call::{Call, explain, unary};
+pub use call::{Call, explain, too_late, unary};
 #[allow(unused_imports)]
 pub use channel::{Channel, SocketLine, Upstream};
 

@@ -1,10 +1,15 @@
 //! The gateway as its clients see it: the real application in front of real gRPC servers.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../../src/test_protos.rs"]
+mod test_protos;
+
 mod access;
 mod behind;
 mod bounds;
+mod echo;
 mod errors;
+mod grpc;
 mod lifecycle;
 mod own_paths;
 mod peers;

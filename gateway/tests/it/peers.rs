@@ -131,7 +131,8 @@ async fn serve() -> (SocketAddr, mpsc::UnboundedReceiver<Seen>) {
     (address, seen)
 }
 
-struct Keys;
+/// The key of the tests' tokens.
+pub struct Keys;
 
 #[async_trait]
 impl KeySource for Keys {

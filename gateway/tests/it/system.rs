@@ -99,6 +99,11 @@ impl Drop for System {
 
 /// Builds a gateway in front of a server that serves everything.
 pub async fn build(services: SocketAddr, flags: &[&str]) -> Result<Application, service_kit::start::StartError> {
+    Application::build(settings(services, flags), shared(services)).await
+}
+
+/// The settings of such a gateway.
+pub fn settings(services: SocketAddr, flags: &[&str]) -> Settings {
     let upstreams = ["auth", "ocpp", "email"]
         .map(|name| format!("{name}=http://{services}"))
         .join(",");
@@ -115,7 +120,7 @@ pub async fn build(services: SocketAddr, flags: &[&str]) -> Result<Application, 
         })
         .chain(flags.iter().copied())
         .collect();
-    Application::build(Arguments::parse_from(kept).settings, shared(services)).await
+    Arguments::parse_from(kept).settings
 }
 
 pub fn shared(auth: SocketAddr) -> Shared {

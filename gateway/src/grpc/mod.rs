@@ -1,0 +1,154 @@
+//! gRPC on the public port: a call goes by its service's name to the service behind it, streams and all, as if there were
+//! no gateway between. Who may call is asked here first, by the same code as there. What does not get through is answered as
+//! a gRPC status, never as a problem of HTTP.
+//!
+//! Reflection and health are the gateway's own, and speak for everything behind it.
+
+mod deadline;
+mod health;
+mod reflection;
+mod relay;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::header::{self, HeaderMap};
+use http::{Method, Version};
+use service_kit::reason::Reason;
+use tonic::Status;
+use tonic::service::Routes;
+use tower::ServiceExt as _;
+
+pub use reflection::descriptors;
+
+use crate::gateway::Gateway;
+use crate::observe::Route;
+use crate::problem::Failed;
+use crate::routes::Rpc;
+
+/// Everything that answers gRPC.
+#[derive(Clone)]
+pub struct Grpc {
+    gateway: Gateway,
+    /// The gateway's own services.
+    own: Routes,
+}
+
+/// Takes gRPC calls out of what goes on to REST.
+pub async fn divert(State(grpc): State<Grpc>, request: Request, next: Next) -> Response {
+    match media_type(request.headers()) {
+        Some(encoding) => {
+            let served = grpc.serve(encoding, request).await;
+            served.unwrap_or_else(refuse)
+        }
+        None => next.run(request).await,
+    }
+}
+
+/// How a call's messages are encoded.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Encoding {
+    Protobuf,
+    Other,
+}
+
+/// Nothing where it is no gRPC. The web's dialect of it is not spoken here.
+fn media_type(headers: &HeaderMap) -> Option<Encoding> {
+    let content_type = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
+    let essence = content_type.split(';').next()?.trim().to_ascii_lowercase();
+    match essence.strip_prefix("application/grpc")? {
+        "" | "+proto" => Some(Encoding::Protobuf),
+        suffix if suffix.starts_with('+') => Some(Encoding::Other),
+        _ => None,
+    }
+}
+
+/// An answer of a status alone, with HTTP's 200 as gRPC wants it.
+fn refuse(status: Status) -> Response {
+    let reason = Reason::of(&status);
+    let mut response = status.into_http::<Body>();
+    response.extensions_mut().insert(Failed(reason));
+    response
+}
+
+impl Grpc {
+    pub fn new(gateway: &Gateway) -> Self {
+        let own = Routes::new(health::server(gateway.clone()));
+        Self {
+            own: match &gateway.reflection {
+                Some(descriptors) => reflection::add_to(own, descriptors, &gateway.rpcs),
+                None => own,
+            },
+            gateway: gateway.clone(),
+        }
+    }
+
+    async fn serve(&self, encoding: Encoding, request: Request) -> Result<Response, Status> {
+        if request.version() != Version::HTTP_2 {
+            return Err(Reason::UnknownRpc.status("gRPC needs HTTP/2"));
+        }
+        if request.method() != Method::POST {
+            return Err(Reason::MethodNotAllowed.status("gRPC calls are sent by POST"));
+        }
+        if encoding != Encoding::Protobuf {
+            return Err(Reason::UnsupportedMediaType.status("Messages are encoded as protobuf here"));
+        }
+        let Some(rpc) = self.gateway.rpcs.get(request.uri().path()).cloned() else {
+            return self.answer_itself(request).await;
+        };
+        let mut response = self.pass(&rpc, request).await.unwrap_or_else(refuse);
+        response.extensions_mut().insert(Route::Grpc(rpc));
+        Ok(response)
+    }
+
+    async fn pass(&self, rpc: &Arc<Rpc>, request: Request) -> Result<Response, Status> {
+        // Not even for one that has a service token: those of Voltgate's own processes do not come this way.
+        if rpc.internal {
+            return Err(Reason::PermissionDenied.status("This call is for Voltgate's own processes"));
+        }
+        self.gateway.access.admit(rpc.path.as_str(), request.headers()).await?;
+        relay::pass(&self.gateway, rpc, request).await
+    }
+
+    /// Health and reflection, or nothing that anybody knows.
+    async fn answer_itself(&self, request: Request) -> Result<Response, Status> {
+        let service = request.uri().path().trim_start_matches('/').split('/').next();
+        let known = match service {
+            Some(health::SERVICE) => true,
+            Some(service) => self.gateway.reflection.is_some() && reflection::SERVICES.contains(&service),
+            None => false,
+        };
+        if !known {
+            return Err(Reason::UnknownRpc.status("No service here has such an RPC"));
+        }
+        let Ok(response) = self.own.clone().oneshot(request).await;
+        Ok(response.map(Body::new))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn encoding(content_type: &'static str) -> Option<Encoding> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        media_type(&headers)
+    }
+
+    #[test]
+    fn grpc_is_told_by_its_media_type() {
+        for ours in ["application/grpc", "application/grpc+proto", "Application/gRPC; x=y"] {
+            assert_eq!(encoding(ours), Some(Encoding::Protobuf), "{ours}");
+        }
+        assert_eq!(encoding("application/grpc+json"), Some(Encoding::Other));
+        for other in ["application/json", "application/grpc-web+proto", ""] {
+            assert_eq!(encoding(other), None, "{other}");
+        }
+    }
+}
