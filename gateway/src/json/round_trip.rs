@@ -101,6 +101,23 @@ fn an_answer_that_should_hold_json_and_does_not_is_never_passed_on() {
     assert!(write(&message, &RawJsonFields::from_descriptors(&pool)).is_err());
 }
 
+#[test]
+fn a_number_that_json_does_not_have_is_written_only_where_the_reader_knows_the_type() {
+    let pool = rich_pool();
+    let mut value = DynamicMessage::new(pool.get_message_by_name("google.protobuf.Value").unwrap());
+    value.set_field_by_name("number_value", prost_reflect::Value::F64(f64::NAN));
+    let mut message = DynamicMessage::new(rich(&pool));
+    message.set_field_by_name("double", prost_reflect::Value::F64(f64::NAN));
+    let fields = RawJsonFields::default();
+    assert!(
+        String::from_utf8(write(&message, &fields).unwrap())
+            .unwrap()
+            .contains(r#""double":"NaN""#)
+    );
+    message.set_field_by_name("value", prost_reflect::Value::Message(value));
+    assert!(write(&message, &fields).is_err());
+}
+
 fn leaf() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),

@@ -13,8 +13,9 @@ const NANOS_PER_SECOND: u32 = 1_000_000_000;
 /// Seconds since 1970 and nanoseconds.
 pub fn parse_timestamp(text: &str) -> Result<(i64, i32), &'static str> {
     const PROBLEM: &str = "must be a time as in RFC 3339, such as `2026-01-31T08:15:00Z`";
-    // chrono also takes a space or a small `t`, and a leap second, which a Timestamp cannot hold.
-    if text.as_bytes().get(10) != Some(&b'T') {
+    // chrono also takes a space, small letters, and a leap second, which a Timestamp cannot hold; digits beyond the
+    // nanosecond it drops.
+    if text.as_bytes().get(10) != Some(&b'T') || text.ends_with('z') || digits_of_fraction(text) > 9 {
         return Err(PROBLEM);
     }
     let time = DateTime::parse_from_rfc3339(text).map_err(|_| PROBLEM)?;
@@ -23,6 +24,11 @@ pub fn parse_timestamp(text: &str) -> Result<(i64, i32), &'static str> {
         return Err("is a time that cannot be stored");
     }
     i32::try_from(nanos).map(|nanos| (seconds, nanos)).map_err(|_| PROBLEM)
+}
+
+fn digits_of_fraction(text: &str) -> usize {
+    let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
+    fraction.bytes().take_while(u8::is_ascii_digit).count()
 }
 
 /// UTC with as many digits as the fraction needs: none, three, six or nine. Nothing for what is not a time.
@@ -90,6 +96,8 @@ mod tests {
             "2026-01-31T08:15:00",
             "2026-01-31 08:15:00Z",
             "2026-01-31t08:15:00Z",
+            "2026-01-31T08:15:00z",
+            "2026-01-31T08:15:00.1234567890Z",
             "2026-02-30T00:00:00Z",
             "2016-12-31T23:59:60Z",
             "0000-12-31T00:00:00Z",

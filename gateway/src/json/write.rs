@@ -195,6 +195,10 @@ impl Writer<'_> {
         .filter_map(|number| descriptor.get_field(number))
         .find(|field| value.has_field(field));
         match set {
+            Some(field) if is_not_json(&value.get_field(&field)) => Err(Unwritable::new(
+                descriptor.full_name(),
+                "it is a number that JSON does not have",
+            )),
             Some(field) => self.field_value(&field, &value.get_field(&field)),
             None => {
                 self.out.extend_from_slice(b"null");
@@ -216,6 +220,11 @@ impl Writer<'_> {
     fn number(&mut self, value: &impl serde::Serialize) -> Result<(), Unwritable> {
         serde_json::to_writer(&mut self.out, value).map_err(|_| Unwritable::new("a number", "it cannot be written"))
     }
+}
+
+/// Where the type is not known to the reader, `"NaN"` would be a string.
+fn is_not_json(value: &Value) -> bool {
+    matches!(value, Value::F64(number) if !number.is_finite())
 }
 
 fn name_of(value: f64) -> &'static str {

@@ -8,6 +8,7 @@ mod access;
 mod behind;
 mod bounds;
 mod echo;
+mod envoy;
 mod errors;
 mod grpc;
 mod lifecycle;
