@@ -23,7 +23,7 @@ pub struct Application {
 }
 
 impl Application {
-    /// Reads the protos, then takes the port. No service is asked for anything yet.
+    /// Reads the protos, looks up where the services are, then takes the port. No service is asked for anything yet.
     ///
     /// # Errors
     /// A setting or an annotation in the protos cannot be used, or the port is in use.
@@ -37,6 +37,7 @@ impl Application {
     /// As above.
     pub async fn build_for(protos: &DescriptorPool, settings: Settings, shared: Shared) -> Result<Self, StartError> {
         let gateway = Gateway::new(protos, &settings, &shared)?;
+        gateway.upstreams.look_up().await;
         let listener = listen(settings.gateway_listen, "GATEWAY_LISTEN").await?;
         let address = listener
             .local_addr()
@@ -63,7 +64,11 @@ impl Application {
     /// None.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Infallible> {
         let router = edge::router(self.gateway.clone());
-        server::serve(self.listener, router, self.gateway, self.limits, shutdown).await;
+        let upstreams = self.gateway.upstreams.clone();
+        tokio::select! {
+            () = server::serve(self.listener, router, self.gateway, self.limits, shutdown) => {}
+            () = upstreams.maintain() => {}
+        }
         Ok(())
     }
 }

@@ -54,7 +54,7 @@ impl Gateway {
         let unusable = |broken| StartError::other("the protos have an annotation that cannot be used", broken);
         let routes = Routes::from_descriptors(protos).map_err(unusable)?;
         let rpcs = Rpcs::from_descriptors(protos).map_err(unusable)?;
-        let upstreams = Upstreams::new(settings.gateway_upstreams.clone(), &routes)?;
+        let upstreams = Upstreams::new(settings.gateway_upstreams.clone(), &routes, settings.max_calls())?;
         let keys = RemoteKeys::new(&shared.access.auth_url)?;
         Ok(Self(Arc::new(Parts {
             openapi: openapi::document(protos, &routes).into(),

@@ -3,23 +3,16 @@
 //! Readiness does not ask the services: one that fails must not take every gateway out of the load balancer.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use futures_util::future::join_all;
 use http::StatusCode;
 use serde::Serialize;
-use tokio::time::timeout;
-use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
-use tonic_health::pb::health_client::HealthClient;
 
 use crate::gateway::Gateway;
 use crate::upstream::Upstream;
-
-/// How long a service may take to say how it is.
-const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How one service, or all together, are.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
@@ -88,13 +81,14 @@ async fn of_upstream(upstream: &Upstream, services: Vec<String>) -> Health {
     join_all(checks).await.into_iter().max().unwrap_or(Health::Serving)
 }
 
-/// How one gRPC service is, by its full name.
+/// How one gRPC service is, by its full name: as its best replica.
 pub async fn check(upstream: &Upstream, service: String) -> Health {
-    let mut client = HealthClient::new(upstream.for_calls());
-    match timeout(TIMEOUT, client.check(HealthCheckRequest { service })).await {
-        Ok(Ok(answer)) if answer.get_ref().status() == ServingStatus::Serving => Health::Serving,
-        Ok(Ok(_)) => Health::NotServing,
-        Ok(Err(status)) if status.code() == tonic::Code::NotFound => Health::NotServing,
-        Ok(Err(_)) | Err(_) => Health::Unreachable,
-    }
+    let replicas = upstream.replicas();
+    let answers = join_all(replicas.iter().map(|replica| replica.health(service.clone()))).await;
+    let health = answers.into_iter().map(|answer| match answer {
+        Some(ServingStatus::Serving) => Health::Serving,
+        Some(_) => Health::NotServing,
+        None => Health::Unreachable,
+    });
+    health.min().unwrap_or(Health::Unreachable)
 }

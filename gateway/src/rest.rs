@@ -65,6 +65,7 @@ pub async fn serve(
         message: message.encode_to_vec().into(),
         metadata: MetadataMap::from_headers(metadata),
         budget: endpoint.timeout.unwrap_or(gateway.request_timeout),
+        idempotent: endpoint.options.idempotent,
     };
     let (metadata, message, _) = upstream::unary(upstream, call).await?.into_parts();
     respond(gateway, endpoint, &message, metadata.into_headers())

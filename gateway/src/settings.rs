@@ -15,7 +15,7 @@ pub struct Settings {
     /// Where REST, charge points and the documentation are served
     #[arg(long, env, default_value = "127.0.0.1:8080")]
     pub gateway_listen: SocketAddr,
-    /// Where the services are, by the names that the protos give them
+    /// Where the services are, by the names that the protos give them; `|` between replicas of one, or a host's name for all
     #[arg(
         long,
         env,
@@ -25,6 +25,9 @@ pub struct Settings {
     /// How long a service may take to answer, in seconds, where its endpoint does not say otherwise
     #[arg(long, env, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=300))]
     pub gateway_request_timeout: u64,
+    /// How many calls of each service may be under way at once, charge points not counted; more are answered with 503
+    #[arg(long, env, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub gateway_max_calls: u32,
     /// How many connections may be open at once, charge points included
     #[arg(long, env, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub gateway_max_connections: u32,
@@ -45,6 +48,10 @@ pub struct Settings {
 impl Settings {
     pub(crate) fn request_timeout(&self) -> Duration {
         Duration::from_secs(self.gateway_request_timeout)
+    }
+
+    pub(crate) fn max_calls(&self) -> usize {
+        self.gateway_max_calls as usize
     }
 
     pub(crate) fn ping(&self) -> Duration {

@@ -12,16 +12,17 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, StatusCode, Version};
 use hyper::body::Frame;
 use service_kit::reason::Reason;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tonic::Status;
-use tower::{Service as _, ServiceExt as _};
+use tower::Service as _;
 
 use super::deadline;
 use crate::gateway::Gateway;
 use crate::headers;
 use crate::request_id::{self, RequestId};
 use crate::routes::Rpc;
-use crate::upstream::{Upstream, explain, too_late};
+use crate::upstream::{Line, Upstream, explain, too_late};
 
 /// Passes a call on, and its answer back.
 ///
@@ -46,8 +47,10 @@ pub async fn pass(gateway: &Gateway, rpc: &Rpc, request: Request) -> Result<Resp
     *call.version_mut() = Version::HTTP_2;
     *call.headers_mut() = parts.headers;
 
+    // A stream may stay for long: like a charge point's, it is bounded by the room on connections only.
+    let permit = if rpc.streaming { None } else { Some(upstream.admit()?) };
     let answer = send(upstream, call);
-    let response = match deadline {
+    let (response, line) = match deadline {
         Some(deadline) => timeout_at(deadline, answer).await.unwrap_or_else(|_| Err(too_late())),
         None => answer.await,
     }?;
@@ -59,6 +62,7 @@ pub async fn pass(gateway: &Gateway, rpc: &Rpc, request: Request) -> Result<Resp
     headers::clean_call(&mut parts.headers);
     let relay = Relay {
         upstream: upstream.name().to_owned(),
+        _held: (line, permit),
         body,
         deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline))),
     };
@@ -70,17 +74,26 @@ pub async fn pass(gateway: &Gateway, rpc: &Rpc, request: Request) -> Result<Resp
 async fn send(
     upstream: &Upstream,
     call: http::Request<tonic::body::Body>,
-) -> Result<http::Response<tonic::body::Body>, Status> {
-    let mut channel = upstream.for_passage();
-    let answer = async { channel.ready().await?.call(call).await };
-    answer
-        .await
-        .map_err(|error| explain(upstream.name(), Status::from_error(error.into())))
+) -> Result<(http::Response<tonic::body::Body>, Line), Status> {
+    let line = upstream.for_call().await?;
+    match line.channel().call(call).await {
+        Ok(response) => {
+            line.answered();
+            Ok((response, line))
+        }
+        Err(lost) => {
+            let status = Status::from_error(lost.into());
+            line.judge(&status);
+            Err(explain(upstream.name(), status))
+        }
+    }
 }
 
 /// The messages of an answer and its trailers, with a status where they break off.
 struct Relay {
     upstream: String,
+    /// Its place at the replica, and among the calls under way.
+    _held: (Line, Option<OwnedSemaphorePermit>),
     body: tonic::body::Body,
     deadline: Option<Pin<Box<Sleep>>>,
 }

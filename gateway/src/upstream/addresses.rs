@@ -1,4 +1,7 @@
-//! The setting that says where the services are: `auth=http://127.0.0.1:50051,ocpp=http://127.0.0.1:50052`.
+//! The setting that says where the services are: `auth=http://127.0.0.1:50051,ocpp=http://a:50052|http://b:50052`.
+//!
+//! A service has one address or several, with `|` between them. Each is a replica; where one names a host by DNS, every
+//! address behind that name is.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -7,7 +10,7 @@ use http::Uri;
 
 /// Where each service is.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Addresses(BTreeMap<String, Uri>);
+pub struct Addresses(BTreeMap<String, Vec<Uri>>);
 
 /// Why the setting cannot be used; the rest of a sentence that starts with its name.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -16,6 +19,8 @@ pub enum BadAddresses {
     NotAPair(String),
     #[error("gives `{name}` the address `{address}`, which is not of the form http://host:port")]
     NotAnAddress { name: String, address: String },
+    #[error("gives `{name}` the address `{address}` twice")]
+    AddressTwice { name: String, address: String },
     #[error("names `{0}` twice")]
     Twice(String),
 }
@@ -27,8 +32,8 @@ impl Addresses {
 }
 
 impl IntoIterator for Addresses {
-    type Item = (String, Uri);
-    type IntoIter = std::collections::btree_map::IntoIter<String, Uri>;
+    type Item = (String, Vec<Uri>);
+    type IntoIter = std::collections::btree_map::IntoIter<String, Vec<Uri>>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()
@@ -41,24 +46,39 @@ impl FromStr for Addresses {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut addresses = BTreeMap::new();
         for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
-            let (name, address) = pair
+            let (name, replicas) = pair
                 .split_once('=')
                 .ok_or_else(|| BadAddresses::NotAPair(pair.to_owned()))?;
-            let (name, address) = (name.trim().to_owned(), address.trim());
-            let uri = address
-                .parse()
-                .ok()
-                .filter(is_plain_address)
-                .ok_or_else(|| BadAddresses::NotAnAddress {
-                    name: name.clone(),
-                    address: address.to_owned(),
-                })?;
-            if addresses.insert(name.clone(), uri).is_some() {
+            let name = name.trim().to_owned();
+            let replicas = replicas_of(&name, replicas)?;
+            if addresses.insert(name.clone(), replicas).is_some() {
                 return Err(BadAddresses::Twice(name));
             }
         }
         Ok(Self(addresses))
     }
+}
+
+fn replicas_of(name: &str, text: &str) -> Result<Vec<Uri>, BadAddresses> {
+    let mut replicas = Vec::new();
+    for address in text.split('|').map(str::trim) {
+        let uri = address
+            .parse()
+            .ok()
+            .filter(is_plain_address)
+            .ok_or_else(|| BadAddresses::NotAnAddress {
+                name: name.to_owned(),
+                address: address.to_owned(),
+            })?;
+        if replicas.contains(&uri) {
+            return Err(BadAddresses::AddressTwice {
+                name: name.to_owned(),
+                address: address.to_owned(),
+            });
+        }
+        replicas.push(uri);
+    }
+    Ok(replicas)
 }
 
 fn is_plain_address(uri: &Uri) -> bool {
@@ -68,14 +88,26 @@ fn is_plain_address(uri: &Uri) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     #[test]
     fn names_and_addresses_are_read() {
         let addresses: Addresses = "auth=http://127.0.0.1:50051, ocpp = http://charger:50052/,"
             .parse()
-            .expect("addresses");
+            .unwrap();
         assert!(addresses.contains("auth") && addresses.contains("ocpp") && !addresses.contains("email"));
+    }
+
+    #[test]
+    fn a_service_may_have_several_addresses() {
+        let addresses: Addresses = "ocpp=http://a:50052 | http://b:50052,auth=http://c:1".parse().unwrap();
+        let counts: Vec<_> = addresses
+            .into_iter()
+            .map(|(name, replicas)| (name, replicas.len()))
+            .collect();
+        assert_eq!(counts, [("auth".to_owned(), 1), ("ocpp".to_owned(), 2)]);
     }
 
     #[test]
@@ -87,6 +119,8 @@ mod tests {
             "auth=ftp://x:1",
             "auth=http://x:1/path",
             "auth=https://x:1",
+            "auth=http://x:1|",
+            "auth=http://x:1|http://x:1",
         ] {
             assert!(text.parse::<Addresses>().is_err(), "{text}");
         }

@@ -1,19 +1,34 @@
-//! One call to a service: a message there, a message back, within a time.
+//! One call to a service: a message there, a message back, within a time. Where that is safe, a call that failed on the
+//! way is made again, at another replica.
 
+use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
+use service_kit::backoff::Backoff;
 use service_kit::reason::Reason;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout_at};
 use tonic::metadata::MetadataMap;
-use tonic::{Code, Request, Response, Status, TimeoutExpired};
+use tonic::{Code, Request, Response, Status};
+use tonic_types::StatusExt as _;
 
-use super::channel::Upstream;
 use super::codec::Encoded;
+use super::connection::Lost;
+use super::replica::{Line, Purpose};
+use super::service::{Upstream, unreachable};
 
 /// Larger answers are refused. A page of a thousand rows stays far below.
 const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
+
+/// How often a call is made, the first time included.
+const MOST_ATTEMPTS: u32 = 3;
+
+/// The waits between.
+const BETWEEN_ATTEMPTS: Backoff = Backoff {
+    first: Duration::from_millis(20),
+    longest: Duration::from_millis(200),
+};
 
 /// What is called, with what, and for how long.
 #[derive(Debug)]
@@ -23,15 +38,31 @@ pub struct Call {
     pub metadata: MetadataMap,
     /// Goes out as `grpc-timeout` too, so that the service stops working when nobody waits any more.
     pub budget: Duration,
+    /// Making it twice has the effect of making it once.
+    pub idempotent: bool,
+}
+
+/// Why an attempt failed.
+enum Failed {
+    /// Nothing was asked of anybody.
+    NotSent(Status),
+    /// It may have had its effect.
+    Broken(Status),
+    /// The service says that it cannot serve it, but another replica may.
+    TurnedAway(Status),
+    /// The answer is an error, and would be elsewhere.
+    Refused(Status),
 }
 
 /// Calls and waits for the answer.
 ///
 /// # Errors
-/// The service's own status, or one of ours where it cannot be reached or takes too long.
+/// The service's own status, or one of ours where it cannot be reached, has too much to do or takes too long.
 pub async fn unary(upstream: &Upstream, call: Call) -> Result<Response<Bytes>, Status> {
+    let _permit = upstream.admit()?;
     let started = Instant::now();
-    let result = match timeout(call.budget, send(upstream, call)).await {
+    let deadline = started + call.budget;
+    let result = match timeout_at(deadline, call_until(deadline, upstream, &call)).await {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(status)) => Err(explain(upstream.name(), status)),
         Err(_) => Err(too_late()),
@@ -42,34 +73,70 @@ pub async fn unary(upstream: &Upstream, call: Call) -> Result<Response<Bytes>, S
     result
 }
 
-async fn send(upstream: &Upstream, call: Call) -> Result<Response<Bytes>, Status> {
-    let mut client = tonic::client::Grpc::new(upstream.for_calls()).max_decoding_message_size(LARGEST_ANSWER);
-    let mut request = Request::from_parts(call.metadata, tonic::Extensions::new(), call.message);
-    request.set_timeout(call.budget);
-    client.ready().await.map_err(|error| Status::from_error(error.into()))?;
-    client.unary(request, call.path, Encoded).await
+async fn call_until(deadline: Instant, upstream: &Upstream, call: &Call) -> Result<Response<Bytes>, Status> {
+    upstream.retries.deposit();
+    let mut tried = Vec::new();
+    let mut attempt = 1;
+    loop {
+        let line = upstream.line(Purpose::Call, &mut tried).await?;
+        let (may_retry, status) = match send(&line, deadline, call).await {
+            Ok(response) => return Ok(response),
+            Err(Failed::NotSent(status)) => (true, status),
+            Err(Failed::Broken(status) | Failed::TurnedAway(status)) => (call.idempotent, status),
+            Err(Failed::Refused(status)) => (false, status),
+        };
+        if !may_retry || attempt == MOST_ATTEMPTS || !upstream.retries.withdraw() {
+            return Err(status);
+        }
+        metrics::counter!("voltgate_gateway_retries_total", "upstream" => upstream.name().to_owned()).increment(1);
+        sleep(BETWEEN_ATTEMPTS.after(attempt)).await;
+        attempt += 1;
+    }
+}
+
+async fn send(line: &Line, deadline: Instant, call: &Call) -> Result<Response<Bytes>, Failed> {
+    let mut client = tonic::client::Grpc::new(line.channel()).max_decoding_message_size(LARGEST_ANSWER);
+    let mut request = Request::from_parts(call.metadata.clone(), tonic::Extensions::new(), call.message.clone());
+    request.set_timeout(deadline - Instant::now());
+    // A channel is always ready; this is what tonic wants to hear before a call.
+    client
+        .ready()
+        .await
+        .map_err(|lost| Failed::NotSent(Status::from_error(lost.into())))?;
+    let result = client.unary(request, call.path.clone(), Encoded).await;
+    result
+        .inspect(|_| line.answered())
+        .map_err(|status| failed(line, status))
+}
+
+fn failed(line: &Line, status: Status) -> Failed {
+    line.judge(&status);
+    // A status with a cause was made on this side of the wire.
+    let Some(cause) = status.source() else {
+        let elsewhere = status.code() == Code::Unavailable && status.get_details_retry_info().is_none();
+        return if elsewhere {
+            Failed::TurnedAway(status)
+        } else {
+            Failed::Refused(status)
+        };
+    };
+    let mut chain = std::iter::successors(Some(cause), |&error| error.source());
+    let not_sent = chain.any(|error| matches!(error.downcast_ref(), Some(Lost::NotSent(_))));
+    if not_sent {
+        Failed::NotSent(status)
+    } else {
+        Failed::Broken(status)
+    }
 }
 
 /// Tells a service's own failure from a failure to reach it.
 pub fn explain(upstream: &str, status: Status) -> Status {
-    // A status with a cause was made on this side of the wire.
-    let Some(cause) = std::error::Error::source(&status) else {
-        return match status.code() {
-            // We cancel nothing that we wait for, so this is a deadline that passed over there; tonic says it so.
-            Code::Cancelled => too_late(),
-            _ => status,
-        };
-    };
-    let mut chain = std::iter::successors(Some(cause), |error| error.source());
-    if chain.any(|error| error.is::<TimeoutExpired>()) {
-        return too_late();
+    match status.source() {
+        Some(cause) => unreachable(upstream, Some(cause)),
+        // We cancel nothing that we wait for, so this is a deadline that passed over there; tonic says it so.
+        None if status.code() == Code::Cancelled => too_late(),
+        None => status,
     }
-    tracing::warn!(
-        upstream,
-        error = &status as &dyn std::error::Error,
-        "A service cannot be reached"
-    );
-    Reason::Unavailable.status("The service behind this endpoint cannot be reached just now")
 }
 
 /// The time was over before the answer was there.

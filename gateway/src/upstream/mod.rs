@@ -2,18 +2,27 @@
 
 mod addresses;
 mod call;
-mod channel;
 mod codec;
+mod connection;
+mod dial;
+mod ejection;
+mod names;
+mod pool;
+mod replica;
+mod replicas;
+mod retry;
+mod service;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use service_kit::start::StartError;
 
 pub use addresses::Addresses;
 pub use call::{Call, explain, too_late, unary};
-#[allow(unused_imports)]
-pub use channel::{Channel, SocketLine, Upstream};
+pub use replica::Line;
+pub use service::Upstream;
 
 use crate::routes::Routes;
 
@@ -26,7 +35,7 @@ impl Upstreams {
     ///
     /// # Errors
     /// A service that an endpoint needs has no address.
-    pub fn new(addresses: Addresses, routes: &Routes) -> Result<Self, StartError> {
+    pub fn new(addresses: Addresses, routes: &Routes, most_calls: usize) -> Result<Self, StartError> {
         let missing = routes.upstreams().into_iter().find(|name| !addresses.contains(name));
         if let Some(name) = missing {
             return Err(StartError::setting(
@@ -34,8 +43,8 @@ impl Upstreams {
                 format!("has no address for `{name}`, which the protos name"),
             ));
         }
-        let upstreams = addresses.into_iter().map(|(name, address)| {
-            let upstream = Arc::new(Upstream::new(&name, address));
+        let upstreams = addresses.into_iter().map(|(name, origins)| {
+            let upstream = Arc::new(Upstream::new(&name, origins, most_calls));
             (name, upstream)
         });
         Ok(Self(upstreams.collect()))
@@ -43,6 +52,16 @@ impl Upstreams {
 
     pub fn get(&self, name: &str) -> Option<&Arc<Upstream>> {
         self.0.get(name)
+    }
+
+    /// Finds every replica out. One that cannot be found now is looked for again while [`Upstreams::maintain`] runs.
+    pub async fn look_up(&self) {
+        join_all(self.iter().map(|upstream| upstream.look_up())).await;
+    }
+
+    /// Keeps the replicas up to date, for as long as it is polled.
+    pub async fn maintain(&self) {
+        join_all(self.iter().map(|upstream| upstream.maintain())).await;
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Upstream>> {

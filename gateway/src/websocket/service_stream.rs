@@ -12,7 +12,7 @@ use tonic::{Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 use voltgate_proto::ocpp::v1::{FromStation, OpenRequest, ToStation, from_station};
 
-use crate::upstream::{SocketLine, Upstream, explain};
+use crate::upstream::{Line, Upstream, explain};
 
 /// Messages that may wait for the service. More than a few would only hide that it is slow.
 const WAITING: usize = 4;
@@ -29,7 +29,7 @@ pub struct ServiceStream {
     pub to_service: mpsc::Sender<FromStation>,
     pub from_service: Streaming<ToStation>,
     /// The socket's place at the replica, held for as long as the stream lives.
-    _line: SocketLine,
+    _line: Line,
 }
 
 /// What the service is told before there is a socket.
@@ -63,7 +63,8 @@ impl ServiceStream {
             let line = upstream.for_socket().await?;
             let mut client = tonic::client::Grpc::new(line.channel());
             client.ready().await.map_err(|error| Status::from_error(error.into()))?;
-            let response = client.streaming(request, opening.path, ProstCodec::default()).await?;
+            let result = client.streaming(request, opening.path, ProstCodec::default()).await;
+            let response = result.inspect_err(|status| line.judge(status))?;
             Ok((response, line))
         };
         // No `grpc-timeout`: the stream itself lives as long as the socket.
