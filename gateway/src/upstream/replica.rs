@@ -151,13 +151,18 @@ impl Replica {
         }
     }
 
+    /// Others are preferred for some seconds.
+    pub(super) fn leave(&self) {
+        self.conduct().others_first_until = Some(Instant::now() + AFTER_FAREWELL);
+    }
+
     fn answered(&self) {
         if self.conduct().record.answered(Instant::now()) {
             tracing::info!(upstream = %self.upstream, replica = %self.destination.address, "A replica is back");
         }
     }
 
-    fn failed(&self, failure: Failure, cause: Option<&(dyn std::error::Error + 'static)>) {
+    pub(super) fn failed(&self, failure: Failure, cause: Option<&(dyn std::error::Error + 'static)>) {
         let now = Instant::now();
         let ejected = {
             let mut conduct = self.conduct();
@@ -172,6 +177,12 @@ impl Replica {
                 "A replica is ejected, because calls do not reach it"
             );
         }
+    }
+
+    /// A stream that is under way in a test.
+    #[cfg(test)]
+    pub(super) fn hold(&self, purpose: Purpose) -> Arc<()> {
+        Arc::clone(&self.lane(purpose).under_way)
     }
 
     fn lane(&self, purpose: Purpose) -> &Lane {
@@ -224,6 +235,6 @@ impl Line {
     /// The replica said that it drains. Others are chosen for the next seconds, as long as there are others.
     #[allow(dead_code)] // as above
     pub fn leaving(&self) {
-        self.replica.conduct().others_first_until = Some(Instant::now() + AFTER_FAREWELL);
+        self.replica.leave();
     }
 }

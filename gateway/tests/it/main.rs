@@ -14,6 +14,7 @@ mod grpc;
 mod lifecycle;
 mod own_paths;
 mod peers;
+mod replicas;
 mod requests;
 mod socket_closing;
 mod socket_frames;

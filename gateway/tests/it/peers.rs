@@ -1,8 +1,9 @@
 //! The services behind the gateway: real gRPC servers that answer by fixed rules. They check access by the same code as
 //! the services of Voltgate.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,11 +11,12 @@ use jsonwebtoken::DecodingKey;
 use service_kit::access::{AccessLayer, KeySource, KeysUnavailable};
 use service_kit::grpc::Server;
 use service_kit::reason::{FieldViolation, Reason, invalid};
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tokio_util::sync::CancellationToken;
 use tonic::metadata::MetadataMap;
 use tonic::service::RoutesBuilder;
@@ -33,6 +35,9 @@ const SERVICES: [&str; 3] = [
     "voltgate.ocpp.v1.CommandService",
     "voltgate.ocpp.v1.SessionService",
 ];
+
+/// The ids of requests for a list that reached any services of this process.
+static ASKED: Mutex<BTreeSet<Option<String>>> = Mutex::new(BTreeSet::new());
 
 /// What the services saw.
 #[derive(Debug)]
@@ -55,12 +60,18 @@ pub struct Peers {
 
 impl Peers {
     pub async fn start() -> Self {
+        Self::start_at("127.0.0.1:0", None).await
+    }
+
+    /// Where a test wants them; with a bound on the streams of a connection that is not the one of Voltgate's services.
+    pub async fn start_at(address: &str, streams: Option<u32>) -> Self {
+        let address = address.parse().unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .unwrap();
-        let (address, seen) = runtime.spawn(serve()).await.unwrap();
+        let (address, seen) = runtime.spawn(serve(address, streams)).await.unwrap();
         Self {
             address,
             seen,
@@ -91,6 +102,12 @@ impl Peers {
         }
     }
 
+    /// Calls that were seen and not asked for yet.
+    pub fn calls(&mut self) -> usize {
+        let seen = std::iter::from_fn(|| self.seen.try_recv().ok());
+        seen.filter(|seen| matches!(seen, Seen::Call(_))).count()
+    }
+
     /// The metadata of the next call.
     pub async fn metadata(&mut self) -> MetadataMap {
         loop {
@@ -108,11 +125,7 @@ impl Drop for Peers {
 }
 
 /// Starts serving, and returns where, and what the services will see.
-async fn serve() -> (SocketAddr, mpsc::UnboundedReceiver<Seen>) {
-    let server = Server::bind("127.0.0.1:0".parse().unwrap(), "TEST_LISTEN")
-        .await
-        .unwrap();
-    let address = server.local_addr();
+async fn serve(address: SocketAddr, streams: Option<u32>) -> (SocketAddr, mpsc::UnboundedReceiver<Seen>) {
     let (report, seen) = mpsc::unbounded_channel();
     let behind = Behind { report };
     let mut routes = RoutesBuilder::default();
@@ -120,14 +133,28 @@ async fn serve() -> (SocketAddr, mpsc::UnboundedReceiver<Seen>) {
         .add_service(AuthServiceServer::new(behind.clone()))
         .add_service(CommandServiceServer::new(behind.clone()))
         .add_service(SessionServiceServer::new(behind));
-    let access = AccessLayer::new(shared(address).access(Arc::new(Keys)).unwrap());
-    tokio::spawn(async move {
-        let drain = Duration::from_secs(1);
-        server
-            .serve(routes, &SERVICES, access, drain, CancellationToken::new())
-            .await
-            .unwrap();
-    });
+    let access = |address| AccessLayer::new(shared(address).access(Arc::new(Keys)).unwrap());
+    let address = match streams {
+        None => {
+            let server = Server::bind(address, "TEST_LISTEN").await.unwrap();
+            let address = server.local_addr();
+            let (drain, forever) = (Duration::from_secs(1), CancellationToken::new());
+            let serve = server.serve(routes, &SERVICES, access(address), drain, forever);
+            tokio::spawn(async move { serve.await.unwrap() });
+            address
+        }
+        Some(streams) => {
+            let listener = TcpListener::bind(address).await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let server = tonic::transport::Server::builder().max_concurrent_streams(streams);
+            let serve = server
+                .layer(access(address))
+                .add_routes(routes.routes())
+                .serve_with_incoming(TcpListenerStream::new(listener));
+            tokio::spawn(async move { serve.await.unwrap() });
+            address
+        }
+    };
     (address, seen)
 }
 
@@ -258,8 +285,16 @@ impl CommandService for Behind {
         &self,
         request: Request<ocpp::ListCommandsRequest>,
     ) -> Result<Response<ocpp::ListCommandsResponse>, Status> {
+        let id = request.metadata().get("x-request-id").cloned();
+        let first_time = ASKED
+            .lock()
+            .unwrap()
+            .insert(id.map(|id| id.to_str().unwrap().to_owned()));
         self.called(&request);
         let request = request.into_inner();
+        if request.identity == "hangs-once" && first_time {
+            std::future::pending::<()>().await;
+        }
         Ok(Response::new(ocpp::ListCommandsResponse {
             commands: vec![],
             next_page_token: format!("{} {} {}", request.identity, request.page_size, request.page_token),

@@ -52,7 +52,11 @@ impl System {
 
     /// Starts with further settings, as flags.
     pub async fn start_with(flags: &[&str]) -> Self {
-        let peers = Peers::start().await;
+        Self::in_front_of(Peers::start().await, flags).await
+    }
+
+    /// Starts in front of `peers`, or where a flag says.
+    pub async fn in_front_of(peers: Peers, flags: &[&str]) -> Self {
         let stop = CancellationToken::new();
         let application = build(peers.address, flags).await.unwrap();
         let address = application.local_addr();
