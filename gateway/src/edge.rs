@@ -1,11 +1,17 @@
 //! Everything that the public port answers: the endpoints of the protos, and the few of the gateway's own.
 
+use std::convert::Infallible;
+
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::get;
+use bytes::Bytes;
+use futures_util::stream;
 use http::header::{self, HeaderValue};
+use http::{Method, StatusCode};
 use service_kit::reason::Reason;
 
 use crate::gateway::Gateway;
@@ -13,7 +19,7 @@ use crate::grpc::{self, Grpc};
 use crate::problem::Problem;
 use crate::request_id::{self, RequestId};
 use crate::routes::{Found, Kind, Miss};
-use crate::{documentation, headers, health, observe, rest, websocket};
+use crate::{compression, cors, documentation, entity_tag, headers, health, observe, rest, websocket};
 
 /// The whole of it, from the outside in.
 pub fn router(gateway: Gateway) -> Router {
@@ -25,10 +31,16 @@ pub fn router(gateway: Gateway) -> Router {
         .route("/docs", get(documentation::redirect))
         .route("/docs/", get(documentation::index))
         .route("/docs/{*file}", get(documentation::file))
-        .method_not_allowed_fallback(get_only)
+        .method_not_allowed_fallback(own_path)
         .fallback(endpoint)
-        // Innermost: what comes in under names that services trust is gone before anything reads a header.
+        // Innermost: an answer is written before it is compressed.
+        .layer(compression::layer())
+        // Each encoding has its own tag; and what a client has already need not be sent.
+        .layer(from_fn(entity_tag::answer))
+        // What comes in under names that services trust is gone before anything reads a header.
         .layer(from_fn(headers::clean))
+        // Pages of other origins are told whether they may read the answer, errors included.
+        .layer(from_fn_with_state(gateway.clone(), cors::answer))
         // A gRPC call takes its own way from here.
         .layer(from_fn_with_state(Grpc::new(&gateway), grpc::divert))
         // Sees the final status, and times everything within.
@@ -43,7 +55,7 @@ async fn endpoint(State(gateway): State<Gateway>, mut request: Request) -> Respo
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
     let found = match gateway.routes.find(request.method(), request.uri().path()) {
         Ok(found) => found,
-        Err(miss) => return missed(miss).render(&id),
+        Err(miss) => return missed(miss, request.method(), &id),
     };
     let Found { endpoint, variables } = found;
     request.extensions_mut().insert(id.clone());
@@ -58,24 +70,38 @@ async fn endpoint(State(gateway): State<Gateway>, mut request: Request) -> Respo
     response
 }
 
-fn missed(miss: Miss) -> Problem {
-    match miss {
-        Miss::Malformed(malformed) => Reason::InvalidRequest.status(malformed.to_string()).into(),
-        Miss::UnknownPath => Reason::NotFound.status("There is nothing at this path").into(),
-        Miss::WrongMethod { allow } => wrong_method(&allow),
-    }
-}
-
-fn wrong_method(allow: &str) -> Problem {
-    let problem = Problem::from(Reason::MethodNotAllowed.status(format!("This path takes {allow}")));
-    match HeaderValue::from_str(allow) {
-        Ok(value) => problem.with_header(header::ALLOW, value),
-        Err(_) => problem,
-    }
+fn missed(miss: Miss, method: &Method, id: &RequestId) -> Response {
+    let status = match miss {
+        Miss::Malformed(malformed) => Reason::InvalidRequest.status(malformed.to_string()),
+        Miss::UnknownPath => Reason::NotFound.status("There is nothing at this path"),
+        Miss::WrongMethod { allow } => return other_method(method, &allow, id),
+    };
+    Problem::from(status).render(id)
 }
 
 /// The gateway's own paths can only be read.
-async fn get_only(request: Request) -> Response {
+async fn own_path(request: Request) -> Response {
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-    wrong_method("GET, HEAD").render(&id)
+    other_method(request.method(), "GET, HEAD", &id)
+}
+
+/// A path that exists, asked by another method than it takes. To ask which those are is one that every path takes.
+fn other_method(method: &Method, takes: &str, id: &RequestId) -> Response {
+    let mut response = if method == Method::OPTIONS {
+        let mut response = Response::new(no_body());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        response
+    } else {
+        let status = Reason::MethodNotAllowed.status(format!("This path takes {takes}"));
+        Problem::from(status).render(id)
+    };
+    if let Ok(allow) = HeaderValue::from_str(&format!("{takes}, OPTIONS")) {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
+    response
+}
+
+/// For answers whose status has no body. An empty one would be announced, by a `Content-Length` that they must not have.
+pub fn no_body() -> Body {
+    Body::from_stream(stream::empty::<Result<Bytes, Infallible>>())
 }

@@ -13,10 +13,11 @@ use tokio_util::sync::CancellationToken;
 use crate::grpc;
 use crate::json::RawJsonFields;
 use crate::openapi;
+use crate::origins::Origins;
 use crate::routes::{Routes, Rpcs};
 use crate::settings::Settings;
 use crate::upstream::Upstreams;
-use crate::websocket::{Origins, Sockets};
+use crate::websocket::Sockets;
 
 /// The gateway, ready to serve.
 #[derive(Clone)]

@@ -5,8 +5,11 @@
 //! endpoint: a new RPC with its annotations is a new endpoint. It knows nothing of OCPP; frames pass through unread.
 
 mod application;
+mod compression;
+mod cors;
 mod documentation;
 mod edge;
+mod entity_tag;
 mod gateway;
 mod grpc;
 mod headers;
@@ -14,6 +17,7 @@ mod health;
 mod json;
 mod observe;
 mod openapi;
+mod origins;
 mod problem;
 mod request_id;
 mod rest;
@@ -28,9 +32,9 @@ mod websocket;
 mod test_protos;
 
 pub use application::Application;
+pub use origins::Origins;
 pub use settings::Settings;
 pub use upstream::Addresses;
-pub use websocket::Origins;
 
 /// The name under which the gateway is known to the services.
 pub const NAME: &str = "gateway";

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::origins::Origins;
 use crate::upstream::Addresses;
-use crate::websocket::Origins;
 
 /// The gateway's own settings.
 #[derive(Args, Clone, Debug)]
@@ -34,7 +34,7 @@ pub struct Settings {
     /// How often a charge point is asked for a sign of life, in seconds; after three without one its socket is closed
     #[arg(long, env, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub gateway_ping_seconds: u64,
-    /// Web origins whose pages may open WebSockets besides the gateway's own, such as https://console.example.com; `*` for all
+    /// Web origins whose pages may call the API and open WebSockets besides the gateway's own, such as https://console.example.com, separated by commas; `*` for all
     #[arg(long, env, default_value = "")]
     pub gateway_allowed_origins: Origins,
     /// Answer gRPC reflection on the public port: true or false. It tells what /openapi.json tells

@@ -8,6 +8,7 @@ pub mod backoff;
 pub mod bus;
 pub mod clock;
 pub mod database;
+pub mod entity_tag;
 pub mod event;
 pub mod grpc;
 pub mod outbox;

@@ -10,7 +10,6 @@ mod compression;
 mod door;
 mod frames;
 mod handshake;
-mod origin;
 mod pump;
 mod service_stream;
 mod socket;
@@ -18,5 +17,4 @@ mod sockets;
 mod transport;
 
 pub use door::admit;
-pub use origin::Origins;
 pub use sockets::Sockets;

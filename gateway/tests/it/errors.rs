@@ -80,7 +80,7 @@ async fn a_wrong_method_is_told_the_right_ones() {
             response.status().as_u16(),
             response.headers()["allow"].to_str().unwrap()
         ),
-        (405, "GET, POST")
+        (405, "GET, POST, OPTIONS")
     );
     let own = system.post("/health").send().await.unwrap();
     assert_eq!(own.status(), 405);

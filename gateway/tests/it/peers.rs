@@ -303,7 +303,19 @@ impl CommandService for Behind {
 
     async fn get_command(&self, request: Request<ocpp::GetCommandRequest>) -> Result<Response<ocpp::Command>, Status> {
         self.called(&request);
-        Err(Reason::NotFound.status("There is no such command"))
+        let id = request.into_inner().id;
+        let size = match id.as_str() {
+            "large" => 10_000,
+            "small" => 10,
+            _ => return Err(Reason::NotFound.status("There is no such command")),
+        };
+        let mut response = Response::new(ocpp::Command {
+            id,
+            payload: format!("\"{}\"", "x".repeat(size)),
+            ..Default::default()
+        });
+        response.metadata_mut().insert("etag", "\"7\"".parse().unwrap());
+        Ok(response)
     }
 }
 

@@ -70,7 +70,7 @@ async fn services_get_the_headers_meant_for_them_and_no_others() {
     let request = system
         .post("/auth/signup")
         .header("idempotency-key", "once")
-        .header("if-match", "\"7\"")
+        .header("if-match", "\"7-gzip\"")
         .header("voltgate-peer", "1.2.3.4")
         .header("x-forwarded-for", "1.2.3.4")
         .header("grpc-timeout", "1n")

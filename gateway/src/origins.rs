@@ -1,10 +1,10 @@
-//! Which web pages may open a socket. A charge point sends no `Origin`, or that of the very host it talks to; a browser
-//! sends the page's, and would send along the credentials it remembers.
+//! Which web pages may open a socket, and read what the API answers. A charge point sends no `Origin`, or that of the very
+//! host it talks to; a browser sends the page's, and would send along the credentials it remembers.
 
 use std::str::FromStr;
 
 use http::Uri;
-use http::header::{self, HeaderMap};
+use http::header::{self, HeaderMap, HeaderValue};
 
 /// The origins allowed besides the gateway's own.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -49,7 +49,26 @@ impl Origins {
         let same_host = authority(origin)
             .zip(host)
             .is_some_and(|(origin, host)| origin.eq_ignore_ascii_case(host));
-        self.all || same_host || self.listed.contains(&origin.to_ascii_lowercase())
+        self.all || same_host || self.lists(origin)
+    }
+
+    /// What `Access-Control-Allow-Origin` says to a page of this origin; nothing where it is none of those allowed. The
+    /// gateway's own pages need no leave.
+    pub fn allow(&self, origin: &HeaderValue) -> Option<HeaderValue> {
+        if self.all {
+            return Some(HeaderValue::from_static("*"));
+        }
+        let listed = origin.to_str().is_ok_and(|origin| self.lists(origin));
+        listed.then(|| origin.clone())
+    }
+
+    /// Whether answers differ by the origin of the page that asks.
+    pub fn tell_apart(&self) -> bool {
+        !self.all && !self.listed.is_empty()
+    }
+
+    fn lists(&self, origin: &str) -> bool {
+        self.listed.contains(&origin.to_ascii_lowercase())
     }
 }
 
