@@ -156,7 +156,7 @@ async fn end_sessions(state: &State) {
 
 /// Without it, others would find out when the lease runs out.
 async fn farewell(state: &State) {
-    let retire = instance::retire(&state.database, state.instance, state.clock.now());
+    let retire = instance::retire(&state.database, state.instance);
     match timeout(FAREWELL, retire).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {

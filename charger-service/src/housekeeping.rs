@@ -12,7 +12,7 @@ use crate::command::ledger;
 use crate::instance;
 use crate::message::partitions;
 use crate::notice::{Heard, Listener, Notice};
-use crate::session::fence::{self, Via};
+use crate::session::fence;
 
 /// A command is expired at most this much late.
 const EXPIRY: Duration = Duration::from_secs(1);
@@ -65,17 +65,15 @@ async fn listen(state: &State) {
 async fn act(state: &State, heard: Heard) {
     match heard {
         Heard::Notice(Notice::Queued { charge_point }) => state.sessions.wake(charge_point),
-        Heard::Notice(Notice::Claimed { charge_point, epoch }) => state.sessions.supersede(charge_point, epoch),
+        Heard::Notice(Notice::Claimed(via)) => state.sessions.supersede(via),
         Heard::Notice(Notice::Completed { command }) => state.waiters.wake(command),
         Heard::Anything => look_at_everything(state).await,
     }
 }
 
 async fn look_at_everything(state: &State) {
-    match fence::stale(&state.database, &state.sessions.all()).await {
-        Ok(stale) => stale
-            .into_iter()
-            .for_each(|(charge_point, epoch)| state.sessions.supersede(charge_point, epoch)),
+    match fence::newer(&state.database, &state.sessions.all()).await {
+        Ok(newer) => newer.into_iter().for_each(|via| state.sessions.supersede(via)),
         // The connection that listens is gone too then, and when it is back this is done again.
         Err(error) => {
             tracing::error!(
@@ -103,11 +101,10 @@ async fn reopen(state: &State) -> Result<(), sqlx::Error> {
         sessions = sessions.len(),
         "This replica was taken for dead; its sessions are opened again"
     );
-    instance::reopen(&state.database, &sessions).await?;
+    fence::reopen(&state.database, &sessions).await?;
     // Those that ended meanwhile were opened by mistake.
     let still_there = state.sessions.all();
-    for (charge_point, epoch) in sessions.into_iter().filter(|session| !still_there.contains(session)) {
-        let via = Via { charge_point, epoch };
+    for via in sessions.into_iter().filter(|session| !still_there.contains(session)) {
         fence::release(&state.database, via, state.clock.now()).await?;
     }
     Ok(())

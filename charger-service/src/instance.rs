@@ -42,26 +42,13 @@ pub async fn bury(database: &PgPool, now: DateTime<Utc>) -> Result<(), sqlx::Err
     transaction.commit().await
 }
 
-/// Leaves in good order.
-pub async fn retire(database: &PgPool, instance: Uuid, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-    let mut transaction = database.begin().await?;
-    end_sessions(&mut transaction, instance, now).await?;
-    sqlx::query!("DELETE FROM ocpp.instance WHERE id = $1", instance)
-        .execute(&mut *transaction)
-        .await?;
-    transaction.commit().await
-}
-
-/// Says again which sessions are open, after this process was taken for dead while it lived.
-pub async fn reopen(database: &PgPool, sessions: &[(Uuid, i64)]) -> Result<(), sqlx::Error> {
-    let (charge_points, epochs): (Vec<Uuid>, Vec<i64>) = sessions.iter().copied().unzip();
+/// Leaves in good order. Sessions that are still this process's are resumed at another replica before the lease runs out, or
+/// are over.
+pub async fn retire(database: &PgPool, instance: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE ocpp.session SET disconnected_at = NULL
-         FROM unnest($1::uuid[], $2::bigint[]) AS mine (charge_point_id, epoch)
-         WHERE session.charge_point_id = mine.charge_point_id AND session.epoch = mine.epoch
-           AND disconnected_at IS NOT NULL",
-        &charge_points,
-        &epochs,
+        "WITH open AS (SELECT FROM ocpp.session WHERE instance_id = $1 AND disconnected_at IS NULL LIMIT 1)
+         DELETE FROM ocpp.instance WHERE id = $1 AND NOT EXISTS (SELECT FROM open)",
+        instance
     )
     .execute(database)
     .await?;

@@ -11,6 +11,8 @@ use sqlx::postgres::PgListener;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::session::fence::Via;
+
 const CHANNEL: &str = "ocpp";
 
 /// Between attempts to listen while the database is away.
@@ -20,8 +22,8 @@ const RETRY: Duration = Duration::from_secs(1);
 pub enum Notice {
     /// A command waits for this charge point.
     Queued { charge_point: Uuid },
-    /// This charge point has a new session.
-    Claimed { charge_point: Uuid, epoch: i64 },
+    /// This charge point has a new session, or its session a new stream.
+    Claimed(Via),
     /// This command has an outcome.
     Completed { command: Uuid },
 }
@@ -30,7 +32,11 @@ impl fmt::Display for Notice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Queued { charge_point } => write!(f, "queued {charge_point}"),
-            Self::Claimed { charge_point, epoch } => write!(f, "claimed {charge_point} {epoch}"),
+            Self::Claimed(Via {
+                charge_point,
+                epoch,
+                stream,
+            }) => write!(f, "claimed {charge_point} {epoch} {stream}"),
             Self::Completed { command } => write!(f, "completed {command}"),
         }
     }
@@ -50,10 +56,11 @@ impl FromStr for Notice {
         let id = word()?.parse().map_err(|_| Unknown)?;
         match kind {
             "queued" => Ok(Self::Queued { charge_point: id }),
-            "claimed" => Ok(Self::Claimed {
+            "claimed" => Ok(Self::Claimed(Via {
                 charge_point: id,
                 epoch: word()?.parse().map_err(|_| Unknown)?,
-            }),
+                stream: word()?.parse().map_err(|_| Unknown)?,
+            })),
             "completed" => Ok(Self::Completed { command: id }),
             _ => Err(Unknown),
         }
@@ -143,10 +150,11 @@ mod tests {
         let id = Uuid::now_v7();
         for notice in [
             Notice::Queued { charge_point: id },
-            Notice::Claimed {
+            Notice::Claimed(Via {
                 charge_point: id,
                 epoch: 7,
-            },
+                stream: 2,
+            }),
             Notice::Completed { command: id },
         ] {
             assert_eq!(notice.to_string().parse::<Notice>().unwrap(), notice);
@@ -159,7 +167,7 @@ mod tests {
             "",
             "queued",
             "queued x",
-            "claimed 0192f0c0-0000-7000-8000-000000000000",
+            "claimed 0192f0c0-0000-7000-8000-000000000000 7",
             "sung a b",
         ] {
             assert!(text.parse::<Notice>().is_err(), "{text}");

@@ -16,6 +16,14 @@ pub fn request<'a>(action: &str, payload: &'a str) -> Cow<'a, str> {
     rewritten(payload, hide_value)
 }
 
+/// Whether a CALL's payload has lost its secret, so that it cannot be sent again.
+pub fn is_redacted(action: &str, payload: &str) -> bool {
+    action == "ChangeConfiguration"
+        && may_name_a_secret(payload)
+        && serde_json::from_str::<Value>(payload)
+            .is_ok_and(|payload| payload.get("value").and_then(Value::as_str) == Some(STARS))
+}
+
 /// The payload of a CALLRESULT without its secret.
 pub fn response<'a>(action: &str, payload: &'a str) -> Cow<'a, str> {
     if action != "GetConfiguration" || !may_name_a_secret(payload) {

@@ -7,34 +7,53 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::session::fence::Via;
+
 #[derive(Debug, Default)]
 pub struct Registry(Mutex<HashMap<Uuid, Handle>>);
 
 /// What others may do to a session.
 #[derive(Debug, Clone)]
 pub struct Handle {
-    pub epoch: i64,
+    via: Via,
     /// Look whether a command waits.
     pub work: Arc<Notify>,
     /// A newer session has taken over.
     pub superseded: CancellationToken,
+    /// The session goes on on another stream.
+    pub resumed: CancellationToken,
+}
+
+impl Handle {
+    fn of(via: Via) -> Self {
+        Self {
+            via,
+            work: Arc::new(Notify::new()),
+            superseded: CancellationToken::new(),
+            resumed: CancellationToken::new(),
+        }
+    }
+
+    fn give_way_to(&self, newer: Via) {
+        if newer.epoch > self.via.epoch {
+            self.superseded.cancel();
+        } else {
+            self.resumed.cancel();
+        }
+    }
 }
 
 impl Registry {
-    /// Enters a session. An older one of the same charge point is told that it is superseded.
-    pub fn enter(&self, charge_point: Uuid, epoch: i64) -> Handle {
-        let handle = Handle {
-            epoch,
-            work: Arc::new(Notify::new()),
-            superseded: CancellationToken::new(),
-        };
+    /// Enters a session. An older one of the same charge point, or an older stream of the same session, is told to give way.
+    pub fn enter(&self, via: Via) -> Handle {
+        let handle = Handle::of(via);
         let mut sessions = self.map();
-        match sessions.get(&charge_point) {
-            // Two connections came in at once, and the later epoch was entered first.
-            Some(newer) if newer.epoch > epoch => handle.superseded.cancel(),
+        match sessions.get(&via.charge_point) {
+            // Two came in at once, and the later one was entered first.
+            Some(newer) if via.precedes(newer.via) => handle.give_way_to(newer.via),
             _ => {
-                if let Some(older) = sessions.insert(charge_point, handle.clone()) {
-                    older.superseded.cancel();
+                if let Some(older) = sessions.insert(via.charge_point, handle.clone()) {
+                    older.give_way_to(via);
                 }
             }
         }
@@ -42,13 +61,13 @@ impl Registry {
         handle
     }
 
-    pub fn leave(&self, charge_point: Uuid, epoch: i64) {
+    pub fn leave(&self, via: Via) {
         let mut sessions = self.map();
         if sessions
-            .get(&charge_point)
-            .is_some_and(|session| session.epoch == epoch)
+            .get(&via.charge_point)
+            .is_some_and(|session| session.via == via)
         {
-            sessions.remove(&charge_point);
+            sessions.remove(&via.charge_point);
         }
         metrics::gauge!("charger_sessions_open").set(sessions.len() as f64);
     }
@@ -64,21 +83,18 @@ impl Registry {
         self.map().values().for_each(|session| session.work.notify_one());
     }
 
-    /// Somewhere the charge point has a session of this epoch.
-    pub fn supersede(&self, charge_point: Uuid, epoch: i64) {
-        if let Some(session) = self.map().get(&charge_point)
-            && session.epoch < epoch
+    /// Somewhere the charge point has this session.
+    pub fn supersede(&self, newer: Via) {
+        if let Some(session) = self.map().get(&newer.charge_point)
+            && session.via.precedes(newer)
         {
-            session.superseded.cancel();
+            session.give_way_to(newer);
         }
     }
 
-    /// Charge points and epochs of all sessions.
-    pub fn all(&self) -> Vec<(Uuid, i64)> {
-        self.map()
-            .iter()
-            .map(|(charge_point, session)| (*charge_point, session.epoch))
-            .collect()
+    /// Every session.
+    pub fn all(&self) -> Vec<Via> {
+        self.map().values().map(|session| session.via).collect()
     }
 
     fn map(&self) -> MutexGuard<'_, HashMap<Uuid, Handle>> {
@@ -90,25 +106,45 @@ impl Registry {
 mod tests {
     use super::*;
 
+    fn via(charge_point: Uuid, epoch: i64, stream: i64) -> Via {
+        Via {
+            charge_point,
+            epoch,
+            stream,
+        }
+    }
+
     #[test]
     fn a_newer_session_supersedes_the_older_one_in_whichever_order_they_come() {
         let charge_point = Uuid::now_v7();
         let registry = Registry::default();
-        let (first, second) = (registry.enter(charge_point, 1), registry.enter(charge_point, 2));
-        assert!(first.superseded.is_cancelled());
+        let first = registry.enter(via(charge_point, 1, 7));
+        let second = registry.enter(via(charge_point, 2, 1));
+        assert!(first.superseded.is_cancelled() && !first.resumed.is_cancelled());
         assert!(!second.superseded.is_cancelled());
-        let late = registry.enter(charge_point, 1);
+        let late = registry.enter(via(charge_point, 1, 8));
         assert!(late.superseded.is_cancelled());
         assert!(!second.superseded.is_cancelled());
+    }
+
+    #[test]
+    fn a_session_that_is_resumed_gives_way_to_itself() {
+        let charge_point = Uuid::now_v7();
+        let registry = Registry::default();
+        let before = registry.enter(via(charge_point, 1, 1));
+        registry.supersede(via(charge_point, 1, 1));
+        assert!(!before.resumed.is_cancelled());
+        registry.supersede(via(charge_point, 1, 2));
+        assert!(before.resumed.is_cancelled() && !before.superseded.is_cancelled());
     }
 
     #[test]
     fn an_old_session_that_leaves_does_not_take_the_new_one_with_it() {
         let charge_point = Uuid::now_v7();
         let registry = Registry::default();
-        registry.enter(charge_point, 1);
-        registry.enter(charge_point, 2);
-        registry.leave(charge_point, 1);
-        assert_eq!(registry.all(), [(charge_point, 2)]);
+        registry.enter(via(charge_point, 1, 1));
+        registry.enter(via(charge_point, 1, 2));
+        registry.leave(via(charge_point, 1, 1));
+        assert_eq!(registry.all(), [via(charge_point, 1, 2)]);
     }
 }

@@ -3,12 +3,16 @@
 //! The gateway opens the stream before it answers the charge point's upgrade, so that a refusal is an HTTP status and no
 //! socket comes to be. Frames cross unparsed in both directions; nothing outside this module and the folder of each
 //! version knows what is in them.
+//!
+//! The socket outlives the stream: when this process ends, or the way to it, the gateway resumes the session on another
+//! stream, here or at another replica (`voltgate.ocpp.v1.SessionService` has the protocol).
 
 pub mod answer;
 mod conversation;
 mod credentials;
 pub mod fence;
 mod handshake;
+pub mod resumption;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +27,9 @@ use tonic::{Request, Response, Status, Streaming};
 use voltgate_proto::ocpp::v1::session_service_server::SessionService;
 use voltgate_proto::ocpp::v1::{FromStation, OpenRequest, ToStation, from_station};
 
+use self::conversation::Entry;
 use self::handshake::{Offer, Refusal};
+use self::resumption::{Resumption, Token};
 use crate::State;
 
 /// How long the gateway may take to say whose connection it is.
@@ -41,27 +47,43 @@ impl SessionService for Grpc {
     async fn open(&self, request: Request<Streaming<FromStation>>) -> Result<Response<Self::OpenStream>, Status> {
         let (metadata, _, mut inbound) = request.into_parts();
         let open = first_message(&mut inbound).await?;
-        let admitted = handshake::admit(&self.0, offer(&metadata, open)).await?;
+        let token = Token::generate();
+        let (admitted, entry) = match open.resumption {
+            None => {
+                let offer = offer(&metadata, open.identity);
+                (handshake::admit(&self.0, offer).await?, Entry::New(token.hash()))
+            }
+            Some(resumption) => {
+                let resumption = Resumption::from(resumption);
+                let admitted = handshake::readmit(&self.0, &open.identity, &resumption.token).await?;
+                (admitted, Entry::Resumed(resumption))
+            }
+        };
+        let is_new = matches!(entry, Entry::New(_));
         let version = admitted.version;
 
         let (outbound, frames) = mpsc::channel(OUTBOUND_FRAMES);
-        let (claimed, begun) = oneshot::channel();
+        let (begin, begun) = oneshot::channel();
         // Not part of this call: should the gateway hang up just now, the session must still end in good order.
         self.0.tasks.spawn(conversation::run(
             Arc::clone(&self.0),
             admitted,
+            entry,
             inbound,
             outbound,
-            claimed,
+            begin,
         ));
-        match begun.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(database::failed(&error)),
-            Err(closed) => return Err(reason::internal(&closed)),
-        }
+        begun.await.map_err(|closed| reason::internal(&closed))??;
         let mut response = Response::new(ReceiverStream::new(frames));
-        let chosen = MetadataValue::from_static(version.subprotocol());
-        response.metadata_mut().insert("voltgate-subprotocol", chosen);
+        let metadata = response.metadata_mut();
+        metadata.insert(
+            "voltgate-subprotocol",
+            MetadataValue::from_static(version.subprotocol()),
+        );
+        if is_new {
+            let token = MetadataValue::try_from(token.as_str()).map_err(|error| reason::internal(&error))?;
+            metadata.insert("voltgate-resumption", token);
+        }
         Ok(response)
     }
 }
@@ -81,7 +103,7 @@ async fn first_message(inbound: &mut Streaming<FromStation>) -> Result<OpenReque
     }
 }
 
-fn offer(metadata: &MetadataMap, open: OpenRequest) -> Offer {
+fn offer(metadata: &MetadataMap, identity: String) -> Offer {
     let text = |name| {
         metadata
             .get(name)
@@ -89,7 +111,7 @@ fn offer(metadata: &MetadataMap, open: OpenRequest) -> Offer {
             .map(str::to_owned)
     };
     Offer {
-        identity: open.identity,
+        identity,
         subprotocols: text("voltgate-subprotocols").unwrap_or_default(),
         authorization: text("voltgate-authorization"),
         peer: text("voltgate-peer"),
@@ -104,6 +126,7 @@ impl From<Refusal> for Status {
             Refusal::NoCredentials | Refusal::WrongCredentials | Refusal::UnsecuredNotAllowed | Refusal::NeedsTls => {
                 Reason::StationUnauthorized.status(refusal.to_string())
             }
+            Refusal::Superseded => Reason::SessionOver.status("A newer connection has taken over"),
             Refusal::NoCommonSubprotocol => {
                 Reason::NoCommonSubprotocol.status("None of the subprotocols offered is spoken here; ocpp1.6 is")
             }

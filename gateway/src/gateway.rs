@@ -64,7 +64,7 @@ impl Gateway {
             access: shared.access_to(protos, Arc::new(keys))?,
             service_tokens: shared.service_tokens(crate::NAME),
             request_timeout: settings.request_timeout(),
-            sockets: Sockets::new(settings.ping()),
+            sockets: Sockets::new(settings.ping(), settings.resume()),
             draining: CancellationToken::new(),
             routes,
             rpcs,

@@ -34,6 +34,9 @@ pub struct Settings {
     /// How often a charge point is asked for a sign of life, in seconds; after three without one its socket is closed
     #[arg(long, env, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub gateway_ping_seconds: u64,
+    /// How long a charge point's socket is kept while no replica of its service can take over, in seconds
+    #[arg(long, env, default_value_t = 120, value_parser = clap::value_parser!(u64).range(0..=3600))]
+    pub gateway_resume_seconds: u64,
     /// Web origins whose pages may call the API and open WebSockets besides the gateway's own, such as https://console.example.com, separated by commas; `*` for all
     #[arg(long, env, default_value = "")]
     pub gateway_allowed_origins: Origins,
@@ -56,6 +59,10 @@ impl Settings {
 
     pub(crate) fn ping(&self) -> Duration {
         Duration::from_secs(self.gateway_ping_seconds)
+    }
+
+    pub(crate) fn resume(&self) -> Duration {
+        Duration::from_secs(self.gateway_resume_seconds)
     }
 
     pub(crate) fn shutdown_pause(&self) -> Duration {

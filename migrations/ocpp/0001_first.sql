@@ -40,10 +40,14 @@ CREATE TABLE ocpp.instance (
     lease_until timestamptz NOT NULL
 );
 
--- The last connection of a charge point. The epoch grows with each, and fences an older one off.
+-- The last connection of a charge point. The epoch grows with each, and fences an older one off. The connection outlives the
+-- stream that carries it from the gateway, and the process at the end of it: `stream` grows with each of those.
 CREATE TABLE ocpp.session (
     charge_point_id uuid PRIMARY KEY REFERENCES ocpp.charge_point (id),
     epoch           bigint NOT NULL,
+    stream          bigint NOT NULL,
+    -- SHA-256 of the token by which the gateway resumes the session.
+    resumption_hash bytea NOT NULL,
     instance_id     uuid NOT NULL,
     protocol        text NOT NULL,
     peer            text,
@@ -197,15 +201,17 @@ CREATE TABLE ocpp.command (
     idempotency_key   text,
     -- Tells a repeated request from another one under the same key.
     request_digest    bytea NOT NULL,
-    -- The session that sent it.
+    -- The session that sent it, and the number of its frame there.
     session_epoch     bigint,
+    frame_number      bigint,
     created_at        timestamptz NOT NULL,
     sent_at           timestamptz,
     completed_at      timestamptz,
     expires_at        timestamptz NOT NULL,
     CONSTRAINT command_status CHECK
         (status IN ('queued', 'sent', 'accepted', 'rejected', 'error', 'timeout', 'expired')),
-    CONSTRAINT command_sent_has_session CHECK (status <> 'sent' OR (sent_at IS NOT NULL AND session_epoch IS NOT NULL)),
+    CONSTRAINT command_sent_has_session CHECK
+        (status <> 'sent' OR (sent_at IS NOT NULL AND session_epoch IS NOT NULL AND frame_number IS NOT NULL)),
     CONSTRAINT command_completed_has_time CHECK ((status IN ('queued', 'sent')) = (completed_at IS NULL))
 );
 

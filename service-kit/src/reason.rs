@@ -95,6 +95,8 @@ reasons! {
     RequestTimeout = "REQUEST_TIMEOUT", DeadlineExceeded, 408, "The request took too long to arrive";
     /// The charge point does not have the credentials it needs.
     StationUnauthorized = "STATION_UNAUTHORIZED", Unauthenticated, 401, "The charge point's credentials are not valid";
+    /// The session that was to go on is over, because its charge point has a newer one.
+    SessionOver = "SESSION_OVER", FailedPrecondition, 409, "The session is over";
     /// A service behind the gateway does not answer.
     Unavailable = "UNAVAILABLE", Unavailable, 503, "A service is not available";
     /// gRPC: no service here has such an RPC.

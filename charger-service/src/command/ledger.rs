@@ -81,21 +81,23 @@ pub struct Claimed {
     pub payload: Json<Box<RawValue>>,
 }
 
-/// Takes the oldest command that may be sent and marks it sent, before it leaves. Nothing goes to a charge point that was
-/// rejected, and no remote start or stop to one that is pending. A session that was superseded gets nothing: it
-/// holds the session's row until it commits, and a newer one waits for that.
+/// Takes the oldest command that may be sent and marks it sent, before it leaves in the frame of this number. Nothing goes to a charge point that was
+/// rejected, and no remote start or stop to one that is pending. A session that was superseded, or goes on on another
+/// stream, gets nothing: it holds the session's row until it commits, and a newer one waits for that.
 pub async fn claim(
     connection: &mut PgConnection,
     via: Via,
+    frame_number: i64,
     now: DateTime<Utc>,
 ) -> Result<Option<Claimed>, sqlx::Error> {
     let claimed = sqlx::query_as!(
         Claimed,
-        r#"UPDATE ocpp.command SET status = 'sent', sent_at = $3, session_epoch = $2
+        r#"UPDATE ocpp.command SET status = 'sent', sent_at = $3, session_epoch = $2, frame_number = $5
          WHERE id = (
              SELECT command.id
              FROM ocpp.command
-             JOIN ocpp.session ON session.charge_point_id = command.charge_point_id AND session.epoch = $2
+             JOIN ocpp.session ON session.charge_point_id = command.charge_point_id
+                 AND session.epoch = $2 AND session.stream = $4
              JOIN ocpp.charge_point ON charge_point.id = command.charge_point_id
              WHERE command.charge_point_id = $1 AND command.status = 'queued' AND command.expires_at > $3
                AND (coalesce(boot_answer, 'Accepted') = 'Accepted'
@@ -106,6 +108,8 @@ pub async fn claim(
         via.charge_point,
         via.epoch,
         now,
+        via.stream,
+        frame_number,
     )
     .fetch_optional(&mut *connection)
     .await?;
@@ -128,6 +132,48 @@ async fn forget_secret(connection: &mut PgConnection, claimed: &Claimed) -> Resu
         .await?;
     }
     Ok(())
+}
+
+/// A command that the session has sent on an earlier stream, and whose answer is due.
+#[derive(Debug)]
+pub struct Unanswered {
+    pub id: Uuid,
+    pub action: String,
+    /// Without secrets.
+    pub payload: Json<Box<RawValue>>,
+    pub sent_at: DateTime<Utc>,
+    /// Its row in the message log, which is gone only where the log was dropped meanwhile.
+    pub message_row: Option<Uuid>,
+    /// The number of its frame where the gateway does not have it: it has to be sent again, as the next one.
+    pub lost: Option<i64>,
+}
+
+/// What a session that is resumed still has to hear back of. `received`: the number of the last of our frames that the
+/// gateway has.
+pub async fn restore(
+    connection: &mut PgConnection,
+    via: Via,
+    received: i64,
+) -> Result<Option<Unanswered>, sqlx::Error> {
+    sqlx::query_as!(
+        Unanswered,
+        r#"WITH due AS (
+             UPDATE ocpp.command AS due
+             SET frame_number = CASE WHEN due.frame_number > $3 THEN $3 + 1 ELSE due.frame_number END
+             WHERE due.charge_point_id = $1 AND due.status = 'sent' AND due.session_epoch = $2
+             RETURNING id, action, payload, sent_at, frame_number)
+         SELECT due.id AS "id!", due.action AS "action!", due.payload AS "payload!: Json<Box<RawValue>>",
+             due.sent_at AS "sent_at!", message.id AS "message_row?",
+             CASE WHEN due.frame_number > $3 THEN due.frame_number END AS "lost?"
+         FROM due
+         LEFT JOIN ocpp.message ON message.charge_point_id = $1 AND message.requested_at = due.sent_at
+             AND message.origin = 'csms' AND message.message_id = due.id::text"#,
+        via.charge_point,
+        via.epoch,
+        received,
+    )
+    .fetch_optional(connection)
+    .await
 }
 
 /// How a command ended, as the charge point told or failed to.

@@ -2,14 +2,17 @@
 //! message of an effect that never was. Also notes that the charge point has been heard of, since every frame comes
 //! past here.
 
-use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use crate::session::fence::Via;
 
 /// The longest part of an unreadable frame that is kept. One that could be read is kept whole.
 const MAX_UNREADABLE: usize = 4096;
+
+/// A frame that the gateway sends again came in this long ago at most; far longer than it holds any.
+const LONGEST_REPEAT: TimeDelta = TimeDelta::hours(1);
 
 #[derive(Debug, Clone, Copy)]
 pub enum Origin {
@@ -43,24 +46,37 @@ pub struct Exchange<'a> {
 /// Names the row of an exchange whose answer is yet to come.
 #[derive(Debug, Clone, Copy)]
 pub struct Pending {
-    id: Uuid,
-    requested_at: DateTime<Utc>,
+    pub id: Uuid,
+    pub requested_at: DateTime<Utc>,
 }
 
-/// A stale session records what it hears, but can no longer say that its charge point is there.
-pub async fn record(connection: &mut PgConnection, via: Via, exchange: &Exchange<'_>) -> Result<Pending, sqlx::Error> {
+/// Why an exchange is not in the log.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRecorded {
+    #[error("the session goes on on another stream, which brings the frame again")]
+    Resumed,
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+}
+
+/// A superseded session records what it hears, but can no longer say that its charge point is there. A stream that the
+/// session has left records nothing; what its transaction has done so far must be rolled back.
+pub async fn record(connection: &mut PgConnection, via: Via, exchange: &Exchange<'_>) -> Result<Pending, NotRecorded> {
     let id = Uuid::now_v7();
     let heard_at = match exchange.origin {
         Origin::Station => Some(exchange.requested_at),
         Origin::Csms => None,
     };
-    sqlx::query!(
-        "WITH heard AS (
+    let stream = sqlx::query_scalar!(
+        r#"WITH heard AS (
              UPDATE ocpp.session SET last_seen_at = $12
-             WHERE $12::timestamptz IS NOT NULL AND charge_point_id = $2 AND epoch = $11)
-         INSERT INTO ocpp.message (id, charge_point_id, origin, message_id, action, request, response, error_code,
-             violations, requested_at, responded_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $13)",
+             WHERE $12::timestamptz IS NOT NULL AND charge_point_id = $2 AND epoch = $11
+             RETURNING stream),
+         kept AS (
+             INSERT INTO ocpp.message (id, charge_point_id, origin, message_id, action, request, response, error_code,
+                 violations, requested_at, responded_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $13))
+         SELECT stream FROM heard"#,
         id,
         via.charge_point,
         exchange.origin.as_str(),
@@ -75,8 +91,11 @@ pub async fn record(connection: &mut PgConnection, via: Via, exchange: &Exchange
         heard_at,
         exchange.responded_at,
     )
-    .execute(connection)
+    .fetch_optional(connection)
     .await?;
+    if stream.is_some_and(|stream| stream > via.stream) {
+        return Err(NotRecorded::Resumed);
+    }
     Ok(Pending {
         id,
         requested_at: exchange.requested_at,
@@ -107,6 +126,50 @@ pub async fn complete(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// The answer to a frame from the charge point that came in before on the same session, if it did. Frames are compared as a
+/// whole, since some charge points number theirs anew.
+pub async fn answer_to(
+    database: &PgPool,
+    via: Via,
+    action: &str,
+    frame: &str,
+    now: DateTime<Utc>,
+) -> Result<Option<String>, sqlx::Error> {
+    let answer = sqlx::query_scalar!(
+        "SELECT response FROM ocpp.message
+         WHERE charge_point_id = $1 AND action = $2 AND requested_at > $3 AND origin = 'station' AND request = $4
+           AND requested_at >= (SELECT connected_at FROM ocpp.session WHERE charge_point_id = $1)
+         ORDER BY requested_at DESC, id DESC LIMIT 1",
+        via.charge_point,
+        action,
+        now - LONGEST_REPEAT,
+        frame,
+    )
+    .fetch_optional(database)
+    .await?;
+    Ok(answer.flatten())
+}
+
+/// Whether a CALL of ours has been answered.
+pub async fn is_answered(
+    database: &PgPool,
+    via: Via,
+    message_id: &str,
+    now: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+             SELECT FROM ocpp.message
+             WHERE charge_point_id = $1 AND requested_at > $2 AND origin = 'csms' AND message_id = $3
+               AND response IS NOT NULL) AS "answered!""#,
+        via.charge_point,
+        now - LONGEST_REPEAT,
+        message_id,
+    )
+    .fetch_one(database)
+    .await
 }
 
 #[derive(Debug)]

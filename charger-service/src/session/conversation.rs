@@ -3,6 +3,9 @@
 //! Each direction has one slot. The charge point's CALLs are answered in the order in which they come, each before the
 //! next is read. Of ours one at a time is outstanding; its answer is just another frame that comes in, so no handler ever
 //! waits for the charge point while the charge point waits for us.
+//!
+//! A frame is acknowledged to the gateway once what it brought about is committed, together with its answer. What is not
+//! acknowledged when the stream breaks comes in again on the next one.
 
 mod inbound;
 mod outbound;
@@ -15,25 +18,38 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tonic::{Status, Streaming};
 use tracing::Instrument;
-use voltgate_proto::ocpp::v1::{Closed, FromStation, ToStation, from_station, to_station};
+use voltgate_proto::ocpp::v1::{Closed, FromStation, Leaving, ToStation, from_station, to_station};
 
 use self::outbound::Outstanding;
 use super::fence::{self, NewSession, Via};
-use super::handshake::Admitted;
+use super::handshake::{Admitted, Refusal};
+use super::resumption::{Resumption, TokenHash};
 use crate::State;
 use crate::registry::Handle;
 
 /// How long a gateway that does not take our frames is waited for.
 const STALLED: Duration = Duration::from_secs(30);
 
-/// How long a session that drains waits for the answer to a CALL of ours.
-const DRAINING: Duration = Duration::from_secs(5);
+/// How long a gateway may take to stop sending once it was told that this replica leaves.
+const HANDING_OVER: Duration = Duration::from_secs(4);
 
 /// How long a gateway may take to accept that we close.
 const FAREWELL: Duration = Duration::from_secs(1);
 
+/// How long a session whose stream broke waits to be resumed before it counts as over. A gateway that lives comes back
+/// within seconds; one that comes later resumes it all the same.
+const LINGER: Duration = Duration::from_secs(10);
+
 /// Between attempts when the database is away.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How a stream comes to carry a session.
+pub(super) enum Entry {
+    /// The session begins with it.
+    New(TokenHash),
+    /// The session is there already.
+    Resumed(Resumption),
+}
 
 pub(super) struct Conversation {
     state: Arc<State>,
@@ -41,9 +57,14 @@ pub(super) struct Conversation {
     via: Via,
     handle: Handle,
     outbound: mpsc::Sender<Result<ToStation, Status>>,
+    /// The number of our last frame.
+    last_sent: i64,
+    /// Frames up to this number may have come in on an earlier stream.
+    repeated: u64,
     /// The CALL of ours whose answer is due.
     outstanding: Option<Outstanding>,
-    draining: bool,
+    /// When to give up waiting for the gateway to take its frames elsewhere, where it was told to.
+    leaving: Option<Instant>,
     /// When to look for a command again after the database failed.
     look_again: Option<Instant>,
 }
@@ -51,8 +72,16 @@ pub(super) struct Conversation {
 /// How a conversation ends.
 #[derive(Debug)]
 enum End {
-    /// The socket, or the gateway with it, is gone.
-    Gone,
+    /// The socket is gone.
+    Closed,
+    /// The stream broke. The socket may be there still, and the session be resumed.
+    Lost,
+    /// The gateway resumes the session at another replica, because this one stops.
+    HandedOver,
+    /// The session goes on on another stream.
+    Resumed,
+    /// A frame could not be dealt with just now. The gateway sends it again, on another stream.
+    Failed,
     /// We close the socket.
     Close { code: i32, reason: &'static str },
 }
@@ -61,62 +90,69 @@ const SUPERSEDED: End = End::Close {
     code: 1008,
     reason: "a newer connection has taken over",
 };
-const RESTART: End = End::Close {
-    code: 1012,
-    reason: "the service restarts",
-};
 
 enum Event {
     Superseded,
-    Drain,
+    Resumed,
+    Leave,
     Work,
     LookAgain,
     Inbound(Result<Option<FromStation>, Status>),
     Overdue,
+    NotHandedOver,
 }
 
-/// Runs a session from its claim to its release.
+/// Runs a session from its claim, or from where it is resumed, to its release.
 pub(super) async fn run(
     state: Arc<State>,
     station: Admitted,
+    entry: Entry,
     inbound: Streaming<FromStation>,
     outbound: mpsc::Sender<Result<ToStation, Status>>,
-    claimed: oneshot::Sender<Result<(), sqlx::Error>>,
+    begun: oneshot::Sender<Result<(), Refusal>>,
 ) {
-    let new = NewSession {
-        charge_point: station.charge_point,
-        instance: state.instance,
-        version: station.version,
-        peer: station.peer.as_deref(),
-        connected_at: state.clock.now(),
-    };
-    let (via, handle) = match fence::claim(&state.database, &state.sessions, &new).await {
-        Ok(claimed) => claimed,
-        Err(error) => {
+    let entered = Conversation::enter(Arc::clone(&state), station, entry, outbound).await;
+    let (conversation, lost) = match entered {
+        Ok(entered) => entered,
+        Err(refusal) => {
             // Nobody is left to hear it where the gateway has hung up.
-            let _ = claimed.send(Err(error));
+            let _ = begun.send(Err(refusal));
             return;
         }
     };
-    let span = tracing::info_span!("session", identity = %station.identity, epoch = via.epoch);
-    let conversation = Conversation {
-        state: Arc::clone(&state),
-        station,
-        via,
-        handle,
-        outbound,
-        outstanding: None,
-        draining: false,
-        look_again: None,
-    };
+    // Where the gateway has hung up, the first look at the stream will show it.
+    let _ = begun.send(Ok(()));
+    let (via, handle) = (conversation.via, conversation.handle.clone());
+    let span = tracing::info_span!(
+        "session",
+        identity = %conversation.station.identity,
+        epoch = via.epoch,
+        stream = via.stream
+    );
     let session = async {
-        // Where the gateway has hung up, the first look at the stream will show it.
-        let _ = claimed.send(Ok(()));
-        conversation.hold(inbound).await;
-        state.sessions.leave(via.charge_point, via.epoch);
-        release(&state, via).await;
+        let end = conversation.hold(inbound, lost).await;
+        let over = is_over(&state, &handle, end).await;
+        state.sessions.leave(via);
+        if over {
+            release(&state, via).await;
+        }
     };
     session.instrument(span).await;
+}
+
+/// Whether the session ends with its stream.
+async fn is_over(state: &State, handle: &Handle, end: End) -> bool {
+    match end {
+        End::Closed | End::Close { .. } => true,
+        End::Resumed | End::HandedOver => false,
+        End::Lost | End::Failed => tokio::select! {
+            () = sleep(LINGER) => true,
+            () = handle.superseded.cancelled() => true,
+            () = handle.resumed.cancelled() => false,
+            // It may be resumed at another replica until our lease runs out.
+            () = state.shutdown.cancelled() => false,
+        },
+    }
 }
 
 /// Until it is done, or the process ends and the release with it: its lease runs out then.
@@ -135,45 +171,108 @@ async fn release(state: &State, via: Via) {
 }
 
 impl Conversation {
-    async fn hold(mut self, inbound: Streaming<FromStation>) {
-        tracing::info!(peer = self.station.peer, version = %self.station.version, "A charge point connected");
-        let end = self.converse(inbound).await;
-        tracing::info!(?end, "A charge point's connection ended");
-        if let End::Close { code, reason } = end {
-            let close = Closed {
-                code,
-                reason: reason.to_owned(),
-            };
-            let close = ToStation {
-                event: Some(to_station::Event::Close(close)),
-            };
-            if timeout(FAREWELL, self.outbound.send(Ok(close))).await.is_err() {
-                tracing::debug!("The gateway did not take the close frame; it closes the socket when the stream ends");
+    /// Makes the session the present one, or goes on with it; then there may be a frame that got lost on the way.
+    async fn enter(
+        state: Arc<State>,
+        station: Admitted,
+        entry: Entry,
+        outbound: mpsc::Sender<Result<ToStation, Status>>,
+    ) -> Result<(Self, Option<String>), Refusal> {
+        match entry {
+            Entry::New(resumption) => {
+                let new = NewSession {
+                    charge_point: station.charge_point,
+                    instance: state.instance,
+                    version: station.version,
+                    peer: station.peer.as_deref(),
+                    resumption: &resumption,
+                    connected_at: state.clock.now(),
+                };
+                let (via, handle) = fence::claim(&state.database, &state.sessions, &new).await?;
+                Ok((Self::new(state, station, via, handle, outbound), None))
+            }
+            Entry::Resumed(resumption) => {
+                let resumed = fence::resume(
+                    &state.database,
+                    &state.sessions,
+                    station.charge_point,
+                    state.instance,
+                    &resumption,
+                );
+                let resumed = resumed.await?.ok_or(Refusal::Superseded)?;
+                let mut conversation = Self::new(state, station, resumed.via, resumed.handle, outbound);
+                conversation.last_sent = resumption.received;
+                conversation.repeated = resumption.sent;
+                let lost = match resumed.unanswered {
+                    Some(unanswered) => conversation.restore(unanswered).await,
+                    None => None,
+                };
+                Ok((conversation, lost))
             }
         }
     }
 
-    async fn converse(&mut self, mut inbound: Streaming<FromStation>) -> End {
+    fn new(
+        state: Arc<State>,
+        station: Admitted,
+        via: Via,
+        handle: Handle,
+        outbound: mpsc::Sender<Result<ToStation, Status>>,
+    ) -> Self {
+        Self {
+            state,
+            station,
+            via,
+            handle,
+            outbound,
+            last_sent: 0,
+            repeated: 0,
+            outstanding: None,
+            leaving: None,
+            look_again: None,
+        }
+    }
+
+    async fn hold(mut self, inbound: Streaming<FromStation>, lost: Option<String>) -> End {
+        tracing::info!(peer = self.station.peer, version = %self.station.version, "A charge point is connected");
+        let end = self.converse(inbound, lost).await.unwrap_or_else(|end| end);
+        tracing::info!(?end, "A charge point's stream ended");
+        let last = match &end {
+            End::Close { code, reason } => Ok(to_station::Event::Close(Closed {
+                code: *code,
+                reason: (*reason).to_owned(),
+            })),
+            End::Failed => Err(Status::unavailable("A frame could not be stored")),
+            End::Closed | End::Lost | End::HandedOver | End::Resumed => return end,
+        };
+        let last = last.map(unnumbered);
+        if timeout(FAREWELL, self.outbound.send(last)).await.is_err() {
+            tracing::debug!("The gateway did not take the last message; it learns from the end of the stream");
+        }
+        end
+    }
+
+    async fn converse(&mut self, mut inbound: Streaming<FromStation>, lost: Option<String>) -> Result<End, End> {
+        if let Some(frame) = lost {
+            self.send(frame, 0).await?;
+        }
         // Commands may have waited for this connection.
         self.handle.work.notify_one();
         loop {
-            let step = match self.next(&mut inbound).await {
-                Event::Superseded => Err(SUPERSEDED),
-                Event::Drain => self.drain(),
-                Event::Work => self.send_next().await,
+            match self.next(&mut inbound).await {
+                Event::Superseded => return Ok(SUPERSEDED),
+                Event::Resumed => return Ok(End::Resumed),
+                Event::Leave => self.leave().await?,
+                Event::Work => self.send_next().await?,
                 Event::LookAgain => {
                     self.look_again = None;
-                    self.send_next().await
+                    self.send_next().await?;
                 }
                 Event::Overdue => self.overdue().await,
-                Event::Inbound(Ok(Some(message))) => self.receive(message).await,
-                Event::Inbound(Ok(None) | Err(_)) => Err(End::Gone),
-            };
-            if let Err(end) = step {
-                return end;
-            }
-            if self.draining && self.outstanding.is_none() {
-                return RESTART;
+                Event::Inbound(Ok(Some(message))) => self.receive(message).await?,
+                Event::Inbound(Ok(None) | Err(_)) if self.leaving.is_some() => return Ok(End::HandedOver),
+                Event::Inbound(Ok(None) | Err(_)) => return Ok(End::Lost),
+                Event::NotHandedOver => return Ok(End::HandedOver),
             }
         }
     }
@@ -181,52 +280,78 @@ impl Conversation {
     /// Frames come before the deadline of an answer: it may be among them. Neither a flood of commands nor one of
     /// frames starves the other, since only one command at a time is let in.
     async fn next(&self, inbound: &mut Streaming<FromStation>) -> Event {
-        let free = self.outstanding.is_none() && !self.draining;
+        let staying = self.leaving.is_none();
+        let free = self.outstanding.is_none() && staying;
         let deadline = self.outstanding.as_ref().map(|outstanding| outstanding.deadline);
         tokio::select! {
             biased;
             () = self.handle.superseded.cancelled() => Event::Superseded,
-            () = self.state.shutdown.cancelled(), if !self.draining => Event::Drain,
+            () = self.handle.resumed.cancelled() => Event::Resumed,
+            () = self.state.shutdown.cancelled(), if staying => Event::Leave,
             () = self.handle.work.notified(), if free => Event::Work,
             () = until(self.look_again), if free => Event::LookAgain,
             message = inbound.message() => Event::Inbound(message),
             () = until(deadline) => Event::Overdue,
+            () = until(self.leaving) => Event::NotHandedOver,
         }
     }
 
-    /// No new command goes out. What is outstanding may still be answered, for a short while.
-    fn drain(&mut self) -> Result<(), End> {
-        self.draining = true;
-        if let Some(outstanding) = &mut self.outstanding {
-            outstanding.deadline = outstanding.deadline.min(Instant::now() + DRAINING);
-        }
-        Ok(())
+    /// No new command goes out. What is on its way here is still dealt with; the rest goes to another replica, which also
+    /// waits for what is outstanding.
+    async fn leave(&mut self) -> Result<(), End> {
+        self.leaving = Some(Instant::now() + HANDING_OVER);
+        self.tell(unnumbered(to_station::Event::Leaving(Leaving {}))).await
     }
 
     async fn receive(&mut self, message: FromStation) -> Result<(), End> {
         match message.event {
-            Some(from_station::Event::Frame(frame)) => self.frame(&frame).await,
+            Some(from_station::Event::Frame(frame)) => self.frame(&frame, message.number).await,
             Some(from_station::Event::Closed(closed)) => {
                 tracing::debug!(code = closed.code, "The charge point closed its socket");
-                Err(End::Gone)
+                Err(End::Closed)
             }
             // The gateway says it once; and a newer one may say what we do not know.
             Some(from_station::Event::Open(_)) | None => Ok(()),
         }
     }
 
-    async fn send(&self, frame: String) -> Result<(), End> {
+    /// Sends a frame, and with it the acknowledgement of the one that it answers; 0 where it answers none.
+    async fn send(&mut self, frame: String, acknowledged: u64) -> Result<(), End> {
+        self.last_sent += 1;
         let frame = ToStation {
             event: Some(to_station::Event::Frame(frame)),
+            number: self.last_sent.unsigned_abs(),
+            acknowledged,
         };
-        match timeout(STALLED, self.outbound.send(Ok(frame))).await {
+        self.tell(frame).await
+    }
+
+    /// Acknowledges a frame that is not answered.
+    async fn acknowledge(&self, number: u64) -> Result<(), End> {
+        self.tell(ToStation {
+            acknowledged: number,
+            ..Default::default()
+        })
+        .await
+    }
+
+    async fn tell(&self, message: ToStation) -> Result<(), End> {
+        match timeout(STALLED, self.outbound.send(Ok(message))).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(End::Gone),
+            Ok(Err(_)) => Err(End::Lost),
             Err(_) => {
                 tracing::warn!("The gateway has stopped taking frames");
-                Err(End::Gone)
+                Err(End::Lost)
             }
         }
+    }
+}
+
+/// A message that is no frame.
+fn unnumbered(event: to_station::Event) -> ToStation {
+    ToStation {
+        event: Some(event),
+        ..Default::default()
     }
 }
 

@@ -1,23 +1,36 @@
-//! Which session of a charge point is the present one.
+//! Which session of a charge point is the present one, and which stream carries it.
 //!
 //! Each session has an epoch, one higher than the one before. An older session can neither say that its charge point is
 //! there or gone, nor send it anything. Facts about transactions are not fenced: a stop that comes in on the old
 //! socket as it dies is true.
+//!
+//! A session outlives the stream from the gateway that carries it: the gateway resumes it on another one, perhaps at
+//! another replica, and sends again what was not acknowledged. From then on nothing more counts that the old stream
+//! brought, not even a fact: it comes in again on the new one.
 
 use chrono::{DateTime, Utc};
 use ocpp::Version;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::command::ledger;
+use super::resumption::{Resumption, TokenHash};
+use crate::command::ledger::{self, Unanswered};
 use crate::notice::{Notice, tell};
 use crate::registry::{Handle, Registry};
 
-/// A session, present or past.
+/// A session, present or past, and the stream that carries it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Via {
     pub charge_point: Uuid,
     pub epoch: i64,
+    pub stream: i64,
+}
+
+impl Via {
+    /// Whether the other one of the same charge point came later.
+    pub fn precedes(self, other: Self) -> bool {
+        (self.epoch, self.stream) < (other.epoch, other.stream)
+    }
 }
 
 #[derive(Debug)]
@@ -28,6 +41,7 @@ pub struct NewSession<'a> {
     pub version: Version,
     /// The charge point's address, as the gateway tells it.
     pub peer: Option<&'a str>,
+    pub resumption: &'a TokenHash,
     pub connected_at: DateTime<Utc>,
 }
 
@@ -35,13 +49,16 @@ pub struct NewSession<'a> {
 pub async fn claim(database: &PgPool, sessions: &Registry, new: &NewSession<'_>) -> Result<(Via, Handle), sqlx::Error> {
     let mut transaction = database.begin().await?;
     let epoch = sqlx::query_scalar!(
-        "INSERT INTO ocpp.session AS known (charge_point_id, epoch, instance_id, protocol, peer, connected_at)
-         VALUES ($1, 1, $2, $3, $4, $5)
+        "INSERT INTO ocpp.session AS known
+             (charge_point_id, epoch, stream, resumption_hash, instance_id, protocol, peer, connected_at)
+         VALUES ($1, 1, 1, $2, $3, $4, $5, $6)
          ON CONFLICT (charge_point_id) DO UPDATE
-         SET epoch = known.epoch + 1, instance_id = excluded.instance_id, protocol = excluded.protocol,
-             peer = excluded.peer, connected_at = excluded.connected_at, disconnected_at = NULL
+         SET epoch = known.epoch + 1, stream = 1, resumption_hash = excluded.resumption_hash,
+             instance_id = excluded.instance_id, protocol = excluded.protocol, peer = excluded.peer,
+             connected_at = excluded.connected_at, disconnected_at = NULL
          RETURNING epoch",
         new.charge_point,
+        new.resumption.as_bytes(),
         new.instance,
         new.version.subprotocol(),
         new.peer,
@@ -50,32 +67,90 @@ pub async fn claim(database: &PgPool, sessions: &Registry, new: &NewSession<'_>)
     .fetch_one(&mut *transaction)
     .await?;
     ledger::abandon(&mut transaction, new.charge_point, epoch - 1, new.connected_at).await?;
-    tell(
-        &mut transaction,
-        &[Notice::Claimed {
-            charge_point: new.charge_point,
-            epoch,
-        }],
-    )
-    .await?;
-    // Before the commit: a still newer session comes after it, and must find this one to tell it.
-    let handle = sessions.enter(new.charge_point, epoch);
-    if let Err(error) = transaction.commit().await {
-        sessions.leave(new.charge_point, epoch);
-        return Err(error);
-    }
-    Ok((
-        Via {
-            charge_point: new.charge_point,
-            epoch,
-        },
-        handle,
-    ))
+    let via = Via {
+        charge_point: new.charge_point,
+        epoch,
+        stream: 1,
+    };
+    let handle = enter(transaction, sessions, via).await?;
+    Ok((via, handle))
 }
 
-/// Ends a session. Where a newer one is there, only what this one had sent is over.
+/// A session that goes on.
+#[derive(Debug)]
+pub struct Resumed {
+    pub via: Via,
+    pub handle: Handle,
+    /// The command whose answer is due.
+    pub unanswered: Option<Unanswered>,
+}
+
+/// Goes on with a session on a new stream. None where the charge point has another session by now.
+pub async fn resume(
+    database: &PgPool,
+    sessions: &Registry,
+    charge_point: Uuid,
+    instance: Uuid,
+    resumption: &Resumption,
+) -> Result<Option<Resumed>, sqlx::Error> {
+    let mut transaction = database.begin().await?;
+    // Waits for the old stream to commit what it is at; what it begins after this does not count.
+    let session = sqlx::query!(
+        "UPDATE ocpp.session SET stream = stream + 1, instance_id = $3, disconnected_at = NULL
+         WHERE charge_point_id = $1 AND resumption_hash = $2
+         RETURNING epoch, stream",
+        charge_point,
+        resumption.token.as_bytes(),
+        instance,
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some(session) = session else {
+        return Ok(None);
+    };
+    let via = Via {
+        charge_point,
+        epoch: session.epoch,
+        stream: session.stream,
+    };
+    let unanswered = ledger::restore(&mut transaction, via, resumption.received).await?;
+    let handle = enter(transaction, sessions, via).await?;
+    Ok(Some(Resumed {
+        via,
+        handle,
+        unanswered,
+    }))
+}
+
+/// Commits, and tells every replica.
+async fn enter(
+    mut transaction: sqlx::Transaction<'_, sqlx::Postgres>,
+    sessions: &Registry,
+    via: Via,
+) -> Result<Handle, sqlx::Error> {
+    tell(&mut transaction, &[Notice::Claimed(via)]).await?;
+    // Before the commit: a still newer session comes after it, and must find this one to tell it.
+    let handle = sessions.enter(via);
+    if let Err(error) = transaction.commit().await {
+        sessions.leave(via);
+        return Err(error);
+    }
+    Ok(handle)
+}
+
+/// Ends a session. Where a newer one is there, only what this one had sent is over; where it goes on on another stream,
+/// nothing is.
 pub async fn release(database: &PgPool, via: Via, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
     let mut transaction = database.begin().await?;
+    let present = sqlx::query!(
+        "SELECT epoch, stream FROM ocpp.session WHERE charge_point_id = $1 FOR UPDATE",
+        via.charge_point,
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    if present.is_some_and(|present| present.epoch == via.epoch && present.stream > via.stream) {
+        return Ok(());
+    }
     sqlx::query!(
         "UPDATE ocpp.session SET disconnected_at = $3
          WHERE charge_point_id = $1 AND epoch = $2 AND disconnected_at IS NULL",
@@ -89,17 +164,60 @@ pub async fn release(database: &PgPool, via: Via, now: DateTime<Utc>) -> Result<
     transaction.commit().await
 }
 
-/// Those of `sessions` that a newer one has taken over from, with its epoch.
-pub async fn stale(database: &PgPool, sessions: &[(Uuid, i64)]) -> Result<Vec<(Uuid, i64)>, sqlx::Error> {
-    let (charge_points, epochs): (Vec<Uuid>, Vec<i64>) = sessions.iter().copied().unzip();
+/// What has come after each of `sessions` that is not the present one any more.
+pub async fn newer(database: &PgPool, sessions: &[Via]) -> Result<Vec<Via>, sqlx::Error> {
+    let columns = Columns::of(sessions);
     let rows = sqlx::query!(
-        "SELECT session.charge_point_id, session.epoch
-         FROM unnest($1::uuid[], $2::bigint[]) AS mine (charge_point_id, epoch)
-         JOIN ocpp.session ON session.charge_point_id = mine.charge_point_id AND session.epoch > mine.epoch",
-        &charge_points,
-        &epochs,
+        "SELECT session.charge_point_id, session.epoch, session.stream
+         FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS mine (charge_point_id, epoch, stream)
+         JOIN ocpp.session ON session.charge_point_id = mine.charge_point_id
+             AND (session.epoch, session.stream) > (mine.epoch, mine.stream)",
+        &columns.charge_points,
+        &columns.epochs,
+        &columns.streams,
     )
     .fetch_all(database)
     .await?;
-    Ok(rows.into_iter().map(|row| (row.charge_point_id, row.epoch)).collect())
+    Ok(rows
+        .into_iter()
+        .map(|row| Via {
+            charge_point: row.charge_point_id,
+            epoch: row.epoch,
+            stream: row.stream,
+        })
+        .collect())
+}
+
+/// Says again that sessions are open, after their process was taken for dead while it lived.
+pub async fn reopen(database: &PgPool, sessions: &[Via]) -> Result<(), sqlx::Error> {
+    let columns = Columns::of(sessions);
+    sqlx::query!(
+        "UPDATE ocpp.session SET disconnected_at = NULL
+         FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS mine (charge_point_id, epoch, stream)
+         WHERE session.charge_point_id = mine.charge_point_id AND session.epoch = mine.epoch
+           AND session.stream = mine.stream AND disconnected_at IS NOT NULL",
+        &columns.charge_points,
+        &columns.epochs,
+        &columns.streams,
+    )
+    .execute(database)
+    .await?;
+    Ok(())
+}
+
+/// Sessions as a statement takes many of them: column by column.
+struct Columns {
+    charge_points: Vec<Uuid>,
+    epochs: Vec<i64>,
+    streams: Vec<i64>,
+}
+
+impl Columns {
+    fn of(sessions: &[Via]) -> Self {
+        Self {
+            charge_points: sessions.iter().map(|via| via.charge_point).collect(),
+            epochs: sessions.iter().map(|via| via.epoch).collect(),
+            streams: sessions.iter().map(|via| via.stream).collect(),
+        }
+    }
 }

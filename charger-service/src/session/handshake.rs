@@ -6,6 +6,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use super::credentials;
+use super::resumption::TokenHash;
 use crate::State;
 use crate::boot::Registration;
 use crate::charge_point::identity::Identity;
@@ -46,6 +47,8 @@ pub enum Refusal {
     UnsecuredNotAllowed,
     #[error("the security profile of this charge point needs TLS, which does not reach this service")]
     NeedsTls,
+    #[error("a newer connection has taken over")]
+    Superseded,
     #[error("no common subprotocol")]
     NoCommonSubprotocol,
     #[error("the database failed")]
@@ -78,6 +81,31 @@ async fn decide(state: &State, offer: Offer) -> Result<Admitted, Refusal> {
         version,
         registration: known.boot_answer.as_deref().and_then(Registration::parse),
         peer: offer.peer,
+    })
+}
+
+/// Lets a session go on, whose charge point has proven itself when it began.
+pub async fn readmit(state: &State, identity: &str, token: &TokenHash) -> Result<Admitted, Refusal> {
+    if state.shutdown.is_cancelled() {
+        return Err(Refusal::Stopping);
+    }
+    let identity = Identity::parse(identity).map_err(|_| Refusal::UnknownChargePoint)?;
+    let session = sqlx::query!(
+        "SELECT id, boot_answer, protocol, peer
+         FROM ocpp.charge_point JOIN ocpp.session ON session.charge_point_id = charge_point.id
+         WHERE identity = $1 AND resumption_hash = $2",
+        identity.as_str(),
+        token.as_bytes(),
+    )
+    .fetch_optional(&state.database)
+    .await?
+    .ok_or(Refusal::Superseded)?;
+    Ok(Admitted {
+        charge_point: session.id,
+        identity,
+        version: Version::choose(&session.protocol).ok_or(Refusal::NoCommonSubprotocol)?,
+        registration: session.boot_answer.as_deref().and_then(Registration::parse),
+        peer: session.peer,
     })
 }
 

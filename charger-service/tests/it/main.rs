@@ -9,6 +9,7 @@ mod model;
 mod operator;
 mod rest;
 mod restart;
+mod resuming;
 mod rules;
 mod service;
 mod sessions;

@@ -6,9 +6,11 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Request, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 use voltgate_proto::ocpp::v1::session_service_client::SessionServiceClient;
-use voltgate_proto::ocpp::v1::{Closed, FromStation, OpenRequest, ToStation, from_station, to_station};
+use voltgate_proto::ocpp::v1::{
+    Closed, FromStation, Leaving, OpenRequest, Resumption, ToStation, from_station, to_station,
+};
 
 use crate::service::Service;
 
@@ -45,12 +47,20 @@ pub struct Station {
     inbound: Streaming<ToStation>,
     calls: u32,
     pub subprotocol: String,
+    identity: String,
+    token: String,
+    /// As the gateway counts them.
+    sent: u64,
+    received: u64,
+    pub acknowledged: u64,
 }
 
 #[derive(Debug)]
 pub enum Received {
     Frame(String),
     Close(Closed),
+    Leaving(Leaving),
+    Acknowledged,
     End,
 }
 
@@ -60,43 +70,79 @@ impl Station {
     }
 
     pub async fn open(service: &Service, offer: Offer<'_>) -> Result<Self, Status> {
-        let (outbound, frames) = mpsc::channel(64);
         let open = OpenRequest {
             identity: offer.identity.to_owned(),
+            resumption: None,
         };
-        outbound
-            .send(FromStation {
-                event: Some(from_station::Event::Open(open)),
-            })
-            .await
-            .unwrap();
-        let mut request = Request::new(ReceiverStream::new(frames));
-        let metadata = request.metadata_mut();
-        metadata.insert("authorization", service.gateway_token().parse().unwrap());
-        metadata.insert("voltgate-subprotocols", offer.subprotocols.parse().unwrap());
-        metadata.insert("voltgate-peer", "192.0.2.7:4711".parse().unwrap());
-        if let Some(authorization) = offer.authorization {
-            metadata.insert("voltgate-authorization", authorization.parse().unwrap());
-        }
-        let response = SessionServiceClient::new(service.channel.clone()).open(request).await?;
-        let subprotocol = response
-            .metadata()
-            .get("voltgate-subprotocol")
-            .unwrap()
-            .to_str()
-            .unwrap()
-            .to_owned();
+        let metadata = [
+            ("voltgate-subprotocols", Some(offer.subprotocols.to_owned())),
+            ("voltgate-peer", Some("192.0.2.7:4711".to_owned())),
+            ("voltgate-authorization", offer.authorization),
+        ];
+        let metadata = metadata
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect();
+        let (outbound, response) = open_stream(service, open, metadata).await?;
+        let said = |name| response.metadata().get(name).unwrap().to_str().unwrap().to_owned();
         Ok(Self {
             outbound,
-            inbound: response.into_inner(),
             calls: 0,
-            subprotocol,
+            subprotocol: said("voltgate-subprotocol"),
+            identity: offer.identity.to_owned(),
+            token: said("voltgate-resumption"),
+            sent: 0,
+            received: 0,
+            acknowledged: 0,
+            inbound: response.into_inner(),
         })
     }
 
-    pub async fn send(&self, frame: &str) {
+    /// The same socket on another stream, as the gateway opens one when the one before has broken. Returns the old one.
+    pub async fn resume(&mut self, service: &Service) -> Result<OldStream, Status> {
+        let open = OpenRequest {
+            identity: self.identity.clone(),
+            resumption: Some(Resumption {
+                token: self.token.clone(),
+                received: self.received,
+                sent: self.sent,
+            }),
+        };
+        let (outbound, response) = open_stream(service, open, vec![]).await?;
+        Ok(OldStream {
+            outbound: std::mem::replace(&mut self.outbound, outbound),
+            inbound: std::mem::replace(&mut self.inbound, response.into_inner()),
+        })
+    }
+
+    /// Forgets that it has received frames after this one, as if the stream had broken before they came.
+    pub fn has_received_only(&mut self, number: u64) {
+        self.received = number;
+    }
+
+    /// Frames up to this one were given to a stream, which broke.
+    pub fn has_sent(&mut self, number: u64) {
+        self.sent = number;
+    }
+
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    pub fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    pub async fn send(&mut self, frame: &str) {
+        self.sent += 1;
+        self.send_again(self.sent, frame).await;
+    }
+
+    /// Sends a frame under a number that it had before.
+    pub async fn send_again(&self, number: u64, frame: &str) {
         let frame = FromStation {
             event: Some(from_station::Event::Frame(frame.to_owned())),
+            number,
         };
         self.outbound.send(frame).await.unwrap();
     }
@@ -105,15 +151,31 @@ impl Station {
         let message = timeout(PATIENCE, self.inbound.message())
             .await
             .expect("something comes in time");
-        match message.ok().flatten().and_then(|message| message.event) {
+        let Some(message) = message.ok().flatten() else {
+            return Received::End;
+        };
+        self.received = self.received.max(message.number);
+        self.acknowledged = self.acknowledged.max(message.acknowledged);
+        match message.event {
             Some(to_station::Event::Frame(frame)) => Received::Frame(frame),
             Some(to_station::Event::Close(close)) => Received::Close(close),
-            None => Received::End,
+            Some(to_station::Event::Leaving(leaving)) => Received::Leaving(leaving),
+            None => Received::Acknowledged,
+        }
+    }
+
+    /// What comes next besides acknowledgements.
+    async fn receive_event(&mut self) -> Received {
+        loop {
+            match self.receive().await {
+                Received::Acknowledged => {}
+                event => return event,
+            }
         }
     }
 
     pub async fn frame(&mut self) -> Value {
-        match self.receive().await {
+        match self.receive_event().await {
             Received::Frame(frame) => serde_json::from_str(&frame).unwrap(),
             other => panic!("a frame was due, not {other:?}"),
         }
@@ -121,11 +183,21 @@ impl Station {
 
     /// Until the stream ends; the close frame, where there was one.
     pub async fn closed(&mut self) -> Option<Closed> {
-        match self.receive().await {
+        match self.receive_event().await {
             Received::Close(closed) => Some(closed),
             Received::End => None,
-            Received::Frame(frame) => panic!("the end was due, not {frame}"),
+            other => panic!("the end was due, not {other:?}"),
         }
+    }
+
+    /// Waits until the service says that it leaves, and takes nothing more to it.
+    pub async fn left(&mut self) {
+        match self.receive_event().await {
+            Received::Leaving(_) => {}
+            other => panic!("the service was to leave, not {other:?}"),
+        }
+        let (nowhere, _) = mpsc::channel(1);
+        self.outbound = nowhere;
     }
 
     /// Sends a CALL and returns what comes back, CALLRESULT or CALLERROR.
@@ -163,7 +235,7 @@ impl Station {
         )
     }
 
-    pub async fn answer(&self, id: &str, payload: Value) {
+    pub async fn answer(&mut self, id: &str, payload: Value) {
         self.send(&json!([3, id, payload]).to_string()).await;
     }
 
@@ -189,11 +261,57 @@ impl Station {
             code: 1006,
             reason: String::new(),
         };
-        self.outbound
-            .send(FromStation {
-                event: Some(from_station::Event::Closed(closed)),
-            })
-            .await
-            .unwrap();
+        let closed = FromStation {
+            event: Some(from_station::Event::Closed(closed)),
+            number: 0,
+        };
+        self.outbound.send(closed).await.unwrap();
     }
+}
+
+/// A stream that has a successor.
+#[derive(Debug)]
+pub struct OldStream {
+    outbound: mpsc::Sender<FromStation>,
+    inbound: Streaming<ToStation>,
+}
+
+impl OldStream {
+    /// Sends a frame, if the service still listens.
+    pub async fn try_send(&self, number: u64, frame: &str) {
+        let frame = FromStation {
+            event: Some(from_station::Event::Frame(frame.to_owned())),
+            number,
+        };
+        let _gone = self.outbound.send(frame).await;
+    }
+
+    /// Waits for the end of the stream, before which nothing more may come.
+    pub async fn ended(&mut self) {
+        let end = timeout(PATIENCE, self.inbound.message())
+            .await
+            .expect("it ends in time");
+        assert_eq!(end.unwrap(), None);
+    }
+}
+
+/// Opens a stream as the gateway does.
+async fn open_stream(
+    service: &Service,
+    open: OpenRequest,
+    metadata: Vec<(&'static str, String)>,
+) -> Result<(mpsc::Sender<FromStation>, Response<Streaming<ToStation>>), Status> {
+    let (outbound, frames) = mpsc::channel(64);
+    let open = FromStation {
+        event: Some(from_station::Event::Open(open)),
+        number: 0,
+    };
+    outbound.send(open).await.unwrap();
+    let mut request = Request::new(ReceiverStream::new(frames));
+    let token = service.gateway_token();
+    for (name, value) in [("authorization", token)].into_iter().chain(metadata) {
+        request.metadata_mut().insert(name, value.parse().unwrap());
+    }
+    let response = SessionServiceClient::new(service.channel.clone()).open(request).await?;
+    Ok((outbound, response))
 }

@@ -21,6 +21,7 @@ use service_kit::start::StartError;
 
 pub use addresses::Addresses;
 pub use call::{Call, explain, too_late, unary};
+pub use codec::Encoded;
 pub use replica::Line;
 pub use service::Upstream;
 

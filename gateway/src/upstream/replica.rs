@@ -219,7 +219,6 @@ impl Line {
 
     /// The stream was refused or lost, and not by a status of the service. Others are chosen for a moment, and the
     /// replica is ejected when that goes on.
-    #[allow(dead_code)] // sockets that outlive their stream will use it
     pub fn failed(&self) {
         self.replica.failed(Failure::Broken, None);
     }
@@ -233,7 +232,6 @@ impl Line {
     }
 
     /// The replica said that it drains. Others are chosen for the next seconds, as long as there are others.
-    #[allow(dead_code)] // as above
     pub fn leaving(&self) {
         self.replica.leave();
     }

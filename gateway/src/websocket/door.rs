@@ -1,5 +1,7 @@
 //! Lets a charge point in, or says why not. The service is asked first; a socket exists only if it agrees.
 
+use std::sync::Arc;
+
 use axum::extract::Request;
 use axum::response::Response;
 use http::header;
@@ -8,8 +10,10 @@ use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use super::handshake::{Handshake, offered_subprotocols};
+use super::link::Link;
 use super::pump::Pump;
 use super::service_stream::{self, Opening, ServiceStream};
+use super::session::Session;
 use crate::gateway::Gateway;
 use crate::problem::Problem;
 use crate::request_id::{self, RequestId};
@@ -43,21 +47,31 @@ pub async fn admit(
     let opening = Opening {
         path: endpoint.grpc_path.clone(),
         identity: variables.first().cloned().unwrap_or_default(),
+        resumption: None,
         metadata: metadata(gateway, &parts, peer.as_ref(), &offered)?,
         budget: gateway.request_timeout,
     };
-    let opened = ServiceStream::open(upstream, opening).await;
-    let (service, subprotocol) = opened.map_err(refused)?;
-    check_subprotocol(&offered, subprotocol.as_deref())?;
+    let identity = opening.identity.clone();
+    let (service, opened) = ServiceStream::open(upstream, opening).await.map_err(refused)?;
+    check_subprotocol(&offered, opened.subprotocol.as_deref())?;
 
-    let (response, opened) = handshake.accept(subprotocol.as_deref())?;
+    let (response, upgraded) = handshake.accept(opened.subprotocol.as_deref())?;
     let id = parts.extensions.get::<RequestId>().cloned().unwrap_or_default();
+    let session = opened.resumption.map(|token| Session {
+        gateway: gateway.clone(),
+        upstream: Arc::clone(upstream),
+        path: endpoint.grpc_path.clone(),
+        identity,
+        token,
+        request_id: id.clone(),
+    });
+    let link = Link::new(service, session);
     gateway.sockets.spawn(&id, |surroundings| async move {
         // Held as long as the socket lives: a socket is a connection like any other.
         let _peer = peer;
-        match opened.socket().await {
-            Some(socket) => Pump::new(socket, service, surroundings).run().await,
-            None => super::pump::tell_lost(service).await,
+        match upgraded.socket().await {
+            Some(socket) => Pump::new(socket, link, surroundings).run().await,
+            None => super::pump::tell_lost(link).await,
         }
     });
     Ok(response)

@@ -13,6 +13,8 @@ const TOO_BIG: u16 = 1009;
 const PROTOCOL: u16 = 1002;
 /// The data is of a kind that is not taken.
 pub const UNSUPPORTED: u16 = 1003;
+/// The service does not want this socket, whatever it says.
+pub const POLICY: u16 = 1008;
 /// Come back in a moment.
 pub const RESTART: u16 = 1012;
 
@@ -74,6 +76,7 @@ impl Closing {
         };
         FromStation {
             event: Some(from_station::Event::Closed(closed)),
+            ..Default::default()
         }
     }
 }
@@ -81,13 +84,6 @@ impl Closing {
 impl From<Closed> for Closing {
     fn from(closed: Closed) -> Self {
         Self::new(u16::try_from(closed.code).unwrap_or_default(), closed.reason)
-    }
-}
-
-/// The text frame as a message.
-pub fn text(text: String) -> FromStation {
-    FromStation {
-        event: Some(from_station::Event::Frame(text)),
     }
 }
 

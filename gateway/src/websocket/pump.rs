@@ -1,19 +1,19 @@
-//! Carries frames between a socket and its stream until one of the two ends.
+//! Carries frames between a socket and its service until one of the two has had enough.
 //!
-//! One task, one frame in hand each way. While the service is slow the socket is not read, and TCP holds the station
-//! back; while the station is slow the stream is not read, and HTTP/2 holds the service back. Neither direction waits
-//! for the other.
+//! One task. While the service is slow, or there is none just now, a few frames are held, then the socket is not read, and
+//! TCP holds the station back; while the station is slow the stream is not read, and HTTP/2 holds the service back.
+//! Neither direction waits for the other.
 
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use tonic::Status;
-use voltgate_proto::ocpp::v1::{FromStation, ToStation, to_station};
+use voltgate_proto::ocpp::v1::{ToStation, to_station};
 use yawc::Frame;
 
 use super::frames::{self, Closing};
-use super::service_stream::ServiceStream;
+use super::held::Held;
+use super::link::{self, Link};
 use super::socket::{Happening, Socket};
 use super::sockets::Surroundings;
 
@@ -23,15 +23,12 @@ const SILENT_INTERVALS: u32 = 3;
 /// What the station said last is still handled: so long the service may take after the socket is gone.
 const LAST_WORDS: Duration = Duration::from_secs(30);
 
-/// A socket and its stream. They are held apart, so that either can go without the other.
+/// A socket and its service. They are held apart, so that either can go without the other.
 pub struct Pump {
     socket: Socket,
-    service: ServiceStream,
+    link: Link,
+    held: Held,
     surroundings: Surroundings,
-    /// A message that waits for room on the way to the service.
-    in_hand: Option<FromStation>,
-    /// The service takes no more messages. What it has still to say comes first, then the end of the stream.
-    deaf: bool,
     ping: Interval,
     last_heard: Instant,
 }
@@ -47,20 +44,19 @@ enum End {
     Silence,
     /// The service wants it closed.
     Service(Closing),
-    /// The service is gone.
-    ServiceLost(Option<Status>),
+    /// The service is gone, and no other replica takes over.
+    ServiceLost(Closing),
 }
 
 impl Pump {
-    pub fn new(socket: Socket, service: ServiceStream, surroundings: Surroundings) -> Self {
+    pub fn new(socket: Socket, link: Link, surroundings: Surroundings) -> Self {
         let mut ping = interval_at(Instant::now() + surroundings.ping, surroundings.ping);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             socket,
-            service,
+            link,
+            held: Held::default(),
             surroundings,
-            in_hand: None,
-            deaf: false,
             ping,
             last_heard: Instant::now(),
         }
@@ -74,12 +70,11 @@ impl Pump {
 
     async fn carry(&mut self) -> End {
         loop {
-            let reading = self.in_hand.is_none();
+            let reading = !self.held.is_full();
             let sending = self.socket.is_idle();
             let step = tokio::select! {
                 happening = self.socket.next(reading) => self.heard(happening),
-                room = self.service.to_service.clone().reserve_owned(), if !reading && !self.deaf => self.hand_over(room),
-                message = self.service.from_service.message(), if sending => self.told(message),
+                happening = self.link.next(&mut self.held, sending) => self.told(happening),
                 _ = self.ping.tick() => self.check_silence(reading, sending),
                 () = self.surroundings.leaving() => Some(End::Gateway(Closing::new(frames::RESTART, "Restarting"))),
             };
@@ -95,7 +90,7 @@ impl Pump {
             Happening::Alive => {}
             Happening::Text(text) => {
                 metrics::counter!("voltgate_gateway_frames_total", "direction" => "from_station").increment(1);
-                self.in_hand = Some(frames::text(text));
+                self.held.push(text);
             }
             Happening::Closed(closing) => return Some(End::Station(closing)),
             Happening::Refused(closing) => return Some(End::Gateway(closing)),
@@ -104,32 +99,39 @@ impl Pump {
         None
     }
 
-    /// There is room for the message in hand, or never will be.
-    fn hand_over(&mut self, room: Result<mpsc::OwnedPermit<FromStation>, mpsc::error::SendError<()>>) -> Option<End> {
-        match room {
-            Ok(room) => {
-                if let Some(message) = self.in_hand.take() {
-                    room.send(message);
-                }
-            }
-            Err(_) => self.deaf = true,
+    fn told(&mut self, happening: link::Happening) -> Option<End> {
+        match happening {
+            link::Happening::Message(message) => self.obey(message),
+            link::Happening::Ended(status) => self.resume(status.as_ref()),
+            link::Happening::Resumed => None,
+            link::Happening::GivenUp(closing) => Some(End::ServiceLost(closing)),
         }
-        None
     }
 
-    fn told(&mut self, message: Result<Option<ToStation>, Status>) -> Option<End> {
-        match message.map(|message| message.map(|message| message.event)) {
-            Ok(Some(Some(to_station::Event::Frame(text)))) => {
+    fn obey(&mut self, message: ToStation) -> Option<End> {
+        match message.event {
+            Some(to_station::Event::Frame(text)) => {
                 metrics::counter!("voltgate_gateway_frames_total", "direction" => "to_station").increment(1);
                 self.socket.send(Frame::text(text));
                 None
             }
-            Ok(Some(Some(to_station::Event::Close(closed)))) => Some(End::Service(closed.into())),
-            // A kind of event that a newer service knows and this gateway does not.
-            Ok(Some(None)) => None,
-            Ok(None) => Some(End::ServiceLost(None)),
-            Err(status) => Some(End::ServiceLost(Some(status))),
+            Some(to_station::Event::Close(closed)) => Some(End::Service(closed.into())),
+            Some(to_station::Event::Leaving(_)) => {
+                self.link.hand_over();
+                None
+            }
+            // An acknowledgement alone; or a kind of event that a newer service knows and this gateway does not.
+            None => None,
         }
+    }
+
+    fn resume(&mut self, status: Option<&Status>) -> Option<End> {
+        tracing::info!(code = ?status.map(Status::code), "A stream ended, and its socket did not");
+        if self.link.resume(&mut self.held) {
+            metrics::counter!("voltgate_gateway_sessions_resumed_total").increment(1);
+            return None;
+        }
+        Some(End::ServiceLost(Closing::new(frames::RESTART, "The service restarts")))
     }
 
     /// An interval is over. A station that is not being read cannot be blamed for silence.
@@ -153,33 +155,41 @@ impl Pump {
             End::Station(closing) => (None, Some(closing)),
             End::Gateway(closing) => (Some(closing.clone()), Some(closing)),
             End::Silence => (
-                Some(Closing::new(1008, "Nothing was heard")),
+                Some(Closing::new(frames::POLICY, "Nothing was heard")),
                 Some(Closing::new(frames::LOST, "Silence")),
             ),
-            End::Service(closing) => (Some(closing), None),
-            End::ServiceLost(_) => (Some(Closing::new(frames::RESTART, "The service restarts")), None),
+            End::Service(closing) | End::ServiceLost(closing) => (Some(closing), None),
         };
-        let last = self.in_hand.into_iter().chain(to_service.map(Closing::event)).collect();
-        tokio::join!(self.socket.close(to_station), say_last(self.service, last));
+        let last_words = async {
+            if let Some(closing) = to_service {
+                say_last(self.link, self.held, closing).await;
+            }
+        };
+        tokio::join!(self.socket.close(to_station), last_words);
     }
 }
 
 /// The socket never came to be: the service hears of it all the same.
-pub async fn tell_lost(service: ServiceStream) {
-    say_last(service, vec![Closing::new(frames::LOST, "").event()]).await;
+pub async fn tell_lost(link: Link) {
+    say_last(link, Held::default(), Closing::new(frames::LOST, "")).await;
 }
 
-/// Sends the last messages and ends our side of the stream, then waits for the service to end its own: to drop the
-/// stream would be to cancel it, with what is still on its way.
-async fn say_last(mut service: ServiceStream, messages: Vec<FromStation>) {
+/// Gives the service what it does not have yet, on another stream if need be, and the socket's end after it.
+async fn say_last(mut link: Link, mut held: Held, closing: Closing) {
     let last_words = async {
-        for message in messages {
-            if service.to_service.send(message).await.is_err() {
-                return;
+        let mut told = false;
+        loop {
+            if link.is_open() && !held.has_more() {
+                link.close(&closing).await;
+                told = true;
+            }
+            match link.next(&mut held, true).await {
+                link::Happening::Message(_) | link::Happening::Resumed => {}
+                link::Happening::Ended(_) if told && held.is_empty() => return,
+                link::Happening::Ended(_) if link.resume(&mut held) => told = false,
+                link::Happening::Ended(_) | link::Happening::GivenUp(_) => return,
             }
         }
-        drop(service.to_service);
-        while let Ok(Some(_)) = service.from_service.message().await {}
     };
     if timeout(LAST_WORDS, last_words).await.is_err() {
         tracing::warn!("A service did not end its stream after the socket was gone");
@@ -192,9 +202,6 @@ fn log(end: &End) {
         End::Gateway(closing) => tracing::info!(code = closing.code, reason = closing.reason, "A socket is closed"),
         End::Silence => tracing::info!("A station was not heard of for too long"),
         End::Service(closing) => tracing::debug!(code = closing.code, "The service closes a socket"),
-        End::ServiceLost(status) => {
-            let status = status.as_ref().map(tonic::Status::code);
-            tracing::warn!(?status, "The service ended a stream without closing its socket");
-        }
+        End::ServiceLost(closing) => tracing::warn!(code = closing.code, reason = closing.reason, "A session is lost"),
     }
 }

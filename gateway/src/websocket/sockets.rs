@@ -1,9 +1,10 @@
 //! Every open socket: how many there are, and their end when the gateway leaves.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::RngExt as _;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,10 +15,15 @@ use crate::request_id::RequestId;
 /// The more sockets there are, the longer their closing is spread, so that stations do not all come back at once.
 const SPREAD_PER_SOCKET: Duration = Duration::from_millis(2);
 
+/// Sessions that are being resumed at the same time.
+const RESUMING: usize = 128;
+
 /// Open sockets. Clones are the same sockets.
 #[derive(Clone, Debug)]
 pub struct Sockets {
     ping: Duration,
+    patience: Duration,
+    resuming: Arc<Semaphore>,
     tasks: TaskTracker,
     leaving: watch::Sender<Option<Leaving>>,
     abandoned: CancellationToken,
@@ -41,14 +47,27 @@ pub struct Surroundings {
 }
 
 impl Sockets {
-    /// `ping`: how often a station is asked for a sign of life.
-    pub fn new(ping: Duration) -> Self {
+    /// `ping`: how often a station is asked for a sign of life. `patience`: how long a socket is kept without a service.
+    pub fn new(ping: Duration, patience: Duration) -> Self {
         Self {
             ping,
+            patience,
+            resuming: Arc::new(Semaphore::new(RESUMING)),
             tasks: TaskTracker::new(),
             leaving: watch::Sender::new(None),
             abandoned: CancellationToken::new(),
         }
+    }
+
+    /// How long a socket is kept without a service.
+    pub fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// Waits until it is a session's turn to be resumed; the turn ends when the value is dropped.
+    pub async fn turn_to_resume(&self) -> Option<SemaphorePermit<'_>> {
+        // The semaphore is never closed.
+        self.resuming.acquire().await.ok()
     }
 
     /// How many there are.

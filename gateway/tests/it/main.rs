@@ -21,5 +21,6 @@ mod requests;
 mod socket_closing;
 mod socket_frames;
 mod socket_opening;
+mod socket_resuming;
 mod station;
 mod system;

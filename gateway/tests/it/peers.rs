@@ -45,7 +45,8 @@ pub enum Seen {
     /// A call with its metadata.
     Call(MetadataMap),
     Open(ocpp::OpenRequest, MetadataMap),
-    Frame(String),
+    /// A frame with its number.
+    Frame(u64, String),
     Closed(Closed),
     /// The station's stream ended.
     End,
@@ -53,7 +54,9 @@ pub enum Seen {
 
 pub struct Peers {
     pub address: SocketAddr,
+    streams: Option<u32>,
     seen: mpsc::UnboundedReceiver<Seen>,
+    report: mpsc::UnboundedSender<Seen>,
     /// Its own runtime, so that everything in it can be ended at once, connections included.
     runtime: Option<Runtime>,
 }
@@ -65,18 +68,28 @@ impl Peers {
 
     /// Where a test wants them; with a bound on the streams of a connection that is not the one of Voltgate's services.
     pub async fn start_at(address: &str, streams: Option<u32>) -> Self {
-        let address = address.parse().unwrap();
+        let (report, seen) = mpsc::unbounded_channel();
+        let mut peers = Self {
+            address: address.parse().unwrap(),
+            streams,
+            seen,
+            report,
+            runtime: None,
+        };
+        peers.come_back().await;
+        peers
+    }
+
+    /// Serves again, at the same address.
+    pub async fn come_back(&mut self) {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .unwrap();
-        let (address, seen) = runtime.spawn(serve(address, streams)).await.unwrap();
-        Self {
-            address,
-            seen,
-            runtime: Some(runtime),
-        }
+        let served = runtime.spawn(serve(self.address, self.streams, self.report.clone()));
+        self.address = served.await.unwrap();
+        self.runtime = Some(runtime);
     }
 
     /// Ends the services without a word, as a crash does.
@@ -91,6 +104,26 @@ impl Peers {
             .await
             .expect("something to be seen")
             .expect("the services to run")
+    }
+
+    /// The next stream that is opened.
+    pub async fn opened(&mut self) -> ocpp::OpenRequest {
+        loop {
+            if let Seen::Open(open, _) = self.next().await {
+                return open;
+            }
+        }
+    }
+
+    /// The next frame, with its number.
+    pub async fn frame(&mut self) -> (u64, String) {
+        loop {
+            match self.next().await {
+                Seen::Frame(number, text) => return (number, text),
+                Seen::Closed(closed) => panic!("{closed:?} where a frame was expected"),
+                _ => {}
+            }
+        }
     }
 
     /// The next close of a socket, whatever came before it.
@@ -124,9 +157,8 @@ impl Drop for Peers {
     }
 }
 
-/// Starts serving, and returns where, and what the services will see.
-async fn serve(address: SocketAddr, streams: Option<u32>) -> (SocketAddr, mpsc::UnboundedReceiver<Seen>) {
-    let (report, seen) = mpsc::unbounded_channel();
+/// Starts serving, and returns where.
+async fn serve(address: SocketAddr, streams: Option<u32>, report: mpsc::UnboundedSender<Seen>) -> SocketAddr {
     let behind = Behind { report };
     let mut routes = RoutesBuilder::default();
     routes
@@ -134,9 +166,9 @@ async fn serve(address: SocketAddr, streams: Option<u32>) -> (SocketAddr, mpsc::
         .add_service(CommandServiceServer::new(behind.clone()))
         .add_service(SessionServiceServer::new(behind));
     let access = |address| AccessLayer::new(shared(address).access(Arc::new(Keys)).unwrap());
-    let address = match streams {
+    match streams {
         None => {
-            let server = Server::bind(address, "TEST_LISTEN").await.unwrap();
+            let server = bind(address).await;
             let address = server.local_addr();
             let (drain, forever) = (Duration::from_secs(1), CancellationToken::new());
             let serve = server.serve(routes, &SERVICES, access(address), drain, forever);
@@ -154,8 +186,20 @@ async fn serve(address: SocketAddr, streams: Option<u32>) -> (SocketAddr, mpsc::
             tokio::spawn(async move { serve.await.unwrap() });
             address
         }
+    }
+}
+
+/// Waits until the port is free: a crash takes a moment.
+async fn bind(address: SocketAddr) -> Server {
+    let bound = async {
+        loop {
+            match Server::bind(address, "TEST_LISTEN").await {
+                Ok(server) => return server,
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            }
+        }
     };
-    (address, seen)
+    timeout(PATIENCE, bound).await.expect("the port to become free")
 }
 
 /// The key of the tests' tokens.
@@ -334,70 +378,131 @@ impl SessionService for Behind {
             "locked" if metadata.get("voltgate-authorization").is_none() => {
                 return Err(Reason::StationUnauthorized.status("A password is required"));
             }
+            "replaced" if open.resumption.is_some() => {
+                return Err(Reason::SessionOver.status("A newer connection has taken over"));
+            }
             _ => {}
         }
         let offered = metadata
             .get("voltgate-subprotocols")
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default();
-        if !offered.split(',').any(|name| name.trim() == "ocpp1.6") {
+        if open.resumption.is_none() && !offered.split(',').any(|name| name.trim() == "ocpp1.6") {
             return Err(Reason::NoCommonSubprotocol.status("None of the subprotocols offered is spoken here"));
         }
         let (outbound, frames) = mpsc::channel(4);
-        let report = self.report.clone();
-        tokio::spawn(async move {
-            if let Some(end) = converse(&report, &mut inbound, &outbound).await {
-                let _gone = outbound.send(end).await;
-            }
-        });
+        let conversation = Conversation {
+            report: self.report.clone(),
+            last_sent: open.resumption.map_or(0, |resumption| resumption.received),
+            outbound,
+        };
+        tokio::spawn(conversation.hold(inbound));
         let mut response = Response::new(ReceiverStream::new(frames));
-        response
-            .metadata_mut()
-            .insert("voltgate-subprotocol", "ocpp1.6".parse().unwrap());
+        let metadata = response.metadata_mut();
+        metadata.insert("voltgate-subprotocol", "ocpp1.6".parse().unwrap());
+        if open.identity != "forgetful" {
+            metadata.insert("voltgate-resumption", TOKEN.parse().unwrap());
+        }
         Ok(response)
     }
 }
 
-/// Answers frames until the station, or a frame of its own asking for it, ends the conversation.
-async fn converse(
-    report: &mpsc::UnboundedSender<Seen>,
-    inbound: &mut Streaming<FromStation>,
-    outbound: &mpsc::Sender<Result<ToStation, Status>>,
-) -> Option<Result<ToStation, Status>> {
-    while let Some(Ok(message)) = inbound.next().await {
-        match message.event? {
-            from_station::Event::Open(_) => return Some(Err(Status::invalid_argument("open came twice"))),
-            from_station::Event::Closed(closed) => {
-                let _test_is_over = report.send(Seen::Closed(closed));
-            }
-            from_station::Event::Frame(text) => {
-                let _test_is_over = report.send(Seen::Frame(text.clone()));
-                let event = match text.as_str() {
-                    "close me" => {
-                        let closed = Closed {
-                            code: 1008,
-                            reason: "Superseded".into(),
-                        };
-                        return Some(Ok(ToStation {
-                            event: Some(to_station::Event::Close(closed)),
-                        }));
-                    }
-                    "end" => return None,
-                    "fail" => return Some(Err(Status::internal("the session failed"))),
-                    "stop reading" => std::future::pending().await,
-                    "talk much" => {
-                        for number in 0..1000 {
-                            let frame = to_station::Event::Frame(number.to_string());
-                            outbound.send(Ok(ToStation { event: Some(frame) })).await.ok()?;
-                        }
-                        continue;
-                    }
-                    _ => to_station::Event::Frame(format!("heard: {text}")),
-                };
-                outbound.send(Ok(ToStation { event: Some(event) })).await.ok()?;
+/// By which a session can be resumed.
+pub const TOKEN: &str = "the token of a session";
+
+struct Conversation {
+    report: mpsc::UnboundedSender<Seen>,
+    outbound: mpsc::Sender<Result<ToStation, Status>>,
+    last_sent: u64,
+}
+
+impl Conversation {
+    /// Answers frames until the station, or a frame of its own asking for it, ends the conversation.
+    async fn hold(mut self, mut inbound: Streaming<FromStation>) {
+        while let Some(Ok(message)) = inbound.next().await {
+            let Some(event) = message.event else {
+                return;
+            };
+            let goes_on = match event {
+                from_station::Event::Open(_) => self.say(Err(Status::invalid_argument("open came twice"))).await,
+                from_station::Event::Closed(closed) => {
+                    self.saw(Seen::Closed(closed));
+                    Some(())
+                }
+                from_station::Event::Frame(text) => self.answer(message.number, text).await,
+            };
+            if goes_on.is_none() {
+                return;
             }
         }
+        self.saw(Seen::End);
     }
-    let _test_is_over = report.send(Seen::End);
-    None
+
+    async fn answer(&mut self, number: u64, text: String) -> Option<()> {
+        self.saw(Seen::Frame(number, text.clone()));
+        match text.as_str() {
+            "close me" => {
+                let closed = Closed {
+                    code: 1008,
+                    reason: "Superseded".into(),
+                };
+                self.event(to_station::Event::Close(closed), number).await?;
+                None
+            }
+            "end" => {
+                self.acknowledge(number).await?;
+                None
+            }
+            "fail" => {
+                self.acknowledge(number).await?;
+                self.say(Err(Status::internal("the session failed"))).await?;
+                None
+            }
+            "leave" => self.event(to_station::Event::Leaving(ocpp::Leaving {}), number).await,
+            "keep quiet" => Some(()),
+            "stop reading" => std::future::pending().await,
+            "talk much" => {
+                for turn in 0..1000 {
+                    self.frame(turn.to_string(), number).await?;
+                }
+                Some(())
+            }
+            _ => self.frame(format!("heard: {text}"), number).await,
+        }
+    }
+
+    async fn frame(&mut self, text: String, acknowledged: u64) -> Option<()> {
+        self.last_sent += 1;
+        let message = ToStation {
+            event: Some(to_station::Event::Frame(text)),
+            number: self.last_sent,
+            acknowledged,
+        };
+        self.say(Ok(message)).await
+    }
+
+    async fn acknowledge(&self, acknowledged: u64) -> Option<()> {
+        self.say(Ok(ToStation {
+            acknowledged,
+            ..Default::default()
+        }))
+        .await
+    }
+
+    async fn event(&self, event: to_station::Event, acknowledged: u64) -> Option<()> {
+        let message = ToStation {
+            event: Some(event),
+            number: 0,
+            acknowledged,
+        };
+        self.say(Ok(message)).await
+    }
+
+    async fn say(&self, message: Result<ToStation, Status>) -> Option<()> {
+        self.outbound.send(message).await.ok()
+    }
+
+    fn saw(&self, seen: Seen) {
+        let _test_is_over = self.report.send(seen);
+    }
 }

@@ -48,7 +48,7 @@ async fn the_last_words_of_a_station_arrive_before_its_close() {
     station.vanish();
     loop {
         match system.peers.next().await {
-            crate::peers::Seen::Frame(text) if text == "stop transaction" => break,
+            crate::peers::Seen::Frame(_, text) if text == "stop transaction" => break,
             crate::peers::Seen::Closed(_) => panic!("the close came first"),
             _ => {}
         }
@@ -64,17 +64,19 @@ async fn the_service_closes_with_a_code_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_service_that_ends_or_fails_is_1012() {
+async fn a_service_that_ends_or_fails_and_cannot_resume_is_1012() {
     for last in ["end", "fail"] {
-        let (_system, mut station) = connected().await;
+        let system = System::start().await;
+        let mut station = Station::connect(&system, "/ocpp/forgetful").await;
         station.say(last).await;
         assert_eq!(station.closed().await.0, 1012, "{last}");
     }
 }
 
 #[tokio::test]
-async fn a_service_that_crashes_is_1012() {
-    let (mut system, mut station) = connected().await;
+async fn a_service_that_crashes_and_cannot_resume_is_1012() {
+    let mut system = System::start().await;
+    let mut station = Station::connect(&system, "/ocpp/forgetful").await;
     system.peers.crash();
     assert_eq!(station.closed().await.0, 1012);
 }

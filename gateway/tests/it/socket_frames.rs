@@ -31,7 +31,7 @@ async fn a_message_of_a_mebibyte_passes() {
     let Seen::Open(..) = system.peers.next().await else {
         panic!("the stream was not opened")
     };
-    let Seen::Frame(text) = system.peers.next().await else {
+    let Seen::Frame(_, text) = system.peers.next().await else {
         panic!("the frame did not come")
     };
     assert_eq!(text.len(), large.len());

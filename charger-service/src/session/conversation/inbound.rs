@@ -7,65 +7,125 @@ use ocpp::{ErrorCode, Version};
 
 use super::outbound::Settled;
 use super::{Conversation, End};
-use crate::message::record::{Exchange, Origin, excerpt, record};
+use crate::message::record::{Exchange, NotRecorded, Origin, answer_to, excerpt, is_answered, record};
 use crate::redact;
 use crate::session::answer::{Answer, Incoming, Reply};
 use crate::v1_6;
 
+/// Why a CALL has no answer yet.
+#[derive(Debug, thiserror::Error)]
+enum Unanswered {
+    #[error("the session goes on on another stream, which brings the CALL again")]
+    Resumed,
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
+}
+
+impl From<NotRecorded> for Unanswered {
+    fn from(error: NotRecorded) -> Self {
+        match error {
+            NotRecorded::Resumed => Self::Resumed,
+            NotRecorded::Database(error) => Self::Database(error),
+        }
+    }
+}
+
 impl Conversation {
-    pub(super) async fn frame(&mut self, text: &str) -> Result<(), End> {
+    /// Deals with a frame, then acknowledges it.
+    pub(super) async fn frame(&mut self, text: &str, number: u64) -> Result<(), End> {
         let received_at = self.state.clock.now();
-        match Frame::parse(text) {
-            Ok(Frame::Call(call)) => self.answer(&call, text, received_at).await,
+        let repeated = number <= self.repeated;
+        let reply = match Frame::parse(text) {
+            Ok(Frame::Call(call)) => Some(self.answer(&call, text, repeated, received_at).await?),
             Ok(Frame::CallResult(result)) if self.is_outstanding(&result.id) => {
-                self.settle(Settled::Result(result.payload), text, received_at).await;
-                Ok(())
+                self.settle(Settled::Result(result.payload), text, received_at).await?;
+                None
             }
             Ok(Frame::CallError(error)) if self.is_outstanding(&error.id) => {
                 let settled = Settled::Error {
                     code: &error.code,
                     description: &error.description,
                 };
-                self.settle(settled, text, received_at).await;
-                Ok(())
+                self.settle(settled, text, received_at).await?;
+                None
             }
             Ok(answer @ (Frame::CallResult(_) | Frame::CallError(_))) => {
-                tracing::info!("A charge point answered no CALL that is outstanding, perhaps too late");
-                let problem = "answers no CALL that is outstanding".to_owned();
-                self.keep(text, Some(answer.id()), problem, None, received_at).await;
-                Ok(())
+                self.unexpected(answer.id(), text, repeated, received_at).await;
+                None
             }
-            Err(malformed) => self.malformed(malformed, text, received_at).await,
+            Err(malformed) => self.malformed(malformed, text, received_at).await?,
+        };
+        match reply {
+            Some(reply) => self.send(reply, number).await,
+            None => self.acknowledge(number).await,
         }
     }
 
+    /// An answer to no CALL that is outstanding.
+    async fn unexpected(&self, id: &str, text: &str, repeated: bool, received_at: DateTime<Utc>) {
+        let settled_before = repeated
+            && is_answered(&self.state.database, self.via, id, received_at)
+                .await
+                .unwrap_or(false);
+        if settled_before {
+            return;
+        }
+        tracing::info!("A charge point answered no CALL that is outstanding, perhaps too late");
+        let problem = "answers no CALL that is outstanding".to_owned();
+        self.keep(text, Some(id), problem, None, received_at).await;
+    }
+
     /// The answer leaves after the commit of what it says.
-    async fn answer(&mut self, call: &Call<'_>, text: &str, received_at: DateTime<Utc>) -> Result<(), End> {
-        let reply = match self.answer_in_one_transaction(call, text, received_at).await {
-            Ok(reply) => reply,
-            Err(error) => {
-                tracing::error!(
-                    error = &error as &dyn std::error::Error,
-                    action = %call.action.escape_debug(),
-                    "A CALL could not be answered, because the database failed"
-                );
-                let reply = self.written(call, &Answer::failed());
-                // Where the database is there and only refused this, the log should show what came in.
-                if matches!(error, sqlx::Error::Database(_)) {
-                    let failed = Some((ErrorCode::InternalError, reply.as_str()));
-                    self.keep(
-                        text,
-                        Some(&call.id),
-                        "could not be stored".to_owned(),
-                        failed,
-                        received_at,
-                    )
-                    .await;
-                }
-                reply
-            }
+    async fn answer(
+        &mut self,
+        call: &Call<'_>,
+        text: &str,
+        repeated: bool,
+        received_at: DateTime<Utc>,
+    ) -> Result<String, End> {
+        let answered = match self.answer_given(call, text, repeated, received_at).await {
+            Ok(Some(reply)) => return Ok(reply),
+            Ok(None) => self.answer_in_one_transaction(call, text, received_at).await,
+            Err(error) => Err(error.into()),
         };
-        self.send(reply).await
+        let error = match answered {
+            Ok(reply) => return Ok(reply),
+            Err(Unanswered::Resumed) => return Err(End::Resumed),
+            Err(Unanswered::Database(error)) => error,
+        };
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            action = %call.action.escape_debug(),
+            "A CALL could not be answered, because the database failed"
+        );
+        let reply = self.written(call, &Answer::failed());
+        // Where the database is there and only refused this, the log should show what came in.
+        if matches!(error, sqlx::Error::Database(_)) {
+            let failed = Some((ErrorCode::InternalError, reply.as_str()));
+            self.keep(
+                text,
+                Some(&call.id),
+                "could not be stored".to_owned(),
+                failed,
+                received_at,
+            )
+            .await;
+        }
+        Ok(reply)
+    }
+
+    /// The answer that was given before, where the stream broke before it was acknowledged. What it says is done already.
+    async fn answer_given(
+        &self,
+        call: &Call<'_>,
+        text: &str,
+        repeated: bool,
+        received_at: DateTime<Utc>,
+    ) -> Result<Option<String>, sqlx::Error> {
+        if !repeated {
+            return Ok(None);
+        }
+        answer_to(&self.state.database, self.via, &call.action, text, received_at).await
     }
 
     async fn answer_in_one_transaction(
@@ -73,7 +133,7 @@ impl Conversation {
         call: &Call<'_>,
         text: &str,
         received_at: DateTime<Utc>,
-    ) -> Result<String, sqlx::Error> {
+    ) -> Result<String, Unanswered> {
         let incoming = Incoming {
             charge_point: self.via.charge_point,
             registration: self.station.registration,
@@ -133,15 +193,15 @@ impl Conversation {
         malformed: MalformedFrame,
         text: &str,
         received_at: DateTime<Utc>,
-    ) -> Result<(), End> {
+    ) -> Result<Option<String>, End> {
         tracing::info!(%malformed, "A charge point sent a malformed frame");
         if malformed.spoilt_answer_to().is_some_and(|id| self.is_outstanding(id)) {
             let description = malformed.to_string();
             let settled = Settled::Unreadable {
                 description: &description,
             };
-            self.settle(settled, text, received_at).await;
-            return Ok(());
+            self.settle(settled, text, received_at).await?;
+            return Ok(None);
         }
         let refusal = malformed.call_to_refuse().map(|(id, code)| {
             let version = self.station.version;
@@ -151,10 +211,7 @@ impl Conversation {
         let answer = refusal.as_ref().map(|(code, reply)| (*code, reply.as_str()));
         self.keep(text, malformed.message_id(), problem, answer, received_at)
             .await;
-        match refusal {
-            Some((_, reply)) => self.send(reply).await,
-            None => Ok(()),
-        }
+        Ok(refusal.map(|(_, reply)| reply))
     }
 
     /// Keeps a frame that had no effect: it is no CALL and answers none, or its effect failed. It changes nothing, so that a failure to keep it is no reason to

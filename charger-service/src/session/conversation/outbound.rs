@@ -1,6 +1,7 @@
 //! CALLs of ours: taken from the ledger one at a time, and settled by the answer, the deadline or the end of the session.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use ocpp::frame;
@@ -12,12 +13,15 @@ use uuid::Uuid;
 use super::{Conversation, End, RETRY};
 use crate::command::ledger::{self, Outcome};
 use crate::command::status::Status;
-use crate::message::record::{self, Answered, Exchange, Origin, Pending, excerpt};
+use crate::message::record::{self, Answered, Exchange, NotRecorded, Origin, Pending, excerpt};
 use crate::redact;
 use crate::v1_6;
 
 /// How often a charge point's answer is offered to a database that fails. The charge point does not repeat it.
 const ATTEMPTS: u32 = 3;
+
+/// A CALL that is restored on a new stream has at least this long to be answered.
+const HELD_BACK: Duration = Duration::from_secs(5);
 
 /// A CALL whose answer is due.
 #[derive(Debug)]
@@ -26,7 +30,8 @@ pub(super) struct Outstanding {
     /// The CALL's message id.
     message_id: String,
     action: String,
-    message: Pending,
+    /// Its row in the message log.
+    message: Option<Pending>,
     pub(super) deadline: Instant,
 }
 
@@ -56,7 +61,7 @@ impl Conversation {
             Ok(None) => Ok(()),
             Ok(Some((outstanding, frame))) => {
                 self.outstanding = Some(outstanding);
-                self.send(frame).await
+                self.send(frame, 0).await
             }
             Err(error) => {
                 tracing::error!(
@@ -69,10 +74,43 @@ impl Conversation {
         }
     }
 
-    async fn claim(&self) -> Result<Option<(Outstanding, String)>, sqlx::Error> {
+    /// Goes on waiting for the answer to a CALL that an earlier stream has sent. Its frame, where it got lost on the way.
+    pub(super) async fn restore(&mut self, unanswered: ledger::Unanswered) -> Option<String> {
+        let now = self.state.clock.now();
+        let waited = (now - unanswered.sent_at).to_std().unwrap_or_default();
+        let left = self.state.call_timeout.saturating_sub(waited);
+        let message_id = unanswered.id.to_string();
+        let payload = unanswered.payload;
+        let frame = frame::call(&message_id, &unanswered.action, &payload);
+        let secret_is_gone = redact::is_redacted(&unanswered.action, payload.get());
+        self.outstanding = Some(Outstanding {
+            command: unanswered.id,
+            message_id,
+            action: unanswered.action,
+            message: unanswered.message_row.map(|id| Pending {
+                id,
+                requested_at: unanswered.sent_at,
+            }),
+            // The answer may be among what the gateway has held back.
+            deadline: Instant::now() + left.max(HELD_BACK),
+        });
+        match unanswered.lost {
+            None => None,
+            Some(_) if secret_is_gone => {
+                self.give_up(
+                    "the connection was interrupted before the CALL left, and its secret is not kept; send it again",
+                )
+                .await;
+                None
+            }
+            Some(_) => Some(frame),
+        }
+    }
+
+    async fn claim(&self) -> Result<Option<(Outstanding, String)>, NotRecorded> {
         let now = self.state.clock.now();
         let mut transaction = self.state.database.begin().await?;
-        let Some(command) = ledger::claim(&mut transaction, self.via, now).await? else {
+        let Some(command) = ledger::claim(&mut transaction, self.via, self.last_sent + 1, now).await? else {
             return Ok(None);
         };
         let message_id = command.id.to_string();
@@ -99,55 +137,66 @@ impl Conversation {
             command: command.id,
             message_id,
             action: command.action,
-            message,
+            message: Some(message),
             deadline,
         };
         Ok(Some((outstanding, frame)))
     }
 
     /// The charge point has answered.
-    pub(super) async fn settle(&mut self, settled: Settled<'_>, text: &str, now: DateTime<Utc>) {
-        let Some(outstanding) = self.outstanding.take() else {
-            return;
-        };
-        let reading = Reading::of(self.station.version, &outstanding, settled, text);
-        self.store(&outstanding, &reading, now).await;
-        self.handle.work.notify_one();
-    }
-
-    /// The charge point has not answered in time.
-    pub(super) async fn overdue(&mut self) -> Result<(), End> {
+    pub(super) async fn settle(&mut self, settled: Settled<'_>, text: &str, now: DateTime<Utc>) -> Result<(), End> {
         let Some(outstanding) = self.outstanding.take() else {
             return Ok(());
         };
-        tracing::info!(action = outstanding.action, "A charge point did not answer in time");
+        let reading = Reading::of(self.station.version, &outstanding, settled, text);
+        let stored = self.store(&outstanding, &reading, now).await;
+        self.handle.work.notify_one();
+        stored
+    }
+
+    /// The charge point has not answered in time.
+    pub(super) async fn overdue(&mut self) {
+        self.give_up("the charge point did not answer in time").await;
+    }
+
+    async fn give_up(&mut self, why: &'static str) {
+        let Some(outstanding) = self.outstanding.take() else {
+            return;
+        };
+        tracing::info!(action = outstanding.action, why, "A command is given up");
         let reading = Reading {
             status: Status::Timeout,
             response: None,
             error_code: None,
-            error_description: Some("the charge point did not answer in time".into()),
+            error_description: Some(why.into()),
             frame: None,
             violations: Vec::new(),
         };
-        self.store(&outstanding, &reading, self.state.clock.now()).await;
+        // What is not stored ends with the session.
+        let _ = self.store(&outstanding, &reading, self.state.clock.now()).await;
         self.handle.work.notify_one();
-        Ok(())
     }
 
-    async fn store(&self, outstanding: &Outstanding, reading: &Reading<'_>, now: DateTime<Utc>) {
+    /// # Errors
+    /// The database is away: the gateway is to bring the answer again.
+    async fn store(&self, outstanding: &Outstanding, reading: &Reading<'_>, now: DateTime<Utc>) -> Result<(), End> {
         for attempt in 1..=ATTEMPTS {
             let Err(error) = self.try_store(outstanding, reading, now).await else {
-                return;
+                return Ok(());
             };
             tracing::error!(
                 error = &error as &dyn std::error::Error,
                 attempt,
                 "The outcome of a command could not be stored, because the database failed"
             );
-            if attempt < ATTEMPTS {
-                sleep(RETRY).await;
+            match error {
+                // It would not be taken at another time either.
+                sqlx::Error::Database(_) => return Ok(()),
+                _ if attempt < ATTEMPTS => sleep(RETRY).await,
+                _ => {}
             }
         }
+        Err(End::Failed)
     }
 
     async fn try_store(
@@ -164,14 +213,14 @@ impl Conversation {
             error_description: reading.error_description.as_deref(),
         };
         // The session's row before the command's, as everybody else locks them.
-        if let Some(frame) = reading.frame.as_deref() {
+        if let Some((message, frame)) = outstanding.message.zip(reading.frame.as_deref()) {
             let answered = Answered {
                 frame,
                 error_code: reading.error_code.as_deref(),
                 violations: &reading.violations,
                 at: now,
             };
-            record::complete(&mut transaction, self.via, outstanding.message, &answered).await?;
+            record::complete(&mut transaction, self.via, message, &answered).await?;
         }
         let finished = ledger::finish(&mut transaction, self.via, outstanding.command, &outcome, now).await?;
         transaction.commit().await?;
