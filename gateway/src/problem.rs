@@ -15,6 +15,8 @@ use tonic_types::StatusExt as _;
 use crate::request_id::RequestId;
 use crate::routes::Endpoint;
 
+pub const MEDIA_TYPE: &str = "application/problem+json";
+
 /// How a client is asked for credentials.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Challenge {
@@ -119,10 +121,7 @@ impl Problem {
     pub fn render(self, request_id: &RequestId) -> Response {
         let status = StatusCode::from_u16(self.reason.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let document = Document {
-            r#type: format!(
-                "urn:voltgate:problem:{}",
-                self.reason.as_str().to_ascii_lowercase().replace('_', "-")
-            ),
+            r#type: type_of(self.reason),
             title: self.reason.title(),
             status: status.as_u16(),
             detail: &self.detail,
@@ -136,10 +135,7 @@ impl Problem {
         *response.status_mut() = status;
         response.extensions_mut().insert(Failed(self.reason));
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(self.challenge()));
@@ -159,6 +155,12 @@ impl Problem {
             (Challenge::Bearer, _) => "Bearer realm=\"voltgate\"",
         }
     }
+}
+
+/// The `type` of problems with this reason.
+pub fn type_of(reason: Reason) -> String {
+    let name = reason.as_str().to_ascii_lowercase().replace('_', "-");
+    format!("urn:voltgate:problem:{name}")
 }
 
 fn whole_seconds(wait: Duration) -> u64 {

@@ -68,7 +68,7 @@ impl NewChargePoint {
         let identity = Identity::parse(&request.identity)
             .map_err(|error| note("identity", error.to_string()))
             .ok();
-        let registration = registration(&request.registration_status)
+        let registration = registration(request.registration_status.as_deref())
             .map_err(|problem| note("registrationStatus", problem.to_owned()))
             .ok();
         let credentials = credentials(&request, allow_unsecured)
@@ -106,10 +106,10 @@ impl NewChargePoint {
     }
 }
 
-fn registration(status: &str) -> Result<Registration, &'static str> {
+fn registration(status: Option<&str>) -> Result<Registration, &'static str> {
     match status {
-        "" => Ok(Registration::Accepted),
-        status => Registration::parse(status).ok_or("must be Accepted, Pending or Rejected"),
+        None => Ok(Registration::Accepted),
+        Some(status) => Registration::parse(status).ok_or("must be Accepted, Pending or Rejected"),
     }
 }
 
@@ -203,7 +203,7 @@ mod tests {
         let wrong = CreateChargePointRequest {
             identity: "commands".to_owned(),
             display_name: "a\nb".to_owned(),
-            registration_status: "accepted".to_owned(),
+            registration_status: Some("accepted".to_owned()),
             security_profile: Some(4),
             password: None,
         };

@@ -76,9 +76,9 @@ impl TryFrom<CreateIdTokenRequest> for NewIdToken {
                 "must have 1 to 36 printable characters, and no space at either end",
             );
         }
-        let r#type = match request.r#type.as_str() {
-            "" => Some(TYPES[0]),
-            told => TYPES.into_iter().find(|known| *known == told),
+        let r#type = match request.r#type.as_deref() {
+            None => Some(TYPES[0]),
+            Some(told) => TYPES.into_iter().find(|known| *known == told),
         };
         if r#type.is_none() {
             note(
@@ -167,7 +167,7 @@ mod tests {
     fn every_field_that_is_wrong_is_named_at_once() {
         let wrong = CreateIdTokenRequest {
             id_token: "x".repeat(37),
-            r#type: "Card".to_owned(),
+            r#type: Some("Card".to_owned()),
             group_id: Some(String::new()),
             expires_at: Some(prost_types::Timestamp {
                 seconds: i64::MAX,

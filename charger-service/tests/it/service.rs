@@ -176,7 +176,7 @@ impl Service {
     pub async fn register_as(&self, identity: &str, registration_status: &str) -> String {
         let request = CreateChargePointRequest {
             identity: identity.to_owned(),
-            registration_status: registration_status.to_owned(),
+            registration_status: Some(registration_status.to_owned()),
             ..Default::default()
         };
         let created = self

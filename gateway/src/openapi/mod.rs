@@ -1,56 +1,55 @@
 //! The OpenAPI 3.1 document, made from the descriptors: paths from the HTTP rules, schemas from the messages,
-//! descriptions from the comments, errors from the catalogue of reasons.
+//! descriptions from the comments, rules and examples from the options of fields, errors from the catalogue of reasons.
 
 mod comments;
+mod example;
+mod facts;
+mod failures;
+mod headers;
 mod operation;
+mod own_paths;
+mod parameters;
 mod schema;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use prost_reflect::DescriptorPool;
 use serde_json::{Map, Value, json};
-use service_kit::reason::Reason;
 
-use crate::json::RawJsonFields;
 use crate::routes::Routes;
-use comments::Comments;
+use facts::Facts;
 use schema::Schemas;
+
+const ABOUT: &str = "\
+The REST interface of a charging network.
+
+Every failure is problem+json (RFC 9457) with a `reason` for programs and, where the request is at fault, everything that \
+is wrong with it in `errors`. Bodies are proto3 JSON: `null` is the same as leaving a field out, and an unknown field or \
+parameter is refused. Lists come a page at a time; `nextPageToken` of one page is the `pageToken` of the next. Every \
+answer has an `X-Request-Id`, which a client may choose by sending one.";
 
 /// The document as JSON text.
 pub fn document(pool: &DescriptorPool, routes: &Routes) -> Vec<u8> {
-    let comments = Comments::of(pool);
-    let mut schemas = Schemas::new(&comments, RawJsonFields::from_descriptors(pool));
-    let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-    let mut tags: BTreeMap<String, String> = BTreeMap::new();
-    for endpoint in routes.endpoints() {
-        let service = endpoint.rpc.parent_service();
-        tags.entry(service.name().to_owned()).or_insert_with(|| {
-            comments
-                .of_element(&service.parent_file(), service.path())
-                .unwrap_or_default()
-        });
-        let operation = operation::operation(endpoint, &comments, &mut schemas);
-        let path = paths.entry(&endpoint.label).or_default();
-        path.insert(endpoint.method.as_str().to_ascii_lowercase(), operation);
-    }
+    let facts = Facts::of(pool);
+    let mut schemas = Schemas::new(&facts);
+    let paths = paths(routes, &mut schemas);
     let mut components = schemas.into_components();
-    components.insert("Problem".into(), problem());
-    let tags: Vec<_> = tags
-        .into_iter()
-        .map(|(name, text)| json!({"name": name, "description": text}))
-        .collect();
+    components.insert("Health".into(), own_paths::health());
+    components.insert("Problem".into(), failures::problem());
     let document = json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Voltgate",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "The REST interface of a charging network. Failures are problem+json (RFC 9457).",
+            "description": ABOUT,
+            "license": {"name": "MIT", "identifier": "MIT"},
         },
         "servers": [{"url": "/"}],
-        "tags": tags,
+        "tags": tags(routes, &facts),
         "paths": paths,
         "components": {
             "schemas": components,
+            "responses": {"MethodNotAllowed": failures::method_not_allowed()},
             "securitySchemes": {
                 "accessToken": {
                     "type": "http",
@@ -70,106 +69,41 @@ pub fn document(pool: &DescriptorPool, routes: &Routes) -> Vec<u8> {
     serde_json::to_vec(&document).unwrap_or_default()
 }
 
-/// problem+json, with every reason there is.
-fn problem() -> Value {
-    let reasons: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
-    json!({
-        "type": "object",
-        "description": "Why a request failed (RFC 9457).",
-        "required": ["type", "title", "status", "detail", "reason", "requestId"],
-        "properties": {
-            "type": {"type": "string", "format": "uri"},
-            "title": {"type": "string", "description": "The same for every failure of this kind."},
-            "status": {"type": "integer", "description": "The HTTP status."},
-            "detail": {"type": "string", "description": "What went wrong this time."},
-            "reason": {"type": "string", "enum": reasons},
-            "requestId": {"type": "string", "description": "Names the request in the logs."},
-            "errors": {
-                "type": "array",
-                "description": "Everything that is wrong with the request.",
-                "items": {
-                    "type": "object",
-                    "required": ["field", "message"],
-                    "properties": {
-                        "field": {"type": "string", "description": "JSON path in the body, or name of the parameter."},
-                        "message": {"type": "string"},
-                    },
-                },
-            },
-        },
-    })
+fn paths(routes: &Routes, schemas: &mut Schemas<'_>) -> BTreeMap<String, Map<String, Value>> {
+    let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
+    let mut bindings: HashMap<String, usize> = HashMap::new();
+    for endpoint in routes.endpoints() {
+        let binding = bindings.entry(endpoint.rpc.full_name().to_owned()).or_default();
+        *binding += 1;
+        let operation = operation::operation(endpoint, *binding, schemas);
+        let path = paths.entry(endpoint.label.clone()).or_default();
+        path.insert(endpoint.method.as_str().to_ascii_lowercase(), operation);
+    }
+    for (path, operation) in own_paths::operations() {
+        paths
+            .entry(path.to_owned())
+            .or_default()
+            .insert("get".into(), operation);
+    }
+    paths
+}
+
+/// A tag for each service, with its comment.
+fn tags(routes: &Routes, facts: &Facts) -> Vec<Value> {
+    let services = routes.endpoints().map(|endpoint| endpoint.rpc.parent_service());
+    let mut tags: BTreeMap<_, _> = services
+        .map(|service| {
+            (
+                service.name().to_owned(),
+                facts.on_service(&service).unwrap_or_default(),
+            )
+        })
+        .collect();
+    tags.insert(own_paths::TAG.to_owned(), own_paths::TEXT.to_owned());
+    tags.into_iter()
+        .map(|(name, text)| json!({"name": name, "description": text}))
+        .collect()
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-
-    use super::*;
-
-    fn generated() -> Value {
-        let pool = voltgate_proto::pool();
-        let routes = Routes::from_descriptors(pool).unwrap();
-        serde_json::from_slice(&document(pool, &routes)).unwrap()
-    }
-
-    #[test]
-    fn every_endpoint_is_documented() {
-        let document = generated();
-        let routes = Routes::from_descriptors(voltgate_proto::pool()).unwrap();
-        for endpoint in routes.endpoints() {
-            let method = endpoint.method.as_str().to_ascii_lowercase();
-            assert!(
-                document["paths"][&endpoint.label][&method]["responses"].is_object(),
-                "{}",
-                endpoint.label
-            );
-        }
-    }
-
-    #[test]
-    fn every_reference_leads_somewhere() {
-        fn references(value: &Value, found: &mut Vec<String>) {
-            match value {
-                Value::Object(map) => {
-                    found.extend(map.get("$ref").and_then(Value::as_str).map(str::to_owned));
-                    map.values().for_each(|value| references(value, found));
-                }
-                Value::Array(values) => values.iter().for_each(|value| references(value, found)),
-                _ => {}
-            }
-        }
-        let document = generated();
-        let mut found = Vec::new();
-        references(&document, &mut found);
-        assert!(found.len() > 20);
-        for reference in found {
-            assert!(
-                document.pointer(reference.trim_start_matches('#')).is_some(),
-                "{reference}"
-            );
-        }
-    }
-
-    #[test]
-    fn comments_become_descriptions() {
-        let document = generated();
-        let signup = &document["paths"]["/auth/signup"]["post"];
-        assert!(signup["summary"].as_str().unwrap().starts_with("Creates an account"));
-        let username = &document["components"]["schemas"]["SignUpRequest"]["properties"]["username"];
-        assert!(username["description"].as_str().unwrap().contains("characters"));
-    }
-
-    #[test]
-    fn parameters_are_typed_and_the_access_rule_is_told() {
-        let document = generated();
-        let list = &document["paths"]["/ocpp/transactions/{id}/meter-values"]["get"];
-        let parameters = list["parameters"].as_array().unwrap();
-        let named = |name: &str| parameters.iter().find(|parameter| parameter["name"] == name).unwrap();
-        assert_eq!(named("id")["in"], "path");
-        assert_eq!(named("id")["schema"]["format"], "int32");
-        assert_eq!(named("pageToken")["in"], "query");
-        assert_eq!(list["security"][0]["accessToken"], json!([]));
-        assert_eq!(document["paths"]["/auth/login"]["post"]["security"], json!([]));
-        assert!(list["responses"]["403"].is_object());
-    }
-}
+mod tests;

@@ -1,28 +1,24 @@
 //! One endpoint as an OpenAPI operation.
 
-use std::collections::BTreeMap;
+use serde_json::{Map, Value, json};
+use voltgate_proto::api::v1::{Access, Role};
 
-use prost_reflect::Kind as FieldKind;
-use serde_json::{Value, json};
-use service_kit::reason::Reason;
-use voltgate_proto::api::v1::Access;
-
-use super::comments::Comments;
-use super::schema::Schemas;
-use crate::json::{WellKnown, lower_camel};
+use super::schema::{self, Place, Schemas};
+use super::{example, failures, headers, parameters};
 use crate::routes::{Body, Endpoint, Kind, is_http_body};
 
-pub fn operation(endpoint: &Endpoint, comments: &Comments, schemas: &mut Schemas<'_>) -> Value {
+/// `binding` counts the ways to reach the same RPC, from 1.
+pub fn operation(endpoint: &Endpoint, binding: usize, schemas: &mut Schemas<'_>) -> Value {
     let rpc = &endpoint.rpc;
-    let comment = comments
-        .of_element(&rpc.parent_service().parent_file(), rpc.path())
-        .unwrap_or_default();
+    let service = rpc.parent_service();
+    let comment = schemas.facts.on_rpc(rpc).unwrap_or_default();
+    let id = format!("{}.{}", service.name(), rpc.name());
     let mut operation = json!({
-        "operationId": format!("{}.{}", rpc.parent_service().name(), rpc.name()),
-        "tags": [rpc.parent_service().name()],
+        "operationId": if binding == 1 { id } else { format!("{id}.{binding}") },
+        "tags": [service.name()],
         "summary": first_sentence(&comment),
-        "description": comment,
-        "parameters": parameters(endpoint, schemas),
+        "description": format!("{comment}\n\n{}", access(endpoint)).trim(),
+        "parameters": parameters::parameters(endpoint, schemas),
         "security": security(endpoint),
         "responses": responses(endpoint, schemas),
     });
@@ -30,6 +26,12 @@ pub fn operation(endpoint: &Endpoint, comments: &Comments, schemas: &mut Schemas
         operation["requestBody"] = body;
     }
     operation
+}
+
+/// The name of a role, as it stands in access tokens.
+pub fn role_name(role: Role) -> String {
+    let name = role.as_str_name();
+    format!("`{}`", name.strip_prefix("ROLE_").unwrap_or(name).to_ascii_lowercase())
 }
 
 fn first_sentence(comment: &str) -> &str {
@@ -40,122 +42,91 @@ fn first_sentence(comment: &str) -> &str {
         .trim_end_matches('.')
 }
 
-fn parameters(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Vec<Value> {
-    let mut parameters = Vec::new();
-    let names = endpoint.template.variables().map(lower_camel);
-    for (position, name) in names.enumerate() {
-        let schema = match endpoint.variables.get(position) {
-            Some(path) => schemas.field(path.leaf()),
-            None => json!({"type": "string"}),
-        };
-        parameters.push(json!({"name": name, "in": "path", "required": true, "schema": schema}));
+/// Who may call it, in words.
+fn access(endpoint: &Endpoint) -> String {
+    let roles: Vec<_> = endpoint.options.roles().map(role_name).collect();
+    match (endpoint.kind, endpoint.options.access(), roles.as_slice()) {
+        (Kind::Door, _, _) => "For charge points, by name and password.".into(),
+        (_, Access::Public, _) => "Open to anybody.".into(),
+        (_, Access::Role, [one]) => format!("Needs an access token with the role {one}."),
+        (_, Access::Role, several) => format!("Needs an access token with one of the roles {}.", several.join(", ")),
+        (_, Access::Authenticated | Access::Internal | Access::Unspecified, _) => "Needs an access token.".into(),
     }
-    if matches!(endpoint.body, Body::Whole) || endpoint.kind == Kind::Door {
-        return parameters;
-    }
-    for field in endpoint.rpc.input().fields() {
-        let bound =
-            endpoint.variables.iter().any(|path| path.root() == &field) || endpoint.body.field() == Some(&field);
-        if !bound && fits_a_query(&field.kind()) && !field.is_map() {
-            let schema = schemas.field(&field);
-            parameters.push(json!({"name": field.json_name(), "in": "query", "schema": schema}));
-        }
-    }
-    parameters
-}
-
-fn fits_a_query(kind: &FieldKind) -> bool {
-    kind.as_message().is_none_or(|message| {
-        matches!(
-            WellKnown::of(message),
-            Some(WellKnown::Timestamp | WellKnown::Duration | WellKnown::FieldMask | WellKnown::Wrapper)
-        )
-    })
-}
-
-fn request_body(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Option<Value> {
-    let schema = match &endpoint.body {
-        Body::None => return None,
-        Body::Whole => schemas.message(&endpoint.rpc.input()),
-        Body::Json(field) => schemas.field(field),
-        // Any document; the endpoint's description says which.
-        Body::Raw(_) => json!({}),
-    };
-    Some(json!({"required": matches!(endpoint.body, Body::Whole), "content": {"application/json": {"schema": schema}}}))
 }
 
 fn security(endpoint: &Endpoint) -> Value {
     match (endpoint.kind, endpoint.options.access()) {
         (Kind::Door, _) => json!([{"chargePoint": []}, {}]),
-        (Kind::Unary, Access::Public) => json!([]),
-        (Kind::Unary, _) => json!([{"accessToken": []}]),
+        (_, Access::Public) => json!([]),
+        _ => json!([{"accessToken": []}]),
     }
 }
 
-fn responses(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Value {
-    let mut responses = serde_json::Map::new();
-    match endpoint.kind {
-        Kind::Door => {
-            responses.insert("101".into(), json!({"description": "The socket is open."}));
+fn request_body(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Option<Value> {
+    let (schema, example) = match &endpoint.body {
+        Body::None => return None,
+        Body::Whole => {
+            let input = endpoint.rpc.input();
+            let example = example::message(&input, Place::Request, schemas.facts);
+            (schemas.message(&input, Place::Request), Some(example))
         }
-        Kind::Unary => {
-            let output = endpoint.rpc.output();
-            let (media_type, schema) = if is_http_body(&output) {
-                ("*/*", json!({}))
-            } else {
-                ("application/json", schemas.message(&output))
-            };
-            let success = json!({"description": "Success.", "content": {media_type: {"schema": schema}}});
-            responses.insert(endpoint.success.as_str().to_owned(), success);
+        Body::Json(field) => {
+            let message = field.kind().as_message().cloned();
+            let example = message.map(|message| example::message(&message, Place::Request, schemas.facts));
+            (schemas.field(field, Place::Request), example)
+        }
+        // The service knows what it takes; the option tells what can be told.
+        Body::Raw(field) => {
+            let option = schemas.facts.option(field);
+            let example = option.example.first();
+            let example = example.map(|text| serde_json::from_str(text).unwrap_or_else(|_| text.as_str().into()));
+            (schema::document(&option), example)
+        }
+    };
+    let mut content = json!({"schema": schema});
+    if let Some(example) = example {
+        content["example"] = example;
+    }
+    let required = matches!(endpoint.body, Body::Whole);
+    Some(json!({"required": required, "content": {"application/json": content}}))
+}
+
+fn responses(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Map<String, Value> {
+    let mut responses = failures::responses(endpoint);
+    let (status, success) = match endpoint.kind {
+        Kind::Door => ("101", opened()),
+        Kind::Unary => (endpoint.success.as_str(), success(endpoint, schemas)),
+    };
+    responses.insert(status.to_owned(), success);
+    responses
+}
+
+fn opened() -> Value {
+    json!({"description": "The socket is open.", "headers": headers::of_answer([])})
+}
+
+fn success(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Value {
+    let output = endpoint.rpc.output();
+    let (media_type, content) = if is_http_body(&output) {
+        raw_answer(endpoint)
+    } else {
+        let example = example::message(&output, Place::Answer, schemas.facts);
+        let schema = schemas.message(&output, Place::Answer);
+        ("application/json", json!({"schema": schema, "example": example}))
+    };
+    let mut names: Vec<_> = endpoint.options.response_headers.iter().map(String::as_str).collect();
+    if endpoint.options.no_store {
+        names.push("Cache-Control");
+    }
+    json!({"description": "Success.", "headers": headers::of_answer(names), "content": {media_type: content}})
+}
+
+fn raw_answer(endpoint: &Endpoint) -> (&str, Value) {
+    match &endpoint.options.raw_answer {
+        None => ("*/*", json!({"schema": {}})),
+        Some(raw) => {
+            let example = serde_json::from_str(&raw.example).unwrap_or_else(|_| Value::from(raw.example.as_str()));
+            (&raw.media_type, json!({"schema": {}, "example": example}))
         }
     }
-    for (status, reasons) in failures(endpoint) {
-        responses.insert(status.to_string(), problem(&reasons));
-    }
-    responses.into()
-}
-
-/// The failures that an endpoint of this kind can have whatever it does, by status.
-fn failures(endpoint: &Endpoint) -> BTreeMap<u16, Vec<Reason>> {
-    let mut reasons = vec![
-        Reason::InvalidRequest,
-        Reason::NotFound,
-        Reason::Internal,
-        Reason::Unavailable,
-        Reason::DeadlineExceeded,
-    ];
-    if endpoint.kind == Kind::Door {
-        reasons.extend([
-            Reason::NoCommonSubprotocol,
-            Reason::StationUnauthorized,
-            Reason::UpgradeRequired,
-        ]);
-        reasons.push(Reason::PermissionDenied);
-    } else if endpoint.options.access() != Access::Public {
-        reasons.extend([
-            Reason::MissingCredentials,
-            Reason::InvalidToken,
-            Reason::PermissionDenied,
-        ]);
-    }
-    if !matches!(endpoint.body, Body::None) {
-        reasons.extend([Reason::PayloadTooLarge, Reason::RequestTimeout]);
-    }
-    if matches!(endpoint.body, Body::Whole | Body::Json(_)) {
-        reasons.extend([Reason::MalformedJson, Reason::UnsupportedMediaType]);
-    }
-    let mut by_status: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for reason in reasons {
-        by_status.entry(reason.http_status()).or_default().push(reason);
-    }
-    by_status
-}
-
-fn problem(reasons: &[Reason]) -> Value {
-    let told: Vec<_> = reasons
-        .iter()
-        .map(|reason| format!("`{}`: {}.", reason.as_str(), reason.title()))
-        .collect();
-    let schema = json!({"$ref": "#/components/schemas/Problem"});
-    json!({"description": told.join(" "), "content": {"application/problem+json": {"schema": schema}}})
 }
