@@ -1,7 +1,8 @@
 //! Programs that nobody here wrote, driven by short Python scripts in `e2e/python`.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
@@ -21,9 +22,7 @@ impl Script {
     /// # Panics
     /// `VOLTGATE_PYTHON` does not name an interpreter.
     pub fn start(script: &str, arguments: &[&str]) -> Self {
-        let python = std::env::var("VOLTGATE_PYTHON")
-            .expect("VOLTGATE_PYTHON is not set: run the tests with `make test`, which makes a virtual environment");
-        let mut child = Command::new(python)
+        let mut child = python()
             .arg(folder().join(script))
             .args(arguments)
             .stdin(Stdio::piped())
@@ -49,7 +48,13 @@ impl Script {
 
     /// Tells it to go on.
     pub async fn go_on(&mut self) {
-        self.input.write_all(b"\n").await.expect("the script listens");
+        self.tell("").await;
+    }
+
+    /// Gives it a line to read.
+    pub async fn tell(&mut self, line: &str) {
+        let line = format!("{line}\n");
+        self.input.write_all(line.as_bytes()).await.expect("the script listens");
     }
 
     /// Waits for its end, which must be a good one.
@@ -61,6 +66,31 @@ impl Script {
             .expect("it can be asked");
         assert!(status.success(), "the script ended with {status}");
     }
+}
+
+/// Runs a program of the virtual environment to its end. Returns how it ended and all that it said.
+///
+/// # Panics
+/// As [`Script::start`], or it does not end in time.
+pub async fn run(arguments: &[&str], environment: &[(&str, &str)], patience: Duration) -> (ExitStatus, String) {
+    let program = python()
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = timeout(patience, program)
+        .await
+        .expect("the program ends in time")
+        .expect("VOLTGATE_PYTHON names a Python interpreter");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status, String::from_utf8_lossy(&said).into_owned())
+}
+
+fn python() -> Command {
+    let python = std::env::var("VOLTGATE_PYTHON")
+        .expect("VOLTGATE_PYTHON is not set: run the tests with `make test`, which makes a virtual environment");
+    Command::new(python)
 }
 
 fn folder() -> PathBuf {

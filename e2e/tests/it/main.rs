@@ -4,6 +4,7 @@
 mod bad_input;
 mod charge;
 mod compose;
+mod contract;
 mod grpc;
 mod kill;
 mod operations;
