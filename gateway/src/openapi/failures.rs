@@ -25,8 +25,8 @@ enum Met {
     AtTheDoor,
     /// Where the option `reasons` of the RPC names it.
     WhereNamed,
-    /// At every path, with a method that it does not take; so at no operation.
-    WithAnotherMethod,
+    /// At no operation: with a method that a path does not take, or by a gRPC client.
+    Elsewhere,
 }
 
 /// Without a catch-all arm, so that nobody adds a reason that the document does not know.
@@ -47,7 +47,7 @@ fn met(reason: Reason) -> Met {
         | Reason::InvalidCredentials
         | Reason::NotFound
         | Reason::UsernameTaken => Met::WhereNamed,
-        Reason::MethodNotAllowed => Met::WithAnotherMethod,
+        Reason::MethodNotAllowed | Reason::UnknownRpc => Met::Elsewhere,
     }
 }
 
@@ -70,15 +70,16 @@ fn is_met_at(reason: Reason, endpoint: &Endpoint) -> bool {
             Met::WithJson => matches!(endpoint.body, Body::Whole | Body::Json(_)),
             Met::WithToken => with_token,
             Met::AtTheDoor => endpoint.kind == Kind::Door,
-            Met::WhereNamed | Met::WithAnotherMethod => false,
+            Met::WhereNamed | Met::Elsewhere => false,
         }
 }
 
-/// The answer to a method that a path does not take. It belongs to no operation, so it stands by itself.
-pub fn method_not_allowed() -> Value {
-    let mut response = response(405, &[Reason::MethodNotAllowed], &[]);
-    response["headers"]["Allow"] = headers::answer("Allow").unwrap_or_default();
-    response
+/// The responses that belong to no operation, by the names of their reasons.
+pub fn elsewhere() -> Map<String, Value> {
+    let reasons = Reason::ALL.iter().filter(|reason| met(**reason) == Met::Elsewhere);
+    reasons
+        .map(|reason| (format!("{reason:?}"), response(reason.http_status(), &[*reason], &[])))
+        .collect()
 }
 
 /// The responses for some reasons, by status.
@@ -87,7 +88,7 @@ pub fn of_reasons(reasons: impl IntoIterator<Item = Reason>, options: &api::Endp
     for reason in reasons {
         by_status.entry(reason.http_status()).or_default().push(reason);
     }
-    let roles: Vec<_> = options.roles().map(|role| super::operation::role_name(role)).collect();
+    let roles: Vec<_> = options.roles().map(super::operation::role_name).collect();
     by_status
         .into_iter()
         .map(|(status, reasons)| (status.to_string(), response(status, &reasons, &roles)))
@@ -112,6 +113,7 @@ fn response(status: u16, reasons: &[Reason], roles: &[String]) -> Value {
         .collect();
     let further: &[&str] = match status {
         401 => &["WWW-Authenticate"],
+        405 => &["Allow"],
         503 => &["Retry-After"],
         _ => &[],
     };

@@ -49,7 +49,7 @@ pub fn document(pool: &DescriptorPool, routes: &Routes) -> Vec<u8> {
         "paths": paths,
         "components": {
             "schemas": components,
-            "responses": {"MethodNotAllowed": failures::method_not_allowed()},
+            "responses": failures::elsewhere(),
             "securitySchemes": {
                 "accessToken": {
                     "type": "http",
@@ -95,7 +95,7 @@ fn tags(routes: &Routes, facts: &Facts) -> Vec<Value> {
         .map(|service| {
             (
                 service.name().to_owned(),
-                facts.on_service(&service).unwrap_or_default(),
+                facts.on_service(service).unwrap_or_default(),
             )
         })
         .collect();
