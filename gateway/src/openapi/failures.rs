@@ -25,7 +25,7 @@ enum Met {
     AtTheDoor,
     /// Where the option `reasons` of the RPC names it.
     WhereNamed,
-    /// At no operation: with a method that a path does not take, or by a gRPC client.
+    /// At no operation: with a method that a path does not take, by a gRPC client, or between Voltgate's own processes.
     Elsewhere,
 }
 
@@ -47,7 +47,7 @@ fn met(reason: Reason) -> Met {
         | Reason::InvalidCredentials
         | Reason::NotFound
         | Reason::UsernameTaken => Met::WhereNamed,
-        Reason::MethodNotAllowed | Reason::UnknownRpc => Met::Elsewhere,
+        Reason::MethodNotAllowed | Reason::SessionOver | Reason::UnknownRpc => Met::Elsewhere,
     }
 }
 

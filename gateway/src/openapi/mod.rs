@@ -92,12 +92,7 @@ fn paths(routes: &Routes, schemas: &mut Schemas<'_>) -> BTreeMap<String, Map<Str
 fn tags(routes: &Routes, facts: &Facts) -> Vec<Value> {
     let services = routes.endpoints().map(|endpoint| endpoint.rpc.parent_service());
     let mut tags: BTreeMap<_, _> = services
-        .map(|service| {
-            (
-                service.name().to_owned(),
-                facts.on_service(service).unwrap_or_default(),
-            )
-        })
+        .map(|service| (service.name().to_owned(), facts.on_service(service).unwrap_or_default()))
         .collect();
     tags.insert(own_paths::TAG.to_owned(), own_paths::TEXT.to_owned());
     tags.into_iter()
