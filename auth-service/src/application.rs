@@ -55,7 +55,7 @@ impl Application {
         let passwords = PasswordHasher::start()
             .await
             .map_err(|error| StartError::other("cannot hash passwords", error))?;
-        let server = Server::bind(settings.auth_listen, "AUTH_LISTEN").await?;
+        let server = Server::bind(settings.auth_listen, "AUTH_LISTEN", shared.tls.clone()).await?;
 
         let relay = Relay::new(database.clone(), shared.bus.publisher());
         let tokens = AccessTokens {

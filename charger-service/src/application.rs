@@ -67,7 +67,7 @@ impl Application {
             .map_err(unusable)?;
         let instance = Uuid::now_v7();
         instance::renew(&database, instance).await.map_err(unusable)?;
-        let server = Server::bind(settings.charger_listen, "CHARGER_LISTEN").await?;
+        let server = Server::bind(settings.charger_listen, "CHARGER_LISTEN", shared.tls.clone()).await?;
         let state = State {
             database,
             clock: shared.clock.clone(),

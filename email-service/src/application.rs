@@ -47,7 +47,7 @@ impl Application {
 
         let migrations = sqlx::migrate!("../migrations/email");
         let database = service_kit::database::connect(&url, "email", &migrations).await?;
-        let server = Server::bind(settings.email_listen, "EMAIL_LISTEN").await?;
+        let server = Server::bind(settings.email_listen, "EMAIL_LISTEN", shared.tls.clone()).await?;
 
         let inbox = Inbox::new(database.clone(), Arc::clone(&shared.clock));
         let sender = Sender::new(database.clone(), shared.clock, composer, transport, shared.drain);

@@ -56,7 +56,7 @@ impl Gateway {
         let routes = Routes::from_descriptors(protos).map_err(unusable)?;
         let rpcs = Rpcs::from_descriptors(protos).map_err(unusable)?;
         let upstreams = Upstreams::new(settings.gateway_upstreams.clone(), &routes, settings.max_calls())?;
-        let keys = RemoteKeys::new(&shared.access.auth_url)?;
+        let keys = RemoteKeys::new(&shared.access.auth_url, shared.tls.as_ref())?;
         Ok(Self(Arc::new(Parts {
             openapi: openapi::document(protos, &routes).into(),
             raw_json: RawJsonFields::from_descriptors(protos),

@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tonic::service::RoutesBuilder;
 
 use crate::access::AccessLayer;
 use crate::start::{StartError, listen};
+use crate::tls::{self, ServiceTls};
 
 /// Streams that one connection may carry. A charge point takes one, so this is far above hyper's default of 200: above
 /// the limit a client queues without a word.
@@ -24,10 +24,10 @@ const CONNECTION_WINDOW: u32 = 64 * 1024 * 1024;
 const KEEPALIVE: Duration = Duration::from_secs(30);
 
 /// A port, bound and not yet served.
-#[derive(Debug)]
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    tls: Option<ServiceTls>,
 }
 
 /// Why a server ended before it was told to.
@@ -39,14 +39,16 @@ pub struct ServeError {
 }
 
 impl Server {
+    /// With `tls`, only those who show a certificate of its authority are served.
+    ///
     /// # Errors
     /// The port is in use.
-    pub async fn bind(address: SocketAddr, setting: &'static str) -> Result<Self, StartError> {
+    pub async fn bind(address: SocketAddr, setting: &'static str, tls: Option<ServiceTls>) -> Result<Self, StartError> {
         let listener = listen(address, setting).await?;
         let address = listener
             .local_addr()
             .map_err(|error| StartError::other("cannot read the address of a listener", error))?;
-        Ok(Self { listener, address })
+        Ok(Self { listener, address, tls })
     }
 
     pub fn local_addr(&self) -> SocketAddr {
@@ -81,11 +83,10 @@ impl Server {
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .http2_keepalive_interval(Some(KEEPALIVE))
-            .tcp_nodelay(true)
             .layer(access)
             .add_routes(routes.routes())
             .serve_with_incoming_shutdown(
-                TcpListenerStream::new(self.listener),
+                tls::incoming(self.listener, self.tls),
                 shutdown.clone().cancelled_owned(),
             );
         let drained = async {

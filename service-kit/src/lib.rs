@@ -20,6 +20,7 @@ mod shared;
 pub mod shutdown;
 pub mod start;
 pub mod telemetry;
+pub mod tls;
 pub mod wake;
 
 pub use shared::Shared;

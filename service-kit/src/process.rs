@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::admin::{Admin, Readiness};
 use crate::bus::Bus;
-use crate::clock::SystemClock;
+use crate::clock::{SharedClock, SystemClock};
 use crate::settings::{AccessSettings, BusSettings, DatabaseSettings, ProcessSettings};
 use crate::shared::Shared;
 use crate::start::StartError;
+use crate::tls::TlsSettings;
 use crate::{shutdown, telemetry};
 
 /// Settings that every binary has.
@@ -28,19 +29,24 @@ pub struct CommonSettings {
     pub bus: BusSettings,
     #[command(flatten)]
     pub access: AccessSettings,
+    #[command(flatten)]
+    pub tls: TlsSettings,
 }
 
 impl CommonSettings {
-    /// What the services of this process share.
+    /// What the services of this process share. To be called inside the runtime.
     ///
     /// # Errors
     /// A setting cannot be used as it stands.
     pub fn shared(&self) -> Result<Shared, StartError> {
+        let clock: SharedClock = Arc::new(SystemClock);
+        let tls = self.tls.load(Arc::clone(&clock))?;
         Ok(Shared {
-            clock: Arc::new(SystemClock),
             bus: Bus::from_setting(self.bus.amqp_url.as_deref().filter(|url| !url.is_empty()))?,
             database: self.database.clone(),
-            service_secret: self.access.service_secret()?,
+            service_secret: self.access.service_secret(tls.is_some())?,
+            tls,
+            clock,
             access: self.access.clone(),
             drain: self.process.drain(),
         })

@@ -122,15 +122,20 @@ pub struct AccessSettings {
     /// `aud` of access tokens
     #[arg(long, env, default_value = "voltgate")]
     pub auth_audience: String,
-    /// Shared by Voltgate's own processes, which prove themselves to each other by it; 32 characters or more
+    /// Shared by Voltgate's own processes, which prove themselves to each other by it where they do not by mutual TLS; 32 characters or more
     #[arg(long, env, hide_env_values = true)]
     pub service_secret: Option<String>,
 }
 
 impl AccessSettings {
+    /// With mutual TLS there need not be one. Then it is one that nobody else has: no token counts.
+    ///
     /// # Errors
     /// `SERVICE_SECRET` is missing, too short or a placeholder.
-    pub fn service_secret(&self) -> Result<ServiceSecret, StartError> {
+    pub fn service_secret(&self, mutual_tls: bool) -> Result<ServiceSecret, StartError> {
+        if mutual_tls && self.service_secret.as_deref().unwrap_or_default().is_empty() {
+            return Ok(ServiceSecret::new(&rand::random::<[u8; 32]>()));
+        }
         let secret = secret("SERVICE_SECRET", self.service_secret.as_deref())?;
         Ok(ServiceSecret::new(secret.as_bytes()))
     }

@@ -10,6 +10,7 @@ use crate::bus::Bus;
 use crate::clock::SharedClock;
 use crate::settings::{AccessSettings, DatabaseSettings};
 use crate::start::StartError;
+use crate::tls::ServiceTls;
 
 /// Parts and settings that the services of one process share.
 #[derive(Clone)]
@@ -19,6 +20,8 @@ pub struct Shared {
     pub database: DatabaseSettings,
     pub access: AccessSettings,
     pub service_secret: ServiceSecret,
+    /// Mutual TLS between processes, where it is set up.
+    pub tls: Option<ServiceTls>,
     /// How long calls under way may take to end when the process is told to stop.
     pub drain: Duration,
 }
@@ -27,11 +30,12 @@ impl Shared {
     /// The access layer of a service that asks auth-service for its keys.
     ///
     /// # Errors
-    /// `AUTH_URL` is not a URL, or an RPC has no access rule.
+    /// `AUTH_URL` cannot be used, or an RPC has no access rule.
     pub fn access_layer(&self) -> Result<AccessLayer, StartError> {
-        Ok(AccessLayer::new(
-            self.access(Arc::new(RemoteKeys::new(&self.access.auth_url)?))?,
-        ))
+        Ok(AccessLayer::new(self.access(Arc::new(RemoteKeys::new(
+            &self.access.auth_url,
+            self.tls.as_ref(),
+        )?))?))
     }
 
     /// Decides about calls with the keys of `keys`.

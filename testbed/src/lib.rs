@@ -13,6 +13,7 @@
 )]
 
 mod broker;
+pub mod certificates;
 mod database;
 pub mod management;
 mod port;

@@ -29,6 +29,8 @@ impl Services {
 
         let mut shared = settings.common.shared()?;
         let auth = auth_service::Application::build(settings.auth, shared.clone()).await?;
+        let scheme = if shared.tls.is_some() { "https" } else { "http" };
+        let url = |address: SocketAddr| format!("{scheme}://{address}");
         shared.access.auth_url = url(auth.local_addr());
         let charger = charger_service::Application::build(settings.charger, shared.clone()).await?;
         let email = email_service::Application::build(settings.email, shared.clone()).await?;
@@ -115,8 +117,4 @@ impl Services {
 fn early(ended: Result<anyhow::Result<()>, tokio::task::JoinError>) -> anyhow::Result<()> {
     ended??;
     anyhow::bail!("a service ended without being told to")
-}
-
-fn url(address: SocketAddr) -> String {
-    format!("http://{address}")
 }

@@ -90,6 +90,7 @@ impl Setup {
                 service_secret: None,
             },
             service_secret: ServiceSecret::new(SERVICE_SECRET),
+            tls: None,
             drain: Duration::from_secs(5),
         };
         Application::build(self.settings, shared).await

@@ -68,6 +68,7 @@ async fn auth(database: &Database) -> auth_service::Application {
         },
         access: access("http://127.0.0.1:1"),
         service_secret: ServiceSecret::new(SERVICE_SECRET),
+        tls: None,
         drain: Duration::from_secs(1),
     };
     let application = auth_service::Application::build(settings, shared).await.unwrap();

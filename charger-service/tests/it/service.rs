@@ -84,6 +84,7 @@ impl Service {
             },
             access: access(&operator().auth_url),
             service_secret: ServiceSecret::new(SERVICE_SECRET),
+            tls: None,
             drain: Duration::from_secs(5),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -110,6 +110,7 @@ impl Rig {
                 service_secret: Some(SECRET.to_owned()),
             },
             service_secret: ServiceSecret::new(SECRET.as_bytes()),
+            tls: None,
             drain: Duration::from_secs(5),
         }
     }

@@ -142,6 +142,7 @@ pub fn shared(auth: SocketAddr) -> Shared {
             service_secret: None,
         },
         service_secret: ServiceSecret::new(b"a secret that exists for these tests only"),
+        tls: None,
         drain: Duration::from_secs(3),
     }
 }

@@ -10,8 +10,10 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 
 use super::caller::Caller;
+use super::peer;
 use super::rule::Rules;
 use super::verifier::Verifier;
+use crate::tls::PeerCertificate;
 
 /// Rules and a verifier: all that is needed to decide about a call.
 #[derive(Clone)]
@@ -28,19 +30,37 @@ impl Access {
         }
     }
 
-    /// Decides about a call of the RPC at `path` (`/package.Service/Method`) with these headers.
+    /// Decides about a call of the RPC at `path` (`/package.Service/Method`) with these headers, by them alone.
+    ///
+    /// # Errors
+    /// The credentials are not valid, or not enough.
+    pub async fn admit(&self, path: &str, headers: &HeaderMap) -> Result<Caller, Status> {
+        self.admit_peer(path, headers, None).await
+    }
+
+    /// The same where the connection may have proven something too.
     ///
     /// A public RPC is open to a caller whose token is not valid too: logging in again must not fail because of the
     /// token that expired.
     ///
     /// # Errors
     /// The credentials are not valid, or not enough.
-    pub async fn admit(&self, path: &str, headers: &HeaderMap) -> Result<Caller, Status> {
+    async fn admit_peer(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        peer: Option<&PeerCertificate>,
+    ) -> Result<Caller, Status> {
         let Some(rule) = self.rules.get(path) else {
             return Ok(Caller::Anonymous);
         };
         if *rule == super::Rule::Public {
             return Ok(Caller::Anonymous);
+        }
+        if *rule == super::Rule::Internal
+            && let Some(process) = peer::proven(headers, peer)
+        {
+            return Ok(Caller::Service { name: process.into() });
         }
         let authorization = headers.get(header::AUTHORIZATION).map(http::HeaderValue::as_bytes);
         let caller = self.verifier.caller(authorization).await?;
@@ -97,7 +117,9 @@ where
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
-            match access.admit(request.uri().path(), request.headers()).await {
+            let peer = request.extensions().get::<PeerCertificate>().cloned();
+            let admitted = access.admit_peer(request.uri().path(), request.headers(), peer.as_ref());
+            match admitted.await {
                 Ok(caller) => {
                     request.extensions_mut().insert(caller);
                     inner.call(request).await

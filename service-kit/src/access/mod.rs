@@ -4,6 +4,7 @@
 
 mod caller;
 mod layer;
+mod peer;
 mod remote_keys;
 mod rule;
 mod service_token;
@@ -11,6 +12,7 @@ mod verifier;
 
 pub use caller::{Caller, Role, Roles};
 pub use layer::{Access, AccessLayer};
+pub use peer::CALLER;
 pub use remote_keys::RemoteKeys;
 pub use rule::{Rule, Rules};
 pub use service_token::{ServiceSecret, ServiceTokens};

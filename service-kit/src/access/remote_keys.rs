@@ -15,6 +15,7 @@ use voltgate_proto::auth::v1::auth_service_client::AuthServiceClient;
 
 use super::verifier::{Jwk, KeySource, KeysUnavailable};
 use crate::start::StartError;
+use crate::tls::{self, ServiceTls};
 
 /// An unknown key id asks auth-service again, but not more often than this, so that made-up ids cost nothing.
 const REFETCH_INTERVAL: Duration = Duration::from_secs(5);
@@ -37,14 +38,15 @@ struct KeySet {
 
 impl RemoteKeys {
     /// # Errors
-    /// `url` is not one.
-    pub fn new(url: &str) -> Result<Self, StartError> {
+    /// `url` is not one, or is `http` where mutual TLS is set up.
+    pub fn new(url: &str, tls: Option<&ServiceTls>) -> Result<Self, StartError> {
         let endpoint = Endpoint::from_shared(url.to_owned())
             .map_err(|error| StartError::setting("AUTH_URL", error.to_string()))?
             .connect_timeout(FETCH_TIMEOUT)
             .timeout(FETCH_TIMEOUT);
+        tls::check_scheme(tls, endpoint.uri(), "AUTH_URL")?;
         Ok(Self {
-            client: AuthServiceClient::new(endpoint.connect_lazy()),
+            client: AuthServiceClient::new(tls::channel(tls, &endpoint)),
             known: RwLock::default(),
             last_fetch: Mutex::default(),
         })

@@ -1,0 +1,128 @@
+//! Connections as a gRPC server takes them in: plain, or after a TLS handshake.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::{Stream, StreamExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::server::Connected;
+
+use super::certificate::Certificate;
+use super::services::ServiceTls;
+
+/// How long a handshake may take, and how many may be under way.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+const HANDSHAKES: usize = 256;
+
+/// A connection that is ready for requests.
+pub enum Connection {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// In the extensions of every request: the certificate that the other side showed, and the handshake verified.
+#[derive(Clone, Debug)]
+pub struct PeerCertificate(pub Option<Arc<Certificate>>);
+
+/// The connections that come in. A handshake that fails is the other side's affair.
+pub fn incoming(listener: TcpListener, tls: Option<ServiceTls>) -> impl Stream<Item = io::Result<Connection>> {
+    TcpListenerStream::new(listener)
+        .map(move |accepted| {
+            let tls = tls.clone();
+            async move {
+                let stream = match accepted {
+                    Ok(stream) => stream,
+                    Err(error) => return Some(Err(error)),
+                };
+                // Without it a small frame waits for the acknowledgement of the one before.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "Nagle's algorithm stays on");
+                }
+                match tls {
+                    None => Some(Ok(Connection::Plain(stream))),
+                    Some(tls) => shake_hands(stream, &tls).await.map(Ok),
+                }
+            }
+        })
+        .buffer_unordered(HANDSHAKES)
+        .filter_map(std::future::ready)
+}
+
+async fn shake_hands(stream: TcpStream, tls: &ServiceTls) -> Option<Connection> {
+    let peer = stream.peer_addr().ok();
+    match timeout(HANDSHAKE, TlsAcceptor::from(tls.server()).accept(stream)).await {
+        Ok(Ok(stream)) => return Some(Connection::Tls(Box::new(stream))),
+        Ok(Err(error)) => tracing::warn!(?peer, %error, "Another process did not prove itself"),
+        Err(_) => tracing::warn!(?peer, "Another process took too long to prove itself"),
+    }
+    None
+}
+
+impl Connected for Connection {
+    type ConnectInfo = PeerCertificate;
+
+    fn connect_info(&self) -> PeerCertificate {
+        let certificates = match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => stream.get_ref().1.peer_certificates(),
+        };
+        let leaf = certificates.and_then(|chain| chain.first());
+        PeerCertificate(leaf.and_then(|der| Certificate::parse(der).ok()).map(Arc::new))
+    }
+}
+
+/// A stream of bytes, both ways.
+trait Bytes: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Bytes for T {}
+
+impl Connection {
+    fn stream(self: Pin<&mut Self>) -> Pin<&mut dyn Bytes> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream),
+            Self::Tls(stream) => Pin::new(stream.as_mut()),
+        }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.stream().poll_write(context, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.stream().poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_flush(context)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream().poll_shutdown(context)
+    }
+}
