@@ -1,32 +1,31 @@
 //! The gateway as a whole: built from settings, then run until it is told to stop.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::sync::Arc;
 
 use prost_reflect::DescriptorPool;
 use service_kit::Shared;
-use service_kit::start::{StartError, listen};
-use tokio::net::TcpListener;
+use service_kit::start::StartError;
 use tokio_util::sync::CancellationToken;
 
 use crate::edge;
 use crate::gateway::Gateway;
-use crate::server::{self, Limits};
+use crate::server::{self, Limits, Ports, PublicAddresses};
 use crate::settings::Settings;
 
-/// The gateway, its port bound and not yet served.
+/// The gateway, its ports bound and not yet served.
 pub struct Application {
     gateway: Gateway,
-    listener: TcpListener,
-    address: SocketAddr,
+    ports: Ports,
+    addresses: PublicAddresses,
     limits: Limits,
 }
 
 impl Application {
-    /// Reads the protos, looks up where the services are, then takes the port. No service is asked for anything yet.
+    /// Reads the protos, looks up where the services are, then takes the ports. No service is asked for anything yet.
     ///
     /// # Errors
-    /// A setting or an annotation in the protos cannot be used, or the port is in use.
+    /// A setting or an annotation in the protos cannot be used, or a port is in use.
     pub async fn build(settings: Settings, shared: Shared) -> Result<Self, StartError> {
         Self::build_for(voltgate_proto::pool(), settings, shared).await
     }
@@ -38,14 +37,15 @@ impl Application {
     pub async fn build_for(protos: &DescriptorPool, settings: Settings, shared: Shared) -> Result<Self, StartError> {
         let gateway = Gateway::new(protos, &settings, &shared)?;
         gateway.upstreams.look_up().await;
-        let listener = listen(settings.gateway_listen, "GATEWAY_LISTEN").await?;
-        let address = listener
-            .local_addr()
-            .map_err(|error| StartError::other("cannot read the address of GATEWAY_LISTEN", error))?;
+        let tls = settings.public_tls(Arc::clone(&shared.clock))?;
+        let ports = Ports::bind(settings.gateway_listen, settings.gateway_tls_listen, tls).await?;
+        let addresses = ports
+            .addresses()
+            .map_err(|error| StartError::other("cannot read the address of a port", error))?;
         Ok(Self {
             gateway,
-            listener,
-            address,
+            ports,
+            addresses,
             limits: Limits {
                 max_connections: settings.gateway_max_connections,
                 pause: settings.shutdown_pause(),
@@ -54,8 +54,8 @@ impl Application {
         })
     }
 
-    pub fn local_addr(&self) -> SocketAddr {
-        self.address
+    pub fn addresses(&self) -> PublicAddresses {
+        self.addresses
     }
 
     /// Serves until told to stop, then drains. Nothing can fail here: a connection that does is its own affair.
@@ -66,7 +66,7 @@ impl Application {
         let router = edge::router(self.gateway.clone());
         let upstreams = self.gateway.upstreams.clone();
         tokio::select! {
-            () = server::serve(self.listener, router, self.gateway, self.limits, shutdown) => {}
+            () = server::serve(self.ports, router, self.gateway, self.limits, shutdown) => {}
             () = upstreams.maintain() => {}
         }
         Ok(())

@@ -33,6 +33,7 @@ mod test_protos;
 
 pub use application::Application;
 pub use origins::Origins;
+pub use server::{CertificateFiles, Listen, PublicAddresses};
 pub use settings::Settings;
 pub use upstream::Addresses;
 

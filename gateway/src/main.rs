@@ -2,7 +2,7 @@
 
 use anyhow::{Result, anyhow};
 use clap::Parser;
-use gateway::{Application, NAME, Settings};
+use gateway::{Application, NAME, PublicAddresses, Settings};
 use service_kit::process::{CommonSettings, Process};
 use service_kit::settings::load_dotenv;
 
@@ -23,7 +23,8 @@ async fn main() -> Result<()> {
     let process = Process::start(&arguments.common.process).await?;
 
     let application = Application::build(arguments.gateway, arguments.common.shared()?).await?;
-    tracing::info!(http = %application.local_addr(), admin = %process.admin_addr(), "The gateway listens");
+    let PublicAddresses { http, https } = application.addresses();
+    tracing::info!(?http, ?https, admin = %process.admin_addr(), "The gateway listens");
 
     process
         .run(|shutdown| application.run(shutdown))

@@ -1,20 +1,32 @@
 //! What can be set from outside.
 
-use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use service_kit::clock::SharedClock;
+use service_kit::start::StartError;
 
 use crate::origins::Origins;
+use crate::server::{CertificateFiles, Listen, PublicTls};
 use crate::upstream::Addresses;
 
 /// The gateway's own settings.
 #[derive(Args, Clone, Debug)]
 #[group(skip)]
 pub struct Settings {
-    /// Where REST, charge points and the documentation are served
+    /// Where REST, charge points and the documentation are served without TLS; `off` for nowhere
     #[arg(long, env, default_value = "127.0.0.1:8080")]
-    pub gateway_listen: SocketAddr,
+    pub gateway_listen: Listen,
+    /// Where they are served with TLS, such as 0.0.0.0:8443; `off` for nowhere
+    #[arg(long, env, default_value = "off")]
+    pub gateway_tls_listen: Listen,
+    /// Certificates with their chains and keys, in PEM, as in chain.pem:key.pem,rsa-chain.pem:rsa-key.pem; the one that suits the client is taken
+    #[arg(long, env, default_value = "")]
+    pub gateway_tls_certificates: CertificateFiles,
+    /// Authorities of charge points' certificates (security profile 3), in PEM
+    #[arg(long, env)]
+    pub gateway_tls_client_ca: Option<PathBuf>,
     /// Where the services are, by the names that the protos give them; `|` between replicas of one, or a host's name for all
     #[arg(
         long,
@@ -49,6 +61,22 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// # Errors
+    /// A file cannot be used, or there are authorities for a port that has no TLS.
+    pub(crate) fn public_tls(&self, clock: SharedClock) -> Result<Option<PublicTls>, StartError> {
+        let client_ca = self.gateway_tls_client_ca.clone();
+        let client_ca = client_ca.filter(|path| !path.as_os_str().is_empty());
+        let certificates = self.gateway_tls_certificates.clone();
+        match (certificates.is_empty(), client_ca) {
+            (true, None) => Ok(None),
+            (true, Some(_)) => {
+                let problem = "is set, though GATEWAY_TLS_CERTIFICATES is not";
+                Err(StartError::setting("GATEWAY_TLS_CLIENT_CA", problem))
+            }
+            (false, client_ca) => PublicTls::load(certificates, client_ca, clock).map(Some),
+        }
+    }
+
     pub(crate) fn request_timeout(&self) -> Duration {
         Duration::from_secs(self.gateway_request_timeout)
     }

@@ -4,10 +4,11 @@ use std::io::Write;
 use std::net::SocketAddr;
 
 use auth_service::Password;
+use gateway::PublicAddresses;
 
 /// Where everything listens, and how to log in.
 pub struct Announcement {
-    pub gateway: SocketAddr,
+    pub gateway: PublicAddresses,
     pub services: Vec<(&'static str, SocketAddr)>,
     pub admin_username: String,
     /// Only when the administrator was made in this run, with a password that nobody chose.
@@ -16,14 +17,15 @@ pub struct Announcement {
 
 impl Announcement {
     pub fn render(&self, admin: SocketAddr) -> String {
-        let gateway = self.gateway;
+        let rest = self.gateway.url();
+        let ocpp = rest.replacen("http", "ws", 1);
         let username = &self.admin_username;
         let mut lines = vec![
             "Voltgate is running.".to_owned(),
             String::new(),
-            line("REST", &format!("http://{gateway}")),
-            line("Docs", &format!("http://{gateway}/docs")),
-            line("OCPP", &format!("ws://{gateway}/ocpp/{{identity}}")),
+            line("REST", &rest),
+            line("Docs", &format!("{rest}/docs")),
+            line("OCPP", &format!("{ocpp}/ocpp/{{identity}}")),
         ];
         for (name, address) in &self.services {
             lines.push(line("gRPC", &format!("{address}  {name}")));
@@ -45,7 +47,7 @@ impl Announcement {
         }
         lines.push(line(
             "Log in",
-            &format!("curl http://{gateway}/auth/login --json '{{\"username\": \"{username}\", \"password\": \"…\"}}'"),
+            &format!("curl {rest}/auth/login --json '{{\"username\": \"{username}\", \"password\": \"…\"}}'"),
         ));
         lines.push(String::new());
         lines.push("Ctrl-C stops everything.".to_owned());
@@ -73,7 +75,10 @@ mod tests {
     fn announcement(password: Option<&str>) -> String {
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
         Announcement {
-            gateway: address(8080),
+            gateway: PublicAddresses {
+                http: Some(address(8080)),
+                https: None,
+            },
             services: vec![("auth-service", address(50051))],
             admin_username: "admin".to_owned(),
             new_admin_password: password.map(|text| Password::parse(text, None).expect("the password is good")),

@@ -44,7 +44,7 @@ impl Services {
         let gateway = gateway::Application::build(settings.gateway, shared).await?;
 
         let announcement = Announcement {
-            gateway: gateway.local_addr(),
+            gateway: gateway.addresses(),
             services: vec![
                 ("auth-service", auth.local_addr()),
                 ("charger-service", charger.local_addr()),

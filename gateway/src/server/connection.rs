@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -18,6 +19,7 @@ use tower::ServiceExt as _;
 
 use super::Peer;
 use super::activity::Activity;
+use super::tls::PublicTls;
 
 /// Headers may have this many bytes together.
 const LARGEST_HEADERS: u32 = 32 * 1024;
@@ -36,11 +38,32 @@ const STREAMS_PER_CONNECTION: u32 = 200;
 const GOODBYE: Duration = Duration::from_secs(30);
 
 /// Serves until either side has had enough, or `goodbye` says to take no more requests.
-pub async fn serve(stream: TcpStream, peer: Peer, router: Router, goodbye: CancellationToken) {
+pub async fn serve(stream: TcpStream, tls: Option<PublicTls>, peer: Peer, router: Router, goodbye: CancellationToken) {
     // Without it a small frame waits for the acknowledgement of the one before.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "Nagle's algorithm stays on");
     }
+    let Some(tls) = tls else {
+        return converse(stream, peer, router, goodbye).await;
+    };
+    let shaken = tokio::select! {
+        shaken = tls.shake_hands(stream, peer.address) => shaken,
+        () = goodbye.cancelled() => None,
+    };
+    if let Some((stream, session)) = shaken {
+        let peer = Peer {
+            tls: Some(session),
+            ..peer
+        };
+        converse(stream, peer, router, goodbye).await;
+    }
+}
+
+/// HTTP/1.1 or HTTP/2, whichever the first bytes are.
+async fn converse<S>(stream: S, peer: Peer, router: Router, goodbye: CancellationToken)
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let activity = Activity::default();
     let requests = activity.clone();
     let service = service_fn(move |request: Request<Incoming>| {

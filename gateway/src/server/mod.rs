@@ -1,19 +1,27 @@
-//! The public port: HTTP/1.1 and HTTP/2 on the same listener, bounded in every direction, and an orderly end.
+//! The public ports, with TLS and without: HTTP/1.1 and HTTP/2 on the same listener, bounded in every direction, and an
+//! orderly end.
 
 mod activity;
+mod certificates;
 mod connection;
+mod ports;
+mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
+
+pub use certificates::CertificateFiles;
+pub use ports::{Listen, Ports, PublicAddresses};
+pub use tls::{PublicTls, TlsSession};
 
 use crate::gateway::Gateway;
 
@@ -24,6 +32,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone, Debug)]
 pub struct Peer {
     pub address: SocketAddr,
+    /// Where it came by TLS.
+    pub tls: Option<TlsSession>,
     /// Its place among the connections that may be open; freed when the last clone goes.
     _place: Arc<OwnedSemaphorePermit>,
 }
@@ -39,18 +49,12 @@ pub struct Limits {
 }
 
 /// Serves until told to stop and drained.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    gateway: Gateway,
-    limits: Limits,
-    shutdown: CancellationToken,
-) {
+pub async fn serve(ports: Ports, router: Router, gateway: Gateway, limits: Limits, shutdown: CancellationToken) {
     let connections = TaskTracker::new();
     let goodbye = CancellationToken::new();
     let abandoned = CancellationToken::new();
-    let accept = accept_all(&listener, limits.max_connections, |stream, peer| {
-        let carry = connection::serve(stream, peer, router.clone(), goodbye.clone());
+    let accept = accept_all(&ports, limits.max_connections, |stream, tls, peer| {
+        let carry = connection::serve(stream, tls, peer, router.clone(), goodbye.clone());
         let abandoned = abandoned.clone();
         connections.spawn(async move {
             tokio::select! {
@@ -63,7 +67,7 @@ pub async fn serve(
         () = accept => {}
         () = stopped(&shutdown, &gateway, limits.pause) => {}
     }
-    drop(listener);
+    drop(ports);
 
     info!(
         sockets = gateway.sockets.open(),
@@ -93,7 +97,7 @@ async fn stopped(shutdown: &CancellationToken, gateway: &Gateway, pause: Duratio
 }
 
 /// Accepts for ever. When every place is taken, the next connection waits in the kernel's queue.
-async fn accept_all(listener: &TcpListener, max_connections: u32, mut serve: impl FnMut(TcpStream, Peer)) {
+async fn accept_all(ports: &Ports, max_connections: u32, mut serve: impl FnMut(TcpStream, Option<PublicTls>, Peer)) {
     let places = Arc::new(Semaphore::new(
         usize::try_from(max_connections).unwrap_or(Semaphore::MAX_PERMITS),
     ));
@@ -102,13 +106,14 @@ async fn accept_all(listener: &TcpListener, max_connections: u32, mut serve: imp
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return;
         };
-        match listener.accept().await {
-            Ok((stream, address)) => {
+        match ports.accept().await {
+            Ok((stream, address, tls)) => {
                 let peer = Peer {
                     address,
+                    tls: None,
                     _place: Arc::new(place),
                 };
-                serve(stream, peer);
+                serve(stream, tls, peer);
             }
             Err(error) => {
                 warn!(%error, "A connection could not be accepted");

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use axum::extract::Request;
 use axum::response::Response;
 use http::header;
+use service_kit::access::CALLER;
 use service_kit::reason::{Reason, internal};
 use tonic::Status;
-use tonic::metadata::MetadataMap;
+use tonic::metadata::{MetadataMap, MetadataValue};
 
 use super::handshake::{Handshake, offered_subprotocols};
 use super::link::Link;
@@ -87,6 +88,7 @@ fn metadata(
     let mut metadata = MetadataMap::new();
     let bearer = gateway.service_tokens.bearer().map_err(|error| internal(&error))?;
     service_stream::put(&mut metadata, "authorization", bearer.as_bytes());
+    service_stream::put(&mut metadata, CALLER, crate::NAME.as_bytes());
     service_stream::put(&mut metadata, service_stream::SUBPROTOCOLS, offered.as_bytes());
     if let Some(credentials) = parts.headers.get(header::AUTHORIZATION) {
         service_stream::put(
@@ -98,6 +100,12 @@ fn metadata(
     if let Some(peer) = peer {
         let address = peer.address.ip().to_canonical().to_string();
         service_stream::put(&mut metadata, service_stream::PEER, address.as_bytes());
+    }
+    if let Some(tls) = peer.and_then(|peer| peer.tls.as_ref()) {
+        service_stream::put(&mut metadata, service_stream::TLS, tls.version.as_bytes());
+        if let Some(certificate) = &tls.certificate {
+            metadata.insert_bin(service_stream::CERTIFICATE, MetadataValue::from_bytes(certificate));
+        }
     }
     if let Some(id) = parts.extensions.get::<RequestId>() {
         service_stream::put(&mut metadata, request_id::NAME, id.as_str().as_bytes());

@@ -24,6 +24,8 @@ const WAITING: usize = 4;
 pub const SUBPROTOCOLS: &str = "voltgate-subprotocols";
 pub const STATION_AUTHORIZATION: &str = "voltgate-authorization";
 pub const PEER: &str = "voltgate-peer";
+pub const TLS: &str = "voltgate-tls";
+pub const CERTIFICATE: &str = "voltgate-certificate-bin";
 const SUBPROTOCOL: &str = "voltgate-subprotocol";
 const RESUMPTION: &str = "voltgate-resumption";
 

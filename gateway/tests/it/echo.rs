@@ -124,7 +124,7 @@ impl Echo {
         let application = Application::build_for(&protos, settings(service, flags), shared(auth.address))
             .await
             .unwrap();
-        let gateway = application.local_addr();
+        let gateway = application.addresses().http.unwrap();
         let stop = CancellationToken::new();
         tokio::spawn(application.run(stop.clone()));
         Self {

@@ -24,3 +24,4 @@ mod socket_opening;
 mod socket_resuming;
 mod station;
 mod system;
+mod tls;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use gateway::{Application, Settings};
+use gateway::{Application, PublicAddresses, Settings};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::{Value, json};
 use service_kit::Shared;
@@ -59,7 +59,8 @@ impl System {
     pub async fn in_front_of(peers: Peers, flags: &[&str]) -> Self {
         let stop = CancellationToken::new();
         let application = build(peers.address, flags).await.unwrap();
-        let address = application.local_addr();
+        let PublicAddresses { http, https } = application.addresses();
+        let address = http.or(https).unwrap();
         let shutdown = stop.clone();
         let running = tokio::spawn(async move { application.run(shutdown).await.unwrap() });
         Self {

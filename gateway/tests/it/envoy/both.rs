@@ -90,7 +90,7 @@ impl Both {
         let upstream = format!("--gateway-upstreams=contract=http://{service}");
         let settings = settings(service, &[&upstream]);
         let application = Application::build_for(pool, settings, shared(service)).await.unwrap();
-        let gateway = application.local_addr();
+        let gateway = application.addresses().http.unwrap();
         let stop = CancellationToken::new();
         tokio::spawn(application.run(stop.clone()));
         Self {
