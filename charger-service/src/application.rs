@@ -73,6 +73,7 @@ impl Application {
             clock: shared.clock.clone(),
             passwords,
             allow_unsecured: settings.charger_allow_unsecured.unwrap_or(false),
+            certificate_organization: settings.certificate_organization(),
             intervals: settings.intervals(),
             call_timeout: settings.call_timeout(),
             instance,

@@ -42,6 +42,8 @@ struct State {
     clock: SharedClock,
     passwords: charge_point::password::PasswordKey,
     allow_unsecured: bool,
+    /// Organization that charge points' certificates must name.
+    certificate_organization: Option<String>,
     intervals: session::answer::Intervals,
     call_timeout: Duration,
     /// This process among its replicas.

@@ -8,6 +8,7 @@
 //! stream, here or at another replica (`voltgate.ocpp.v1.SessionService` has the protocol).
 
 pub mod answer;
+mod certificate;
 mod conversation;
 mod credentials;
 pub mod fence;
@@ -115,6 +116,11 @@ fn offer(metadata: &MetadataMap, identity: String) -> Offer {
         subprotocols: text("voltgate-subprotocols").unwrap_or_default(),
         authorization: text("voltgate-authorization"),
         peer: text("voltgate-peer"),
+        tls: metadata.contains_key("voltgate-tls"),
+        certificate: metadata
+            .get_bin("voltgate-certificate-bin")
+            .and_then(|value| value.to_bytes().ok())
+            .map(|der| der.to_vec()),
     }
 }
 
@@ -123,9 +129,12 @@ impl From<Refusal> for Status {
         match refusal {
             Refusal::Stopping => Reason::Unavailable.status("This replica is about to stop"),
             Refusal::UnknownChargePoint => Reason::NotFound.status("There is no charge point of this identity"),
-            Refusal::NoCredentials | Refusal::WrongCredentials | Refusal::UnsecuredNotAllowed | Refusal::NeedsTls => {
-                Reason::StationUnauthorized.status(refusal.to_string())
-            }
+            Refusal::NoCredentials
+            | Refusal::WrongCredentials
+            | Refusal::UnsecuredNotAllowed
+            | Refusal::NeedsTls
+            | Refusal::NoCertificate
+            | Refusal::WrongCertificate(_) => Reason::StationUnauthorized.status(refusal.to_string()),
             Refusal::Superseded => Reason::SessionOver.status("A newer connection has taken over"),
             Refusal::NoCommonSubprotocol => {
                 Reason::NoCommonSubprotocol.status("None of the subprotocols offered is spoken here; ocpp1.6 is")

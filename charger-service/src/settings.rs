@@ -26,6 +26,9 @@ pub struct Settings {
     /// Let charge points in that have no credentials (security profile 0): true or false; true in `voltgate` alone where it is left out
     #[arg(long, env)]
     pub charger_allow_unsecured: Option<bool>,
+    /// Organization (O) that charge points' certificates must name with security profile 3; any where it is left out
+    #[arg(long, env)]
+    pub charger_certificate_organization: Option<String>,
     /// Seconds that a charge point has to answer a command
     #[arg(long, env, default_value_t = 30, value_parser = value_parser!(u32).range(1..=600))]
     pub charger_call_timeout_seconds: u32,
@@ -46,6 +49,12 @@ impl Settings {
             "CHARGER_SECRET",
             self.charger_secret.as_deref(),
         )?))
+    }
+
+    pub(crate) fn certificate_organization(&self) -> Option<String> {
+        self.charger_certificate_organization
+            .clone()
+            .filter(|name| !name.is_empty())
     }
 
     pub(crate) fn call_timeout(&self) -> Duration {

@@ -15,6 +15,8 @@ CREATE TABLE ocpp.charge_point (
     security_profile    smallint NOT NULL,
     -- HMAC-SHA256 under a key of the service; null where the profile knows no password.
     password_hash       bytea,
+    -- Common name of the certificate with security profile 3, where it is neither the serial number nor the identity.
+    certificate_name    text,
     vendor              text,
     model               text,
     serial_number       text,

@@ -15,22 +15,28 @@ use crate::boot::Registration;
 
 const LONGEST_NAME: usize = 100;
 
+/// As long as X.509 lets a common name be.
+const LONGEST_CERTIFICATE_NAME: usize = 64;
+
 /// A charge point that breaks no rule.
 #[derive(Debug)]
 pub struct NewChargePoint {
     identity: Identity,
     display_name: String,
     registration: Registration,
+    /// 0 to 3.
+    security_profile: i16,
     credentials: Credentials,
+    certificate_name: Option<String>,
 }
 
 #[derive(Debug)]
 enum Credentials {
-    /// Security profile 0.
+    /// No password: security profile 0, and 3, where a certificate takes its place.
     None,
-    /// Security profile 1, with a password of the operator's choice.
+    /// Security profiles 1 and 2, with a password of the operator's choice.
     Chosen(Password),
-    /// Security profile 1, with one of ours.
+    /// Security profiles 1 and 2, with one of ours.
     Made,
 }
 
@@ -74,7 +80,10 @@ impl NewChargePoint {
         let credentials = credentials(&request, allow_unsecured)
             .map_err(|(field, problem)| note(field, problem))
             .ok();
-        if let (Some(identity), Some(Credentials::Chosen(_) | Credentials::Made)) = (&identity, &credentials)
+        if let Some(problem) = certificate_name_problem(&request) {
+            note("certificateName", problem);
+        }
+        if let (Some(identity), Some((_, Credentials::Chosen(_) | Credentials::Made))) = (&identity, &credentials)
             && !identity.fits_basic_authentication()
         {
             note(
@@ -89,7 +98,7 @@ impl NewChargePoint {
             );
         }
         match (identity, registration, credentials) {
-            (Some(identity), Some(registration), Some(credentials)) if violations.is_empty() => {
+            (Some(identity), Some(registration), Some((security_profile, credentials))) if violations.is_empty() => {
                 let display_name = match request.display_name.trim() {
                     "" => identity.as_str().to_owned(),
                     name => name.to_owned(),
@@ -98,7 +107,9 @@ impl NewChargePoint {
                     identity,
                     display_name,
                     registration,
+                    security_profile,
                     credentials,
+                    certificate_name: request.certificate_name,
                 })
             }
             _ => Err(violations),
@@ -113,47 +124,65 @@ fn registration(status: Option<&str>) -> Result<Registration, &'static str> {
     }
 }
 
+/// The security profile, and what goes with it.
 fn credentials(
     request: &CreateChargePointRequest,
     allow_unsecured: bool,
-) -> Result<Credentials, (&'static str, String)> {
-    match (request.security_profile.unwrap_or(1), &request.password) {
-        (0, _) if !allow_unsecured => Err((
-            "securityProfile",
-            "is 0, and this installation lets nobody in without credentials".to_owned(),
-        )),
-        (0, Some(_)) => Err(("password", "has no use with security profile 0".to_owned())),
-        (0, None) => Ok(Credentials::None),
-        (1, None) => Ok(Credentials::Made),
-        (1, Some(password)) => Password::parse(password)
-            .map(Credentials::Chosen)
-            .map_err(|error| ("password", error.to_string())),
-        _ => Err(("securityProfile", "must be 0 or 1".to_owned())),
+) -> Result<(i16, Credentials), (&'static str, String)> {
+    let profile = match request.security_profile {
+        None => 1,
+        Some(profile @ 0..=3) => profile as i16,
+        Some(_) => return Err(("securityProfile", "must be 0, 1, 2 or 3".to_owned())),
+    };
+    if profile == 0 && !allow_unsecured {
+        let problem = "is 0, and this installation lets nobody in without credentials";
+        return Err(("securityProfile", problem.to_owned()));
     }
+    let credentials = match (profile, &request.password) {
+        (0 | 3, Some(_)) => return Err(("password", format!("has no use with security profile {profile}"))),
+        (0 | 3, None) => Credentials::None,
+        (_, None) => Credentials::Made,
+        (_, Some(password)) => Password::parse(password)
+            .map(Credentials::Chosen)
+            .map_err(|error| ("password", error.to_string()))?,
+    };
+    Ok((profile, credentials))
+}
+
+fn certificate_name_problem(request: &CreateChargePointRequest) -> Option<String> {
+    let name = request.certificate_name.as_deref()?;
+    if request.security_profile != Some(3) {
+        return Some("has a use with security profile 3 only".to_owned());
+    }
+    let length = name.chars().count();
+    let printable = !name.chars().any(char::is_control);
+    (length == 0 || length > LONGEST_CERTIFICATE_NAME || !printable)
+        .then(|| format!("must have 1 to {LONGEST_CERTIFICATE_NAME} printable characters"))
 }
 
 pub async fn create(state: &State, new: NewChargePoint) -> Result<ChargePoint, CreateError> {
     let id = Uuid::now_v7();
     let now = state.clock.now();
-    let (profile, password, made) = match new.credentials {
-        Credentials::None => (0, None, None),
-        Credentials::Chosen(password) => (1, Some(password), None),
+    let (password, made) = match new.credentials {
+        Credentials::None => (None, None),
+        Credentials::Chosen(password) => (Some(password), None),
         Credentials::Made => {
             let password = Password::generate();
-            (1, Some(password.clone()), Some(password.as_str().to_owned()))
+            (Some(password.clone()), Some(password.as_str().to_owned()))
         }
     };
     let hash = password.map(|password| state.passwords.hash(id, password.as_str().as_bytes()));
     sqlx::query!(
         "INSERT INTO ocpp.charge_point (id, identity, display_name, registration_status, security_profile,
-             password_hash, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+             password_hash, certificate_name, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         id,
         new.identity.as_str(),
         new.display_name,
         new.registration.as_str(),
-        profile,
+        new.security_profile,
         hash.as_ref().map(<[u8; 32]>::as_slice),
+        new.certificate_name,
         now,
     )
     .execute(&state.database)
@@ -164,7 +193,8 @@ pub async fn create(state: &State, new: NewChargePoint) -> Result<ChargePoint, C
         identity: new.identity.to_string(),
         display_name: new.display_name,
         registration_status: new.registration.as_str().to_owned(),
-        security_profile: profile.into(),
+        security_profile: new.security_profile.into(),
+        certificate_name: new.certificate_name,
         password: made,
         created_at: Some(timestamp(now)),
         ..ChargePoint::default()
@@ -206,10 +236,17 @@ mod tests {
             registration_status: Some("accepted".to_owned()),
             security_profile: Some(4),
             password: None,
+            certificate_name: Some("CP1".to_owned()),
         };
         assert_eq!(
             fields(wrong),
-            ["identity", "registrationStatus", "securityProfile", "displayName"]
+            [
+                "identity",
+                "registrationStatus",
+                "securityProfile",
+                "certificateName",
+                "displayName"
+            ]
         );
     }
 
@@ -230,6 +267,28 @@ mod tests {
             ..request("CP1")
         };
         assert_eq!(fields(unsecured), ["securityProfile"]);
+    }
+
+    #[test]
+    fn a_certificate_takes_the_place_of_a_password() {
+        let with_certificate = CreateChargePointRequest {
+            security_profile: Some(3),
+            certificate_name: Some("SN-0815".to_owned()),
+            ..request("CP:1")
+        };
+        let new = NewChargePoint::parse(with_certificate.clone(), false).unwrap();
+        assert!(matches!(new.credentials, Credentials::None));
+        let with_both = CreateChargePointRequest {
+            password: Some("a password of one's own".to_owned()),
+            ..with_certificate
+        };
+        assert_eq!(fields(with_both), ["password"]);
+        let with_tls = CreateChargePointRequest {
+            security_profile: Some(2),
+            ..request("CP1")
+        };
+        let new = NewChargePoint::parse(with_tls, false).unwrap();
+        assert!(matches!(new.credentials, Credentials::Made));
     }
 
     #[test]

@@ -47,6 +47,7 @@ struct Row {
     display_name: String,
     registration_status: String,
     security_profile: i16,
+    certificate_name: Option<String>,
     online: bool,
     protocol: Option<String>,
     vendor: Option<String>,
@@ -64,6 +65,7 @@ macro_rules! select {
         sqlx::query_as!(
             Row,
             r#"SELECT charge_point.id, identity, display_name, registration_status, security_profile,
+                   certificate_name,
                    (disconnected_at IS NULL AND lease_until > now()) IS TRUE AS "online!", protocol AS "protocol?",
                    vendor, model, serial_number, firmware_version, last_seen_at AS "last_seen_at?", last_boot_at,
                    created_at
@@ -148,6 +150,7 @@ impl From<Row> for ChargePoint {
             display_name: row.display_name,
             registration_status: row.registration_status,
             security_profile: row.security_profile.into(),
+            certificate_name: row.certificate_name,
             password: None,
             online: row.online,
             protocol: row.protocol,

@@ -5,6 +5,7 @@ use sqlx::PgPool;
 use thiserror::Error;
 use uuid::Uuid;
 
+use super::certificate::{self, WrongCertificate};
 use super::credentials;
 use super::resumption::TokenHash;
 use crate::State;
@@ -20,6 +21,10 @@ pub struct Offer {
     pub authorization: Option<String>,
     /// Its address.
     pub peer: Option<String>,
+    /// Whether it came by TLS.
+    pub tls: bool,
+    /// The certificate that it showed, in DER; verified by the gateway.
+    pub certificate: Option<Vec<u8>>,
 }
 
 /// A charge point that is who it says it is.
@@ -45,10 +50,14 @@ pub enum Refusal {
     WrongCredentials,
     #[error("connections without credentials are not allowed here")]
     UnsecuredNotAllowed,
-    #[error("the security profile of this charge point needs TLS, which does not reach this service")]
+    #[error("the security profile of this charge point needs TLS")]
     NeedsTls,
     #[error("a newer connection has taken over")]
     Superseded,
+    #[error("the security profile of this charge point needs a certificate")]
+    NoCertificate,
+    #[error("{0}")]
+    WrongCertificate(#[from] WrongCertificate),
     #[error("no common subprotocol")]
     NoCommonSubprotocol,
     #[error("the database failed")]
@@ -73,7 +82,7 @@ async fn decide(state: &State, offer: Offer) -> Result<Admitted, Refusal> {
     let known = find(&state.database, &identity)
         .await?
         .ok_or(Refusal::UnknownChargePoint)?;
-    authenticate(state, &identity, &known, offer.authorization.as_deref())?;
+    authenticate(state, &identity, &known, &offer)?;
     let version = Version::choose(&offer.subprotocols).ok_or(Refusal::NoCommonSubprotocol)?;
     Ok(Admitted {
         charge_point: known.id,
@@ -113,13 +122,16 @@ struct Known {
     id: Uuid,
     security_profile: i16,
     password_hash: Option<Vec<u8>>,
+    certificate_name: Option<String>,
+    serial_number: Option<String>,
     boot_answer: Option<String>,
 }
 
 async fn find(database: &PgPool, identity: &Identity) -> Result<Option<Known>, sqlx::Error> {
     sqlx::query_as!(
         Known,
-        "SELECT id, security_profile, password_hash, boot_answer FROM ocpp.charge_point WHERE identity = $1",
+        "SELECT id, security_profile, password_hash, certificate_name, serial_number, boot_answer
+         FROM ocpp.charge_point WHERE identity = $1",
         identity.as_str(),
     )
     .fetch_optional(database)
@@ -127,20 +139,44 @@ async fn find(database: &PgPool, identity: &Identity) -> Result<Option<Known>, s
 }
 
 /// By the profile that the operator has set, never by what the connection happens to offer.
-fn authenticate(state: &State, identity: &Identity, known: &Known, header: Option<&str>) -> Result<(), Refusal> {
+fn authenticate(state: &State, identity: &Identity, known: &Known, offer: &Offer) -> Result<(), Refusal> {
     match known.security_profile {
         0 if state.allow_unsecured => Ok(()),
         0 => Err(Refusal::UnsecuredNotAllowed),
-        1 => {
-            let credentials = header.and_then(credentials::basic).ok_or(Refusal::NoCredentials)?;
-            let hash = known.password_hash.as_deref().ok_or(Refusal::WrongCredentials)?;
-            let password = state.passwords.verify(known.id, &credentials.password, hash);
-            if password && credentials.user == identity.as_str().as_bytes() {
-                Ok(())
-            } else {
-                Err(Refusal::WrongCredentials)
-            }
-        }
-        _ => Err(Refusal::NeedsTls),
+        // TLS is more than it asks for, and takes nothing away.
+        1 => check_password(state, identity, known, offer),
+        _ if !offer.tls => Err(Refusal::NeedsTls),
+        2 => check_password(state, identity, known, offer),
+        // The column's constraint leaves no other than 3.
+        _ => check_certificate(state, identity, known, offer),
     }
+}
+
+fn check_password(state: &State, identity: &Identity, known: &Known, offer: &Offer) -> Result<(), Refusal> {
+    let header = offer.authorization.as_deref();
+    let credentials = header.and_then(credentials::basic).ok_or(Refusal::NoCredentials)?;
+    let hash = known.password_hash.as_deref().ok_or(Refusal::WrongCredentials)?;
+    let password = state.passwords.verify(known.id, &credentials.password, hash);
+    if password && credentials.user == identity.as_str().as_bytes() {
+        Ok(())
+    } else {
+        Err(Refusal::WrongCredentials)
+    }
+}
+
+/// Its name is the one that was registered; where none was, the serial number that the station told or its identity.
+fn check_certificate(state: &State, identity: &Identity, known: &Known, offer: &Offer) -> Result<(), Refusal> {
+    let der = offer.certificate.as_deref().ok_or(Refusal::NoCertificate)?;
+    let names = match &known.certificate_name {
+        Some(name) => vec![name.as_str()],
+        None => [Some(identity.as_str()), known.serial_number.as_deref()]
+            .into_iter()
+            .flatten()
+            .collect(),
+    };
+    Ok(certificate::check(
+        der,
+        &names,
+        state.certificate_organization.as_deref(),
+    )?)
 }

@@ -1,7 +1,9 @@
 //! Who may connect, decided before a socket exists.
 
+use serde_json::json;
 use service_kit::reason::Reason;
 use testbed::Database;
+use testbed::certificates::{Authority, Subject};
 use voltgate_proto::ocpp::v1::CreateChargePointRequest;
 
 use crate::service::{Service, reason};
@@ -128,4 +130,98 @@ async fn only_our_own_processes_may_open_sessions() {
         reason(&client.open(operator).await.unwrap_err()),
         Reason::PermissionDenied
     );
+}
+
+/// Registers a charge point with a security profile, and returns its password where it has one.
+async fn register(service: &Service, identity: &str, profile: i32, certificate_name: Option<&str>) -> Option<String> {
+    let request = CreateChargePointRequest {
+        identity: identity.to_owned(),
+        security_profile: Some(profile),
+        certificate_name: certificate_name.map(str::to_owned),
+        ..Default::default()
+    };
+    let mut charge_points = service.charge_points();
+    let created = charge_points.create_charge_point(service.asks(request)).await;
+    created.unwrap().into_inner().password
+}
+
+#[tokio::test]
+async fn security_profile_2_is_a_password_and_tls_together() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let password = register(&service, "CP2", 2, None).await.unwrap();
+    let secure = || Offer {
+        tls: true,
+        ..Offer::of("CP2", &password)
+    };
+    Station::open(&service, secure()).await.unwrap();
+    let plain = Offer::of("CP2", &password);
+    assert_eq!(refusal(&service, plain).await, Reason::StationUnauthorized);
+    let certificate_instead = Offer {
+        authorization: None,
+        certificate: Some(Authority::new("test").issue(&Subject::named("CP2")).der()),
+        ..secure()
+    };
+    assert_eq!(
+        refusal(&service, certificate_instead).await,
+        Reason::StationUnauthorized
+    );
+
+    // Security profile 1 behind TLS is what it was.
+    let password = service.register("CP1").await;
+    let offer = |password| Offer {
+        tls: true,
+        ..Offer::of("CP1", password)
+    };
+    Station::open(&service, offer(&password)).await.unwrap();
+    assert_eq!(refusal(&service, offer("wrong")).await, Reason::StationUnauthorized);
+}
+
+#[tokio::test]
+async fn security_profile_3_is_a_certificate_in_the_name_of_the_charge_point() {
+    let database = Database::create().await;
+    let settings = charger_service::Settings {
+        charger_certificate_organization: Some("Volt AG".to_owned()),
+        ..crate::service::settings()
+    };
+    let service = Service::start_with(&database, settings).await;
+    assert_eq!(register(&service, "CP3", 3, None).await, None);
+    register(&service, "CP4", 3, Some("SN-4")).await;
+    let authority = Authority::new("test");
+    let offer = |identity, common_name: &str, organization: &str| Offer {
+        authorization: None,
+        tls: true,
+        certificate: Some(
+            authority
+                .issue(&Subject::named(common_name).organization(organization))
+                .der(),
+        ),
+        ..Offer::of(identity, "")
+    };
+    let mut station = Station::open(&service, offer("CP3", "CP3", "Volt AG")).await.unwrap();
+    Station::open(&service, offer("CP4", "SN-4", "Volt AG")).await.unwrap();
+
+    let none = Offer {
+        certificate: None,
+        ..offer("CP3", "CP3", "Volt AG")
+    };
+    let without_tls = Offer {
+        tls: false,
+        ..offer("CP3", "CP3", "Volt AG")
+    };
+    for refused in [
+        none,
+        without_tls,
+        offer("CP3", "CP4", "Volt AG"),
+        offer("CP3", "CP3", "Somebody Ltd"),
+        offer("CP4", "CP4", "Volt AG"),
+    ] {
+        assert_eq!(refusal(&service, refused).await, Reason::StationUnauthorized);
+    }
+
+    // From the manufacturer a certificate often has the serial number as its name.
+    let boot = json!({"chargePointVendor": "Volt", "chargePointModel": "One", "chargePointSerialNumber": "SN-3"});
+    station.call("BootNotification", boot).await;
+    Station::open(&service, offer("CP3", "SN-3", "Volt AG")).await.unwrap();
+    Station::open(&service, offer("CP3", "CP3", "Volt AG")).await.unwrap();
 }

@@ -61,6 +61,7 @@ pub fn settings() -> Settings {
         charger_database_url: None,
         charger_secret: Some("x8Fq2LmZ0vKc7RtB4nWs9YpD3hJg6aEu".to_owned()),
         charger_allow_unsecured: Some(true),
+        charger_certificate_organization: None,
         charger_call_timeout_seconds: 2,
         charger_heartbeat_seconds: 300,
         charger_boot_retry_seconds: 60,

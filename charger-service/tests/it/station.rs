@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status, Streaming};
 use voltgate_proto::ocpp::v1::session_service_client::SessionServiceClient;
 use voltgate_proto::ocpp::v1::{
@@ -21,6 +22,9 @@ pub struct Offer<'a> {
     pub identity: &'a str,
     pub subprotocols: &'a str,
     pub authorization: Option<String>,
+    /// Whether the gateway says that it came by TLS, and the certificate it showed, in DER.
+    pub tls: bool,
+    pub certificate: Option<Vec<u8>>,
 }
 
 impl<'a> Offer<'a> {
@@ -29,6 +33,8 @@ impl<'a> Offer<'a> {
             identity,
             subprotocols: "ocpp1.6",
             authorization: Some(basic(identity, password.as_bytes())),
+            tls: false,
+            certificate: None,
         }
     }
 }
@@ -74,15 +80,18 @@ impl Station {
             identity: offer.identity.to_owned(),
             resumption: None,
         };
-        let metadata = [
-            ("voltgate-subprotocols", Some(offer.subprotocols.to_owned())),
-            ("voltgate-peer", Some("192.0.2.7:4711".to_owned())),
-            ("voltgate-authorization", offer.authorization),
-        ];
-        let metadata = metadata
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value?)))
-            .collect();
+        let mut metadata = MetadataMap::new();
+        metadata.insert("voltgate-subprotocols", offer.subprotocols.parse().unwrap());
+        metadata.insert("voltgate-peer", "192.0.2.7:4711".parse().unwrap());
+        if let Some(authorization) = offer.authorization {
+            metadata.insert("voltgate-authorization", authorization.parse().unwrap());
+        }
+        if offer.tls {
+            metadata.insert("voltgate-tls", "1.3".parse().unwrap());
+        }
+        if let Some(der) = offer.certificate {
+            metadata.insert_bin("voltgate-certificate-bin", MetadataValue::from_bytes(&der));
+        }
         let (outbound, response) = open_stream(service, open, metadata).await?;
         let said = |name| response.metadata().get(name).unwrap().to_str().unwrap().to_owned();
         Ok(Self {
@@ -108,7 +117,7 @@ impl Station {
                 sent: self.sent,
             }),
         };
-        let (outbound, response) = open_stream(service, open, vec![]).await?;
+        let (outbound, response) = open_stream(service, open, MetadataMap::new()).await?;
         Ok(OldStream {
             outbound: std::mem::replace(&mut self.outbound, outbound),
             inbound: std::mem::replace(&mut self.inbound, response.into_inner()),
@@ -299,7 +308,7 @@ impl OldStream {
 async fn open_stream(
     service: &Service,
     open: OpenRequest,
-    metadata: Vec<(&'static str, String)>,
+    metadata: MetadataMap,
 ) -> Result<(mpsc::Sender<FromStation>, Response<Streaming<ToStation>>), Status> {
     let (outbound, frames) = mpsc::channel(64);
     let open = FromStation {
@@ -308,10 +317,9 @@ async fn open_stream(
     };
     outbound.send(open).await.unwrap();
     let mut request = Request::new(ReceiverStream::new(frames));
-    let token = service.gateway_token();
-    for (name, value) in [("authorization", token)].into_iter().chain(metadata) {
-        request.metadata_mut().insert(name, value.parse().unwrap());
-    }
+    *request.metadata_mut() = metadata;
+    let token = service.gateway_token().parse().unwrap();
+    request.metadata_mut().insert("authorization", token);
     let response = SessionServiceClient::new(service.channel.clone()).open(request).await?;
     Ok((outbound, response))
 }
