@@ -10,6 +10,8 @@ BEYOND_A_SCHEMA = (
     "is required, as the username is not an email address",
     "must not contain a colon where Basic authentication is used",
     "has no use with security profile 0",
+    "has no use with security profile 3",
+    "has a use with security profile 3 only",
     "is 0, and this installation lets nobody in without credentials",
     "is the path of something else",
     "is not a token that this listing gave out",
