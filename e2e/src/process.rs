@@ -21,13 +21,11 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `binary` in `folder`, where its output goes too.
-    pub fn spawn(binary: &str, environment: &Environment, folder: &Path) -> Self {
-        let program = path_of(binary);
-        let (stdout, stderr) = (
-            folder.join(format!("{binary}.out")),
-            folder.join(format!("{binary}.log")),
-        );
+    /// Starts a binary in `folder`, where its output goes too. Its name is the binary's, and a word more where there are
+    /// several of one.
+    pub fn spawn(name: &str, environment: &Environment, folder: &Path) -> Self {
+        let program = path_of(name.split(' ').next().unwrap_or_default());
+        let (stdout, stderr) = (folder.join(format!("{name}.out")), folder.join(format!("{name}.log")));
         let log = |path: &Path| {
             File::options()
                 .create(true)
@@ -51,7 +49,7 @@ impl Process {
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {}: {error}", program.display()));
         Self {
-            name: binary.to_owned(),
+            name: name.to_owned(),
             child,
             stdout,
             stderr,

@@ -163,9 +163,29 @@ impl Processes {
         processes
     }
 
+    /// Prepares another process of a service, and tells the gateway. Its name is the service's with a word behind it.
+    pub fn add_replica(&mut self, service: &'static str, replica: &'static str) {
+        let (_, listen) = SERVICES
+            .into_iter()
+            .find(|(name, _)| *name == service)
+            .expect("the service is one of the four");
+        let mut environment = self.environments[service].clone();
+        let first = environment.insert(listen.to_owned(), free_address());
+        let first = first.expect("the service has an address");
+        environment.insert("ADMIN_LISTEN".to_owned(), free_address());
+        let both = format!("http://{first}|http://{}", environment[listen]);
+        let gateway = self.environments.entry("gateway").or_default();
+        let upstreams = gateway["GATEWAY_UPSTREAMS"].replace(&format!("http://{first}"), &both);
+        gateway.insert("GATEWAY_UPSTREAMS".to_owned(), upstreams);
+        self.environments.insert(replica, environment);
+    }
+
+    /// Starts everything that is prepared, the gateway last.
     pub async fn start_all(&mut self) {
-        for (service, _) in SERVICES {
-            self.start_one(service).await;
+        let names: Vec<_> = self.environments.keys().copied().collect();
+        let (gateway, services): (Vec<_>, Vec<_>) = names.into_iter().partition(|name| *name == "gateway");
+        for name in services.into_iter().chain(gateway) {
+            self.start_one(name).await;
         }
         let api = self.api();
         until("the gateway reaches every service", async || {
@@ -181,6 +201,12 @@ impl Processes {
         self.running.insert(service, process);
     }
 
+    /// Stops a service in good order, and starts it again.
+    pub async fn restart(&mut self, service: &'static str) {
+        self.running.get_mut(service).expect("the service runs").stop().await;
+        self.start_one(service).await;
+    }
+
     /// Kills a service with -9.
     pub async fn kill(&mut self, service: &str) {
         self.running.remove(service).expect("the service runs").kill().await;
@@ -188,10 +214,11 @@ impl Processes {
 
     /// Stops all in good order, the gateway first.
     pub async fn stop(mut self) {
-        for (service, _) in SERVICES.into_iter().rev() {
-            if let Some(mut process) = self.running.remove(service) {
-                process.stop().await;
-            }
+        if let Some(mut gateway) = self.running.remove("gateway") {
+            gateway.stop().await;
+        }
+        while let Some((_, mut service)) = self.running.pop_last() {
+            service.stop().await;
         }
     }
 

@@ -8,6 +8,7 @@ mod contract;
 mod grpc;
 mod kill;
 mod operations;
+mod outlive;
 mod processes;
 mod real_things;
 mod restart;
