@@ -15,6 +15,7 @@ mod grpc;
 mod headers;
 mod health;
 mod json;
+mod media_type;
 mod observe;
 mod openapi;
 mod origins;

@@ -15,6 +15,7 @@ use tonic::metadata::MetadataMap;
 
 use crate::gateway::Gateway;
 use crate::headers;
+use crate::media_type::{self, Accept};
 use crate::request_id::{self, RequestId};
 use crate::routes::Endpoint;
 use crate::transcode::{self, Input};
@@ -43,6 +44,7 @@ pub async fn serve(
         .access
         .admit(endpoint.grpc_path.as_str(), &parts.headers)
         .await?;
+    check_accept(endpoint, &parts.headers)?;
     let content_type = parts
         .headers
         .get(header::CONTENT_TYPE)
@@ -71,6 +73,14 @@ pub async fn serve(
     respond(gateway, endpoint, &message, metadata.into_headers())
 }
 
+/// Refuses before anything is done. An answer of bytes is left to its service, which gets the header and knows what it has.
+fn check_accept(endpoint: &Endpoint, headers: &HeaderMap) -> Result<(), Status> {
+    if endpoint.answer.is_raw() || Accept::of(headers).choose(&[media_type::JSON]).is_some() {
+        return Ok(());
+    }
+    Err(Reason::NotAcceptable.status(format!("The answer would be {}", media_type::JSON)))
+}
+
 fn largest_body(endpoint: &Endpoint) -> usize {
     if endpoint.template.to_string().starts_with("/auth/") {
         LARGEST_AUTH_BODY
@@ -92,7 +102,7 @@ async fn read_body(body: Body, largest: usize) -> Result<Bytes, Status> {
 
 fn respond(gateway: &Gateway, endpoint: &Endpoint, message: &Bytes, metadata: HeaderMap) -> Result<Response, Status> {
     let message = DynamicMessage::decode(endpoint.rpc.output(), message.as_ref()).map_err(|error| internal(&error))?;
-    let answer = transcode::answer(&message, &gateway.raw_json).map_err(|error| internal(&error))?;
+    let answer = transcode::answer(&endpoint.answer, &message, &gateway.raw_json).map_err(|error| internal(&error))?;
     let content_type = HeaderValue::from_str(&answer.content_type).map_err(|error| internal(&error))?;
     let mut response = Response::new(Body::from(answer.body));
     *response.status_mut() = endpoint.success;

@@ -81,6 +81,8 @@ reasons! {
     MethodNotAllowed = "METHOD_NOT_ALLOWED", Unimplemented, 405, "The method is not allowed here";
     /// No credentials were sent.
     MissingCredentials = "MISSING_CREDENTIALS", Unauthenticated, 401, "Credentials are required";
+    /// The answer has no form that the client takes.
+    NotAcceptable = "NOT_ACCEPTABLE", InvalidArgument, 406, "The answer has no form that you accept";
     /// No such resource.
     NotFound = "NOT_FOUND", NotFound, 404, "Not found";
     /// None of the WebSocket subprotocols offered is spoken here.
@@ -113,6 +115,15 @@ impl Reason {
     /// A status with this reason and a sentence for the person who reads it.
     pub fn status(self, message: impl Into<String>) -> Status {
         Status::with_error_details(self.code(), message, self.details())
+    }
+
+    /// A status that also says what is wrong with which field.
+    pub fn with_violations(self, message: impl Into<String>, violations: Vec<FieldViolation>) -> Status {
+        let mut details = self.details();
+        for violation in violations {
+            details.add_bad_request_violation(violation.field, violation.message);
+        }
+        Status::with_error_details(self.code(), message, details)
     }
 
     /// A status that also says how long to wait before trying again.
@@ -160,11 +171,7 @@ pub fn invalid(violations: Vec<FieldViolation>) -> Status {
         [one] => format!("{} {}", one.field, one.message),
         many => format!("{} things are wrong with the request", many.len()),
     };
-    let mut details = Reason::InvalidRequest.details();
-    for violation in violations {
-        details.add_bad_request_violation(violation.field, violation.message);
-    }
-    Status::with_error_details(Reason::InvalidRequest.code(), message, details)
+    Reason::InvalidRequest.with_violations(message, violations)
 }
 
 /// A failure that callers can do nothing about. The log gets the cause, the caller a plain sentence.

@@ -5,8 +5,10 @@
 //! another crate switches on in serde_json make a difference. The writer writes what a client can rely on: scalars
 //! without presence always, absent messages and `optional` fields never.
 //!
-//! `google.protobuf.Any` is refused: no endpoint of Voltgate has one.
+//! Where the specification leaves a choice, the reader takes the stricter one: no field twice, no unknown enum number, no
+//! integer written with leading zeros, no `null` in a list.
 
+mod any;
 mod members;
 mod number;
 mod path;
@@ -20,10 +22,10 @@ mod write;
 
 pub use path::lower_camel;
 pub use raw::RawJsonFields;
-pub use read::{Malformed, Unreadable, read};
+pub use read::{Context, MOST_VIOLATIONS, Malformed, Unreadable, read, read_field};
 pub use scalar::parse as parse_text;
 pub use well_known::{WellKnown, parse as parse_well_known};
-pub use write::{Unwritable, write};
+pub use write::{Unwritable, write, write_field};
 
 #[cfg(test)]
 mod round_trip;

@@ -6,17 +6,22 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescri
 use serde_json::value::RawValue;
 use service_kit::reason::FieldViolation;
 
+use super::any::{self, Packed};
 use super::members::{Members, Shape};
 use super::path::JsonPath;
 use super::raw::RawJsonFields;
 use super::well_known::{self, WellKnown};
 use super::{scalar, structured};
+use crate::routes::{FieldPath, field_named, rival};
 
 /// Documents nest no deeper than this.
 const DEEPEST: usize = 64;
 
+/// Members and elements in one document, all levels together.
+const MOST_VALUES: usize = 100_000;
+
 /// So many violations are told; a document with more is not read on.
-const MOST_VIOLATIONS: usize = 100;
+pub const MOST_VIOLATIONS: usize = 100;
 
 /// Why a document could not be read.
 #[derive(Debug)]
@@ -36,25 +41,43 @@ pub struct Malformed {
     pub problem: String,
 }
 
+/// What a document is read with.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'s> {
+    pub raw_json: &'s RawJsonFields,
+    /// Fields of the request's message that the path fills too. A document may repeat what the path says, not contradict it.
+    pub said: &'s [(FieldPath, Value)],
+}
+
+impl<'s> Context<'s> {
+    /// For a document that no path speaks about.
+    #[cfg(test)]
+    pub fn alone(raw_json: &'s RawJsonFields) -> Self {
+        Self { raw_json, said: &[] }
+    }
+}
+
 /// Reads `text` into a message of type `descriptor`.
 ///
 /// # Errors
 /// The text is not JSON, or not JSON for this message.
-pub fn read(
-    text: &[u8],
-    descriptor: &MessageDescriptor,
-    raw_json: &RawJsonFields,
-) -> Result<DynamicMessage, Unreadable> {
+pub fn read(text: &[u8], descriptor: &MessageDescriptor, context: Context<'_>) -> Result<DynamicMessage, Unreadable> {
     let raw = parse(text).map_err(Unreadable::Malformed)?;
-    let mut reader = Reader {
-        raw_json,
-        path: JsonPath::default(),
-        violations: Vec::new(),
-    };
-    match reader.message(descriptor, raw) {
-        Some(message) if reader.violations.is_empty() => Ok(message),
-        _ => Err(Unreadable::Invalid(reader.violations)),
-    }
+    let mut reader = Reader::new(context);
+    let message = reader.message(descriptor, raw);
+    reader.finish(message)
+}
+
+/// Reads `text` as the value of a field of the request's message.
+///
+/// # Errors
+/// The text is not JSON, or not JSON for this field.
+pub fn read_field(text: &[u8], field: &FieldDescriptor, context: Context<'_>) -> Result<Value, Unreadable> {
+    let raw = parse(text).map_err(Unreadable::Malformed)?;
+    let mut reader = Reader::new(context);
+    reader.parents.push(field.clone());
+    let value = reader.field(field, raw);
+    reader.finish(value)
 }
 
 /// Checks the grammar of the whole document, so that what follows meets well-formed JSON only.
@@ -83,12 +106,33 @@ fn parse(text: &[u8]) -> Result<&RawValue, Malformed> {
 }
 
 pub(super) struct Reader<'s> {
-    raw_json: &'s RawJsonFields,
+    context: Context<'s>,
     path: JsonPath,
+    /// The fields that lead to the message being read, from the request's message on.
+    parents: Vec<FieldDescriptor>,
+    /// Members and elements read so far.
+    values: usize,
     violations: Vec<FieldViolation>,
 }
 
-impl Reader<'_> {
+impl<'s> Reader<'s> {
+    fn new(context: Context<'s>) -> Self {
+        Self {
+            context,
+            path: JsonPath::default(),
+            parents: Vec::new(),
+            values: 0,
+            violations: Vec::new(),
+        }
+    }
+
+    fn finish<T>(self, read: Option<T>) -> Result<T, Unreadable> {
+        match read {
+            Some(value) if self.violations.is_empty() => Ok(value),
+            _ => Err(Unreadable::Invalid(self.violations)),
+        }
+    }
+
     /// Notes what is wrong here. Returns nothing, in the place of the value that could not be read.
     pub(super) fn refuse<T>(&mut self, problem: impl Into<String>) -> Option<T> {
         if self.violations.len() < MOST_VIOLATIONS {
@@ -122,7 +166,7 @@ impl Reader<'_> {
             return self.refuse(format!("is nested deeper than {DEEPEST} levels"));
         }
         match serde_json::from_str::<Members<'j>>(raw.get()) {
-            Ok(members) => Some(members.0),
+            Ok(members) => self.count(members.0),
             Err(_) => self.refuse("has a name that is not valid text"),
         }
     }
@@ -135,9 +179,19 @@ impl Reader<'_> {
             return self.refuse(format!("is nested deeper than {DEEPEST} levels"));
         }
         // The grammar was checked, so this does not fail.
-        serde_json::from_str(raw.get())
-            .ok()
-            .or_else(|| self.refuse("cannot be read"))
+        match serde_json::from_str(raw.get()) {
+            Ok(elements) => self.count(elements),
+            Err(_) => self.refuse("cannot be read"),
+        }
+    }
+
+    /// Passes values on, unless the document has too many by now: as messages they take far more room than as text.
+    fn count<T>(&mut self, values: Vec<T>) -> Option<Vec<T>> {
+        self.values += values.len();
+        if self.values > MOST_VALUES {
+            return self.refuse(format!("makes for more than {MOST_VALUES} values in one document"));
+        }
+        Some(values)
     }
 
     pub(super) fn each<T>(
@@ -170,7 +224,10 @@ impl Reader<'_> {
 
     pub(super) fn message(&mut self, descriptor: &MessageDescriptor, raw: &RawValue) -> Option<DynamicMessage> {
         match WellKnown::of(descriptor) {
-            None => self.object(descriptor, raw),
+            None => {
+                let members = self.members(raw)?;
+                self.object(descriptor, members)
+            }
             Some(WellKnown::Timestamp | WellKnown::Duration | WellKnown::FieldMask) => {
                 let text = self.string(raw)?;
                 well_known::parse(descriptor, &text).map_or_else(|problem| self.refuse(problem), Some)
@@ -185,18 +242,42 @@ impl Reader<'_> {
             Some(WellKnown::Struct) => structured::read_struct(self, descriptor, raw),
             Some(WellKnown::Value) => structured::read_value(self, descriptor, raw),
             Some(WellKnown::ListValue) => structured::read_list(self, descriptor, raw),
-            Some(WellKnown::Any) => self.refuse("cannot be given as JSON"),
+            Some(WellKnown::Any) => self.any(descriptor, raw),
         }
     }
 
-    fn object(&mut self, descriptor: &MessageDescriptor, raw: &RawValue) -> Option<DynamicMessage> {
+    fn any(&mut self, descriptor: &MessageDescriptor, raw: &RawValue) -> Option<DynamicMessage> {
+        let members = self.members(raw)?;
+        if members.is_empty() {
+            return Some(DynamicMessage::new(descriptor.clone()));
+        }
+        let (types, members): (Vec<_>, Vec<_>) = members.into_iter().partition(|(name, _)| name == any::TYPE);
+        let type_url = match types.as_slice() {
+            [] => return self.refuse_at(any::TYPE, "is missing"),
+            [(_, only)] => self.within(any::TYPE, |reader| reader.string(only))?,
+            _ => return self.refuse_at(any::TYPE, "appears twice"),
+        };
+        let Some(inner) = any::type_of(descriptor, &type_url) else {
+            return self.refuse_at(any::TYPE, "is not a type that is known here");
+        };
+        let message = match (WellKnown::of(&inner), members.as_slice()) {
+            (None, _) => self.object(&inner, members)?,
+            (Some(_), [(name, only)]) if name == any::VALUE => {
+                self.within(any::VALUE, |reader| reader.message(&inner, only))?
+            }
+            (Some(_), _) => return self.refuse(format!("must have `{}` and `{}` only", any::TYPE, any::VALUE)),
+        };
+        Some(any::pack(descriptor, Packed { type_url, message }))
+    }
+
+    fn object(&mut self, descriptor: &MessageDescriptor, members: Vec<(String, &RawValue)>) -> Option<DynamicMessage> {
         let mut message = DynamicMessage::new(descriptor.clone());
         let mut seen: Vec<FieldDescriptor> = Vec::new();
-        for (name, raw) in self.members(raw)? {
+        for (name, raw) in members {
             if self.violations.len() >= MOST_VIOLATIONS {
                 break;
             }
-            let Some(field) = crate::routes::field_named(descriptor, &name) else {
+            let Some(field) = field_named(descriptor, &name) else {
                 self.refuse_at::<()>(&name, "is not a field of this request");
                 continue;
             };
@@ -206,20 +287,34 @@ impl Reader<'_> {
             }
             seen.push(field.clone());
             // `null` is the same as leaving the field out.
-            if Shape::of(raw) == Shape::Null && !takes_null(&field) && !self.raw_json.contains(&field) {
+            if Shape::of(raw) == Shape::Null && !takes_null(&field) && !self.context.raw_json.contains(&field) {
                 continue;
             }
             if let Some(rival) = rival(&message, &field) {
                 self.refuse_at::<()>(&name, format!("cannot be given together with `{}`", rival.json_name()));
-            } else if let Some(value) = self.within(&name, |reader| reader.field(&field, raw)) {
+            } else if let Some(value) = self.within(&name, |reader| reader.member(&field, raw)) {
                 message.set_field(&field, value);
             }
         }
         Some(message)
     }
 
+    /// A field of the message that `parents` lead to.
+    fn member(&mut self, field: &FieldDescriptor, raw: &RawValue) -> Option<Value> {
+        self.parents.push(field.clone());
+        let value = self.field(field, raw);
+        self.parents.pop();
+        let said = self.context.said.iter().find(|(path, _)| path.is(&self.parents, field));
+        match said {
+            Some((_, said)) if value.as_ref().is_some_and(|value| value != said) => {
+                self.refuse("is not what the path says")
+            }
+            _ => value,
+        }
+    }
+
     fn field(&mut self, field: &FieldDescriptor, raw: &RawValue) -> Option<Value> {
-        if self.raw_json.contains(field) {
+        if self.context.raw_json.contains(field) {
             return Some(Value::String(raw.get().to_owned()));
         }
         let kind = field.kind();
@@ -240,8 +335,8 @@ impl Reader<'_> {
         let mut map = HashMap::new();
         for (name, raw) in self.members(raw)? {
             self.within(&name, |reader| {
-                let key = match scalar::parse(&key_kind, &name) {
-                    Ok(key) => key.into_map_key()?,
+                let key = match scalar::key(&key_kind, &name) {
+                    Ok(key) => key,
                     Err(problem) => return reader.refuse(format!("is not a key of this map: it {problem}")),
                 };
                 if map.contains_key(&key) {
@@ -265,7 +360,9 @@ impl Reader<'_> {
             (Kind::Bool, Shape::Bool) => scalar::parse(kind, raw.get()),
             (Kind::Bool, _) => return self.wrong_shape("a boolean", raw),
             (Kind::Bytes, _) => scalar::parse(kind, &self.string(raw)?),
-            (Kind::Enum(_), Shape::String) => scalar::parse(kind, &self.string(raw)?),
+            (Kind::Enum(descriptor), Shape::String) => {
+                scalar::name_of_enumeration(descriptor, &self.string(raw)?).map(Value::EnumNumber)
+            }
             (Kind::Enum(_), Shape::Number) => scalar::parse(kind, raw.get()),
             (Kind::Enum(_), _) => return self.wrong_shape("a string", raw),
             (_, Shape::Number) => scalar::parse(kind, raw.get()),
@@ -286,14 +383,6 @@ fn takes_null(field: &FieldDescriptor) -> bool {
         Kind::Enum(descriptor) => descriptor.full_name() == "google.protobuf.NullValue",
         _ => false,
     }
-}
-
-/// The field set so far that shares a `oneof` with this one.
-fn rival(message: &DynamicMessage, field: &FieldDescriptor) -> Option<FieldDescriptor> {
-    field
-        .containing_oneof()?
-        .fields()
-        .find(|other| other != field && message.has_field(other))
 }
 
 #[cfg(test)]

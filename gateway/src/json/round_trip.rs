@@ -1,17 +1,23 @@
-//! JSON → protobuf → JSON is the identity, for every kind of field.
+//! JSON → protobuf → JSON is the identity, for every kind of field; and so is the way there and back for every message of
+//! every descriptor (`arbitrary`).
 
 #![allow(clippy::unwrap_used)]
+
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor};
 use serde_json::{Map, Value, json};
 
-use super::{RawJsonFields, read, write};
+use super::{Context, RawJsonFields, read, write};
 use crate::test_protos;
+
+mod arbitrary;
 
 const RICH: &str = r#"
 syntax = "proto3";
 package rich;
+import "google/protobuf/any.proto";
 import "google/protobuf/duration.proto";
 import "google/protobuf/field_mask.proto";
 import "google/protobuf/struct.proto";
@@ -51,11 +57,13 @@ message Rich {
   google.protobuf.StringValue wrapped_text = 28;
   string raw = 29 [(voltgate.api.v1.raw_json) = true];
   repeated double doubles = 30;
+  google.protobuf.Any any = 31;
 }
 "#;
 
 pub fn rich_pool() -> DescriptorPool {
-    test_protos::compile(RICH)
+    static POOL: LazyLock<DescriptorPool> = LazyLock::new(|| test_protos::compile(RICH));
+    POOL.clone()
 }
 
 pub fn rich(pool: &DescriptorPool) -> MessageDescriptor {
@@ -74,7 +82,7 @@ fn empty() -> Value {
 fn parse_and_write(text: &str) -> String {
     let pool = rich_pool();
     let fields = RawJsonFields::from_descriptors(&pool);
-    let message = read(text.as_bytes(), &rich(&pool), &fields).unwrap();
+    let message = read(text.as_bytes(), &rich(&pool), Context::alone(&fields)).unwrap();
     // Over the wire and back, as it goes through a service.
     let encoded = prost::Message::encode_to_vec(&message);
     let decoded = DynamicMessage::decode(rich(&pool), encoded.as_slice()).unwrap();
@@ -254,6 +262,48 @@ fn field() -> impl Strategy<Value = (&'static str, Value)> {
     ])
 }
 
+/// Whether an answer with this field has a JSON form.
+fn is_writable(name: &str, value: prost_reflect::Value) -> bool {
+    let pool = rich_pool();
+    let mut message = DynamicMessage::new(rich(&pool));
+    message.set_field_by_name(name, value);
+    write(&message, &RawJsonFields::default()).is_ok()
+}
+
+fn of_type(name: &str, fields: &[(u32, prost_reflect::Value)]) -> prost_reflect::Value {
+    let mut message = DynamicMessage::new(rich_pool().get_message_by_name(name).unwrap());
+    for (number, value) in fields {
+        message.set_field_by_number(*number, value.clone());
+    }
+    prost_reflect::Value::Message(message)
+}
+
+#[test]
+fn an_answer_that_json_cannot_say_is_refused() {
+    use prost_reflect::Value;
+    let mask = |path: &str| {
+        of_type(
+            "google.protobuf.FieldMask",
+            &[(1, Value::List(vec![Value::String(path.into())]))],
+        )
+    };
+    assert!(is_writable("mask", mask("display_name")));
+    for path in ["displayName", "foo_3_bar", "foo__bar", "_a"] {
+        assert!(!is_writable("mask", mask(path)), "{path}");
+    }
+    let number = |number| of_type("google.protobuf.Value", &[(2, Value::F64(number))]);
+    assert!(is_writable("value", number(1.5)));
+    assert!(!is_writable("value", number(f64::NAN)));
+    assert!(!is_writable("value", of_type("google.protobuf.Value", &[])));
+    let any = |url: &str| of_type("google.protobuf.Any", &[(1, Value::String(url.into()))]);
+    assert!(is_writable("any", any("x.example/rich.Inner")));
+    assert!(!is_writable("any", any("x.example/rich.Nothing")));
+    assert!(!is_writable(
+        "time",
+        of_type("google.protobuf.Timestamp", &[(2, Value::I32(-1))])
+    ));
+}
+
 proptest! {
     #[test]
     fn json_to_protobuf_to_json_is_the_identity(fields in prop::collection::vec(field(), 0..8)) {
@@ -270,6 +320,6 @@ proptest! {
     #[test]
     fn no_text_makes_the_reader_panic(text in any::<Vec<u8>>()) {
         let pool = rich_pool();
-        let _outcome = read(&text, &rich(&pool), &RawJsonFields::default());
+        let _outcome = read(&text, &rich(&pool), Context::alone(&RawJsonFields::default()));
     }
 }

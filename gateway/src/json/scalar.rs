@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use prost_reflect::{EnumDescriptor, Kind, Value};
+use prost_reflect::{EnumDescriptor, Kind, MapKey, Value};
 
 use super::number;
 
@@ -32,17 +32,47 @@ pub fn parse(kind: &Kind, text: &str) -> Result<Value, Problem> {
     Ok(value)
 }
 
+/// The key of a map. It has one spelling only: `1` and not `1.0`, so that what looks like two keys is two.
+pub fn key(kind: &Kind, text: &str) -> Result<MapKey, Problem> {
+    let key = parse(kind, text)?.into_map_key().ok_or("cannot be a key")?;
+    let canonical = match &key {
+        MapKey::String(_) | MapKey::Bool(_) => true,
+        MapKey::I32(number) => number.to_string() == text,
+        MapKey::I64(number) => number.to_string() == text,
+        MapKey::U32(number) => number.to_string() == text,
+        MapKey::U64(number) => number.to_string() == text,
+    };
+    if canonical {
+        Ok(key)
+    } else {
+        Err(number::NOT_AN_INTEGER.into())
+    }
+}
+
+/// A value of an enum by its name alone.
+pub fn name_of_enumeration(descriptor: &EnumDescriptor, text: &str) -> Result<i32, Problem> {
+    let value = descriptor.get_value_by_name(text).map(|value| value.number());
+    value.ok_or_else(|| names_of(descriptor))
+}
+
 /// A value of an enum by its name, or by its number where that is declared.
 pub fn enumeration(descriptor: &EnumDescriptor, text: &str) -> Result<i32, Problem> {
     let by_name = descriptor.get_value_by_name(text);
-    let value = by_name.or_else(|| text.parse().ok().and_then(|number| descriptor.get_value(number)));
-    value.map(|value| value.number()).ok_or_else(|| {
-        let names: Vec<_> = descriptor.values().map(|value| format!("`{}`", value.name())).collect();
-        format!("must be one of {}", names.join(", "))
-    })
+    let by_number = || {
+        number::integer(text)
+            .ok()
+            .and_then(|number| descriptor.get_value(number))
+    };
+    let value = by_name.or_else(by_number);
+    value.map(|value| value.number()).ok_or_else(|| names_of(descriptor))
 }
 
-/// Base64 in either alphabet, with its padding or without.
+fn names_of(descriptor: &EnumDescriptor) -> Problem {
+    let names: Vec<_> = descriptor.values().map(|value| format!("`{}`", value.name())).collect();
+    format!("must be one of {}", names.join(", "))
+}
+
+/// Base64 in either alphabet, with its padding or without; never in both alphabets at once.
 fn bytes(text: &str) -> Result<Vec<u8>, Problem> {
     const LENIENT: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);

@@ -13,9 +13,9 @@ const NANOS_PER_SECOND: u32 = 1_000_000_000;
 /// Seconds since 1970 and nanoseconds.
 pub fn parse_timestamp(text: &str) -> Result<(i64, i32), &'static str> {
     const PROBLEM: &str = "must be a time as in RFC 3339, such as `2026-01-31T08:15:00Z`";
-    // chrono also takes a space, small letters, and a leap second, which a Timestamp cannot hold; digits beyond the
-    // nanosecond it drops.
-    if text.as_bytes().get(10) != Some(&b'T') || text.ends_with('z') || digits_of_fraction(text) > 9 {
+    // chrono also takes a space, small letters, digits beyond the nanoseconds, and a leap second, which a Timestamp cannot
+    // hold.
+    if !has_form_of_a_timestamp(text) {
         return Err(PROBLEM);
     }
     let time = DateTime::parse_from_rfc3339(text).map_err(|_| PROBLEM)?;
@@ -26,9 +26,27 @@ pub fn parse_timestamp(text: &str) -> Result<(i64, i32), &'static str> {
     i32::try_from(nanos).map(|nanos| (seconds, nanos)).map_err(|_| PROBLEM)
 }
 
-fn digits_of_fraction(text: &str) -> usize {
-    let fraction = text.split_once('.').map_or("", |(_, fraction)| fraction);
-    fraction.bytes().take_while(u8::is_ascii_digit).count()
+/// `2026-01-31T08:15:00`, up to nine digits of a fraction, and `Z` or an offset, whatever the digits are.
+fn has_form_of_a_timestamp(text: &str) -> bool {
+    const FORM: &[u8] = b"0000-00-00T00:00:00";
+    fn fits(text: &[u8], form: &[u8]) -> bool {
+        let same = |(byte, wanted): (&u8, &u8)| byte == wanted || (*wanted == b'0' && byte.is_ascii_digit());
+        text.len() == form.len() && text.iter().zip(form).all(same)
+    }
+    let Some((start, rest)) = text.as_bytes().split_at_checked(FORM.len()) else {
+        return false;
+    };
+    let offset = match rest.strip_prefix(b".") {
+        None => rest,
+        Some(fraction) => {
+            let digits = fraction.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            if !(1..=9).contains(&digits) {
+                return false;
+            }
+            &fraction[digits..]
+        }
+    };
+    fits(start, FORM) && (offset == b"Z" || fits(offset, b"+00:00") || fits(offset, b"-00:00"))
 }
 
 /// UTC with as many digits as the fraction needs: none, three, six or nine. Nothing for what is not a time.
@@ -101,6 +119,15 @@ mod tests {
             "2026-02-30T00:00:00Z",
             "2016-12-31T23:59:60Z",
             "0000-12-31T00:00:00Z",
+            "2026-01-31T08:15:00z",
+            "2026-01-31T08:15:00.Z",
+            "2026-01-31T08:15:00.1234567891Z",
+            "2026-01-31T08:15:00+0100",
+            "2026-01-31T08:15:00+01:00:00",
+            "2026-01-31T08:15:00+24:00",
+            "+2026-01-31T08:15:00Z",
+            "10000-01-01T00:00:00Z",
+            "2026-01-31T24:00:00Z",
             "1738310400",
         ] {
             assert!(parse_timestamp(text).is_err(), "{text}");

@@ -16,7 +16,7 @@ pub enum WellKnown {
     Struct,
     Value,
     ListValue,
-    /// Not supported.
+    /// A message of the type that it names.
     Any,
 }
 
@@ -74,24 +74,35 @@ pub fn seconds(message: &DynamicMessage) -> (i64, i32) {
 
 /// `displayName,owner.id`: lowerCamelCase in JSON, the names of the proto in the message.
 fn set_paths(message: &mut DynamicMessage, text: &str) -> Result<(), String> {
-    let paths = text.split(',').filter(|path| !path.is_empty()).map(|path| {
-        let plain = path
-            .chars()
-            .all(|character| character.is_ascii_alphanumeric() || character == '.');
-        plain.then(|| Value::String(snake(path)))
-    });
+    if text.is_empty() {
+        return Ok(());
+    }
+    let paths = text
+        .split(',')
+        .map(|path| is_lower_camel(path).then(|| Value::String(snake(path))));
     let paths: Option<Vec<_>> = paths.collect();
     let paths = paths.ok_or("must be names of fields in lowerCamelCase, joined by commas")?;
     message.set_field_by_number(1, Value::List(paths));
     Ok(())
 }
 
-/// A FieldMask as JSON writes it.
-pub fn field_mask(message: &DynamicMessage) -> String {
-    let paths = message.get_field_by_number(1);
-    let paths = paths.as_ref().and_then(|value| value.as_list()).unwrap_or_default();
-    let paths: Vec<_> = paths.iter().filter_map(Value::as_str).map(lower_camel).collect();
-    paths.join(",")
+/// A FieldMask as JSON writes it. Nothing where a name would read back as another one.
+pub fn field_mask(message: &DynamicMessage) -> Option<String> {
+    let paths = message.get_field_by_number(1)?;
+    let paths = paths.as_list()?.iter().map(|path| {
+        let path = path.as_str()?;
+        let written = lower_camel(path);
+        (is_lower_camel(&written) && snake(&written) == path).then_some(written)
+    });
+    Some(paths.collect::<Option<Vec<_>>>()?.join(","))
+}
+
+/// Whether a path consists of names as proto3 JSON has them.
+fn is_lower_camel(path: &str) -> bool {
+    path.split('.').all(|name| {
+        name.starts_with(|first: char| first.is_ascii_lowercase())
+            && name.chars().all(|character| character.is_ascii_alphanumeric())
+    })
 }
 
 fn snake(path: &str) -> String {

@@ -5,12 +5,16 @@ use std::collections::HashMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, ReflectMessage as _, Value};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value};
 use serde_json::value::RawValue;
 
+use super::any;
 use super::raw::RawJsonFields;
 use super::well_known::{self, WellKnown};
 use super::{structured, time};
+
+/// Answers nest no deeper than this; a message within a google.protobuf.Any counts from where it is decoded.
+const DEEPEST: usize = 200;
 
 /// Why a message has no JSON form. Always the fault of the service that sent it.
 #[derive(Debug, thiserror::Error)]
@@ -34,24 +38,58 @@ impl Unwritable {
 /// # Errors
 /// A value has no JSON form.
 pub fn write(message: &DynamicMessage, raw_json: &RawJsonFields) -> Result<Vec<u8>, Unwritable> {
-    let mut writer = Writer {
-        raw_json,
-        out: Vec::with_capacity(256),
-    };
+    let mut writer = Writer::new(raw_json);
     writer.message(message)?;
+    Ok(writer.out)
+}
+
+/// One field of a message as JSON. An absent one is `null`.
+///
+/// # Errors
+/// The value has no JSON form.
+pub fn write_field(
+    message: &DynamicMessage,
+    field: &FieldDescriptor,
+    raw_json: &RawJsonFields,
+) -> Result<Vec<u8>, Unwritable> {
+    let mut writer = Writer::new(raw_json);
+    if field.supports_presence() && !message.has_field(field) {
+        writer.out.extend_from_slice(b"null");
+    } else {
+        writer.field_value(field, &message.get_field(field))?;
+    }
     Ok(writer.out)
 }
 
 struct Writer<'s> {
     raw_json: &'s RawJsonFields,
     out: Vec<u8>,
+    depth: usize,
 }
 
-impl Writer<'_> {
+impl<'s> Writer<'s> {
+    fn new(raw_json: &'s RawJsonFields) -> Self {
+        Self {
+            raw_json,
+            out: Vec::with_capacity(256),
+            depth: 0,
+        }
+    }
+
     fn message(&mut self, message: &DynamicMessage) -> Result<(), Unwritable> {
         let descriptor = message.descriptor();
+        if self.depth >= DEEPEST {
+            return Err(Unwritable::new(descriptor.full_name(), "it is nested too deep"));
+        }
+        self.depth += 1;
+        let result = self.form_of(message, &descriptor);
+        self.depth -= 1;
+        result
+    }
+
+    fn form_of(&mut self, message: &DynamicMessage, descriptor: &MessageDescriptor) -> Result<(), Unwritable> {
         let bad = |problem| Unwritable::new(descriptor.full_name(), problem);
-        match WellKnown::of(&descriptor) {
+        match WellKnown::of(descriptor) {
             None => self.object(message),
             Some(WellKnown::Timestamp) => {
                 let (seconds, nanos) = well_known::seconds(message);
@@ -61,19 +99,27 @@ impl Writer<'_> {
                 let (seconds, nanos) = well_known::seconds(message);
                 self.string(&time::write_duration(seconds, nanos).ok_or_else(|| bad("it is not a duration"))?)
             }
-            Some(WellKnown::FieldMask) => self.string(&well_known::field_mask(message)),
+            Some(WellKnown::FieldMask) => {
+                let mask = well_known::field_mask(message);
+                self.string(&mask.ok_or_else(|| bad("a path in it is not in snake_case"))?)
+            }
             Some(WellKnown::Wrapper | WellKnown::Struct | WellKnown::ListValue) => {
                 let field = descriptor.get_field(1).ok_or_else(|| bad("it has no value"))?;
                 self.field_value(&field, &message.get_field(&field))
             }
             Some(WellKnown::Value) => self.json_value(message),
-            Some(WellKnown::Any) => Err(bad("google.protobuf.Any is not supported")),
+            Some(WellKnown::Any) => self.any(message),
         }
     }
 
     fn object(&mut self, message: &DynamicMessage) -> Result<(), Unwritable> {
         self.out.push(b'{');
-        let mut first = true;
+        self.members(message, true)?;
+        self.out.push(b'}');
+        Ok(())
+    }
+
+    fn members(&mut self, message: &DynamicMessage, mut first: bool) -> Result<(), Unwritable> {
         for field in message.descriptor().fields() {
             if field.supports_presence() && !message.has_field(&field) {
                 continue;
@@ -82,6 +128,23 @@ impl Writer<'_> {
             self.string(field.json_name())?;
             self.out.push(b':');
             self.field_value(&field, &message.get_field(&field))?;
+        }
+        Ok(())
+    }
+
+    /// The message within, with its type beside its members; under `value` where it is no object.
+    fn any(&mut self, any: &DynamicMessage) -> Result<(), Unwritable> {
+        let Some(packed) = any::unpack(any).map_err(|problem| Unwritable::new("google.protobuf.Any", problem))? else {
+            self.out.extend_from_slice(b"{}");
+            return Ok(());
+        };
+        self.out.extend_from_slice(b"{\"@type\":");
+        self.string(&packed.type_url)?;
+        if WellKnown::of(&packed.message.descriptor()).is_some() {
+            self.out.extend_from_slice(b",\"value\":");
+            self.message(&packed.message)?;
+        } else {
+            self.members(&packed.message, false)?;
         }
         self.out.push(b'}');
         Ok(())
@@ -194,16 +257,20 @@ impl Writer<'_> {
         .into_iter()
         .filter_map(|number| descriptor.get_field(number))
         .find(|field| value.has_field(field));
-        match set {
-            Some(field) if is_not_json(&value.get_field(&field)) => Err(Unwritable::new(
+        match set.map(|field| (value.get_field(&field).into_owned(), field)) {
+            Some((Value::F64(number), _)) if !number.is_finite() => Err(Unwritable::new(
                 descriptor.full_name(),
                 "it is a number that JSON does not have",
             )),
-            Some(field) => self.field_value(&field, &value.get_field(&field)),
-            None => {
+            Some((inner, field)) => self.field_value(&field, &inner),
+            None if value.has_field_by_number(structured::NULL) => {
                 self.out.extend_from_slice(b"null");
                 Ok(())
             }
+            None => Err(Unwritable::new(
+                descriptor.full_name(),
+                "it holds nothing, not even null",
+            )),
         }
     }
 
@@ -223,9 +290,6 @@ impl Writer<'_> {
 }
 
 /// Where the type is not known to the reader, `"NaN"` would be a string.
-fn is_not_json(value: &Value) -> bool {
-    matches!(value, Value::F64(number) if !number.is_finite())
-}
 
 fn name_of(value: f64) -> &'static str {
     if value.is_nan() {

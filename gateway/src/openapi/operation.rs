@@ -5,7 +5,8 @@ use voltgate_proto::api::v1::{Access, Role};
 
 use super::schema::{self, Place, Schemas};
 use super::{example, failures, headers, parameters};
-use crate::routes::{Body, Endpoint, Kind, is_http_body};
+use crate::media_type;
+use crate::routes::{AnswerBody, Body, Endpoint, Kind};
 
 /// `binding` counts the ways to reach the same RPC, from 1.
 pub fn operation(endpoint: &Endpoint, binding: usize, schemas: &mut Schemas<'_>) -> Value {
@@ -76,6 +77,7 @@ fn request_body(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Option<Value>
             (schemas.field(field, Place::Request), example)
         }
         // The service knows what it takes; the option tells what can be told.
+        Body::RawWhole => (json!({}), None),
         Body::Raw(field) => {
             let option = schemas.facts.option(field);
             let example = option.example.first();
@@ -95,7 +97,7 @@ fn responses(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Map<String, Valu
     let mut responses = failures::responses(endpoint);
     let (status, success) = match endpoint.kind {
         Kind::Door => ("101", opened()),
-        Kind::Unary => (endpoint.success.as_str(), success(endpoint, schemas)),
+        Kind::Unary | Kind::Stream => (endpoint.success.as_str(), success(endpoint, schemas)),
     };
     responses.insert(status.to_owned(), success);
     responses
@@ -106,19 +108,32 @@ fn opened() -> Value {
 }
 
 fn success(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Value {
-    let output = endpoint.rpc.output();
-    let (media_type, content) = if is_http_body(&output) {
-        raw_answer(endpoint)
-    } else {
-        let example = example::message(&output, Place::Answer, schemas.facts);
-        let schema = schemas.message(&output, Place::Answer);
-        ("application/json", json!({"schema": schema, "example": example}))
+    let content = match &endpoint.answer {
+        AnswerBody::Raw(_) | AnswerBody::RawWhole => {
+            let (media_type, content) = raw_answer(endpoint);
+            json!({media_type: content})
+        }
+        AnswerBody::Whole => {
+            let output = endpoint.rpc.output();
+            let example = example::message(&output, Place::Answer, schemas.facts);
+            let schema = schemas.message(&output, Place::Answer);
+            of_kind(endpoint, &json!({"schema": schema, "example": example}))
+        }
+        AnswerBody::Json(field) => of_kind(endpoint, &json!({"schema": schemas.field(field, Place::Answer)})),
     };
     let mut names: Vec<_> = endpoint.options.response_headers.iter().map(String::as_str).collect();
     if endpoint.options.no_store {
         names.push("Cache-Control");
     }
-    json!({"description": "Success.", "headers": headers::of_answer(names), "content": {media_type: content}})
+    json!({"description": "Success.", "headers": headers::of_answer(names), "content": content})
+}
+
+/// The media types in which an answer comes.
+fn of_kind(endpoint: &Endpoint, content: &Value) -> Value {
+    match endpoint.kind {
+        Kind::Stream => json!({media_type::LINES: content, media_type::EVENTS: content}),
+        Kind::Unary | Kind::Door => json!({media_type::JSON: content}),
+    }
 }
 
 fn raw_answer(endpoint: &Endpoint) -> (&str, Value) {

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::schema::{Place, Schemas};
 use super::{example, headers};
-use crate::json::{WellKnown, lower_camel};
+use crate::json::WellKnown;
 use crate::routes::{Body, Endpoint, Kind};
 
 /// Parameters reach so deep into messages within messages.
@@ -17,7 +17,7 @@ pub fn parameters(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Vec<Value> 
         parameters.extend(of_the_upgrade());
         return parameters;
     }
-    if !matches!(endpoint.body, Body::Whole) {
+    if !matches!(endpoint.body, Body::Whole | Body::RawWhole) {
         let free = |field: &FieldDescriptor| {
             endpoint.body.field() != Some(field) && endpoint.variables.iter().all(|path| path.root() != field)
         };
@@ -29,9 +29,8 @@ pub fn parameters(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Vec<Value> 
 }
 
 fn in_path(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Vec<Value> {
-    let names = endpoint.template.variables().map(lower_camel);
-    let describe = |(position, name): (usize, String)| {
-        let mut parameter = match endpoint.variables.get(position) {
+    let describe = |(name, variable): (String, Option<usize>)| {
+        let mut parameter = match variable.and_then(|position| endpoint.variables.get(position)) {
             Some(path) => of_field(path.leaf(), schemas),
             None => json!({"schema": {"type": "string"}, "example": "CP-1"}),
         };
@@ -44,7 +43,7 @@ fn in_path(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Vec<Value> {
         parameter["required"] = true.into();
         parameter
     };
-    names.enumerate().map(describe).collect()
+    endpoint.template.placeholders().into_iter().map(describe).collect()
 }
 
 /// The fields that a query can fill; those of messages within as `a.b`.

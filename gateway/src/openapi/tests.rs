@@ -10,7 +10,7 @@ use service_kit::reason::Reason;
 
 use super::{document, facts::Facts, headers};
 use crate::json::{self as proto_json, RawJsonFields};
-use crate::routes::{Body, Endpoint, Kind, Routes, is_http_body};
+use crate::routes::{Body, Endpoint, Kind, Routes};
 use crate::transcode::{self, Input};
 
 fn generated() -> Value {
@@ -144,7 +144,7 @@ fn every_field_that_a_request_needs_or_an_answer_always_has_comes_with_an_exampl
             .filter(|field| facts.option(field).required || endpoint.variables.iter().any(|path| path.leaf() == field));
         let always = output
             .fields()
-            .filter(|field| !field.supports_presence() && !is_http_body(&output));
+            .filter(|field| !field.supports_presence() && !endpoint.answer.is_raw());
         for field in needed.chain(always) {
             let made_up = matches!(field.kind(), FieldKind::Message(_) | FieldKind::Bool);
             if !made_up && super::example::field(&field, &facts).is_none() {
@@ -202,7 +202,7 @@ fn the_gateway_would_write_every_answer_that_the_document_shows() {
     let raw_json = RawJsonFields::from_descriptors(voltgate_proto::pool());
     for endpoint in routes.endpoints().filter(|endpoint| endpoint.kind != Kind::Door) {
         let output = endpoint.rpc.output();
-        if is_http_body(&output) {
+        if endpoint.answer.is_raw() {
             continue;
         }
         let response = &operation(&document, endpoint)["responses"][endpoint.success.as_str()];

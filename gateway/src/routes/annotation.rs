@@ -1,5 +1,6 @@
 //! Reads the options that stand beside an RPC, and says what is wrong with one that cannot be used.
 
+use http::Method;
 use prost_reflect::{DescriptorPool, MethodDescriptor};
 use voltgate_proto::api::v1 as api;
 use voltgate_proto::google::api::{HttpRule, http_rule::Pattern};
@@ -26,6 +27,8 @@ pub enum Problem {
     Unreadable(String),
     #[error("its HTTP rule has no method and path")]
     NoPattern,
+    #[error("its additional bindings have additional bindings")]
+    NestedBindings,
     #[error("`{0}` is not an HTTP method")]
     BadMethod(String),
     #[error("{0}")]
@@ -34,14 +37,20 @@ pub enum Problem {
     NoSuchField(String),
     #[error("the path variable `{0}` is not a single value")]
     VariableNotScalar(String),
-    #[error("the body field `{0}` is not a single message")]
-    BodyNotMessage(String),
+    #[error("the answer has no field `{0}`")]
+    NoSuchAnswer(String),
+    #[error("its media types are for a body of type google.api.HttpBody, which it does not take")]
+    MediaTypesOfJson,
+    #[error("`{0}` is not a media type")]
+    BadMediaType(String),
+    #[error("the field `{0}` is not a single text or integer, as an event's id must be")]
+    BadEventId(String),
+    #[error("only a stream of messages has event ids")]
+    EventIdWithoutEvents,
     #[error("a {0} request has no body, but the rule has one")]
     BodyNotAllowed(String),
     #[error("`{0}` is both in the path and the body")]
     BoundTwice(String),
-    #[error("response_body is not supported")]
-    ResponseBody,
     #[error("its success status {0} is not one of 200 to 299")]
     BadSuccessStatus(i32),
     #[error("its timeout of {0} seconds is not one of 0 to 300")]
@@ -49,7 +58,7 @@ pub enum Problem {
     #[error("ACCESS_INTERNAL and an HTTP rule go together at a charge point's door only")]
     InternalOverHttp,
     #[error(
-        "a stream with an HTTP rule must be a charge point's door: ACCESS_INTERNAL, `get`, one variable, from voltgate.ocpp.v1.FromStation to voltgate.ocpp.v1.ToStation"
+        "a stream of requests with an HTTP rule must be a charge point's door: ACCESS_INTERNAL, `get`, one variable, from voltgate.ocpp.v1.FromStation to voltgate.ocpp.v1.ToStation"
     )]
     NotADoor,
     #[error("{0} has the same method and path")]
@@ -71,6 +80,9 @@ pub fn http_rules(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Ve
         return Ok(Vec::new());
     };
     let additional = std::mem::take(&mut rule.additional_bindings);
+    if additional.iter().any(|rule| !rule.additional_bindings.is_empty()) {
+        return Err(Problem::NestedBindings);
+    }
     Ok(std::iter::once(rule).chain(additional).collect())
 }
 
@@ -91,20 +103,28 @@ pub fn upstream(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Stri
     }
 }
 
-/// Method and path of a rule.
-pub fn pattern(rule: &HttpRule) -> Result<(http::Method, &str), Problem> {
-    match rule.pattern.as_ref().ok_or(Problem::NoPattern)? {
-        Pattern::Get(path) => Ok((http::Method::GET, path)),
-        Pattern::Put(path) => Ok((http::Method::PUT, path)),
-        Pattern::Post(path) => Ok((http::Method::POST, path)),
-        Pattern::Delete(path) => Ok((http::Method::DELETE, path)),
-        Pattern::Patch(path) => Ok((http::Method::PATCH, path)),
-        Pattern::Custom(custom) => {
-            let method = http::Method::from_bytes(custom.kind.as_bytes())
-                .map_err(|_| Problem::BadMethod(custom.kind.clone()))?;
-            Ok((method, &custom.path))
+/// Methods and path of a rule. The method `*` stands for all that have a body or, in a rule without a body, for all.
+pub fn pattern(rule: &HttpRule) -> Result<(Vec<Method>, &str), Problem> {
+    let (method, path) = match rule.pattern.as_ref().ok_or(Problem::NoPattern)? {
+        Pattern::Get(path) => (Method::GET, path),
+        Pattern::Put(path) => (Method::PUT, path),
+        Pattern::Post(path) => (Method::POST, path),
+        Pattern::Delete(path) => (Method::DELETE, path),
+        Pattern::Patch(path) => (Method::PATCH, path),
+        Pattern::Custom(custom) if custom.kind == "*" => {
+            let mut methods = vec![Method::POST, Method::PUT, Method::PATCH];
+            if rule.body.is_empty() {
+                methods.extend([Method::GET, Method::DELETE]);
+            }
+            return Ok((methods, &custom.path));
         }
-    }
+        Pattern::Custom(custom) => {
+            let method =
+                Method::from_bytes(custom.kind.as_bytes()).map_err(|_| Problem::BadMethod(custom.kind.clone()))?;
+            (method, &custom.path)
+        }
+    };
+    Ok((vec![method], path))
 }
 
 fn option<T: prost::Message + Default>(

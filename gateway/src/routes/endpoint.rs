@@ -11,8 +11,9 @@ use voltgate_proto::google::api::HttpRule;
 use voltgate_proto::ocpp::v1::{FromStation, ToStation};
 
 use super::annotation::{self, BrokenAnnotation, Problem};
-use super::binding::{self, Body, FieldPath};
+use super::binding::{self, AnswerBody, Body, FieldPath};
 use super::template::Template;
+use crate::media_type;
 
 /// The longest that an endpoint may be given to answer, in seconds.
 const LONGEST_TIMEOUT: i32 = 300;
@@ -22,6 +23,8 @@ const LONGEST_TIMEOUT: i32 = 300;
 pub enum Kind {
     /// One request, one answer.
     Unary,
+    /// One request, any number of answers.
+    Stream,
     /// A WebSocket, carried as a stream both ways.
     Door,
 }
@@ -41,6 +44,7 @@ pub struct Endpoint {
     /// The field of each path variable, in the order of the path. Empty at a door, whose variable is the identity.
     pub variables: Vec<FieldPath>,
     pub body: Body,
+    pub answer: AnswerBody,
     pub success: StatusCode,
     /// Who may call it, as the protos say; for the documentation.
     pub options: api::Endpoint,
@@ -58,31 +62,44 @@ impl Endpoint {
 /// The endpoints of an RPC: none without an HTTP rule, more than one with additional bindings.
 pub(super) fn of_method(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Vec<Endpoint>, BrokenAnnotation> {
     annotation::http_rules(pool, method)
-        .and_then(|rules| rules.iter().map(|rule| read(pool, method, rule)).collect())
+        .and_then(|rules| {
+            let endpoints: Result<Vec<_>, _> = rules.iter().map(|rule| of_rule(pool, method, rule)).collect();
+            Ok(endpoints?.into_iter().flatten().collect())
+        })
         .map_err(|problem| BrokenAnnotation::new(method, problem))
 }
 
-fn read(pool: &DescriptorPool, rpc: &MethodDescriptor, rule: &HttpRule) -> Result<Endpoint, Problem> {
-    let options = annotation::endpoint(pool, rpc)?;
-    let (method, path) = annotation::pattern(rule)?;
+fn of_rule(pool: &DescriptorPool, rpc: &MethodDescriptor, rule: &HttpRule) -> Result<Vec<Endpoint>, Problem> {
+    let (methods, path) = annotation::pattern(rule)?;
     let template = Template::parse(path)?;
-    let streaming = rpc.is_client_streaming() || rpc.is_server_streaming();
-    let kind = match (streaming, options.access()) {
-        (false, Access::Internal) => return Err(Problem::InternalOverHttp),
-        (false, _) => Kind::Unary,
-        (true, _) if is_door(rpc, &method, &template, &options) => Kind::Door,
-        (true, _) => return Err(Problem::NotADoor),
+    let read = |method| read(pool, rpc, rule, method, template.clone());
+    methods.into_iter().map(read).collect()
+}
+
+fn read(
+    pool: &DescriptorPool,
+    rpc: &MethodDescriptor,
+    rule: &HttpRule,
+    method: Method,
+    template: Template,
+) -> Result<Endpoint, Problem> {
+    let options = annotation::endpoint(pool, rpc)?;
+    let kind = match (rpc.is_client_streaming(), rpc.is_server_streaming(), options.access()) {
+        (true, ..) if is_door(rpc, &method, &template, &options) => Kind::Door,
+        (true, ..) => return Err(Problem::NotADoor),
+        (.., Access::Internal) => return Err(Problem::InternalOverHttp),
+        (_, true, _) => Kind::Stream,
+        (_, false, _) => Kind::Unary,
     };
-    if !rule.response_body.is_empty() {
-        return Err(Problem::ResponseBody);
-    }
     let input = rpc.input();
     let body = Body::resolve(&rule.body, &input)?;
+    let answer = AnswerBody::resolve(&rule.response_body, &rpc.output())?;
     if !matches!(body, Body::None) && matches!(method, Method::GET | Method::DELETE | Method::HEAD) {
         return Err(Problem::BodyNotAllowed(method.to_string()));
     }
+    check_media_types(&options.media_types, &body)?;
     let variables = match kind {
-        Kind::Unary => binding::resolve_variables(&template, &input, &body)?,
+        Kind::Unary | Kind::Stream => binding::resolve_variables(&template, &input, &body)?,
         Kind::Door => Vec::new(),
     };
     let grpc_path = format!("/{}/{}", rpc.parent_service().full_name(), rpc.name());
@@ -98,18 +115,30 @@ fn read(pool: &DescriptorPool, rpc: &MethodDescriptor, rule: &HttpRule) -> Resul
         kind,
         variables,
         body,
+        answer,
         options,
     })
 }
 
 fn is_door(rpc: &MethodDescriptor, method: &Method, template: &Template, options: &api::Endpoint) -> bool {
     *method == Method::GET
-        && template.variables().count() == 1
+        && template.variables().len() == 1
         && options.access() == Access::Internal
         && rpc.input().full_name() == FromStation::full_name()
         && rpc.output().full_name() == ToStation::full_name()
         && rpc.is_client_streaming()
         && rpc.is_server_streaming()
+}
+
+fn check_media_types(media_types: &[String], body: &Body) -> Result<(), Problem> {
+    if !media_types.is_empty() && !body.is_raw() {
+        return Err(Problem::MediaTypesOfJson);
+    }
+    let is_plain = |text: &&String| media_type::essence(text) == Some(text.as_str()) && !text.contains('*');
+    match media_types.iter().find(|text| !is_plain(text)) {
+        Some(bad) => Err(Problem::BadMediaType(bad.clone())),
+        None => Ok(()),
+    }
 }
 
 fn success_status(status: i32) -> Result<StatusCode, Problem> {
@@ -176,16 +205,26 @@ mod tests {
             (r#"get: "/things/{tags}""#, PUBLIC, "`tags` is not a single value"),
             (r#"get: "/things/{inner}""#, PUBLIC, "`inner` is not a single value"),
             (r#"get: "/things" body: "*""#, PUBLIC, "a GET request has no body"),
-            (r#"post: "/things" body: "id""#, PUBLIC, "`id` is not a single message"),
+            (r#"post: "/things" body: "nope""#, PUBLIC, "no field `nope`"),
             (
-                r#"post: "/things/{inner.id}" body: "inner""#,
+                r#"post: "/things/{id}" body: "id""#,
                 PUBLIC,
                 "both in the path and the body",
             ),
             (
-                r#"get: "/things" response_body: "id""#,
+                r#"post: "/things/{raw.content_type}" body: "raw""#,
                 PUBLIC,
-                "response_body is not supported",
+                "both in the path and the body",
+            ),
+            (
+                r#"get: "/things" response_body: "nope""#,
+                PUBLIC,
+                "the answer has no field `nope`",
+            ),
+            (
+                r#"get: "/things" additional_bindings {get: "/t" additional_bindings {get: "/u"}}"#,
+                PUBLIC,
+                "additional bindings have additional bindings",
             ),
             (
                 r#"get: "/things""#,
@@ -201,6 +240,16 @@ mod tests {
                 r#"get: "/things""#,
                 "access: ACCESS_PUBLIC timeout_seconds: -1",
                 "timeout of -1 seconds",
+            ),
+            (
+                r#"post: "/things" body: "*""#,
+                r#"access: ACCESS_PUBLIC media_types: "text/csv""#,
+                "google.api.HttpBody, which it does not take",
+            ),
+            (
+                r#"post: "/things" body: "raw""#,
+                r#"access: ACCESS_PUBLIC media_types: "text/*""#,
+                "`text/*` is not a media type",
             ),
             (r#"body: "*""#, PUBLIC, "no method and path"),
         ] {
@@ -238,10 +287,10 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_is_no_door_is_refused() {
+    fn a_stream_of_requests_that_is_no_door_is_refused() {
         let stream = r#"option (voltgate.api.v1.upstream) = "things";
-            rpc Watch(Thing) returns (stream Thing) {
-                option (google.api.http) = {get: "/things"};
+            rpc Upload(stream Thing) returns (Thing) {
+                option (google.api.http) = {post: "/things" body: "*"};
                 option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC};
             }"#;
         assert!(refusal(stream).contains("must be a charge point's door"));

@@ -18,10 +18,13 @@ use http::Method;
 use prost_reflect::DescriptorPool;
 
 pub use annotation::{BrokenAnnotation, Problem};
-pub use binding::{Body, FieldPath, field_named, is_http_body};
+pub use binding::{AnswerBody, Body, FieldPath, field_named, rival};
 pub use endpoint::{Endpoint, Kind};
 pub use path::MalformedPath;
 pub use rpc::{Rpc, Rpcs};
+
+use path::Path;
+use template::Template;
 
 /// Every endpoint, by path and method.
 #[derive(Debug)]
@@ -30,7 +33,7 @@ pub struct Routes {
     endpoints: Vec<Arc<Endpoint>>,
 }
 
-/// An endpoint, and the segments of the path that fill its variables, decoded.
+/// An endpoint, and what the path says its variables are, decoded.
 #[derive(Debug)]
 pub struct Found {
     pub endpoint: Arc<Endpoint>,
@@ -79,14 +82,20 @@ impl Routes {
     /// # Errors
     /// The path is malformed or unknown, or does not take the method.
     pub fn find(&self, method: &Method, path: &str) -> Result<Found, Miss> {
-        let segments = path::segments(path).map_err(Miss::Malformed)?;
-        let (node, variables) = self.root.find(&segments).ok_or(Miss::UnknownPath)?;
-        let endpoint = node
+        let path = Path::parse(path).map_err(Miss::Malformed)?;
+        let with_verb = path.split_verb().and_then(|(path, verb)| {
+            let end = self.root.find(path.segments(), Some(verb))?;
+            Some((end, path))
+        });
+        let (end, path) = with_verb
+            .or_else(|| Some((self.root.find(path.segments(), None)?, path)))
+            .ok_or(Miss::UnknownPath)?;
+        let endpoint = end
             .with_method(method)
-            .ok_or_else(|| Miss::WrongMethod { allow: node.allow() })?;
+            .ok_or_else(|| Miss::WrongMethod { allow: end.allow() })?;
         Ok(Found {
+            variables: values(&endpoint.template, path.segments()),
             endpoint: Arc::clone(endpoint),
-            variables: variables.into_iter().map(str::to_owned).collect(),
         })
     }
 
@@ -100,11 +109,34 @@ impl Routes {
     }
 }
 
+/// What the variables of a template are in a path that it matches, in their order.
+fn values(template: &Template, segments: &[path::Segment<'_>]) -> Vec<String> {
+    let value = |variable: &template::Variable| {
+        let place = &variable.place;
+        if template.is_single(variable) {
+            return segments[place.start].decoded().to_owned();
+        }
+        // `**` stands for more segments than one, or for none.
+        let end = if place.end == template.segments().len() {
+            segments.len()
+        } else {
+            place.end
+        };
+        let parts: Vec<_> = segments[place.start..end]
+            .iter()
+            .map(path::Segment::decoded_but_slashes)
+            .collect();
+        parts.join("/")
+    };
+    template.variables().iter().map(value).collect()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
 
     use super::*;
+    use crate::test_protos;
 
     fn find(method: Method, path: &str) -> Result<(String, Vec<String>), Miss> {
         let routes = Routes::from_descriptors(voltgate_proto::pool()).unwrap();
@@ -154,8 +186,115 @@ mod tests {
     fn a_wrong_method_is_told_the_right_ones() {
         let allow = |text: &str| Err(Miss::WrongMethod { allow: text.into() });
         assert_eq!(find(Method::GET, "/auth/signup"), allow("POST"));
-        assert_eq!(find(Method::DELETE, "/ocpp/charge-points"), allow("GET, POST"));
-        assert_eq!(find(Method::POST, "/ocpp/transactions"), allow("GET"));
+        assert_eq!(find(Method::DELETE, "/ocpp/charge-points"), allow("GET, HEAD, POST"));
+        assert_eq!(find(Method::POST, "/ocpp/transactions"), allow("GET, HEAD"));
+    }
+
+    /// The RPC that a path means, and the values of its variables.
+    fn bound(method: &str, path: &str) -> Result<(String, Vec<String>), Miss> {
+        let pool = test_protos::compile(
+            r#"syntax = "proto3"; package test;
+            import "google/api/annotations.proto"; import "voltgate/api/v1/options.proto";
+            message Thing { string name = 1; string id = 2; }
+            service Things {
+              option (voltgate.api.v1.upstream) = "things";
+              rpc Book(Thing) returns (Thing) {
+                option (google.api.http) = {
+                  get: "/v1/{name=shelves/*/books/*}"
+                  additional_bindings {get: "/v1/books/{id}"}
+                };
+                option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC};
+              }
+              rpc File(Thing) returns (Thing) {
+                option (google.api.http) = {get: "/files/{id}/{name=**}"};
+                option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC};
+              }
+              rpc Open(Thing) returns (Thing) {
+                option (google.api.http) = {post: "/files/{name=**}:open"};
+                option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC};
+              }
+              rpc Get(Thing) returns (Thing) {
+                option (google.api.http) = {get: "/things/{id}"};
+                option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC};
+              }
+              rpc Cancel(Thing) returns (Thing) {
+                option (google.api.http) = {post: "/things/{id}:cancel"};
+                option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC};
+              }
+              rpc Any(Thing) returns (Thing) {
+                option (google.api.http) = {custom {kind: "*" path: "/any/*/{id}"}};
+                option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC};
+              }
+            }"#,
+        );
+        let found = Routes::from_descriptors(&pool)
+            .unwrap()
+            .find(&method.parse().unwrap(), path)?;
+        Ok((found.endpoint.rpc.name().to_owned(), found.variables))
+    }
+
+    fn to(rpc: &str, variables: &[&str]) -> Result<(String, Vec<String>), Miss> {
+        Ok((
+            rpc.to_owned(),
+            variables.iter().map(|&value| value.to_owned()).collect(),
+        ))
+    }
+
+    #[test]
+    fn a_variable_over_several_segments_takes_them_with_their_slashes() {
+        assert_eq!(
+            bound("GET", "/v1/shelves/1/books/a%20b"),
+            to("Book", &["shelves/1/books/a b"])
+        );
+        // An encoded slash stays one, or it could not be told from the others.
+        assert_eq!(
+            bound("GET", "/v1/shelves/1%2f2/books/3"),
+            to("Book", &["shelves/1%2f2/books/3"])
+        );
+        assert_eq!(bound("GET", "/v1/shelves/1"), Err(Miss::UnknownPath));
+        assert_eq!(bound("GET", "/v1/shelves//books/1"), Err(Miss::UnknownPath));
+    }
+
+    #[test]
+    fn further_bindings_reach_the_same_rpc() {
+        assert_eq!(bound("GET", "/v1/books/7"), to("Book", &["7"]));
+    }
+
+    #[test]
+    fn the_rest_of_a_path_may_be_long_or_nothing() {
+        assert_eq!(bound("GET", "/files/x/a/b/c.txt"), to("File", &["x", "a/b/c.txt"]));
+        assert_eq!(bound("GET", "/files/x"), to("File", &["x", ""]));
+        assert_eq!(bound("GET", "/files/x/a/"), Err(Miss::UnknownPath));
+        assert_eq!(bound("POST", "/files/x/y:open"), to("Open", &["x/y"]));
+    }
+
+    #[test]
+    fn a_verb_is_part_of_the_path_and_not_of_a_variable() {
+        assert_eq!(bound("POST", "/things/7:cancel"), to("Cancel", &["7"]));
+        assert_eq!(
+            bound("GET", "/things/7:cancel"),
+            Err(Miss::WrongMethod { allow: "POST".into() })
+        );
+        // What no template has as its verb belongs to the segment, and an encoded colon always does.
+        assert_eq!(bound("GET", "/things/7:x"), to("Get", &["7:x"]));
+        assert_eq!(bound("GET", "/things/7%3Acancel"), to("Get", &["7:cancel"]));
+        // Without a segment before it there is no verb.
+        let allow = "GET, HEAD".into();
+        assert_eq!(bound("POST", "/things/:cancel"), Err(Miss::WrongMethod { allow }));
+    }
+
+    #[test]
+    fn a_rule_without_a_method_takes_all_that_make_sense() {
+        for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] {
+            assert_eq!(bound(method, "/any/x/7"), to("Any", &["7"]), "{method}");
+        }
+        let allow = "DELETE, GET, HEAD, PATCH, POST, PUT".into();
+        assert_eq!(bound("TRACE", "/any/x/7"), Err(Miss::WrongMethod { allow }));
+    }
+
+    #[test]
+    fn head_is_answered_by_what_answers_get() {
+        assert_eq!(bound("HEAD", "/things/7"), to("Get", &["7"]));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A request's path, cut into decoded segments.
+//! A request's path, cut into segments.
 
 use percent_encoding::percent_decode_str;
 
@@ -11,9 +11,53 @@ pub enum MalformedPath {
     NotUtf8,
 }
 
-/// The segments of a path, decoded one by one, so that an encoded slash stays inside its segment.
-pub fn segments(path: &str) -> Result<Vec<String>, MalformedPath> {
-    path.strip_prefix('/').unwrap_or(path).split('/').map(decode).collect()
+/// A path whose segments can be decoded.
+#[derive(Clone, Debug)]
+pub struct Path<'p>(Vec<Segment<'p>>);
+
+/// What stands between two slashes.
+#[derive(Clone, Debug)]
+pub struct Segment<'p> {
+    encoded: &'p str,
+    decoded: String,
+}
+
+impl<'p> Path<'p> {
+    /// Decodes segment by segment, so that an encoded slash stays inside its segment.
+    pub fn parse(path: &'p str) -> Result<Self, MalformedPath> {
+        let segments = path.strip_prefix('/').unwrap_or(path).split('/');
+        segments.map(Segment::parse).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The path without what follows the last colon of its last segment, and that. An encoded colon is none.
+    pub fn split_verb(&self) -> Option<(Self, &'p str)> {
+        let (last, before) = self.0.split_last()?;
+        let (encoded, verb) = last.encoded.rsplit_once(':')?;
+        let mut segments = before.to_vec();
+        // A part of what was decoded before.
+        segments.push(Segment::parse(encoded).ok()?);
+        Some((Self(segments), verb))
+    }
+
+    pub fn segments(&self) -> &[Segment<'p>] {
+        &self.0
+    }
+}
+
+impl<'p> Segment<'p> {
+    fn parse(encoded: &'p str) -> Result<Self, MalformedPath> {
+        decode(encoded).map(|decoded| Self { encoded, decoded })
+    }
+
+    pub fn decoded(&self) -> &str {
+        &self.decoded
+    }
+
+    /// Decoded, but for slashes: what a variable over several segments holds, where a slash has a meaning.
+    pub fn decoded_but_slashes(&self) -> String {
+        let kept = self.encoded.replace("%2F", "%252F").replace("%2f", "%252f");
+        percent_decode_str(&kept).decode_utf8_lossy().into_owned()
+    }
 }
 
 fn decode(segment: &str) -> Result<String, MalformedPath> {

@@ -3,7 +3,6 @@
 //! Nothing is guessed: an unknown parameter, an unknown field, a second value where one is asked for, or a body that
 //! nobody reads is an error, and all errors of a request are told together.
 
-mod media_type;
 mod query;
 mod request;
 mod response;

@@ -8,22 +8,34 @@ use service_kit::reason::FieldViolation;
 use crate::json;
 use crate::routes::{Body, Endpoint, FieldPath};
 
+/// Parameters in one query.
+const MOST_PARAMETERS: usize = 1000;
+
 /// Sets the fields of `message` that the query names. Returns what is wrong with it.
 pub fn apply(query: &str, endpoint: &Endpoint, message: &mut DynamicMessage) -> Vec<FieldViolation> {
     let mut given: Vec<FieldPath> = Vec::new();
     let mut violations = Vec::new();
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+    let pairs: Vec<_> = query.split('&').filter(|pair| !pair.is_empty()).collect();
+    if pairs.len() > MOST_PARAMETERS {
+        let problem = format!("has more than {MOST_PARAMETERS} parameters");
+        return vec![FieldViolation::new("?", problem)];
+    }
+    for pair in pairs {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let (Some(name), Some(value)) = (decode(name), decode(value)) else {
-            let name = name.chars().take(64).collect::<String>();
-            violations.push(FieldViolation::new(name, "is not UTF-8 once it is decoded"));
+            violations.push(FieldViolation::new(shown(name), "is not UTF-8 once it is decoded"));
             continue;
         };
         if let Err(problem) = set(&name, &value, endpoint, message, &mut given) {
-            violations.push(FieldViolation::new(name, problem));
+            violations.push(FieldViolation::new(shown(&name), problem));
         }
     }
     violations
+}
+
+/// A name as it is told back, which a client may have made as long as a query can be.
+fn shown(name: &str) -> String {
+    name.chars().take(64).collect()
 }
 
 fn set(
@@ -42,6 +54,9 @@ fn set(
     if !leaf.is_list() && given.iter().any(|other| other == &path) {
         return Err("appears twice".into());
     }
+    if let Some(rival) = path.rival_in(message) {
+        return Err(format!("cannot be given together with `{}`", rival.json_name()));
+    }
     let value = match leaf.kind() {
         Kind::Message(descriptor) => Value::Message(json::parse_well_known(&descriptor, text)?),
         kind => json::parse_text(&kind, text)?,
@@ -59,7 +74,7 @@ fn set(
 fn is_free(path: &FieldPath, endpoint: &Endpoint) -> bool {
     let by_body = match &endpoint.body {
         Body::None => false,
-        Body::Whole => true,
+        Body::Whole | Body::RawWhole => true,
         Body::Json(field) | Body::Raw(field) => field == path.root(),
     };
     !by_body && endpoint.variables.iter().all(|variable| variable != path)

@@ -1,39 +1,50 @@
 //! The answer of an RPC becomes the body of a response.
 
 use bytes::Bytes;
-use prost_reflect::{DynamicMessage, ReflectMessage as _};
+use prost_reflect::DynamicMessage;
 
 use crate::json::{self, RawJsonFields, Unwritable};
-use crate::routes::is_http_body;
+use crate::routes::AnswerBody;
 
 /// A body with its media type.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Answer {
     pub content_type: String,
     pub body: Bytes,
 }
 
-/// Writes the message as JSON, or passes a google.api.HttpBody on as it is.
+/// Writes the message, or the field of it that the endpoint answers with: as JSON, or a google.api.HttpBody as it is.
 ///
 /// # Errors
 /// The message has no JSON form.
-pub fn answer(message: &DynamicMessage, raw_json: &RawJsonFields) -> Result<Answer, Unwritable> {
-    if !is_http_body(&message.descriptor()) {
-        return Ok(Answer {
-            content_type: "application/json".into(),
-            body: json::write(message, raw_json)?.into(),
-        });
+pub fn answer(shape: &AnswerBody, message: &DynamicMessage, raw_json: &RawJsonFields) -> Result<Answer, Unwritable> {
+    match shape {
+        AnswerBody::Whole => json::write(message, raw_json).map(as_json),
+        AnswerBody::Json(field) => json::write_field(message, field, raw_json).map(as_json),
+        AnswerBody::RawWhole => Ok(raw(message)),
+        // A field of this type is a message, so there is nothing else to pass on.
+        AnswerBody::Raw(field) => Ok(message.get_field(field).as_message().map(raw).unwrap_or_default()),
     }
-    let content_type = message.get_field_by_name("content_type");
+}
+
+fn as_json(body: Vec<u8>) -> Answer {
+    Answer {
+        content_type: "application/json".into(),
+        body: body.into(),
+    }
+}
+
+fn raw(http_body: &DynamicMessage) -> Answer {
+    let content_type = http_body.get_field_by_name("content_type");
     let content_type = content_type
         .as_ref()
         .and_then(|value| value.as_str())
         .filter(|text| !text.is_empty());
-    let body = message
+    let body = http_body
         .get_field_by_name("data")
         .and_then(|value| value.as_bytes().cloned());
-    Ok(Answer {
+    Answer {
         content_type: content_type.unwrap_or("application/octet-stream").to_owned(),
         body: body.unwrap_or_default(),
-    })
+    }
 }

@@ -80,7 +80,7 @@ async fn a_wrong_method_is_told_the_right_ones() {
             response.status().as_u16(),
             response.headers()["allow"].to_str().unwrap()
         ),
-        (405, "GET, POST, OPTIONS")
+        (405, "GET, HEAD, POST, OPTIONS")
     );
     let own = system.post("/health").send().await.unwrap();
     assert_eq!(own.status(), 405);
@@ -103,6 +103,43 @@ async fn a_wrong_media_type_is_refused() {
         .header("content-type", "application/x-www-form-urlencoded")
         .body("a=b");
     assert_snapshot!(show(request.send().await.unwrap()).await);
+}
+
+#[tokio::test]
+async fn a_raw_document_is_taken_as_json_only() {
+    let system = System::start().await;
+    for (content_type, status) in [("text/plain", 415), ("application/json; charset=utf-8", 201)] {
+        let request = system
+            .post("/ocpp/charge-points/CP-1/commands/Any")
+            .bearer_auth(token(&["operator"]))
+            .header("content-type", content_type)
+            .body("{}");
+        assert_eq!(request.send().await.unwrap().status(), status, "{content_type}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_in_no_form_that_the_client_takes_is_not_even_asked_for() {
+    let mut system = System::start().await;
+    for accept in ["text/html", "application/*;q=0", "application/problem+json"] {
+        let request = system
+            .post("/auth/signup")
+            .header("accept", accept)
+            .json(&json!({"username": "ada"}));
+        let answer = request.send().await.unwrap();
+        assert_eq!(
+            (answer.status().as_u16(), &answer.headers()["content-type"]),
+            (406, &"application/problem+json".parse().unwrap())
+        );
+    }
+    let accept = "text/html;q=0.9, application/json;q=0.1";
+    let request = system
+        .post("/auth/signup")
+        .header("accept", accept)
+        .json(&json!({"username": "ada"}));
+    assert_eq!(request.send().await.unwrap().status(), 201);
+    // Only the last one reached the service.
+    assert_eq!(system.peers.metadata().await.get("accept").unwrap(), accept);
 }
 
 #[tokio::test]

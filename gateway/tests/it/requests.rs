@@ -1,6 +1,7 @@
 //! What a client may ask for, and what it gets.
 
 use insta::assert_snapshot;
+use reqwest::Method;
 use serde_json::json;
 
 use crate::system::{System, show, token};
@@ -115,4 +116,51 @@ async fn http2_without_tls_is_spoken_on_the_same_port() {
         (answer.version(), answer.status().as_u16()),
         (reqwest::Version::HTTP_2, 200)
     );
+}
+
+#[tokio::test]
+async fn head_is_get_without_the_body() {
+    let system = System::start().await;
+    let http2 = reqwest::Client::builder()
+        .no_proxy()
+        .http2_prior_knowledge()
+        .build()
+        .unwrap();
+    let bearer = format!("Bearer {}", token(&["admin", "driver"]));
+    for path in [
+        "/livez",
+        "/readyz",
+        "/health",
+        "/openapi.json",
+        "/docs/",
+        "/docs/swagger-initializer.js",
+        "/docs/nothing.js",
+        "/nothing",
+        "/auth/signup",
+        "/auth/profile",
+        "/auth/profile?nope=1",
+        "/.well-known/jwks.json",
+        "/ocpp/charge-points/CP-1/commands",
+        "/ocpp/commands/018f",
+        "/ocpp/CP-1",
+    ] {
+        for client in [&system.http, &http2] {
+            let ask = |method| {
+                let request = client
+                    .request(method, system.url(path))
+                    .header("x-request-id", "the-test");
+                request.header("authorization", &bearer).send()
+            };
+            let (get, head) = (ask(Method::GET).await.unwrap(), ask(Method::HEAD).await.unwrap());
+            assert_eq!(head.status(), get.status(), "{path}");
+            let headers = |answer: &reqwest::Response| {
+                let mut headers = answer.headers().clone();
+                headers.remove("date");
+                headers
+            };
+            assert_eq!(headers(&head), headers(&get), "{path}");
+            assert!(head.headers().contains_key("content-length"), "{path}");
+            assert_eq!(head.bytes().await.unwrap().len(), 0, "{path}");
+        }
+    }
 }

@@ -1,0 +1,279 @@
+//! Messages of descriptors that are made up: every kind of field, alone, optional, repeated, in a map and in a oneof.
+
+use std::collections::HashMap;
+
+use proptest::prelude::*;
+use prost::Message as _;
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value};
+
+use crate::json::any::{self, Packed};
+use crate::json::{Context, RawJsonFields, WellKnown, read, write};
+use crate::test_protos;
+
+const SCALARS: [&str; 15] = [
+    "double", "float", "int32", "int64", "uint32", "uint64", "sint32", "sint64", "fixed32", "fixed64", "sfixed32",
+    "sfixed64", "bool", "string", "bytes",
+];
+
+const MESSAGES: [&str; 19] = [
+    "Color",
+    "Made",
+    "google.protobuf.NullValue",
+    "google.protobuf.Timestamp",
+    "google.protobuf.Duration",
+    "google.protobuf.FieldMask",
+    "google.protobuf.Struct",
+    "google.protobuf.Value",
+    "google.protobuf.ListValue",
+    "google.protobuf.Any",
+    "google.protobuf.DoubleValue",
+    "google.protobuf.FloatValue",
+    "google.protobuf.Int64Value",
+    "google.protobuf.UInt64Value",
+    "google.protobuf.Int32Value",
+    "google.protobuf.UInt32Value",
+    "google.protobuf.BoolValue",
+    "google.protobuf.StringValue",
+    "google.protobuf.BytesValue",
+];
+
+const KEYS: [&str; 12] = [
+    "int32", "int64", "uint32", "uint64", "sint32", "sint64", "fixed32", "fixed64", "sfixed32", "sfixed64", "bool",
+    "string",
+];
+
+/// How deep messages within messages are made.
+const DEEPEST: usize = 3;
+
+fn type_name() -> impl Strategy<Value = &'static str> {
+    prop::sample::select([&SCALARS[..], &MESSAGES[..]].concat())
+}
+
+/// A field declaration, less its name and number.
+fn declaration() -> impl Strategy<Value = String> {
+    prop_oneof![
+        type_name().prop_map(str::to_owned),
+        type_name().prop_map(|name| format!("optional {name}")),
+        type_name().prop_map(|name| format!("repeated {name}")),
+        (prop::sample::select(&KEYS[..]), type_name()).prop_map(|(key, value)| format!("map<{key}, {value}>")),
+    ]
+}
+
+/// A message type with some fields and a oneof.
+fn descriptor() -> impl Strategy<Value = MessageDescriptor> {
+    let fields = prop::collection::vec(declaration(), 1..8);
+    let choices = prop::collection::vec(type_name(), 1..4);
+    (fields, choices).prop_map(|(fields, choices)| {
+        let lines = |from: usize, declarations: Vec<String>| {
+            let numbered = declarations.into_iter().enumerate();
+            numbered
+                .map(|(index, declaration)| format!("{declaration} field_{0} = {0};", from + index))
+                .collect::<String>()
+        };
+        let choices = lines(100, choices.into_iter().map(str::to_owned).collect());
+        let source = format!(
+            r#"syntax = "proto3"; package made;
+            import "google/protobuf/any.proto"; import "google/protobuf/duration.proto";
+            import "google/protobuf/field_mask.proto"; import "google/protobuf/struct.proto";
+            import "google/protobuf/timestamp.proto"; import "google/protobuf/wrappers.proto";
+            enum Color {{ COLOR_UNSPECIFIED = 0; COLOR_RED = 1; COLOR_BLUE = -7; }}
+            message Made {{ {} oneof choice {{ {choices} }} }}"#,
+            lines(1, fields),
+        );
+        test_protos::compile(&source)
+            .get_message_by_name("made.Made")
+            .expect("it is declared")
+    })
+}
+
+fn message(descriptor: &MessageDescriptor, depth: usize) -> BoxedStrategy<DynamicMessage> {
+    match WellKnown::of(descriptor) {
+        Some(WellKnown::Timestamp) => seconds(descriptor, -62_135_596_800..=253_402_300_799, false),
+        Some(WellKnown::Duration) => seconds(descriptor, -315_576_000_000..=315_576_000_000, true),
+        Some(WellKnown::FieldMask) => {
+            let descriptor = descriptor.clone();
+            prop::collection::vec("[a-z]{1,4}(_[a-z]{1,3}){0,2}(\\.[a-z]{1,4}){0,2}", 0..3)
+                .prop_map(move |paths| {
+                    with(
+                        &descriptor,
+                        1,
+                        Value::List(paths.into_iter().map(Value::String).collect()),
+                    )
+                })
+                .boxed()
+        }
+        Some(WellKnown::Value) => json_value(descriptor, depth),
+        Some(WellKnown::Any) => any_message(descriptor, depth),
+        Some(WellKnown::Wrapper | WellKnown::Struct | WellKnown::ListValue) | None => fields(descriptor, depth),
+    }
+}
+
+/// Any of the fields, and at most one of each oneof.
+fn fields(descriptor: &MessageDescriptor, depth: usize) -> BoxedStrategy<DynamicMessage> {
+    let values: Vec<_> = descriptor
+        .fields()
+        .map(|field| prop::option::of(field_value(&field, depth)).prop_map(move |value| (field.clone(), value)))
+        .collect();
+    let descriptor = descriptor.clone();
+    values
+        .prop_map(move |values| {
+            let mut message = DynamicMessage::new(descriptor.clone());
+            for (field, value) in values {
+                // Setting one of a oneof clears the one before.
+                if let Some(value) = value {
+                    message.set_field(&field, value);
+                }
+            }
+            message
+        })
+        .boxed()
+}
+
+fn field_value(field: &FieldDescriptor, depth: usize) -> BoxedStrategy<Value> {
+    let most = if depth == 0 { 1 } else { 4 };
+    let kind = field.kind();
+    match kind.as_message() {
+        Some(entry) if field.is_map() => {
+            let key = single(&entry.map_entry_key_field().kind(), depth);
+            let value = single(&entry.map_entry_value_field().kind(), depth);
+            prop::collection::vec((key, value), 0..most)
+                .prop_map(|entries| {
+                    let entries = entries
+                        .into_iter()
+                        .map(|(key, value)| (key.into_map_key().expect("a key"), value));
+                    Value::Map(entries.collect::<HashMap<MapKey, Value>>())
+                })
+                .boxed()
+        }
+        _ if field.is_list() => prop::collection::vec(single(&kind, depth), 0..most)
+            .prop_map(Value::List)
+            .boxed(),
+        _ => single(&kind, depth),
+    }
+}
+
+fn single(kind: &Kind, depth: usize) -> BoxedStrategy<Value> {
+    match kind {
+        // NaN is not equal to itself; it has a test of its own.
+        Kind::Double => any::<f64>()
+            .prop_filter("not NaN", |value| !value.is_nan())
+            .prop_map(Value::F64)
+            .boxed(),
+        Kind::Float => any::<f32>()
+            .prop_filter("not NaN", |value| !value.is_nan())
+            .prop_map(Value::F32)
+            .boxed(),
+        Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => any::<i32>().prop_map(Value::I32).boxed(),
+        Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => any::<i64>().prop_map(Value::I64).boxed(),
+        Kind::Uint32 | Kind::Fixed32 => any::<u32>().prop_map(Value::U32).boxed(),
+        Kind::Uint64 | Kind::Fixed64 => any::<u64>().prop_map(Value::U64).boxed(),
+        Kind::Bool => any::<bool>().prop_map(Value::Bool).boxed(),
+        Kind::String => any::<String>().prop_map(Value::String).boxed(),
+        Kind::Bytes => prop::collection::vec(any::<u8>(), 0..20)
+            .prop_map(|bytes| Value::Bytes(bytes.into()))
+            .boxed(),
+        Kind::Enum(descriptor) => {
+            let numbers: Vec<_> = descriptor.values().map(|value| value.number()).collect();
+            prop::sample::select(numbers).prop_map(Value::EnumNumber).boxed()
+        }
+        Kind::Message(descriptor) if depth == 0 => Just(Value::Message(smallest(descriptor))).boxed(),
+        Kind::Message(descriptor) => message(descriptor, depth - 1).prop_map(Value::Message).boxed(),
+    }
+}
+
+/// A message that needs none within it. A google.protobuf.Value must hold something.
+fn smallest(descriptor: &MessageDescriptor) -> DynamicMessage {
+    match WellKnown::of(descriptor) {
+        Some(WellKnown::Value) => with(descriptor, 1, Value::EnumNumber(0)),
+        _ => DynamicMessage::new(descriptor.clone()),
+    }
+}
+
+fn json_value(descriptor: &MessageDescriptor, depth: usize) -> BoxedStrategy<DynamicMessage> {
+    let kinds = descriptor.fields().map(|field| {
+        let descriptor = descriptor.clone();
+        let number = field.number();
+        field_value(&field, depth)
+            .prop_filter("JSON has it", |value| value.as_f64().is_none_or(f64::is_finite))
+            .prop_map(move |value| with(&descriptor, number, value))
+            .boxed()
+    });
+    proptest::strategy::Union::new(kinds).boxed()
+}
+
+fn any_message(descriptor: &MessageDescriptor, depth: usize) -> BoxedStrategy<DynamicMessage> {
+    let known = [
+        "made.Made",
+        "google.protobuf.Duration",
+        "google.protobuf.Struct",
+        "google.protobuf.Int64Value",
+    ];
+    let pool = descriptor.parent_pool().clone();
+    let packed = known.map(|name| {
+        let any = descriptor.clone();
+        let inner = pool.get_message_by_name(name).expect("it is imported");
+        let inner = if depth == 0 {
+            Just(smallest(&inner)).boxed()
+        } else {
+            message(&inner, depth - 1)
+        };
+        inner
+            .prop_map(move |message| {
+                any::pack(
+                    &any,
+                    Packed {
+                        type_url: format!("type.googleapis.com/{name}"),
+                        message,
+                    },
+                )
+            })
+            .boxed()
+    });
+    proptest::strategy::Union::new(packed).boxed()
+}
+
+fn seconds(
+    descriptor: &MessageDescriptor,
+    range: std::ops::RangeInclusive<i64>,
+    signed: bool,
+) -> BoxedStrategy<DynamicMessage> {
+    let descriptor = descriptor.clone();
+    let nanos = prop_oneof![Just(0), Just(500_000_000), Just(1_000), 0..1_000_000_000];
+    (range, nanos)
+        .prop_map(move |(seconds, nanos)| {
+            let mut message = with(&descriptor, 1, Value::I64(seconds));
+            let sign = if signed && seconds < 0 { -1 } else { 1 };
+            message.set_field_by_number(2, Value::I32(nanos * sign));
+            message
+        })
+        .boxed()
+}
+
+fn with(descriptor: &MessageDescriptor, number: u32, value: Value) -> DynamicMessage {
+    let mut message = DynamicMessage::new(descriptor.clone());
+    message.set_field_by_number(number, value);
+    message
+}
+
+/// As a service gets it. Whether a field without presence was set to its default makes no difference there.
+fn over_the_wire(message: &DynamicMessage) -> DynamicMessage {
+    DynamicMessage::decode(message.descriptor(), message.encode_to_vec().as_slice()).expect("it was encoded")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn protobuf_to_json_to_protobuf_is_the_identity(
+        original in descriptor().prop_flat_map(|descriptor| message(&descriptor, DEEPEST)),
+    ) {
+        let fields = RawJsonFields::default();
+        let original = over_the_wire(&original);
+        let text = write(&original, &fields).unwrap();
+        let read_back = read(&text, &original.descriptor(), Context::alone(&fields))
+            .map_err(|why| TestCaseError::fail(format!("{}: {why:?}", String::from_utf8_lossy(&text))))?;
+        prop_assert_eq!(over_the_wire(&read_back), original);
+        // What was written is written the same again.
+        prop_assert_eq!(write(&read_back, &fields).unwrap(), text);
+    }
+}
