@@ -60,7 +60,10 @@ async fn endpoint(State(gateway): State<Gateway>, mut request: Request) -> Respo
     let Found { endpoint, variables } = found;
     request.extensions_mut().insert(id.clone());
     let result = match endpoint.kind {
-        Kind::Unary | Kind::Stream => rest::serve(&gateway, &endpoint, &variables, request)
+        Kind::Unary => rest::serve(&gateway, &endpoint, &variables, request)
+            .await
+            .map_err(|status| Problem::from(status).at(&endpoint)),
+        Kind::Stream => crate::stream::serve(&gateway, &endpoint, &variables, request)
             .await
             .map_err(|status| Problem::from(status).at(&endpoint)),
         Kind::Door => websocket::admit(&gateway, &endpoint, &variables, request).await,

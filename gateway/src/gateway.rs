@@ -16,6 +16,7 @@ use crate::openapi;
 use crate::origins::Origins;
 use crate::routes::{Routes, Rpcs};
 use crate::settings::Settings;
+use crate::stream::Streams;
 use crate::upstream::Upstreams;
 use crate::websocket::Sockets;
 
@@ -33,6 +34,7 @@ pub struct Parts {
     pub request_timeout: Duration,
     pub origins: Origins,
     pub sockets: Sockets,
+    pub streams: Streams,
     pub openapi: Bytes,
     /// What reflection tells, where it is on: the descriptors of everything that is not internal.
     pub reflection: Option<Bytes>,
@@ -65,6 +67,7 @@ impl Gateway {
             service_tokens: shared.service_tokens(crate::NAME),
             request_timeout: settings.request_timeout(),
             sockets: Sockets::new(settings.ping(), settings.resume()),
+            streams: Streams::new(settings.heartbeat()),
             draining: CancellationToken::new(),
             routes,
             rpcs,

@@ -25,6 +25,7 @@ mod rest;
 mod routes;
 mod server;
 mod settings;
+mod stream;
 mod transcode;
 mod upstream;
 mod websocket;

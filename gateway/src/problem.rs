@@ -117,20 +117,29 @@ impl Problem {
         self
     }
 
-    /// The response.
-    pub fn render(self, request_id: &RequestId) -> Response {
-        let status = StatusCode::from_u16(self.reason.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.reason.http_status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// The document as JSON text, for where it is no response of its own.
+    pub fn document(&self, request_id: &RequestId) -> Vec<u8> {
         let document = Document {
             r#type: type_of(self.reason),
             title: self.reason.title(),
-            status: status.as_u16(),
+            status: self.status().as_u16(),
             detail: &self.detail,
             reason: self.reason.as_str(),
             request_id: request_id.as_str(),
             errors: &self.errors,
         };
         // Strings and numbers always serialize.
-        let body = serde_json::to_vec(&document).unwrap_or_default();
+        serde_json::to_vec(&document).unwrap_or_default()
+    }
+
+    /// The response.
+    pub fn render(self, request_id: &RequestId) -> Response {
+        let status = self.status();
+        let body = self.document(request_id);
         let mut response = Response::new(Body::from(body));
         *response.status_mut() = status;
         response.extensions_mut().insert(Failed(self.reason));

@@ -19,7 +19,7 @@ use crate::media_type::{self, Accept};
 use crate::request_id::{self, RequestId};
 use crate::routes::Endpoint;
 use crate::transcode::{self, Input};
-use crate::upstream::{self, Call};
+use crate::upstream::{self, Call, Upstream};
 
 /// Bodies may be this large, in bytes; those for accounts and tokens less.
 const LARGEST_BODY: usize = 1024 * 1024;
@@ -38,13 +38,28 @@ pub async fn serve(
     variables: &[String],
     request: Request,
 ) -> Result<Response, Status> {
+    check_accept(endpoint, request.headers())?;
+    let (upstream, call) = call(gateway, endpoint, variables, request).await?;
+    let (metadata, message, _) = upstream::unary(upstream, call).await?.into_parts();
+    respond(gateway, endpoint, &message, &metadata.into_headers())
+}
+
+/// The call that a request means, and the service that it goes to.
+///
+/// # Errors
+/// The caller may not call it, or the request is not one of the endpoint's.
+pub async fn call<'g>(
+    gateway: &'g Gateway,
+    endpoint: &Endpoint,
+    variables: &[String],
+    request: Request,
+) -> Result<(&'g Upstream, Call), Status> {
     let (parts, body) = request.into_parts();
     // Before the body is read: a stranger's megabyte need not come in. The service decides again.
     gateway
         .access
         .admit(endpoint.grpc_path.as_str(), &parts.headers)
         .await?;
-    check_accept(endpoint, &parts.headers)?;
     let content_type = parts
         .headers
         .get(header::CONTENT_TYPE)
@@ -69,8 +84,7 @@ pub async fn serve(
         budget: endpoint.timeout.unwrap_or(gateway.request_timeout),
         idempotent: endpoint.options.idempotent,
     };
-    let (metadata, message, _) = upstream::unary(upstream, call).await?.into_parts();
-    respond(gateway, endpoint, &message, metadata.into_headers())
+    Ok((upstream, call))
 }
 
 /// Refuses before anything is done. An answer of bytes is left to its service, which gets the header and knows what it has.
@@ -100,14 +114,22 @@ async fn read_body(body: Body, largest: usize) -> Result<Bytes, Status> {
     }
 }
 
-fn respond(gateway: &Gateway, endpoint: &Endpoint, message: &Bytes, metadata: HeaderMap) -> Result<Response, Status> {
+fn respond(gateway: &Gateway, endpoint: &Endpoint, message: &Bytes, metadata: &HeaderMap) -> Result<Response, Status> {
     let message = DynamicMessage::decode(endpoint.rpc.output(), message.as_ref()).map_err(|error| internal(&error))?;
     let answer = transcode::answer(&endpoint.answer, &message, &gateway.raw_json).map_err(|error| internal(&error))?;
-    let content_type = HeaderValue::from_str(&answer.content_type).map_err(|error| internal(&error))?;
-    let mut response = Response::new(Body::from(answer.body));
+    success(endpoint, metadata, &answer.content_type, Body::from(answer.body))
+}
+
+/// The response of a call that succeeded.
+///
+/// # Errors
+/// The service gave a content type that no header can hold.
+pub fn success(endpoint: &Endpoint, metadata: &HeaderMap, content_type: &str, body: Body) -> Result<Response, Status> {
+    let content_type = HeaderValue::from_str(content_type).map_err(|error| internal(&error))?;
+    let mut response = Response::new(body);
     *response.status_mut() = endpoint.success;
     let headers = response.headers_mut();
-    headers.extend(headers::to_client(&metadata));
+    headers.extend(headers::to_client(metadata));
     headers.insert(header::CONTENT_TYPE, content_type);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if endpoint.options.no_store {

@@ -49,6 +49,9 @@ pub struct Settings {
     /// How long a charge point's socket is kept while no replica of its service can take over, in seconds
     #[arg(long, env, default_value_t = 120, value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub gateway_resume_seconds: u64,
+    /// How often a stream of server-sent events that has nothing to say says so, in seconds
+    #[arg(long, env, default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=300))]
+    pub gateway_heartbeat_seconds: u64,
     /// Web origins whose pages may call the API and open WebSockets besides the gateway's own, such as https://console.example.com, separated by commas; `*` for all
     #[arg(long, env, default_value = "")]
     pub gateway_allowed_origins: Origins,
@@ -91,6 +94,10 @@ impl Settings {
 
     pub(crate) fn resume(&self) -> Duration {
         Duration::from_secs(self.gateway_resume_seconds)
+    }
+
+    pub(crate) fn heartbeat(&self) -> Duration {
+        Duration::from_secs(self.gateway_heartbeat_seconds)
     }
 
     pub(crate) fn shutdown_pause(&self) -> Duration {

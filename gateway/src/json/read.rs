@@ -360,9 +360,7 @@ impl<'s> Reader<'s> {
             (Kind::Bool, Shape::Bool) => scalar::parse(kind, raw.get()),
             (Kind::Bool, _) => return self.wrong_shape("a boolean", raw),
             (Kind::Bytes, _) => scalar::parse(kind, &self.string(raw)?),
-            (Kind::Enum(descriptor), Shape::String) => {
-                scalar::name_of_enumeration(descriptor, &self.string(raw)?).map(Value::EnumNumber)
-            }
+            (Kind::Enum(_), Shape::String) => scalar::parse(kind, &self.string(raw)?),
             (Kind::Enum(_), Shape::Number) => scalar::parse(kind, raw.get()),
             (Kind::Enum(_), _) => return self.wrong_shape("a string", raw),
             (_, Shape::Number) => scalar::parse(kind, raw.get()),

@@ -49,27 +49,14 @@ pub fn key(kind: &Kind, text: &str) -> Result<MapKey, Problem> {
     }
 }
 
-/// A value of an enum by its name alone.
-pub fn name_of_enumeration(descriptor: &EnumDescriptor, text: &str) -> Result<i32, Problem> {
-    let value = descriptor.get_value_by_name(text).map(|value| value.number());
-    value.ok_or_else(|| names_of(descriptor))
-}
-
 /// A value of an enum by its name, or by its number where that is declared.
 pub fn enumeration(descriptor: &EnumDescriptor, text: &str) -> Result<i32, Problem> {
     let by_name = descriptor.get_value_by_name(text);
-    let by_number = || {
-        number::integer(text)
-            .ok()
-            .and_then(|number| descriptor.get_value(number))
-    };
-    let value = by_name.or_else(by_number);
-    value.map(|value| value.number()).ok_or_else(|| names_of(descriptor))
-}
-
-fn names_of(descriptor: &EnumDescriptor) -> Problem {
-    let names: Vec<_> = descriptor.values().map(|value| format!("`{}`", value.name())).collect();
-    format!("must be one of {}", names.join(", "))
+    let value = by_name.or_else(|| text.parse().ok().and_then(|number| descriptor.get_value(number)));
+    value.map(|value| value.number()).ok_or_else(|| {
+        let names: Vec<_> = descriptor.values().map(|value| format!("`{}`", value.name())).collect();
+        format!("must be one of {}", names.join(", "))
+    })
 }
 
 /// Base64 in either alphabet, with its padding or without; never in both alphabets at once.

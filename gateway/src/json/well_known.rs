@@ -74,12 +74,10 @@ pub fn seconds(message: &DynamicMessage) -> (i64, i32) {
 
 /// `displayName,owner.id`: lowerCamelCase in JSON, the names of the proto in the message.
 fn set_paths(message: &mut DynamicMessage, text: &str) -> Result<(), String> {
-    if text.is_empty() {
-        return Ok(());
-    }
     let paths = text
         .split(',')
-        .map(|path| is_lower_camel(path).then(|| Value::String(snake(path))));
+        .filter(|path| !path.is_empty())
+        .map(|path| is_path(path).then(|| Value::String(snake(path))));
     let paths: Option<Vec<_>> = paths.collect();
     let paths = paths.ok_or("must be names of fields in lowerCamelCase, joined by commas")?;
     message.set_field_by_number(1, Value::List(paths));
@@ -92,17 +90,17 @@ pub fn field_mask(message: &DynamicMessage) -> Option<String> {
     let paths = paths.as_list()?.iter().map(|path| {
         let path = path.as_str()?;
         let written = lower_camel(path);
-        (is_lower_camel(&written) && snake(&written) == path).then_some(written)
+        (is_path(&written) && snake(&written) == path).then_some(written)
     });
     Some(paths.collect::<Option<Vec<_>>>()?.join(","))
 }
 
-/// Whether a path consists of names as proto3 JSON has them.
-fn is_lower_camel(path: &str) -> bool {
-    path.split('.').all(|name| {
-        name.starts_with(|first: char| first.is_ascii_lowercase())
-            && name.chars().all(|character| character.is_ascii_alphanumeric())
-    })
+/// Whether a text is one path as proto3 JSON has it.
+fn is_path(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .chars()
+            .all(|character| character.is_ascii_alphanumeric() || character == '.')
 }
 
 fn snake(path: &str) -> String {

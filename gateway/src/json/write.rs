@@ -263,14 +263,11 @@ impl<'s> Writer<'s> {
                 "it is a number that JSON does not have",
             )),
             Some((inner, field)) => self.field_value(&field, &inner),
-            None if value.has_field_by_number(structured::NULL) => {
+            // One that holds nothing has no other form either.
+            None => {
                 self.out.extend_from_slice(b"null");
                 Ok(())
             }
-            None => Err(Unwritable::new(
-                descriptor.full_name(),
-                "it holds nothing, not even null",
-            )),
         }
     }
 
@@ -288,8 +285,6 @@ impl<'s> Writer<'s> {
         serde_json::to_writer(&mut self.out, value).map_err(|_| Unwritable::new("a number", "it cannot be written"))
     }
 }
-
-/// Where the type is not known to the reader, `"NaN"` would be a string.
 
 fn name_of(value: f64) -> &'static str {
     if value.is_nan() {

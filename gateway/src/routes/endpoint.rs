@@ -5,7 +5,7 @@ use std::time::Duration;
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode};
 use prost::Name as _;
-use prost_reflect::{DescriptorPool, MethodDescriptor};
+use prost_reflect::{DescriptorPool, FieldDescriptor, Kind as FieldKind, MethodDescriptor};
 use voltgate_proto::api::v1::{self as api, Access};
 use voltgate_proto::google::api::HttpRule;
 use voltgate_proto::ocpp::v1::{FromStation, ToStation};
@@ -45,6 +45,8 @@ pub struct Endpoint {
     pub variables: Vec<FieldPath>,
     pub body: Body,
     pub answer: AnswerBody,
+    /// Of a stream: the field that names each message, so that a client can go on from there.
+    pub event_id: Option<FieldDescriptor>,
     pub success: StatusCode,
     /// Who may call it, as the protos say; for the documentation.
     pub options: api::Endpoint,
@@ -107,6 +109,7 @@ fn read(
         label: template.label(),
         grpc_path: grpc_path.parse().map_err(|_| Problem::Unreadable(grpc_path))?,
         upstream: annotation::upstream(pool, rpc)?,
+        event_id: event_id(&options.event_id, kind, rpc)?,
         success: success_status(options.success_status)?,
         timeout: timeout(options.timeout_seconds)?,
         rpc: rpc.clone(),
@@ -139,6 +142,30 @@ fn check_media_types(media_types: &[String], body: &Body) -> Result<(), Problem>
         Some(bad) => Err(Problem::BadMediaType(bad.clone())),
         None => Ok(()),
     }
+}
+
+fn event_id(name: &str, kind: Kind, rpc: &MethodDescriptor) -> Result<Option<FieldDescriptor>, Problem> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    if kind != Kind::Stream {
+        return Err(Problem::EventIdWithoutEvents);
+    }
+    let field = rpc.output().get_field_by_name(name);
+    let field = field.ok_or_else(|| Problem::NoSuchAnswer(name.to_owned()))?;
+    let unfit = matches!(
+        field.kind(),
+        FieldKind::Message(_)
+            | FieldKind::Enum(_)
+            | FieldKind::Bytes
+            | FieldKind::Bool
+            | FieldKind::Float
+            | FieldKind::Double
+    );
+    if unfit || field.is_list() || field.is_map() {
+        return Err(Problem::BadEventId(name.to_owned()));
+    }
+    Ok(Some(field))
 }
 
 fn success_status(status: i32) -> Result<StatusCode, Problem> {
@@ -251,6 +278,11 @@ mod tests {
                 r#"access: ACCESS_PUBLIC media_types: "text/*""#,
                 "`text/*` is not a media type",
             ),
+            (
+                r#"get: "/things""#,
+                r#"access: ACCESS_PUBLIC event_id: "id""#,
+                "only a stream of messages has event ids",
+            ),
             (r#"body: "*""#, PUBLIC, "no method and path"),
         ] {
             let refusal = refusal_of(http, endpoint);
@@ -284,6 +316,16 @@ mod tests {
             refusal(both),
             "test.Things.Second: test.Things.First has the same method and path"
         );
+    }
+
+    #[test]
+    fn the_id_of_an_event_is_a_text_or_an_integer() {
+        let stream = r#"option (voltgate.api.v1.upstream) = "things";
+            rpc Watch(Thing) returns (stream Thing) {
+                option (google.api.http) = {get: "/things"};
+                option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC event_id: "inner"};
+            }"#;
+        assert!(refusal(stream).contains("`inner` is not a single text or integer"));
     }
 
     #[test]

@@ -75,6 +75,7 @@ pub async fn serve(ports: Ports, router: Router, gateway: Gateway, limits: Limit
         "The gateway drains"
     );
     goodbye.cancel();
+    gateway.streams.end();
     connections.close();
     let requests = async {
         if timeout(limits.drain, connections.wait()).await.is_err() {

@@ -8,9 +8,9 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 use service_kit::backoff::Backoff;
 use service_kit::reason::Reason;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tonic::metadata::MetadataMap;
-use tonic::{Code, Request, Response, Status};
+use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_types::StatusExt as _;
 
 use super::codec::Encoded;
@@ -20,6 +20,9 @@ use super::service::{Upstream, unreachable};
 
 /// Larger answers are refused. A page of a thousand rows stays far below.
 const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
+
+/// Larger messages of a stream break it off. There may be hundreds of them at once.
+const LARGEST_STREAMED: usize = 4 * 1024 * 1024;
 
 /// How often a call is made, the first time included.
 const MOST_ATTEMPTS: u32 = 3;
@@ -126,6 +129,37 @@ fn failed(line: &Line, status: Status) -> Failed {
         Failed::NotSent(status)
     } else {
         Failed::Broken(status)
+    }
+}
+
+/// Opens a stream of answers, which lasts as long as both sides want it to; the budget is for its beginning. The line is to
+/// be held until its end.
+///
+/// # Errors
+/// The service refuses it, cannot be reached or takes too long.
+pub async fn stream(upstream: &Upstream, call: Call) -> Result<(Response<Streaming<Bytes>>, Line), Status> {
+    let open = async {
+        // One that its client does not read must not stand in the way of calls.
+        let line = upstream.for_socket().await?;
+        let mut client = tonic::client::Grpc::new(line.channel()).max_decoding_message_size(LARGEST_STREAMED);
+        // Without `grpc-timeout`, which would end the stream too.
+        let request = Request::from_parts(call.metadata, tonic::Extensions::new(), call.message);
+        client.ready().await.map_err(|lost| Status::from_error(lost.into()))?;
+        let opened = client.server_streaming(request, call.path, Encoded).await;
+        match opened {
+            Ok(response) => {
+                line.answered();
+                Ok((response, line))
+            }
+            Err(status) => {
+                line.judge(&status);
+                Err(status)
+            }
+        }
+    };
+    match timeout(call.budget, open).await {
+        Ok(opened) => opened.map_err(|status| explain(upstream.name(), status)),
+        Err(_) => Err(too_late()),
     }
 }
 

@@ -20,7 +20,7 @@ use futures_util::future::join_all;
 use service_kit::start::StartError;
 
 pub use addresses::Addresses;
-pub use call::{Call, explain, too_late, unary};
+pub use call::{Call, explain, stream, too_late, unary};
 pub use codec::Encoded;
 pub use replica::Line;
 pub use service::Upstream;

@@ -1,8 +1,6 @@
 //! The gateway as its clients see it: the real application in front of real gRPC servers.
 #![allow(clippy::unwrap_used)]
-
 #[path = "../../src/test_protos.rs"]
-mod test_protos;
 
 mod access;
 mod behind;
@@ -23,5 +21,8 @@ mod socket_frames;
 mod socket_opening;
 mod socket_resuming;
 mod station;
+mod streams;
 mod system;
+mod test_protos;
 mod tls;
+mod watched;

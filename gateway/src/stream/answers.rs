@@ -1,0 +1,174 @@
+//! One stream, from its first message to its end.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::stream::unfold;
+use prost_reflect::DynamicMessage;
+use service_kit::reason::{Reason, internal};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::sleep;
+use tonic::{Status, Streaming};
+
+use super::form::Form;
+use crate::gateway::Gateway;
+use crate::problem::Problem;
+use crate::request_id::RequestId;
+use crate::routes::Endpoint;
+use crate::upstream::{self, Line};
+
+/// The messages of a service on their way to a client.
+pub struct Answers {
+    gateway: Gateway,
+    endpoint: Arc<Endpoint>,
+    form: Form,
+    id: RequestId,
+    messages: Streaming<Bytes>,
+    _held: (Line, OwnedSemaphorePermit),
+    _open: Counted,
+}
+
+/// What the answer begins with.
+pub struct First {
+    pub content_type: String,
+    /// Nothing where the stream ended without a message.
+    pub chunk: Option<Bytes>,
+}
+
+/// What comes next.
+enum Next {
+    Message(DynamicMessage),
+    /// Nothing came for as long as a heartbeat.
+    Silence,
+    End,
+}
+
+/// A raw stream failed after its first bytes. There is no way to say so but to break off.
+#[derive(Debug, thiserror::Error)]
+#[error("the service's stream failed: {0}")]
+struct Broken(Status);
+
+impl Answers {
+    pub fn new(
+        gateway: &Gateway,
+        endpoint: &Arc<Endpoint>,
+        form: Form,
+        id: RequestId,
+        messages: Streaming<Bytes>,
+        held: (Line, OwnedSemaphorePermit),
+    ) -> Self {
+        Self {
+            gateway: gateway.clone(),
+            endpoint: Arc::clone(endpoint),
+            form,
+            id,
+            messages,
+            _held: held,
+            _open: Counted::new(),
+        }
+    }
+
+    /// Waits for what decides about the status: the first message, a failure or the end. A stream that is silent for longer
+    /// than a heartbeat is taken for a success that has nothing to say yet.
+    pub async fn first(&mut self) -> Result<First, Status> {
+        let mut content_type = None;
+        let chunk = match self.next().await? {
+            Next::Message(message) => {
+                let (chunk, own_type) = self.write(&message)?;
+                content_type = own_type;
+                Some(chunk)
+            }
+            Next::Silence => Some(self.form.heartbeat().unwrap_or_default()),
+            Next::End => None,
+        };
+        Ok(First {
+            content_type: content_type.unwrap_or_else(|| self.form.content_type().to_owned()),
+            chunk,
+        })
+    }
+
+    /// The body: what came first, then all that follows.
+    pub fn into_body(self, first: Option<Bytes>) -> Body {
+        let Some(first) = first else {
+            return Body::empty();
+        };
+        Body::from_stream(unfold((Some(first), Some(self)), |(first, answers)| async {
+            match (first, answers) {
+                (Some(first), answers) => Some((Ok(first), (None, answers))),
+                (None, Some(answers)) => answers.chunk().await.map(|(chunk, rest)| (chunk, (None, rest))),
+                (None, None) => None,
+            }
+        }))
+    }
+
+    /// The next chunk with the rest of the stream; nothing at its end.
+    async fn chunk(mut self) -> Option<(Result<Bytes, Broken>, Option<Self>)> {
+        loop {
+            let chunk = match self.next().await {
+                Ok(Next::Message(message)) => self.write(&message).map(|(chunk, _)| chunk),
+                Ok(Next::Silence) => match self.form.heartbeat() {
+                    Some(heartbeat) => Ok(heartbeat),
+                    None => continue,
+                },
+                Ok(Next::End) => return None,
+                Err(status) => Err(status),
+            };
+            return Some(match chunk {
+                Ok(chunk) => (Ok(chunk), Some(self)),
+                Err(status) => (self.last_words(status), None),
+            });
+        }
+    }
+
+    async fn next(&mut self) -> Result<Next, Status> {
+        let streams = &self.gateway.streams;
+        let message = tokio::select! {
+            biased;
+            () = streams.leaving.cancelled(), if self.form != Form::Raw => {
+                return Err(Reason::Unavailable.status("The gateway is shutting down; please ask again"));
+            }
+            message = self.messages.message() => message,
+            () = sleep(streams.heartbeat) => return Ok(Next::Silence),
+        };
+        match message.map_err(|status| upstream::explain(&self.endpoint.upstream, status))? {
+            Some(encoded) => DynamicMessage::decode(self.endpoint.rpc.output(), encoded)
+                .map(Next::Message)
+                .map_err(|error| internal(&error)),
+            None => Ok(Next::End),
+        }
+    }
+
+    fn write(&self, message: &DynamicMessage) -> Result<(Bytes, Option<String>), Status> {
+        let written = self.form.message(&self.endpoint, message, &self.gateway.raw_json);
+        written.map_err(|error| internal(&error))
+    }
+
+    fn last_words(&self, status: Status) -> Result<Bytes, Broken> {
+        tracing::info!(
+            request_id = self.id.as_str(),
+            route = self.endpoint.label,
+            reason = Reason::of(&status).as_str(),
+            "A stream failed"
+        );
+        let problem = Problem::from(status.clone()).at(&self.endpoint);
+        self.form.failure(&problem.document(&self.id)).ok_or(Broken(status))
+    }
+}
+
+/// Keeps the gauge of open streams right, however one ends.
+struct Counted(metrics::Gauge);
+
+impl Counted {
+    fn new() -> Self {
+        let gauge = metrics::gauge!("voltgate_gateway_streams_open");
+        gauge.increment(1.0);
+        Self(gauge)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}

@@ -1,0 +1,276 @@
+//! A service whose answers are streams, pages and bytes, behind a gateway that knows it by its proto.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::post;
+use futures_util::{Stream, StreamExt as _, stream};
+use gateway::Application;
+use service_kit::access::AccessLayer;
+use service_kit::grpc::Server;
+use service_kit::reason::Reason;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::{Request, Response, Status};
+use tonic_prost::ProstCodec;
+use tower::service_fn;
+use voltgate_proto::google::api::HttpBody;
+
+use crate::peers::Keys;
+use crate::system::{settings, shared};
+use crate::test_protos;
+
+const SERVICE: &str = "voltgate.test.v1.Watched";
+
+const PROTO: &str = r#"
+syntax = "proto3";
+package voltgate.test.v1;
+import "google/api/annotations.proto";
+import "google/api/httpbody.proto";
+import "voltgate/api/v1/options.proto";
+
+message Ask { string topic = 1; }
+message Event { string id = 1; string text = 2; string document = 3 [(voltgate.api.v1.raw_json) = true]; }
+message Page { repeated Event events = 1; google.api.HttpBody file = 2; }
+
+service Watched {
+  option (voltgate.api.v1.upstream) = "ocpp";
+  rpc Watch(Ask) returns (stream Event) {
+    option (google.api.http) = {get: "/watch/{topic}"};
+    option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC event_id: "id"};
+  }
+  rpc Download(Ask) returns (stream google.api.HttpBody) {
+    option (google.api.http) = {get: "/download/{topic}"};
+    option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC};
+  }
+  rpc List(Ask) returns (Page) {
+    option (google.api.http) = {
+      get: "/list/{topic}" response_body: "events"
+      additional_bindings {get: "/file/{topic}" response_body: "file"}
+    };
+    option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC};
+  }
+  rpc Echo(google.api.HttpBody) returns (google.api.HttpBody) {
+    option (google.api.http) = {post: "/echo" body: "*"};
+    option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC};
+  }
+}
+"#;
+
+/// What each message of an endless stream weighs, in bytes.
+pub const WEIGHT: usize = 16 * 1024;
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Ask {
+    #[prost(string, tag = "1")]
+    topic: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Event {
+    #[prost(string, tag = "1")]
+    id: String,
+    #[prost(string, tag = "2")]
+    text: String,
+    #[prost(string, tag = "3")]
+    document: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct Page {
+    #[prost(message, repeated, tag = "1")]
+    events: Vec<Event>,
+    #[prost(message, optional, tag = "2")]
+    file: Option<HttpBody>,
+}
+
+type Events = Pin<Box<dyn Stream<Item = Result<Event, Status>> + Send>>;
+type Chunks = Pin<Box<dyn Stream<Item = Result<HttpBody, Status>> + Send>>;
+
+pub struct Watched {
+    pub http: reqwest::Client,
+    /// Cancelled when a stream that would never end has ended.
+    pub ended: CancellationToken,
+    address: SocketAddr,
+    counted: Arc<AtomicUsize>,
+    stop: CancellationToken,
+    running: Option<JoinHandle<()>>,
+}
+
+impl Watched {
+    pub async fn start(flags: &[&str]) -> Self {
+        let protos = test_protos::compile(PROTO);
+        let server = Server::bind("127.0.0.1:0".parse().unwrap(), "TEST_LISTEN", None)
+            .await
+            .unwrap();
+        let service = server.local_addr();
+        let behind = Behind::default();
+        let (ended, counted) = (behind.ended.clone(), Arc::clone(&behind.counted));
+        let access = AccessLayer::new(shared(service).access_to(&protos, Arc::new(Keys)).unwrap());
+        let never = CancellationToken::new();
+        tokio::spawn(server.serve(behind.routes().into(), &[SERVICE], access, Duration::ZERO, never));
+        let application = Application::build_for(&protos, settings(service, flags), shared(service))
+            .await
+            .unwrap();
+        let address = application.addresses().http.unwrap();
+        let stop = CancellationToken::new();
+        let shutdown = stop.clone();
+        let running = tokio::spawn(async move { application.run(shutdown).await.unwrap() });
+        Self {
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            ended,
+            address,
+            counted,
+            stop,
+            running: Some(running),
+        }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub fn request(&self, path: &str, accept: &str) -> reqwest::RequestBuilder {
+        self.http.get(self.url(path)).header("accept", accept)
+    }
+
+    pub async fn get(&self, path: &str, accept: &str) -> reqwest::Response {
+        self.request(path, accept).send().await.unwrap()
+    }
+
+    /// Messages of the endless stream so far.
+    pub fn counted(&self) -> usize {
+        self.counted.load(Ordering::Acquire)
+    }
+
+    /// Tells the gateway to stop, and waits until it has.
+    pub async fn stop(&mut self) {
+        self.stop.cancel();
+        if let Some(running) = self.running.take() {
+            running.await.unwrap();
+        }
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+#[derive(Clone, Default)]
+struct Behind {
+    ended: CancellationToken,
+    counted: Arc<AtomicUsize>,
+}
+
+impl Behind {
+    fn routes(self) -> Router {
+        let path = |rpc: &str| format!("/{SERVICE}/{rpc}");
+        let downloads = self.clone();
+        let watch = post(move |request: axum::extract::Request| {
+            let watch = service_fn(move |request: Request<Ask>| std::future::ready(self.clone().watch(&request)));
+            async move {
+                let mut grpc = tonic::server::Grpc::new(ProstCodec::<Event, Ask>::default());
+                grpc.server_streaming(watch, request).await
+            }
+        });
+        let download = post(move |request: axum::extract::Request| {
+            let download = service_fn(move |request: Request<Ask>| {
+                let chunks = downloads.clone().watch(&request).map(|events| events.map(chunks));
+                std::future::ready(chunks)
+            });
+            async move {
+                let mut grpc = tonic::server::Grpc::new(ProstCodec::<HttpBody, Ask>::default());
+                grpc.server_streaming(download, request).await
+            }
+        });
+        let list = post(|request: axum::extract::Request| async move {
+            let list = service_fn(|request: Request<Ask>| std::future::ready(Ok(Response::new(page(&request)))));
+            let mut grpc = tonic::server::Grpc::new(ProstCodec::<Page, Ask>::default());
+            grpc.unary(list, request).await
+        });
+        let echo = post(|request: axum::extract::Request| async move {
+            let echo =
+                service_fn(|request: Request<HttpBody>| std::future::ready(Ok(Response::new(request.into_inner()))));
+            let mut grpc = tonic::server::Grpc::new(ProstCodec::<HttpBody, HttpBody>::default());
+            grpc.unary(echo, request).await
+        });
+        Router::new()
+            .route(&path("Watch"), watch)
+            .route(&path("Download"), download)
+            .route(&path("List"), list)
+            .route(&path("Echo"), echo)
+    }
+
+    fn watch(self, request: &Request<Ask>) -> Result<Response<Events>, Status> {
+        let topic = request.get_ref().topic.clone();
+        let overloaded = || Err(Reason::Overloaded.status("Too much of it"));
+        let events: Events = match topic.as_str() {
+            "refused" => return Err(Reason::NotFound.status("There is no such topic")),
+            "none" => stream::empty().boxed(),
+            "fail-first" => stream::iter([overloaded()]).boxed(),
+            "fail-later" => stream::iter([Ok(event(1, &topic)), overloaded()]).boxed(),
+            "silent" => self.silence(),
+            "for-ever" => self.count(),
+            "resume" => {
+                let last = request.metadata().get("last-event-id");
+                let last: u32 = last.and_then(|id| id.to_str().ok()?.parse().ok()).unwrap_or(0);
+                stream::iter([Ok(event(last + 1, &topic))]).boxed()
+            }
+            _ => stream::iter((1..=3).map(move |id| Ok(event(id, &topic)))).boxed(),
+        };
+        Ok(Response::new(events))
+    }
+
+    fn silence(self) -> Events {
+        let ended = self.ended.drop_guard();
+        let never = stream::pending().map(move |message| {
+            let _until_dropped = &ended;
+            message
+        });
+        never.boxed()
+    }
+
+    fn count(self) -> Events {
+        let heavy = "x".repeat(WEIGHT);
+        let counted = self.counted;
+        let numbers = stream::repeat_with(move || {
+            counted.fetch_add(1, Ordering::AcqRel);
+            Ok(event(1, &heavy))
+        });
+        numbers.boxed()
+    }
+}
+
+/// The document has a line break, as a service may write it.
+fn event(id: u32, text: &str) -> Event {
+    Event {
+        id: id.to_string(),
+        text: text.to_owned(),
+        document: "{\r\n\"a\": 1.0}".into(),
+    }
+}
+
+fn chunk(id: &str) -> HttpBody {
+    HttpBody {
+        content_type: "text/csv".into(),
+        data: format!("chunk {id}\n").into(),
+        extensions: vec![],
+    }
+}
+
+fn chunks(events: Events) -> Chunks {
+    events.map(|event| event.map(|event| chunk(&event.id))).boxed()
+}
+
+fn page(request: &Request<Ask>) -> Page {
+    Page {
+        events: (1..=3).map(|id| event(id, &request.get_ref().topic)).collect(),
+        file: Some(chunk("1")),
+    }
+}
