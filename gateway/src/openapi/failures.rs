@@ -25,6 +25,8 @@ enum Met {
     AtTheDoor,
     /// Where the option `reasons` of the RPC names it.
     WhereNamed,
+    /// Where the answer is JSON, so that a client may not take it.
+    WithAnswerInJson,
     /// At no operation: with a method that a path does not take, by a gRPC client, or between Voltgate's own processes.
     Elsewhere,
 }
@@ -39,6 +41,7 @@ fn met(reason: Reason) -> Met {
         | Reason::DeadlineExceeded => Met::Everywhere,
         Reason::PayloadTooLarge | Reason::RequestTimeout => Met::WithBody,
         Reason::MalformedJson | Reason::UnsupportedMediaType => Met::WithJson,
+        Reason::NotAcceptable => Met::WithAnswerInJson,
         Reason::MissingCredentials | Reason::InvalidToken | Reason::PermissionDenied => Met::WithToken,
         Reason::NoCommonSubprotocol | Reason::StationUnauthorized | Reason::UpgradeRequired => Met::AtTheDoor,
         Reason::ChargePointExists
@@ -68,6 +71,7 @@ fn is_met_at(reason: Reason, endpoint: &Endpoint) -> bool {
             Met::Everywhere => true,
             Met::WithBody => !matches!(endpoint.body, Body::None),
             Met::WithJson => matches!(endpoint.body, Body::Whole | Body::Json(_)),
+            Met::WithAnswerInJson => endpoint.kind != Kind::Door && !endpoint.answer.is_raw(),
             Met::WithToken => with_token,
             Met::AtTheDoor => endpoint.kind == Kind::Door,
             Met::WhereNamed | Met::Elsewhere => false,

@@ -207,7 +207,11 @@ fn the_gateway_would_write_every_answer_that_the_document_shows() {
         }
         let response = &operation(&document, endpoint)["responses"][endpoint.success.as_str()];
         let shown = &response["content"]["application/json"]["example"];
-        let read = proto_json::read(shown.to_string().as_bytes(), &output, &raw_json);
+        let read = proto_json::read(
+            shown.to_string().as_bytes(),
+            &output,
+            proto_json::Context::alone(&raw_json),
+        );
         let written = proto_json::write(&read.unwrap(), &raw_json).unwrap();
         assert_eq!(
             &serde_json::from_slice::<Value>(&written).unwrap(),
