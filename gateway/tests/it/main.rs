@@ -1,6 +1,5 @@
 //! The gateway as its clients see it: the real application in front of real gRPC servers.
 #![allow(clippy::unwrap_used)]
-#[path = "../../src/test_protos.rs"]
 
 mod access;
 mod behind;
@@ -23,6 +22,7 @@ mod socket_resuming;
 mod station;
 mod streams;
 mod system;
+#[path = "../../src/test_protos.rs"]
 mod test_protos;
 mod tls;
 mod watched;
