@@ -57,7 +57,12 @@ impl Gateway {
         let unusable = |broken| StartError::other("the protos have an annotation that cannot be used", broken);
         let routes = Routes::from_descriptors(protos).map_err(unusable)?;
         let rpcs = Rpcs::from_descriptors(protos).map_err(unusable)?;
-        let upstreams = Upstreams::new(settings.gateway_upstreams.clone(), &routes, settings.max_calls())?;
+        let upstreams = Upstreams::new(
+            settings.gateway_upstreams.clone(),
+            &routes,
+            settings.max_calls(),
+            shared.tls.as_ref(),
+        )?;
         let keys = RemoteKeys::new(&shared.access.auth_url, shared.tls.as_ref())?;
         Ok(Self(Arc::new(Parts {
             openapi: openapi::document(protos, &routes).into(),

@@ -83,7 +83,7 @@ fn replicas_of(name: &str, text: &str) -> Result<Vec<Uri>, BadAddresses> {
 
 fn is_plain_address(uri: &Uri) -> bool {
     let plain_path = uri.path_and_query().is_none_or(|path| path.as_str() == "/");
-    uri.scheme_str() == Some("http") && uri.host().is_some_and(|host| !host.is_empty()) && plain_path
+    matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some_and(|host| !host.is_empty()) && plain_path
 }
 
 #[cfg(test)]
@@ -118,7 +118,7 @@ mod tests {
             "auth=127.0.0.1:1",
             "auth=ftp://x:1",
             "auth=http://x:1/path",
-            "auth=https://x:1",
+            "auth=https://x:1/path",
             "auth=http://x:1|",
             "auth=http://x:1|http://x:1",
         ] {

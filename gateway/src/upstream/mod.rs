@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use futures_util::future::join_all;
 use service_kit::start::StartError;
+use service_kit::tls::{self, ServiceTls};
 
 pub use addresses::Addresses;
 pub use call::{Call, explain, stream, too_late, unary};
@@ -32,11 +33,16 @@ use crate::routes::Routes;
 pub struct Upstreams(BTreeMap<String, Arc<Upstream>>);
 
 impl Upstreams {
-    /// Prepares connections to every service; none is opened before it is needed.
+    /// Prepares connections to every service, by mutual TLS where that is set up; none is opened before it is needed.
     ///
     /// # Errors
-    /// A service that an endpoint needs has no address.
-    pub fn new(addresses: Addresses, routes: &Routes, most_calls: usize) -> Result<Self, StartError> {
+    /// A service that an endpoint needs has no address, or one that does not go with mutual TLS, or with its absence.
+    pub fn new(
+        addresses: Addresses,
+        routes: &Routes,
+        most_calls: usize,
+        tls: Option<&ServiceTls>,
+    ) -> Result<Self, StartError> {
         let missing = routes.upstreams().into_iter().find(|name| !addresses.contains(name));
         if let Some(name) = missing {
             return Err(StartError::setting(
@@ -45,10 +51,13 @@ impl Upstreams {
             ));
         }
         let upstreams = addresses.into_iter().map(|(name, origins)| {
-            let upstream = Arc::new(Upstream::new(&name, origins, most_calls));
-            (name, upstream)
+            for origin in &origins {
+                tls::check_scheme(tls, origin, "GATEWAY_UPSTREAMS")?;
+            }
+            let upstream = Arc::new(Upstream::new(&name, origins, most_calls, tls.cloned()));
+            Ok((name, upstream))
         });
-        Ok(Self(upstreams.collect()))
+        upstreams.collect::<Result<_, _>>().map(Self)
     }
 
     pub fn get(&self, name: &str) -> Option<&Arc<Upstream>> {

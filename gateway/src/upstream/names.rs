@@ -7,16 +7,20 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use http::Uri;
+use service_kit::tls::ServiceTls;
 use tokio::time::timeout;
 
-use super::dial::Destination;
+use super::dial::{Destination, host};
 
 /// How long a look-up may take.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where a service's replicas are.
 #[derive(Debug)]
-pub struct Names(Vec<Name>);
+pub struct Names {
+    names: Vec<Name>,
+    tls: Option<ServiceTls>,
+}
 
 #[derive(Debug)]
 struct Name {
@@ -30,20 +34,24 @@ struct Name {
 }
 
 impl Names {
-    pub fn new(origins: Vec<Uri>) -> Self {
-        Self(origins.into_iter().map(Name::new).collect())
+    pub fn new(origins: Vec<Uri>, tls: Option<ServiceTls>) -> Self {
+        Self {
+            names: origins.into_iter().map(Name::new).collect(),
+            tls,
+        }
     }
 
     /// Whether there is anything that can change.
     pub fn are_fixed(&self) -> bool {
-        self.0.iter().all(|name| name.is_literal)
+        self.names.iter().all(|name| name.is_literal)
     }
 
     /// Every address known.
     pub fn destinations(&self) -> impl Iterator<Item = Destination> {
-        self.0.iter().flat_map(|name| {
+        self.names.iter().flat_map(|name| {
             name.addresses.iter().map(|address| Destination {
                 origin: Arc::clone(&name.origin),
+                tls: self.tls.clone(),
                 address: *address,
             })
         })
@@ -59,7 +67,7 @@ impl Names {
     where
         F: Future<Output = io::Result<Vec<SocketAddr>>>,
     {
-        let names = self.0.iter_mut().filter(|name| !name.is_literal);
+        let names = self.names.iter_mut().filter(|name| !name.is_literal);
         join_all(names.map(|name| async {
             let answer = timeout(LOOKUP_TIMEOUT, resolver(name.host.clone(), name.port)).await;
             match answer.map_err(io::Error::from).flatten() {
@@ -74,9 +82,9 @@ impl Names {
 
 impl Name {
     fn new(origin: Uri) -> Self {
-        let host = origin.host().unwrap_or_default();
-        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-        let port = origin.port_u16().unwrap_or(80);
+        let host = host(&origin).to_owned();
+        let default_port = if origin.scheme_str() == Some("https") { 443 } else { 80 };
+        let port = origin.port_u16().unwrap_or(default_port);
         let literal = host.parse::<IpAddr>().ok();
         Self {
             origin: Arc::new(origin),
@@ -99,7 +107,7 @@ mod tests {
     use super::*;
 
     fn names(origins: &[&str]) -> Names {
-        Names::new(origins.iter().map(|origin| origin.parse().unwrap()).collect())
+        Names::new(origins.iter().map(|origin| origin.parse().unwrap()).collect(), None)
     }
 
     fn addresses(names: &Names) -> Vec<String> {

@@ -79,6 +79,7 @@ mod tests {
     fn destination(number: usize) -> Destination {
         Destination {
             origin: Arc::new("http://charger:50052".parse().unwrap()),
+            tls: None,
             address: SocketAddr::new([10, 0, 0, 1].into(), 1000 + u16::try_from(number).unwrap()),
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use http::Uri;
 use service_kit::reason::Reason;
+use service_kit::tls::ServiceTls;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::time::sleep;
 use tonic::Status;
@@ -41,9 +42,9 @@ pub struct Upstream {
 
 impl Upstream {
     /// Connects when it is first used, and again whenever a connection is lost. `most_calls` may be under way at once.
-    pub fn new(name: &str, origins: Vec<Uri>, most_calls: usize) -> Self {
+    pub fn new(name: &str, origins: Vec<Uri>, most_calls: usize, tls: Option<ServiceTls>) -> Self {
         let name: Arc<str> = name.into();
-        let names = Names::new(origins);
+        let names = Names::new(origins, tls);
         let replicas = Replicas::default();
         replicas.set(&name, names.destinations());
         Self {

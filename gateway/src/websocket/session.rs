@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::uri::PathAndQuery;
 use rand::RngExt as _;
+use service_kit::access::CALLER;
 use service_kit::reason::{Reason, internal};
 use tokio::time::{Instant, sleep_until};
 use tonic::Status;
@@ -80,6 +81,7 @@ impl Session {
         let mut metadata = MetadataMap::new();
         let bearer = self.gateway.service_tokens.bearer().map_err(|error| internal(&error))?;
         service_stream::put(&mut metadata, "authorization", bearer.as_bytes());
+        service_stream::put(&mut metadata, CALLER, crate::NAME.as_bytes());
         service_stream::put(&mut metadata, request_id::NAME, self.request_id.as_str().as_bytes());
         let opening = Opening {
             path: self.path.clone(),

@@ -1,4 +1,4 @@
-//! Connections as a gRPC server takes them in: plain, or after a TLS handshake.
+//! Connections between processes, at either end: plain, or after a TLS handshake.
 
 use std::io;
 use std::pin::Pin;
@@ -10,8 +10,7 @@ use futures_util::{Stream, StreamExt as _};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsStream};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::server::Connected;
 
@@ -23,6 +22,7 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const HANDSHAKES: usize = 256;
 
 /// A connection that is ready for requests.
+#[derive(Debug)]
 pub enum Connection {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
@@ -47,7 +47,7 @@ pub fn incoming(listener: TcpListener, tls: Option<ServiceTls>) -> impl Stream<I
                     tracing::debug!(%error, "Nagle's algorithm stays on");
                 }
                 match tls {
-                    None => Some(Ok(Connection::Plain(stream))),
+                    None => Some(Ok(stream.into())),
                     Some(tls) => shake_hands(stream, &tls).await.map(Ok),
                 }
             }
@@ -59,11 +59,23 @@ pub fn incoming(listener: TcpListener, tls: Option<ServiceTls>) -> impl Stream<I
 async fn shake_hands(stream: TcpStream, tls: &ServiceTls) -> Option<Connection> {
     let peer = stream.peer_addr().ok();
     match timeout(HANDSHAKE, TlsAcceptor::from(tls.server()).accept(stream)).await {
-        Ok(Ok(stream)) => return Some(Connection::Tls(Box::new(stream))),
+        Ok(Ok(stream)) => return Some(TlsStream::from(stream).into()),
         Ok(Err(error)) => tracing::warn!(?peer, %error, "Another process did not prove itself"),
         Err(_) => tracing::warn!(?peer, "Another process took too long to prove itself"),
     }
     None
+}
+
+impl From<TcpStream> for Connection {
+    fn from(stream: TcpStream) -> Self {
+        Self::Plain(stream)
+    }
+}
+
+impl From<TlsStream<TcpStream>> for Connection {
+    fn from(stream: TlsStream<TcpStream>) -> Self {
+        Self::Tls(Box::new(stream))
+    }
 }
 
 impl Connected for Connection {

@@ -1,5 +1,6 @@
 //! Something made of files, and made again when they change.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -21,6 +22,21 @@ pub struct Reloaded<T> {
     current: Arc<RwLock<Arc<T>>>,
     /// Ends with the last clone.
     _watch: Arc<AbortOnDropHandle<()>>,
+}
+
+/// Those that are made by the same watch are the same.
+impl<T> PartialEq for Reloaded<T> {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.current, &other.current)
+    }
+}
+
+impl<T> Eq for Reloaded<T> {}
+
+impl<T> fmt::Debug for Reloaded<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Reloaded")
+    }
 }
 
 impl<T> Clone for Reloaded<T> {

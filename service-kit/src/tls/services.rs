@@ -7,15 +7,15 @@ use std::sync::Arc;
 use http::Uri;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::server::NoServerSessionStorage;
 use tokio_rustls::rustls::sign::SingleCertAndKey;
 use tokio_rustls::rustls::{ClientConfig, ServerConfig};
+use tokio_rustls::{TlsConnector, TlsStream};
 use tonic::transport::{Channel, Endpoint};
 
+use super::connection::Connection;
 use super::files::{FileError, Files};
 use super::reloaded::Reloaded;
 use super::{client_verifier, provider, server};
@@ -34,7 +34,7 @@ pub struct ServiceFiles {
 }
 
 /// This process's part in mutual TLS, as the newest usable files have it.
-#[derive(Clone)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ServiceTls {
     configurations: Reloaded<Configurations>,
     /// The name that a service's certificate must have, where it is not the host of its address.
@@ -74,16 +74,17 @@ impl ServiceTls {
     ///
     /// # Errors
     /// It has none, or does not take ours.
-    pub async fn secure(&self, stream: TcpStream, host: &str) -> io::Result<TlsStream<TcpStream>> {
+    pub async fn secure(&self, stream: TcpStream, host: &str) -> io::Result<Connection> {
         let name = match &self.name {
             Some(name) => name.clone(),
             None => ServerName::try_from(host.to_owned()).map_err(io::Error::other)?,
         };
         let connector = TlsConnector::from(Arc::clone(&self.configurations.current().client));
-        connector.connect(name, stream).await
+        let stream = connector.connect(name, stream).await?;
+        Ok(TlsStream::from(stream).into())
     }
 
-    async fn connect(&self, address: &Uri) -> io::Result<TlsStream<TcpStream>> {
+    async fn connect(&self, address: &Uri) -> io::Result<Connection> {
         let host = address.host().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let stream = TcpStream::connect((host, address.port_u16().unwrap_or(443))).await?;
