@@ -13,3 +13,4 @@ mod processes;
 mod real_things;
 mod restart;
 mod signup;
+mod tls;
