@@ -1,6 +1,7 @@
 //! Log in: a username and its password become an access token. Nothing in the answer, nor the time that it takes, tells
 //! an unknown username from a wrong password.
 
+use service_kit::database;
 use service_kit::reason::FieldViolation;
 use thiserror::Error;
 use uuid::Uuid;
@@ -62,8 +63,9 @@ pub async fn log_in(state: &State, credentials: Credentials) -> Result<LoggedIn,
     let matches = state.passwords.verify(credentials.password, hash).await?;
     let account = account.filter(|_| matches).ok_or(LogInError::InvalidCredentials)?;
 
-    let mut connection = state.database.acquire().await?;
-    let logged_in = session::start(&mut connection, &state.tokens, account, state.clock.now()).await?;
+    let mut transaction = database::begin(&state.database).await?;
+    let logged_in = session::start(&mut transaction, &state.tokens, account, state.clock.now()).await?;
+    transaction.commit().await?;
     tracing::info!(account = %logged_in.account.id, "An account logged in");
     Ok(logged_in)
 }
@@ -94,12 +96,13 @@ impl From<Row> for Stored {
 }
 
 async fn find(state: &State, username: &Username) -> Result<Option<Stored>, sqlx::Error> {
+    let mut connection = database::begin(&state.database).await?;
     let row = sqlx::query_as!(
         Row,
         "SELECT id, username, roles, password_hash FROM authentication.account WHERE username_key = $1",
         username.key()
     )
-    .fetch_optional(&state.database)
+    .fetch_optional(&mut *connection)
     .await?;
     Ok(row.map(Stored::from))
 }

@@ -1,6 +1,7 @@
 //! The profile: what an account may read about itself.
 
 use chrono::{DateTime, Utc};
+use service_kit::database;
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -24,12 +25,13 @@ pub enum ProfileError {
 }
 
 pub async fn profile(state: &State, account: Uuid) -> Result<Profile, ProfileError> {
+    let mut connection = database::begin(&state.database).await?;
     sqlx::query_as!(
         Profile,
         "SELECT id, username, email, roles, created_at FROM authentication.account WHERE id = $1",
         account
     )
-    .fetch_optional(&state.database)
+    .fetch_optional(&mut *connection)
     .await?
     .ok_or(ProfileError::Gone)
 }

@@ -6,7 +6,7 @@
 
 use service_kit::access::Role;
 use service_kit::reason::FieldViolation;
-use service_kit::{event, outbox};
+use service_kit::{database, event, outbox};
 use thiserror::Error;
 use uuid::Uuid;
 use voltgate_proto::auth::v1::SignUpRequest;
@@ -99,7 +99,7 @@ pub async fn sign_up(state: &State, new: SignUp) -> Result<LoggedIn, SignUpError
         email: Some(new.email.as_str().to_owned()),
     };
 
-    let mut transaction = state.database.begin().await?;
+    let mut transaction = database::begin(&state.database).await?;
     let account = NewAccount {
         id,
         username: &new.username,

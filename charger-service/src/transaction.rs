@@ -8,7 +8,7 @@ pub mod stop;
 
 use std::sync::Arc;
 
-use service_kit::reason;
+use service_kit::{database, reason};
 use tonic::{Request, Response, Status};
 use voltgate_proto::ocpp::v1::transaction_service_server::TransactionService;
 use voltgate_proto::ocpp::v1::{
@@ -32,7 +32,10 @@ impl TransactionService for Grpc {
     }
 
     async fn get_transaction(&self, request: Request<GetTransactionRequest>) -> Result<Response<Transaction>, Status> {
-        let transaction = list::get(&self.0.database, request.into_inner().id).await?;
+        let mut connection = database::begin(&self.0.database)
+            .await
+            .map_err(|error| database::failed(&error))?;
+        let transaction = list::get(&mut connection, request.into_inner().id).await?;
         Ok(Response::new(transaction))
     }
 

@@ -5,15 +5,22 @@ use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{Connection, PgConnection, PgPool};
+use sqlx::{Connection, PgConnection, PgPool, Postgres, Transaction};
 use tonic::Status;
 
+use crate::deadline;
 use crate::reason::{self, Reason};
 use crate::settings::DatabaseUrl;
 use crate::start::StartError;
 
 /// How long a request waits for a free connection before it fails.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// No statement runs for longer, whoever asks for it. The database ends it, also where the process that asked is gone.
+const LONGEST_STATEMENT: Duration = Duration::from_secs(60);
+
+/// `query_canceled`: what the database says of a statement that it ended.
+const CANCELED: &str = "57014";
 
 /// How long a caller waits before trying again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -50,9 +57,28 @@ pub async fn connect(database: &DatabaseUrl, schema: &'static str, migrator: &Mi
     PgPoolOptions::new()
         .max_connections(database.max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(options)
+        .connect_with(options.options([("statement_timeout", LONGEST_STATEMENT.as_millis().to_string())]))
         .await
         .map_err(unreachable)
+}
+
+/// Begins a transaction for the call that is being worked on. What runs in it ends in the database too when the time for
+/// the call is over, for the limit goes along with `BEGIN` and costs no way of its own. Outside of a call only
+/// the limit of every connection holds.
+///
+/// What only reads need not commit: dropped, the transaction is rolled back after the answer has left.
+///
+/// # Errors
+/// The database is away or busy.
+pub async fn begin(database: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let Some(left) = deadline::left().filter(|left| *left < LONGEST_STATEMENT) else {
+        return database.begin().await;
+    };
+    // PostgreSQL takes 0 for no limit.
+    let milliseconds = left.as_millis().max(1);
+    let begin = format!("BEGIN; SET LOCAL statement_timeout = {milliseconds}");
+    // A number of our own.
+    database.begin_with(sqlx::AssertSqlSafe(begin)).await
 }
 
 /// How callers are told. A database that is away or busy is worth another try; anything else it says is our fault.
@@ -61,6 +87,9 @@ pub fn failed(error: &sqlx::Error) -> Status {
         sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) => {
             tracing::warn!(error = error as &dyn std::error::Error, "The database does not answer");
             Reason::Unavailable.retry_after(RETRY_AFTER, "The database is not available just now; try again")
+        }
+        sqlx::Error::Database(error) if error.code().as_deref() == Some(CANCELED) => {
+            Reason::DeadlineExceeded.status("The database did not answer in time")
         }
         _ => reason::internal(error),
     }

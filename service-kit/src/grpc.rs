@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::RoutesBuilder;
 
 use crate::access::AccessLayer;
+use crate::calls::CallsLayer;
 use crate::start::{StartError, listen};
 use crate::tls::{self, ServiceTls};
 
@@ -83,6 +84,8 @@ impl Server {
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .http2_keepalive_interval(Some(KEEPALIVE))
+            // Before anything is looked at: a call has a deadline, and there may be so many.
+            .layer(CallsLayer::new(voltgate_proto::pool()))
             .layer(access)
             .add_routes(routes.routes())
             .serve_with_incoming_shutdown(

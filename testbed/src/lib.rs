@@ -15,12 +15,14 @@
 mod broker;
 pub mod certificates;
 mod database;
+mod lock;
 pub mod management;
 mod port;
 mod proxy;
 
 pub use broker::Broker;
 pub use database::Database;
+pub use lock::Lock;
 pub use port::free_port;
 pub use proxy::Proxy;
 

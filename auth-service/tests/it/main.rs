@@ -3,6 +3,7 @@
 
 mod administrator;
 mod attacks;
+mod deadline;
 mod login;
 mod process;
 mod profile;

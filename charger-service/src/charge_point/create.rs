@@ -172,6 +172,7 @@ pub async fn create(state: &State, new: NewChargePoint) -> Result<ChargePoint, C
         }
     };
     let hash = password.map(|password| state.passwords.hash(id, password.as_str().as_bytes()));
+    let mut transaction = database::begin(&state.database).await?;
     sqlx::query!(
         "INSERT INTO ocpp.charge_point (id, identity, display_name, registration_status, security_profile,
              password_hash, certificate_name, created_at)
@@ -185,8 +186,9 @@ pub async fn create(state: &State, new: NewChargePoint) -> Result<ChargePoint, C
         new.certificate_name,
         now,
     )
-    .execute(&state.database)
+    .execute(&mut *transaction)
     .await?;
+    transaction.commit().await?;
     tracing::info!(charge_point = %id, identity = %new.identity, "A charge point was registered");
     Ok(ChargePoint {
         id: id.to_string(),

@@ -2,7 +2,7 @@
 
 use service_kit::database;
 use service_kit::reason::Reason;
-use sqlx::PgPool;
+use sqlx::PgConnection;
 use thiserror::Error;
 use tonic::Status;
 use uuid::Uuid;
@@ -24,9 +24,9 @@ impl From<FindError> for Status {
     }
 }
 
-pub async fn find(database: &PgPool, identity: &str) -> Result<Uuid, FindError> {
+pub async fn find(connection: &mut PgConnection, identity: &str) -> Result<Uuid, FindError> {
     sqlx::query_scalar!("SELECT id FROM ocpp.charge_point WHERE identity = $1", identity)
-        .fetch_optional(database)
+        .fetch_optional(connection)
         .await?
         .ok_or(FindError::Unknown)
 }

@@ -7,7 +7,7 @@ use service_kit::database;
 use service_kit::event::timestamp;
 use service_kit::page::{self, PageSize};
 use service_kit::reason::FieldViolation;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use thiserror::Error;
 use tonic::Status;
 use uuid::Uuid;
@@ -79,16 +79,17 @@ macro_rules! select {
 
 /// By identity.
 pub async fn list(database: &PgPool, page: Page) -> Result<ListChargePointsResponse, ListError> {
+    let mut connection = database::begin(database).await?;
     let after = page.after.unwrap_or_default();
     let mut rows = select!(
         "WHERE identity > $1 ORDER BY identity LIMIT $2",
         after,
         page.size.limit()
     )
-    .fetch_all(database)
+    .fetch_all(&mut *connection)
     .await?;
     let next_page_token = page.size.cut(&mut rows, |row| row.identity.clone());
-    let charge_points = with_connectors(database, rows).await?;
+    let charge_points = with_connectors(&mut connection, rows).await?;
     Ok(ListChargePointsResponse {
         charge_points,
         next_page_token,
@@ -96,18 +97,19 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListChargePointsRespo
 }
 
 pub async fn get(database: &PgPool, identity: &str) -> Result<ChargePoint, FindError> {
+    let mut connection = database::begin(database).await?;
     let row = select!("WHERE identity = $1", identity)
-        .fetch_optional(database)
+        .fetch_optional(&mut *connection)
         .await?;
-    with_connectors(database, row.into_iter().collect())
+    with_connectors(&mut connection, row.into_iter().collect())
         .await?
         .pop()
         .ok_or(FindError::Unknown)
 }
 
-async fn with_connectors(database: &PgPool, rows: Vec<Row>) -> Result<Vec<ChargePoint>, sqlx::Error> {
+async fn with_connectors(connection: &mut PgConnection, rows: Vec<Row>) -> Result<Vec<ChargePoint>, sqlx::Error> {
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-    let mut connectors = connectors(database, &ids).await?;
+    let mut connectors = connectors(connection, &ids).await?;
     Ok(rows
         .into_iter()
         .map(|row| {
@@ -120,13 +122,16 @@ async fn with_connectors(database: &PgPool, rows: Vec<Row>) -> Result<Vec<Charge
         .collect())
 }
 
-async fn connectors(database: &PgPool, charge_points: &[Uuid]) -> Result<HashMap<Uuid, Vec<Connector>>, sqlx::Error> {
+async fn connectors(
+    connection: &mut PgConnection,
+    charge_points: &[Uuid],
+) -> Result<HashMap<Uuid, Vec<Connector>>, sqlx::Error> {
     let rows = sqlx::query!(
         "SELECT charge_point_id, connector_id, status, error_code, info, vendor_error_code, status_at
          FROM ocpp.connector WHERE charge_point_id = ANY($1) ORDER BY charge_point_id, connector_id",
         charge_points,
     )
-    .fetch_all(database)
+    .fetch_all(connection)
     .await?;
     let mut connectors: HashMap<Uuid, Vec<Connector>> = HashMap::new();
     for row in rows {

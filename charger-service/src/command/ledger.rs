@@ -45,7 +45,7 @@ impl From<sqlx::Error> for EnqueueError {
 
 /// Queues a command and wakes the session that will send it.
 pub async fn enqueue(database: &PgPool, new: &NewCommand<'_>) -> Result<(), EnqueueError> {
-    let mut transaction = database.begin().await?;
+    let mut transaction = service_kit::database::begin(database).await?;
     sqlx::query!(
         "INSERT INTO ocpp.command (id, charge_point_id, action, payload, requested_by, idempotency_key, request_digest,
              created_at, expires_at)

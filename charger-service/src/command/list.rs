@@ -54,14 +54,15 @@ impl From<GetError> for Status {
 
 /// Newest first: ids are in the order of time.
 pub async fn list(database: &PgPool, page: Page) -> Result<ListCommandsResponse, FindError> {
-    let charge_point = find(database, &page.identity).await?;
+    let mut connection = database::begin(database).await?;
+    let charge_point = find(&mut connection, &page.identity).await?;
     let mut rows = select!(
         "WHERE charge_point_id = $1 AND command.id < $2 ORDER BY command.id DESC LIMIT $3",
         charge_point,
         page.before.unwrap_or(Uuid::max()),
         page.size.limit()
     )
-    .fetch_all(database)
+    .fetch_all(&mut *connection)
     .await?;
     let next_page_token = page.size.cut(&mut rows, |row| row.id);
     Ok(ListCommandsResponse {

@@ -130,7 +130,8 @@ fn payload(body: &[u8]) -> Result<Box<RawValue>, String> {
 }
 
 pub async fn send(state: &State, command: SendCommand) -> Result<Command, SendError> {
-    let charge_point = find(&state.database, &command.identity).await?;
+    // Not held while the charge point takes its time to answer.
+    let charge_point = find(&mut *database::begin(&state.database).await?, &command.identity).await?;
     let deadline = Instant::now() + command.wait;
     let id = enqueue(state, charge_point, &command).await?;
     Ok(outcome(state, id, deadline).await?.into())
@@ -165,12 +166,13 @@ async fn enqueue(state: &State, charge_point: Uuid, command: &SendCommand) -> Re
 }
 
 async fn repeated(state: &State, new: &NewCommand<'_>) -> Result<Uuid, SendError> {
+    let mut connection = database::begin(&state.database).await?;
     let before = sqlx::query!(
         "SELECT id, request_digest FROM ocpp.command WHERE requested_by = $1 AND idempotency_key = $2",
         new.requested_by,
         new.idempotency_key,
     )
-    .fetch_one(&state.database)
+    .fetch_one(&mut *connection)
     .await?;
     if before.request_digest == new.digest {
         Ok(before.id)

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
+use service_kit::database;
 use service_kit::event::timestamp;
 use sqlx::PgPool;
 use sqlx::types::Json;
@@ -41,7 +42,10 @@ macro_rules! select {
 pub(super) use select;
 
 pub(super) async fn find(database: &PgPool, id: Uuid) -> Result<Option<Row>, sqlx::Error> {
-    select!("WHERE command.id = $1", id).fetch_optional(database).await
+    let mut connection = database::begin(database).await?;
+    select!("WHERE command.id = $1", id)
+        .fetch_optional(&mut *connection)
+        .await
 }
 
 impl From<Row> for Command {

@@ -121,6 +121,7 @@ fn time(time: prost_types::Timestamp) -> Option<DateTime<Utc>> {
 }
 
 pub async fn create(state: &State, new: NewIdToken) -> Result<Row, CreateError> {
+    let mut transaction = database::begin(&state.database).await?;
     let created = sqlx::query_as!(
         Row,
         "INSERT INTO ocpp.id_token (id, value, type, group_id, expires_at, blocked, created_at)
@@ -134,8 +135,9 @@ pub async fn create(state: &State, new: NewIdToken) -> Result<Row, CreateError> 
         new.blocked,
         state.clock.now(),
     )
-    .fetch_one(&state.database)
+    .fetch_one(&mut *transaction)
     .await?;
+    transaction.commit().await?;
     Ok(created)
 }
 

@@ -55,6 +55,7 @@ impl From<ListError> for Status {
 
 /// By value.
 pub async fn list(database: &PgPool, page: Page) -> Result<ListIdTokensResponse, ListError> {
+    let mut connection = database::begin(database).await?;
     let mut rows = sqlx::query_as!(
         Row,
         r#"SELECT value, type, group_id, expires_at, blocked, created_at FROM ocpp.id_token
@@ -62,7 +63,7 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListIdTokensResponse,
         page.after.unwrap_or_default(),
         page.size.limit(),
     )
-    .fetch_all(database)
+    .fetch_all(&mut *connection)
     .await?;
     // In collation "C" lower() changes ASCII letters only.
     let next_page_token = page.size.cut(&mut rows, |row| row.value.to_ascii_lowercase());
@@ -73,13 +74,14 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListIdTokensResponse,
 }
 
 pub async fn get(database: &PgPool, value: &str) -> Result<Row, GetError> {
+    let mut connection = database::begin(database).await?;
     sqlx::query_as!(
         Row,
         r#"SELECT value, type, group_id, expires_at, blocked, created_at FROM ocpp.id_token
            WHERE lower(value) = lower($1 COLLATE "C")"#,
         value,
     )
-    .fetch_optional(database)
+    .fetch_optional(&mut *connection)
     .await?
     .ok_or(GetError::NotFound)
 }

@@ -1,6 +1,7 @@
 //! Exchanges of one charge point, a page at a time.
 
 use chrono::{DateTime, Utc};
+use service_kit::database;
 use service_kit::event::timestamp;
 use service_kit::page::{self, PageSize};
 use service_kit::reason::FieldViolation;
@@ -62,18 +63,19 @@ macro_rules! select {
 
 /// Newest first.
 pub async fn list(database: &PgPool, page: Page) -> Result<ListMessagesResponse, FindError> {
-    let charge_point = find(database, &page.identity).await?;
+    let mut connection = database::begin(database).await?;
+    let charge_point = find(&mut connection, &page.identity).await?;
     let (before, before_id) = page.before.map_or((None, Uuid::max()), |(at, id)| (Some(at), id));
     let limit = page.size.limit();
     let mut rows = match page.action {
         None => {
             select!(" ", charge_point, before, before_id, limit)
-                .fetch_all(database)
+                .fetch_all(&mut *connection)
                 .await?
         }
         Some(action) => {
             select!(" AND action = $5 ", charge_point, before, before_id, limit, action)
-                .fetch_all(database)
+                .fetch_all(&mut *connection)
                 .await?
         }
     };

@@ -5,7 +5,7 @@ use service_kit::database;
 use service_kit::event::timestamp;
 use service_kit::page::{self, PageSize};
 use service_kit::reason::{FieldViolation, Reason};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use thiserror::Error;
 use tonic::Status;
 use voltgate_proto::ocpp::v1::{ListTransactionsRequest, ListTransactionsResponse, Transaction};
@@ -109,6 +109,7 @@ macro_rules! select {
 
 /// Newest first.
 pub async fn list(database: &PgPool, page: Page) -> Result<ListTransactionsResponse, ListError> {
+    let mut connection = database::begin(database).await?;
     let before = page.before.unwrap_or(i32::MAX);
     let limit = page.size.limit();
     let mut rows = match (page.identity, page.status) {
@@ -118,7 +119,7 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListTransactionsRespo
                 before,
                 limit
             )
-            .fetch_all(database)
+            .fetch_all(&mut *connection)
             .await?
         }
         (None, Some(status)) => {
@@ -128,7 +129,7 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListTransactionsRespo
                 limit,
                 status
             )
-            .fetch_all(database)
+            .fetch_all(&mut *connection)
             .await?
         }
         (Some(identity), None) => {
@@ -140,7 +141,7 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListTransactionsRespo
                 limit,
                 identity
             )
-            .fetch_all(database)
+            .fetch_all(&mut *connection)
             .await?
         }
         (Some(identity), Some(status)) => {
@@ -153,7 +154,7 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListTransactionsRespo
                 identity,
                 status
             )
-            .fetch_all(database)
+            .fetch_all(&mut *connection)
             .await?
         }
     };
@@ -164,9 +165,9 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListTransactionsRespo
     })
 }
 
-pub async fn get(database: &PgPool, id: i32) -> Result<Transaction, GetError> {
+pub async fn get(connection: &mut PgConnection, id: i32) -> Result<Transaction, GetError> {
     let row = select!("WHERE transaction.id = $1", id)
-        .fetch_optional(database)
+        .fetch_optional(connection)
         .await?;
     row.map(Transaction::from).ok_or(GetError::NotFound)
 }

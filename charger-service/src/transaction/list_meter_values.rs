@@ -67,6 +67,7 @@ struct Row {
 
 /// Oldest first.
 pub async fn list(database: &PgPool, page: Page) -> Result<ListMeterValuesResponse, ListError> {
+    let mut connection = database::begin(database).await?;
     let (after, after_id) = page.after.map_or((None, 0), |(at, id)| (Some(at), id));
     let mut rows = sqlx::query_as!(
         Row,
@@ -81,10 +82,10 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListMeterValuesRespon
         page.measurand,
         page.size.limit(),
     )
-    .fetch_all(database)
+    .fetch_all(&mut *connection)
     .await?;
     if rows.is_empty() {
-        super::list::get(database, page.transaction_id).await?;
+        super::list::get(&mut connection, page.transaction_id).await?;
     }
     let next_page_token = page.size.cut(&mut rows, |row| (row.sampled_at, row.id));
     Ok(ListMeterValuesResponse {

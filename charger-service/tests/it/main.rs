@@ -3,6 +3,7 @@
 
 mod charge;
 mod commands;
+mod deadline;
 mod frames;
 mod handshake;
 mod model;

@@ -1,11 +1,13 @@
 //! One message.
 
+use service_kit::database;
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::Message;
 
 pub(crate) async fn get(database: &PgPool, id: Uuid) -> Result<Option<Message>, sqlx::Error> {
+    let mut connection = database::begin(database).await?;
     sqlx::query_as!(
         Message,
         r#"
@@ -15,6 +17,6 @@ pub(crate) async fn get(database: &PgPool, id: Uuid) -> Result<Option<Message>, 
         "#,
         id,
     )
-    .fetch_optional(database)
+    .fetch_optional(&mut *connection)
     .await
 }

@@ -1,8 +1,9 @@
 //! Messages, newest first, a page at a time.
 
+use service_kit::database;
 use service_kit::page::{self, PageSize};
 use service_kit::reason::FieldViolation;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{Message, Status};
@@ -37,15 +38,16 @@ impl Filter {
 
 /// A page, and the token of the next one; an empty token on the last page.
 pub(crate) async fn list(database: &PgPool, filter: &Filter) -> Result<(Vec<Message>, String), sqlx::Error> {
+    let mut connection = database::begin(database).await?;
     let mut messages = match filter.status {
-        Some(status) => of_status(database, status, filter).await?,
-        None => of_all(database, filter).await?,
+        Some(status) => of_status(&mut connection, status, filter).await?,
+        None => of_all(&mut connection, filter).await?,
     };
     let next = filter.size.cut(&mut messages, |last| last.id);
     Ok((messages, next))
 }
 
-async fn of_all(database: &PgPool, filter: &Filter) -> Result<Vec<Message>, sqlx::Error> {
+async fn of_all(connection: &mut PgConnection, filter: &Filter) -> Result<Vec<Message>, sqlx::Error> {
     sqlx::query_as!(
         Message,
         r#"
@@ -58,12 +60,16 @@ async fn of_all(database: &PgPool, filter: &Filter) -> Result<Vec<Message>, sqlx
         filter.after.unwrap_or(Uuid::max()),
         filter.size.limit(),
     )
-    .fetch_all(database)
+    .fetch_all(connection)
     .await
 }
 
 /// A statement of its own, because one that took either would not use the index of this one.
-async fn of_status(database: &PgPool, status: Status, filter: &Filter) -> Result<Vec<Message>, sqlx::Error> {
+async fn of_status(
+    connection: &mut PgConnection,
+    status: Status,
+    filter: &Filter,
+) -> Result<Vec<Message>, sqlx::Error> {
     sqlx::query_as!(
         Message,
         r#"
@@ -77,7 +83,7 @@ async fn of_status(database: &PgPool, status: Status, filter: &Filter) -> Result
         filter.after.unwrap_or(Uuid::max()),
         filter.size.limit(),
     )
-    .fetch_all(database)
+    .fetch_all(connection)
     .await
 }
 

@@ -1,9 +1,12 @@
 //! The gRPC API, with auth-service beside it to say who may ask.
 
+use std::time::Duration;
+
 use auth_service::Administrator;
 use email_service::Application;
 use service_kit::bus::Bus;
 use service_kit::reason::Reason;
+use testbed::Lock;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use tonic::{Code, Request};
@@ -191,4 +194,39 @@ async fn requests_that_make_no_sense_are_told_why() {
         .unwrap_err();
     assert_eq!(Reason::of(&status), Reason::NotFound);
     rig.stop().await;
+}
+
+#[tokio::test]
+async fn both_reads_end_at_their_deadline_in_the_database_too() {
+    let Services { rig, email, admin, .. } = Services::start().await;
+    let mut lock = Lock::of(rig.server(), "email.message").await;
+    let [mut one, mut two] = [(); 2].map(|()| email.clone());
+    let mut list = as_bearer(&admin, ListMessagesRequest::default());
+    let id = uuid::Uuid::now_v7().to_string();
+    let mut get = as_bearer(&admin, GetMessageRequest { id });
+    list.set_timeout(Duration::from_secs(2));
+    get.set_timeout(Duration::from_secs(2));
+    // What only these two ask for: the sender waits as well.
+    let text = "possibly_duplicate, created_at, sent_at";
+    let (listed, got, ()) = tokio::join!(
+        one.list_messages(list),
+        two.get_message(get),
+        lock.waited_for_by(2, text)
+    );
+    for status in [listed.unwrap_err(), got.unwrap_err()] {
+        assert_eq!(Reason::of(&status), Reason::DeadlineExceeded, "{status}");
+    }
+    lock.waited_for_by(0, text).await;
+    lock.release().await;
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn no_statement_runs_for_longer_than_a_minute_whoever_asks() {
+    let rig = Rig::new().await;
+    let limit: String = sqlx::query_scalar("SHOW statement_timeout")
+        .fetch_one(&rig.database)
+        .await
+        .unwrap();
+    assert_eq!(limit, "1min");
 }

@@ -137,6 +137,11 @@ impl Rig {
         self.running.spawn(task);
     }
 
+    /// The database itself.
+    pub fn server(&self) -> &Database {
+        &self.server
+    }
+
     pub fn shutdown(&self) -> CancellationToken {
         self.shutdown.clone()
     }

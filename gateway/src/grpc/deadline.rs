@@ -2,11 +2,10 @@
 
 use std::time::Duration;
 
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderValue};
+use service_kit::deadline;
 use service_kit::reason::Reason;
 use tonic::Status;
-
-const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 
 /// Settles the time that a call has, and says so to the service. A call of one message each way is bounded whatever its
 /// caller says; a stream may go on for as long as its caller wants.
@@ -14,37 +13,19 @@ const TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 /// # Errors
 /// The caller's timeout is none.
 pub fn settle(headers: &mut HeaderMap, cap: Option<Duration>) -> Result<Option<Duration>, Status> {
-    let asked = match headers.get(TIMEOUT) {
-        Some(value) => Some(parse(value).ok_or_else(|| Reason::InvalidRequest.status("grpc-timeout cannot be read"))?),
+    let asked = match headers.get(deadline::HEADER) {
+        Some(value) => {
+            Some(deadline::parse(value).ok_or_else(|| Reason::InvalidRequest.status("grpc-timeout cannot be read"))?)
+        }
         None => None,
     };
     match (asked, cap) {
         (Some(asked), Some(cap)) if asked <= cap => Ok(Some(asked)),
         (_, Some(cap)) => {
-            headers.insert(TIMEOUT, write(cap));
+            headers.insert(deadline::HEADER, write(cap));
             Ok(Some(cap))
         }
         (asked, None) => Ok(asked),
-    }
-}
-
-/// At most eight digits and a unit.
-fn parse(value: &HeaderValue) -> Option<Duration> {
-    let text = value.to_str().ok()?;
-    let unit = text.chars().last()?;
-    let digits = &text[..text.len() - unit.len_utf8()];
-    if !(1..=8).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let count = digits.parse().ok()?;
-    match unit {
-        'H' => Some(Duration::from_secs(count * 3600)),
-        'M' => Some(Duration::from_secs(count * 60)),
-        'S' => Some(Duration::from_secs(count)),
-        'm' => Some(Duration::from_millis(count)),
-        'u' => Some(Duration::from_micros(count)),
-        'n' => Some(Duration::from_nanos(count)),
-        _ => None,
     }
 }
 
@@ -62,10 +43,10 @@ mod tests {
 
     fn settled(asked: Option<&'static str>, cap: Option<Duration>) -> Option<(Option<Duration>, Option<String>)> {
         let mut headers = HeaderMap::new();
-        headers.extend(asked.map(|asked| (TIMEOUT, HeaderValue::from_static(asked))));
+        headers.extend(asked.map(|asked| (deadline::HEADER, HeaderValue::from_static(asked))));
         let time = settle(&mut headers, cap).ok()?;
         let sent = headers
-            .get(TIMEOUT)
+            .get(deadline::HEADER)
             .map(|value| value.to_str().expect("a text").to_owned());
         Some((time, sent))
     }

@@ -146,6 +146,15 @@ mod tests {
     }
 
     #[test]
+    fn what_http_calls_idempotent_may_be_made_again() {
+        let routes = Routes::from_descriptors(voltgate_proto::pool()).unwrap();
+        for endpoint in routes.endpoints().filter(|endpoint| endpoint.kind == Kind::Unary) {
+            let by_method = endpoint.method != Method::POST && endpoint.method != Method::PATCH;
+            assert_eq!(endpoint.options.idempotent, by_method, "{}", endpoint.label);
+        }
+    }
+
+    #[test]
     fn a_literal_beats_a_variable() {
         assert_eq!(
             find(Method::GET, "/ocpp/transactions"),
