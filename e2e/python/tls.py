@@ -17,7 +17,7 @@ import ssl
 import sys
 
 import grpc
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.sync.client import connect
 
 TIMEOUT = 20
@@ -97,6 +97,6 @@ for text in sys.argv[1:]:
     what = call if "call" in probe else boot if "station" in probe else shake_hands
     try:
         found = what(probe)
-    except OSError as error:
+    except (OSError, WebSocketException) as error:
         found = {"error": f"{type(error).__name__}: {error}"}
     print(json.dumps(found), flush=True)

@@ -39,7 +39,7 @@ async fn each_bad_request_gets_its_own_clear_answer() {
 
     api.get("/nowhere").await.problem(404, "NOT_FOUND");
     let method = api.send(Method::DELETE, "/auth/signup", &[], String::new()).await;
-    assert_eq!(method.header("allow"), "POST");
+    assert_eq!(method.header("allow"), "POST, OPTIONS");
     method.problem(405, "METHOD_NOT_ALLOWED");
     api.send(
         Method::POST,

@@ -67,7 +67,7 @@ async fn send_commands(operator: &Api) -> Vec<String> {
 
 /// Holds what the charge points saw against what the database says.
 async fn compare(processes: &Processes, operator: &Api, seen: &Value, commands: &[String]) {
-    println!(
+    eprintln!(
         "{} charges, {} CALLs, the longest wait for an answer {} s",
         seen["charges"].as_array().map_or(0, Vec::len),
         seen["calls"],
