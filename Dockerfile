@@ -4,11 +4,9 @@ WORKDIR /source
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/source/target \
-    cargo build --release --locked --bins \
-        --package gateway --package auth-service --package charger-service --package email-service && \
+    cargo build --release --locked --workspace --exclude testbed --exclude e2e --bins && \
     mkdir /binaries && \
-    cp target/release/gateway target/release/auth-service target/release/charger-service \
-        target/release/email-service /binaries/
+    find target/release -maxdepth 1 -type f -executable -exec cp {} /binaries/ \;
 
 FROM debian:bookworm-slim
 # For amqps and smtps.

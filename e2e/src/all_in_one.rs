@@ -1,18 +1,19 @@
 //! `voltgate`, everything in one process.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
 use crate::api::Api;
-use crate::process::{Environment, Process, free_address};
+use crate::process::{Environment, Process, free_address, path_of};
 
 /// What the administrator's password is unless a test has it made up.
 pub const ADMIN_PASSWORD: &str = "volts and amperes";
 
 /// A running all-in-one process with a data folder of its own.
 pub struct Voltgate {
+    program: PathBuf,
     pub process: Process,
     pub environment: Environment,
     folder: TempDir,
@@ -25,6 +26,11 @@ impl Voltgate {
 
     /// Starts it on free ports with these settings besides.
     pub async fn start_with(settings: &[(&str, &str)]) -> Self {
+        Self::start_program(&path_of("voltgate"), settings).await
+    }
+
+    /// Starts one that was built elsewhere.
+    pub async fn start_program(program: &Path, settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("voltgate-")
             .tempdir()
@@ -34,13 +40,7 @@ impl Voltgate {
         std::fs::set_permissions(folder.path(), passable).expect("the folder is ours");
         let mut environment = Environment::new();
         environment.insert("DATA_DIR".to_owned(), folder.path().join("data").display().to_string());
-        for setting in [
-            "GATEWAY_LISTEN",
-            "ADMIN_LISTEN",
-            "AUTH_LISTEN",
-            "CHARGER_LISTEN",
-            "EMAIL_LISTEN",
-        ] {
+        for setting in listening() {
             environment.insert(setting.to_owned(), free_address());
         }
         environment.extend(
@@ -48,8 +48,9 @@ impl Voltgate {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
-        let process = Process::spawn("voltgate", &environment, folder.path());
+        let process = Process::spawn_program("voltgate", program, &environment, folder.path());
         let mut voltgate = Self {
+            program: program.to_owned(),
             process,
             environment,
             folder,
@@ -65,7 +66,7 @@ impl Voltgate {
 
     /// Starts it again, on the same data.
     pub async fn start_again(&mut self) {
-        self.process = Process::spawn("voltgate", &self.environment, self.folder.path());
+        self.process = Process::spawn_program("voltgate", &self.program, &self.environment, self.folder.path());
         self.ready().await;
     }
 
@@ -104,8 +105,16 @@ impl Voltgate {
     }
 }
 
+/// The settings that say where something listens, but for what does not unless it is told to.
+fn listening() -> impl Iterator<Item = &'static str> {
+    let settings = include_str!("../../.env.template")
+        .lines()
+        .filter_map(|line| line.strip_prefix('#')?.split_once('='));
+    settings.filter_map(|(name, default)| (name.ends_with("_LISTEN") && default.contains(':')).then_some(name))
+}
+
 /// The `.eml` files in a folder.
-pub fn mails_in(folder: &std::path::Path) -> Vec<String> {
+pub fn mails_in(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
     let mails = paths

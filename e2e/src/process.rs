@@ -25,6 +25,11 @@ impl Process {
     /// several of one.
     pub fn spawn(name: &str, environment: &Environment, folder: &Path) -> Self {
         let program = path_of(name.split(' ').next().unwrap_or_default());
+        Self::spawn_program(name, &program, environment, folder)
+    }
+
+    /// Starts a program that may not be one of this build.
+    pub fn spawn_program(name: &str, program: &Path, environment: &Environment, folder: &Path) -> Self {
         let (stdout, stderr) = (folder.join(format!("{name}.out")), folder.join(format!("{name}.log")));
         let log = |path: &Path| {
             File::options()
@@ -33,7 +38,7 @@ impl Process {
                 .open(path)
                 .expect("the log can be written")
         };
-        let child = Command::new(&program)
+        let child = Command::new(program)
             .env_clear()
             .envs(
                 ["PATH", "HOME", "LANG"]
@@ -123,7 +128,7 @@ impl Process {
 }
 
 /// Binaries lie beside the folder of the test that runs.
-fn path_of(binary: &str) -> PathBuf {
+pub fn path_of(binary: &str) -> PathBuf {
     let test = std::env::current_exe().expect("the test has a path");
     let path = test
         .ancestors()

@@ -21,12 +21,12 @@ const ROLE_PASSWORD: &str = "for-this-run-only";
 /// Roles belong to the whole server, so one test at a time prepares them.
 static ROLES_LOCK: Mutex<()> = Mutex::const_new(());
 
-/// Each service with the setting of its own port.
-pub const SERVICES: [(&str, &str); 4] = [
-    ("auth-service", "AUTH_LISTEN"),
-    ("charger-service", "CHARGER_LISTEN"),
-    ("email-service", "EMAIL_LISTEN"),
-    ("gateway", "GATEWAY_LISTEN"),
+/// Each service with the setting of its own port and, behind the gateway, its name in the protos.
+pub const SERVICES: &[(&str, &str, &str)] = &[
+    ("auth-service", "AUTH_LISTEN", "auth"),
+    ("charger-service", "CHARGER_LISTEN", "ocpp"),
+    ("email-service", "EMAIL_LISTEN", "email"),
+    ("gateway", "GATEWAY_LISTEN", ""),
 ];
 
 /// Processes, and what they stand on.
@@ -108,8 +108,8 @@ impl Processes {
 
     fn settings(&self) -> BTreeMap<&'static str, Environment> {
         let listen: BTreeMap<_, _> = SERVICES
-            .into_iter()
-            .map(|(service, _)| (service, free_address()))
+            .iter()
+            .map(|&(service, ..)| (service, free_address()))
             .collect();
         let common = [
             ("SERVICE_SECRET", "one secret for the services of this test".to_owned()),
@@ -131,13 +131,8 @@ impl Processes {
                 ("SMTP_URL", format!("smtp://127.0.0.1:{}", self.mail.port())),
                 ("AMQP_URL", self.broker.url().to_owned()),
             ],
-            _ => vec![(
-                "GATEWAY_UPSTREAMS",
-                format!(
-                    "auth=http://{},ocpp=http://{},email=http://{}",
-                    listen["auth-service"], listen["charger-service"], listen["email-service"]
-                ),
-            )],
+            "gateway" => vec![("GATEWAY_UPSTREAMS", upstreams(&listen))],
+            _ => vec![],
         };
         let environment = |service: &'static str, setting: &'static str| {
             let ports = [(setting, listen[service].clone()), ("ADMIN_LISTEN", free_address())];
@@ -145,8 +140,8 @@ impl Processes {
             (service, all.map(|(name, value)| (name.to_owned(), value)).collect())
         };
         SERVICES
-            .into_iter()
-            .map(|(service, setting)| environment(service, setting))
+            .iter()
+            .map(|&(service, setting, _)| environment(service, setting))
             .collect()
     }
 
@@ -165,10 +160,10 @@ impl Processes {
 
     /// Prepares another process of a service, and tells the gateway. Its name is the service's with a word behind it.
     pub fn add_replica(&mut self, service: &'static str, replica: &'static str) {
-        let (_, listen) = SERVICES
-            .into_iter()
-            .find(|(name, _)| *name == service)
-            .expect("the service is one of the four");
+        let (_, listen, _) = *SERVICES
+            .iter()
+            .find(|(name, ..)| *name == service)
+            .expect("the service is one of those listed");
         let mut environment = self.environments[service].clone();
         let first = environment.insert(listen.to_owned(), free_address());
         let first = first.expect("the service has an address");
@@ -265,6 +260,15 @@ impl Processes {
         .await;
         self.mail.mails()
     }
+}
+
+/// `GATEWAY_UPSTREAMS` for services at these addresses.
+fn upstreams(listen: &BTreeMap<&str, String>) -> String {
+    let behind = SERVICES.iter().filter(|(.., upstream)| !upstream.is_empty());
+    let addresses: Vec<_> = behind
+        .map(|(service, _, upstream)| format!("{upstream}=http://{}", listen[service]))
+        .collect();
+    addresses.join(",")
 }
 
 /// The body of a signup.

@@ -14,7 +14,7 @@ mod generated {
 }
 
 pub use generated::google;
-pub use generated::voltgate::{api, auth, email, events, ocpp};
+pub use generated::voltgate::*;
 
 /// Every file with its imports, comments and options, as an encoded `google.protobuf.FileDescriptorSet`.
 pub const DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -1,9 +1,12 @@
 //! The services, started in the order in which they need each other and stopped in the reverse order.
 
+use std::error::Error;
 use std::net::SocketAddr;
 
 use anyhow::Context;
 use auth_service::Administrator;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -14,10 +17,40 @@ use crate::settings::Settings;
 /// Every service, bound to its port and not yet served.
 pub struct Services {
     gateway: gateway::Application,
+    /// Which all the others ask for its keys.
     auth: auth_service::Application,
-    charger: charger_service::Application,
-    email: email_service::Application,
+    others: Vec<Service>,
     announcement: Announcement,
+}
+
+/// A service behind the gateway.
+struct Service {
+    name: &'static str,
+    /// What the protos call it.
+    upstream: &'static str,
+    address: SocketAddr,
+    run: Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, anyhow::Result<()>> + Send>,
+}
+
+impl Service {
+    fn new<F, E>(
+        name: &'static str,
+        upstream: &'static str,
+        address: SocketAddr,
+        run: impl FnOnce(CancellationToken) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: Error + Send + Sync + 'static,
+    {
+        let run = move |stop| async move { run(stop).await.with_context(|| format!("{name} failed")) }.boxed();
+        Self {
+            name,
+            upstream,
+            address,
+            run: Box::new(run),
+        }
+    }
 }
 
 impl Services {
@@ -32,24 +65,34 @@ impl Services {
         let scheme = if shared.tls.is_some() { "https" } else { "http" };
         let url = |address: SocketAddr| format!("{scheme}://{address}");
         shared.access.auth_url = url(auth.local_addr());
+        let mut others = Vec::new();
+
         let charger = charger_service::Application::build(settings.charger, shared.clone()).await?;
+        let address = charger.local_addr();
+        others.push(Service::new(charger_service::NAME, "ocpp", address, |stop| {
+            charger.run(stop)
+        }));
+
         let email = email_service::Application::build(settings.email, shared.clone()).await?;
-        settings.gateway.gateway_upstreams = format!(
-            "auth={},ocpp={},email={}",
-            url(auth.local_addr()),
-            url(charger.local_addr()),
-            url(email.local_addr())
-        )
-        .parse()?;
+        let address = email.local_addr();
+        others.push(Service::new(email_service::NAME, "email", address, |stop| {
+            email.run(stop)
+        }));
+
+        let upstreams = others.iter().map(|service| (service.upstream, service.address));
+        let upstreams = upstreams.chain([("auth", auth.local_addr())]);
+        let upstreams: Vec<_> = upstreams
+            .map(|(name, address)| format!("{name}={}", url(address)))
+            .collect();
+        settings.gateway.gateway_upstreams = upstreams.join(",").parse()?;
         let gateway = gateway::Application::build(settings.gateway, shared).await?;
 
+        let announced = others.iter().map(|service| (service.name, service.address));
         let announcement = Announcement {
             gateway: gateway.addresses(),
-            services: vec![
-                ("auth-service", auth.local_addr()),
-                ("charger-service", charger.local_addr()),
-                ("email-service", email.local_addr()),
-            ],
+            services: std::iter::once((auth_service::NAME, auth.local_addr()))
+                .chain(announced)
+                .collect(),
             admin_username,
             // Last, so that nothing can fail between making the password and showing it.
             new_admin_password: match auth.first_administrator().await? {
@@ -60,8 +103,7 @@ impl Services {
         Ok(Self {
             gateway,
             auth,
-            charger,
-            email,
+            others,
             announcement,
         })
     }
@@ -79,19 +121,14 @@ impl Services {
         let stop_gateway = CancellationToken::new();
         let stop_services = CancellationToken::new();
         let Self {
-            gateway,
-            auth,
-            charger,
-            email,
-            ..
+            gateway, auth, others, ..
         } = self;
         let mut services: JoinSet<anyhow::Result<()>> = JoinSet::new();
         let stop = stop_services.clone();
         services.spawn(async move { auth.run(stop).await.context("auth-service failed") });
-        let stop = stop_services.clone();
-        services.spawn(async move { charger.run(stop).await.context("charger-service failed") });
-        let stop = stop_services.clone();
-        services.spawn(async move { email.run(stop).await.context("email-service failed") });
+        for service in others {
+            services.spawn((service.run)(stop_services.clone()));
+        }
         let stop = stop_gateway.clone();
         let mut gateway = JoinSet::from_iter([async move { gateway.run(stop).await.context("gateway failed") }]);
 

@@ -17,7 +17,7 @@ async fn a_port_in_use_is_an_error_that_names_the_setting() {
     let processes = Processes::prepare().await;
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().map(|address| (taken, address.to_string())).unwrap();
-    for (service, setting) in SERVICES {
+    for (service, setting, _) in SERVICES {
         for setting in [setting, "ADMIN_LISTEN"] {
             let mut environment = processes.environments[service].clone();
             environment.insert(setting.to_owned(), taken.1.clone());

@@ -68,7 +68,7 @@ async fn the_role_of_a_service_reaches_its_own_schema_only() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_process_shows_its_metrics() {
     let processes = Processes::start().await;
-    for (service, _) in SERVICES {
+    for (service, ..) in SERVICES {
         let url = format!("http://{}/metrics", processes.environments[service]["ADMIN_LISTEN"]);
         assert_eq!(reqwest::get(url).await.unwrap().status(), 200, "{service}");
     }

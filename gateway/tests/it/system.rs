@@ -1,5 +1,6 @@
 //! A gateway with services behind it, on ports of its own.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -109,9 +110,8 @@ pub async fn build(services: SocketAddr, flags: &[&str]) -> Result<Application, 
 
 /// The settings of such a gateway.
 pub fn settings(services: SocketAddr, flags: &[&str]) -> Settings {
-    let upstreams = ["auth", "ocpp", "email"]
-        .map(|name| format!("{name}=http://{services}"))
-        .join(",");
+    let upstreams = upstreams().map(|name| format!("{name}=http://{services}"));
+    let upstreams = upstreams.collect::<Vec<_>>().join(",");
     let mut arguments = vec!["gateway", "--gateway-listen=127.0.0.1:0"];
     let upstreams = format!("--gateway-upstreams={upstreams}");
     arguments.push(&upstreams);
@@ -126,6 +126,17 @@ pub fn settings(services: SocketAddr, flags: &[&str]) -> Settings {
         .chain(flags.iter().copied())
         .collect();
     Arguments::parse_from(kept).settings
+}
+
+/// The names that the protos give to the services behind the gateway.
+fn upstreams() -> impl Iterator<Item = String> {
+    let protos = voltgate_proto::pool();
+    let option = protos.get_extension_by_name("voltgate.api.v1.upstream").unwrap();
+    let names = protos.services().filter_map(move |service| {
+        let name = service.options().get_extension(&option).as_str()?.to_owned();
+        (!name.is_empty()).then_some(name)
+    });
+    names.collect::<BTreeSet<_>>().into_iter()
 }
 
 pub fn shared(auth: SocketAddr) -> Shared {
