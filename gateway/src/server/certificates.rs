@@ -125,6 +125,7 @@ fn names(certificate: Certificate) -> Vec<String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use testbed::certificates::{Authority, Issued, Subject};
 
