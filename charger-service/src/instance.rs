@@ -69,8 +69,10 @@ async fn end_sessions(
     )
     .fetch_all(&mut *connection)
     .await?;
-    for session in &ended {
-        ledger::abandon(connection, session.charge_point_id, session.epoch, now).await?;
-    }
+    let sessions: Vec<_> = ended
+        .iter()
+        .map(|session| (session.charge_point_id, session.epoch))
+        .collect();
+    ledger::abandon(connection, &sessions, now).await?;
     Ok(ended.len())
 }

@@ -216,22 +216,22 @@ pub async fn finish(
     Ok(finished)
 }
 
-/// Ends what the sessions of a charge point up to `epoch` had sent: nobody will hear the answer. Whether the charge point did
-/// as it was told is unknown, and said so.
-pub async fn abandon(
-    connection: &mut PgConnection,
-    charge_point: Uuid,
-    epoch: i64,
-    now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
+/// A charge point, and the epoch up to which its sessions are over.
+pub type Ended = (Uuid, i64);
+
+/// Ends what these sessions, and those before them, had sent: nobody will hear the answer. Whether the charge point did as it
+/// was told is unknown, and said so.
+pub async fn abandon(connection: &mut PgConnection, ended: &[Ended], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    let (charge_points, epochs): (Vec<Uuid>, Vec<i64>) = ended.iter().copied().unzip();
     let abandoned = sqlx::query_scalar!(
         "UPDATE ocpp.command
          SET status = 'timeout', completed_at = $3,
              error_description = 'the connection ended before the charge point answered'
-         WHERE charge_point_id = $1 AND status = 'sent' AND session_epoch <= $2
+         FROM unnest($1::uuid[], $2::bigint[]) AS ended (charge_point_id, epoch)
+         WHERE command.charge_point_id = ended.charge_point_id AND status = 'sent' AND session_epoch <= ended.epoch
          RETURNING id",
-        charge_point,
-        epoch,
+        &charge_points,
+        &epochs,
         now,
     )
     .fetch_all(&mut *connection)

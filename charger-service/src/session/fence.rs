@@ -66,7 +66,7 @@ pub async fn claim(database: &PgPool, sessions: &Registry, new: &NewSession<'_>)
     )
     .fetch_one(&mut *transaction)
     .await?;
-    ledger::abandon(&mut transaction, new.charge_point, epoch - 1, new.connected_at).await?;
+    ledger::abandon(&mut transaction, &[(new.charge_point, epoch - 1)], new.connected_at).await?;
     let via = Via {
         charge_point: new.charge_point,
         epoch,
@@ -160,7 +160,7 @@ pub async fn release(database: &PgPool, via: Via, now: DateTime<Utc>) -> Result<
     )
     .execute(&mut *transaction)
     .await?;
-    ledger::abandon(&mut transaction, via.charge_point, via.epoch, now).await?;
+    ledger::abandon(&mut transaction, &[(via.charge_point, via.epoch)], now).await?;
     transaction.commit().await
 }
 
