@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use yawc::Frame;
 
-use crate::peers::TOKEN;
+use crate::conversation::TOKEN;
 use crate::station::Station;
 use crate::system::System;
 
