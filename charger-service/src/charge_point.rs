@@ -5,6 +5,7 @@ pub mod find;
 pub mod identity;
 mod list;
 pub mod password;
+mod update;
 
 use std::sync::Arc;
 
@@ -13,11 +14,13 @@ use tonic::{Request, Response, Status};
 use voltgate_proto::ocpp::v1::charge_point_service_server::ChargePointService;
 use voltgate_proto::ocpp::v1::{
     ChargePoint, CreateChargePointRequest, GetChargePointRequest, ListChargePointsRequest, ListChargePointsResponse,
-    ListConnectorsRequest, ListConnectorsResponse,
+    ListConnectorsRequest, ListConnectorsResponse, UpdateChargePointRequest,
 };
 
 use self::create::NewChargePoint;
+use self::update::Change;
 use crate::State;
+use crate::version::IfMatch;
 
 pub struct Grpc(pub Arc<State>);
 
@@ -29,7 +32,7 @@ impl ChargePointService for Grpc {
     ) -> Result<Response<ChargePoint>, Status> {
         let new = NewChargePoint::parse(request.into_inner(), self.0.allow_unsecured).map_err(reason::invalid)?;
         let created = create::create(&self.0, new).await?;
-        Ok(Response::new(created))
+        Ok(created.into())
     }
 
     async fn list_charge_points(
@@ -43,7 +46,17 @@ impl ChargePointService for Grpc {
 
     async fn get_charge_point(&self, request: Request<GetChargePointRequest>) -> Result<Response<ChargePoint>, Status> {
         let charge_point = list::get(&self.0.database, &request.into_inner().identity).await?;
-        Ok(Response::new(charge_point))
+        Ok(charge_point.into())
+    }
+
+    async fn update_charge_point(
+        &self,
+        request: Request<UpdateChargePointRequest>,
+    ) -> Result<Response<ChargePoint>, Status> {
+        let if_match = IfMatch::of(&request)?;
+        let change = Change::try_from(request.into_inner()).map_err(reason::invalid)?;
+        let charge_point = update::update(&self.0.database, change, &if_match).await?;
+        Ok(charge_point.into())
     }
 
     async fn list_connectors(
@@ -52,7 +65,7 @@ impl ChargePointService for Grpc {
     ) -> Result<Response<ListConnectorsResponse>, Status> {
         let charge_point = list::get(&self.0.database, &request.into_inner().identity).await?;
         Ok(Response::new(ListConnectorsResponse {
-            connectors: charge_point.connectors,
+            connectors: charge_point.resource.connectors,
         }))
     }
 }

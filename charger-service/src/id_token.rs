@@ -1,7 +1,9 @@
 //! Who may charge. A token is registered here; what it may do at a station is `authorization.rs`.
 
 mod create;
+mod delete;
 mod list;
+mod update;
 
 use std::sync::Arc;
 
@@ -11,11 +13,14 @@ use service_kit::reason;
 use tonic::{Request, Response, Status};
 use voltgate_proto::ocpp::v1::id_token_service_server::IdTokenService;
 use voltgate_proto::ocpp::v1::{
-    CreateIdTokenRequest, GetIdTokenRequest, IdToken, ListIdTokensRequest, ListIdTokensResponse,
+    CreateIdTokenRequest, DeleteIdTokenRequest, GetIdTokenRequest, IdToken, ListIdTokensRequest, ListIdTokensResponse,
+    UpdateIdTokenRequest,
 };
 
 use self::create::NewIdToken;
+use self::update::Change;
 use crate::State;
+use crate::version::{IfMatch, Versioned};
 
 pub struct Grpc(pub Arc<State>);
 
@@ -24,7 +29,7 @@ impl IdTokenService for Grpc {
     async fn create_id_token(&self, request: Request<CreateIdTokenRequest>) -> Result<Response<IdToken>, Status> {
         let new = NewIdToken::try_from(request.into_inner()).map_err(reason::invalid)?;
         let created = create::create(&self.0, new).await?;
-        Ok(Response::new(created.into()))
+        Ok(Versioned::from(created).into())
     }
 
     async fn list_id_tokens(
@@ -38,7 +43,20 @@ impl IdTokenService for Grpc {
 
     async fn get_id_token(&self, request: Request<GetIdTokenRequest>) -> Result<Response<IdToken>, Status> {
         let id_token = list::get(&self.0.database, &request.into_inner().id_token).await?;
-        Ok(Response::new(id_token.into()))
+        Ok(Versioned::from(id_token).into())
+    }
+
+    async fn update_id_token(&self, request: Request<UpdateIdTokenRequest>) -> Result<Response<IdToken>, Status> {
+        let if_match = IfMatch::of(&request)?;
+        let change = Change::try_from(request.into_inner()).map_err(reason::invalid)?;
+        let id_token = update::update(&self.0.database, change, &if_match).await?;
+        Ok(Versioned::from(id_token).into())
+    }
+
+    async fn delete_id_token(&self, request: Request<DeleteIdTokenRequest>) -> Result<Response<()>, Status> {
+        let if_match = IfMatch::of(&request)?;
+        delete::delete(&self.0.database, &request.into_inner().id_token, &if_match).await?;
+        Ok(Response::new(()))
     }
 }
 
@@ -50,6 +68,14 @@ struct Row {
     expires_at: Option<DateTime<Utc>>,
     blocked: bool,
     created_at: DateTime<Utc>,
+    revision: i64,
+}
+
+impl From<Row> for Versioned<IdToken> {
+    fn from(row: Row) -> Self {
+        let revision = row.revision;
+        Self::new(row.into(), revision)
+    }
 }
 
 impl From<Row> for IdToken {

@@ -21,6 +21,7 @@ mod status;
 mod transaction;
 mod unmatched;
 mod v1_6;
+mod version;
 
 pub use application::Application;
 pub use settings::Settings;

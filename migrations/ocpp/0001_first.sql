@@ -3,6 +3,10 @@
 -- Identities and tokens are compared byte by byte (collation "C"), so that the order of a list and the case folding of
 -- a token do not depend on the machine's locale: OCPP knows ASCII case only.
 
+-- Versions of what operators change, one after the other whatever they are of: what was deleted and made anew is not taken
+-- for what it was.
+CREATE SEQUENCE ocpp.revision;
+
 CREATE TABLE ocpp.charge_point (
     id                  uuid PRIMARY KEY,
     -- May change when a station is renamed or replaced; everything else refers to the id.
@@ -28,6 +32,8 @@ CREATE TABLE ocpp.charge_point (
     meter_serial        text,
     last_boot_at        timestamptz,
     created_at          timestamptz NOT NULL,
+    -- Changes with what operators decide, not with what the station says.
+    revision            bigint NOT NULL DEFAULT nextval('ocpp.revision'),
     CONSTRAINT charge_point_identity_unique UNIQUE (identity),
     CONSTRAINT charge_point_identity_length CHECK (length(identity) BETWEEN 1 AND 48),
     CONSTRAINT charge_point_registration_status CHECK (registration_status IN ('Accepted', 'Pending', 'Rejected')),
@@ -86,6 +92,7 @@ CREATE TABLE ocpp.id_token (
     expires_at timestamptz,
     blocked    boolean NOT NULL DEFAULT false,
     created_at timestamptz NOT NULL,
+    revision   bigint NOT NULL DEFAULT nextval('ocpp.revision'),
     CONSTRAINT id_token_value_length CHECK (length(value) BETWEEN 1 AND 36),
     CONSTRAINT id_token_type CHECK
         (type IN ('ISO14443', 'ISO15693', 'eMAID', 'KeyCode', 'Local', 'MacAddress', 'Central'))

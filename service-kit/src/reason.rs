@@ -93,6 +93,8 @@ reasons! {
     PayloadTooLarge = "PAYLOAD_TOO_LARGE", ResourceExhausted, 413, "The body is too large";
     /// The caller's roles do not allow it.
     PermissionDenied = "PERMISSION_DENIED", PermissionDenied, 403, "Not allowed";
+    /// The resource is not in the version that `If-Match` names.
+    PreconditionFailed = "PRECONDITION_FAILED", Aborted, 412, "It has been changed meanwhile";
     /// The client did not send the whole request in time.
     RequestTimeout = "REQUEST_TIMEOUT", DeadlineExceeded, 408, "The request took too long to arrive";
     /// The charge point does not have the credentials it needs.

@@ -1,17 +1,19 @@
 //! Registers a charge point. Where no password is set, one is made and shown this once.
 
 use service_kit::database;
-use service_kit::event::timestamp;
 use service_kit::reason::{FieldViolation, Reason};
 use thiserror::Error;
 use tonic::Status;
 use uuid::Uuid;
 use voltgate_proto::ocpp::v1::{ChargePoint, CreateChargePointRequest};
 
+use super::find::FindError;
 use super::identity::Identity;
+use super::list;
 use super::password::Password;
 use crate::State;
 use crate::boot::Registration;
+use crate::version::Versioned;
 
 const LONGEST_NAME: usize = 100;
 
@@ -46,6 +48,8 @@ pub enum CreateError {
     Exists,
     #[error("the charge point could not be stored")]
     Database(#[source] sqlx::Error),
+    #[error("the charge point could not be read again")]
+    Read(#[from] FindError),
 }
 
 impl From<sqlx::Error> for CreateError {
@@ -62,6 +66,7 @@ impl From<CreateError> for Status {
         match error {
             CreateError::Exists => Reason::ChargePointExists.status("A charge point of this identity is registered"),
             CreateError::Database(error) => database::failed(&error),
+            CreateError::Read(error) => error.into(),
         }
     }
 }
@@ -74,9 +79,12 @@ impl NewChargePoint {
         let identity = Identity::parse(&request.identity)
             .map_err(|error| note("identity", error.to_string()))
             .ok();
-        let registration = registration(request.registration_status.as_deref())
-            .map_err(|problem| note("registrationStatus", problem.to_owned()))
-            .ok();
+        let registration = match request.registration_status.as_deref() {
+            None => Some(Registration::Accepted),
+            Some(told) => registration(told)
+                .map_err(|problem| note("registrationStatus", problem.to_owned()))
+                .ok(),
+        };
         let credentials = credentials(&request, allow_unsecured)
             .map_err(|(field, problem)| note(field, problem))
             .ok();
@@ -91,15 +99,14 @@ impl NewChargePoint {
                 "must not contain a colon where Basic authentication is used".to_owned(),
             );
         }
-        if request.display_name.chars().count() > LONGEST_NAME || request.display_name.chars().any(char::is_control) {
-            note(
-                "displayName",
-                format!("must have at most {LONGEST_NAME} printable characters"),
-            );
-        }
-        match (identity, registration, credentials) {
-            (Some(identity), Some(registration), Some((security_profile, credentials))) if violations.is_empty() => {
-                let display_name = match request.display_name.trim() {
+        let display_name = display_name(&request.display_name)
+            .map_err(|problem| note("displayName", problem))
+            .ok();
+        match (identity, display_name, registration, credentials) {
+            (Some(identity), Some(display_name), Some(registration), Some((security_profile, credentials)))
+                if violations.is_empty() =>
+            {
+                let display_name = match display_name {
                     "" => identity.as_str().to_owned(),
                     name => name.to_owned(),
                 };
@@ -117,11 +124,16 @@ impl NewChargePoint {
     }
 }
 
-fn registration(status: Option<&str>) -> Result<Registration, &'static str> {
-    match status {
-        None => Ok(Registration::Accepted),
-        Some(status) => Registration::parse(status).ok_or("must be Accepted, Pending or Rejected"),
+pub(super) fn registration(status: &str) -> Result<Registration, &'static str> {
+    Registration::parse(status).ok_or("must be Accepted, Pending or Rejected")
+}
+
+/// A name for people, as it is kept.
+pub(super) fn display_name(name: &str) -> Result<&str, String> {
+    if name.chars().count() > LONGEST_NAME || name.chars().any(char::is_control) {
+        return Err(format!("must have at most {LONGEST_NAME} printable characters"));
     }
+    Ok(name.trim())
 }
 
 /// The security profile, and what goes with it.
@@ -160,7 +172,7 @@ fn certificate_name_problem(request: &CreateChargePointRequest) -> Option<String
         .then(|| format!("must have 1 to {LONGEST_CERTIFICATE_NAME} printable characters"))
 }
 
-pub async fn create(state: &State, new: NewChargePoint) -> Result<ChargePoint, CreateError> {
+pub async fn create(state: &State, new: NewChargePoint) -> Result<Versioned<ChargePoint>, CreateError> {
     let id = Uuid::now_v7();
     let now = state.clock.now();
     let (password, made) = match new.credentials {
@@ -188,19 +200,11 @@ pub async fn create(state: &State, new: NewChargePoint) -> Result<ChargePoint, C
     )
     .execute(&mut *transaction)
     .await?;
+    let mut created = list::read(&mut transaction, new.identity.as_str()).await?;
     transaction.commit().await?;
     tracing::info!(charge_point = %id, identity = %new.identity, "A charge point was registered");
-    Ok(ChargePoint {
-        id: id.to_string(),
-        identity: new.identity.to_string(),
-        display_name: new.display_name,
-        registration_status: new.registration.as_str().to_owned(),
-        security_profile: new.security_profile.into(),
-        certificate_name: new.certificate_name,
-        password: made,
-        created_at: Some(timestamp(now)),
-        ..ChargePoint::default()
-    })
+    created.resource.password = made;
+    Ok(created)
 }
 
 #[cfg(test)]

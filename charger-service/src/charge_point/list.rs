@@ -14,6 +14,7 @@ use uuid::Uuid;
 use voltgate_proto::ocpp::v1::{ChargePoint, Connector, ListChargePointsRequest, ListChargePointsResponse};
 
 use super::find::FindError;
+use crate::version::Versioned;
 
 #[derive(Debug)]
 pub struct Page {
@@ -57,6 +58,7 @@ struct Row {
     last_seen_at: Option<DateTime<Utc>>,
     last_boot_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
+    revision: i64,
 }
 
 /// One text for both look-ups. A session counts as open while the process that owns it lives.
@@ -68,7 +70,7 @@ macro_rules! select {
                    certificate_name,
                    (disconnected_at IS NULL AND lease_until > now()) IS TRUE AS "online!", protocol AS "protocol?",
                    vendor, model, serial_number, firmware_version, last_seen_at AS "last_seen_at?", last_boot_at,
-                   created_at
+                   created_at, revision
                FROM ocpp.charge_point
                LEFT JOIN ocpp.session ON session.charge_point_id = charge_point.id
                LEFT JOIN ocpp.instance ON instance.id = session.instance_id "# + $condition,
@@ -96,15 +98,22 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListChargePointsRespo
     })
 }
 
-pub async fn get(database: &PgPool, identity: &str) -> Result<ChargePoint, FindError> {
-    let mut connection = database::begin(database).await?;
+pub async fn get(database: &PgPool, identity: &str) -> Result<Versioned<ChargePoint>, FindError> {
+    read(&mut *database::begin(database).await?, identity).await
+}
+
+/// As the transaction sees it that the connection is in.
+pub async fn read(connection: &mut PgConnection, identity: &str) -> Result<Versioned<ChargePoint>, FindError> {
     let row = select!("WHERE identity = $1", identity)
         .fetch_optional(&mut *connection)
-        .await?;
-    with_connectors(&mut connection, row.into_iter().collect())
         .await?
-        .pop()
-        .ok_or(FindError::Unknown)
+        .ok_or(FindError::Unknown)?;
+    let revision = row.revision;
+    let charge_point = with_connectors(connection, vec![row]).await?.pop();
+    Ok(Versioned::with_reports(
+        charge_point.ok_or(FindError::Unknown)?,
+        revision,
+    ))
 }
 
 async fn with_connectors(connection: &mut PgConnection, rows: Vec<Row>) -> Result<Vec<ChargePoint>, sqlx::Error> {

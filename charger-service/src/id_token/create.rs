@@ -71,30 +71,21 @@ impl TryFrom<CreateIdTokenRequest> for NewIdToken {
         let mut violations = Vec::new();
         let mut note = |field: &str, problem: &str| violations.push(FieldViolation::new(field, problem));
         if !is_token(&request.id_token) {
-            note(
-                "idToken",
-                "must have 1 to 36 printable characters, and no space at either end",
-            );
+            note("idToken", NOT_A_TOKEN);
         }
         let r#type = match request.r#type.as_deref() {
-            None => Some(TYPES[0]),
-            Some(told) => TYPES.into_iter().find(|known| *known == told),
+            None => Some(DEFAULT_TYPE),
+            Some(told) => kind(told),
         };
         if r#type.is_none() {
-            note(
-                "type",
-                "must be one of ISO14443, ISO15693, eMAID, KeyCode, Local, MacAddress and Central",
-            );
+            note("type", NOT_A_TYPE);
         }
         if request.group_id.as_deref().is_some_and(|group| !is_token(group)) {
-            note(
-                "groupId",
-                "must have 1 to 36 printable characters, and no space at either end",
-            );
+            note("groupId", NOT_A_TOKEN);
         }
         let expires_at = request.expires_at.map(time);
         if expires_at == Some(None) {
-            note("expiresAt", "is not a time that can be kept");
+            note("expiresAt", NOT_A_TIME);
         }
         match r#type {
             Some(r#type) if violations.is_empty() => Ok(Self {
@@ -109,12 +100,23 @@ impl TryFrom<CreateIdTokenRequest> for NewIdToken {
     }
 }
 
-fn is_token(text: &str) -> bool {
+/// A card, where nobody says what it is.
+pub(super) const DEFAULT_TYPE: &str = TYPES[0];
+
+pub(super) const NOT_A_TOKEN: &str = "must have 1 to 36 printable characters, and no space at either end";
+pub(super) const NOT_A_TYPE: &str = "must be one of ISO14443, ISO15693, eMAID, KeyCode, Local, MacAddress and Central";
+pub(super) const NOT_A_TIME: &str = "is not a time that can be kept";
+
+pub(super) fn kind(name: &str) -> Option<&'static str> {
+    TYPES.into_iter().find(|known| *known == name)
+}
+
+pub(super) fn is_token(text: &str) -> bool {
     (1..=LONGEST).contains(&text.chars().count()) && !text.chars().any(char::is_control) && text.trim() == text
 }
 
 /// Times that protobuf can write have years of four digits.
-fn time(time: prost_types::Timestamp) -> Option<DateTime<Utc>> {
+pub(super) fn time(time: prost_types::Timestamp) -> Option<DateTime<Utc>> {
     let years = -62_135_596_800..=253_402_300_799;
     let nanos = u32::try_from(time.nanos).ok()?;
     DateTime::from_timestamp(time.seconds, nanos).filter(|_| years.contains(&time.seconds))
@@ -126,7 +128,7 @@ pub async fn create(state: &State, new: NewIdToken) -> Result<Row, CreateError> 
         Row,
         "INSERT INTO ocpp.id_token (id, value, type, group_id, expires_at, blocked, created_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7)
-         RETURNING value, type, group_id, expires_at, blocked, created_at",
+         RETURNING value, type, group_id, expires_at, blocked, created_at, revision",
         Uuid::now_v7(),
         new.value,
         new.r#type,

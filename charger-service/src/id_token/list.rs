@@ -3,7 +3,7 @@
 use service_kit::database;
 use service_kit::page::{self, PageSize};
 use service_kit::reason::{FieldViolation, Reason};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use thiserror::Error;
 use tonic::Status;
 use voltgate_proto::ocpp::v1::{IdToken, ListIdTokensRequest, ListIdTokensResponse};
@@ -58,7 +58,7 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListIdTokensResponse,
     let mut connection = database::begin(database).await?;
     let mut rows = sqlx::query_as!(
         Row,
-        r#"SELECT value, type, group_id, expires_at, blocked, created_at FROM ocpp.id_token
+        r#"SELECT value, type, group_id, expires_at, blocked, created_at, revision FROM ocpp.id_token
            WHERE lower(value) > $1 COLLATE "C" ORDER BY lower(value) LIMIT $2"#,
         page.after.unwrap_or_default(),
         page.size.limit(),
@@ -74,14 +74,18 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListIdTokensResponse,
 }
 
 pub async fn get(database: &PgPool, value: &str) -> Result<Row, GetError> {
-    let mut connection = database::begin(database).await?;
+    read(&mut *database::begin(database).await?, value).await
+}
+
+/// As the transaction sees it that the connection is in.
+pub async fn read(connection: &mut PgConnection, value: &str) -> Result<Row, GetError> {
     sqlx::query_as!(
         Row,
-        r#"SELECT value, type, group_id, expires_at, blocked, created_at FROM ocpp.id_token
+        r#"SELECT value, type, group_id, expires_at, blocked, created_at, revision FROM ocpp.id_token
            WHERE lower(value) = lower($1 COLLATE "C")"#,
         value,
     )
-    .fetch_optional(&mut *connection)
+    .fetch_optional(connection)
     .await?
     .ok_or(GetError::NotFound)
 }

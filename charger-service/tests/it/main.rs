@@ -15,3 +15,4 @@ mod rules;
 mod service;
 mod sessions;
 mod station;
+mod versions;

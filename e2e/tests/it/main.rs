@@ -14,3 +14,4 @@ mod real_things;
 mod restart;
 mod signup;
 mod tls;
+mod versions;

@@ -49,6 +49,7 @@ fn met(reason: Reason) -> Met {
         | Reason::IdempotencyKeyReused
         | Reason::InvalidCredentials
         | Reason::NotFound
+        | Reason::PreconditionFailed
         | Reason::UsernameTaken => Met::WhereNamed,
         Reason::MethodNotAllowed | Reason::SessionOver | Reason::UnknownRpc => Met::Elsewhere,
     }

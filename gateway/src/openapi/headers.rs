@@ -2,11 +2,14 @@
 
 use serde_json::{Value, json};
 
+/// `*`, or a list of entity tags (RFC 9110, section 13.1.1).
+const ENTITY_TAGS: &str = r#"^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#;
+
 /// A header of a request as a parameter; nothing where nobody has described it yet.
 pub fn parameter(name: &str) -> Option<Value> {
     let (schema, description) = match name {
         "If-Match" => (
-            json!({"type": "string", "minLength": 1, "example": "\"1\""}),
+            json!({"type": "string", "format": "entity-tags", "pattern": ENTITY_TAGS, "example": "\"1\""}),
             "The `ETag` of the state that this change starts from. Where it is another one by now, nothing is changed.",
         ),
         "Idempotency-Key" => (

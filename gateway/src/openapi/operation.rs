@@ -68,7 +68,12 @@ fn request_body(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Option<Value>
         Body::None => return None,
         Body::Whole => {
             let input = endpoint.rpc.input();
-            let example = example::message(&input, Place::Request, schemas.facts);
+            let mut example = example::message(&input, Place::Request, schemas.facts);
+            // What the path says, the body need not say again.
+            if let Some(example) = example.as_object_mut() {
+                let is_in_path = |name: &str| endpoint.variables.iter().any(|path| path.root().json_name() == name);
+                example.retain(|name, _| !is_in_path(name));
+            }
             (schemas.message(&input, Place::Request), Some(example))
         }
         Body::Json(field) => {
@@ -89,7 +94,9 @@ fn request_body(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Option<Value>
     if let Some(example) = example {
         content["example"] = example;
     }
-    let required = matches!(endpoint.body, Body::Whole);
+    // No body is an empty message, which is refused only where a field is missed.
+    let is_missed = |field| schemas.facts.option(&field).required;
+    let required = matches!(endpoint.body, Body::Whole) && endpoint.rpc.input().fields().any(is_missed);
     Some(json!({"required": required, "content": {"application/json": content}}))
 }
 

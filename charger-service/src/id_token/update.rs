@@ -1,0 +1,184 @@
+//! Changes an id token: blocks it, lets it expire, puts it into a group.
+
+use chrono::{DateTime, Utc};
+use service_kit::database;
+use service_kit::reason::FieldViolation;
+use sqlx::PgPool;
+use thiserror::Error;
+use tonic::Status;
+use voltgate_proto::ocpp::v1::UpdateIdTokenRequest;
+
+use super::Row;
+use super::create::{DEFAULT_TYPE, NOT_A_TIME, NOT_A_TOKEN, NOT_A_TYPE, is_token, kind, time};
+use super::list::{self, GetError};
+use crate::version::{self, IfMatch};
+
+/// The fields that can be changed.
+const FIELDS: [&str; 4] = ["type", "group_id", "expires_at", "blocked"];
+
+/// A change that breaks no rule. What it does not have stays.
+#[derive(Debug)]
+pub struct Change {
+    value: String,
+    r#type: Option<&'static str>,
+    /// Inside: none takes it away.
+    group_id: Option<Option<String>>,
+    expires_at: Option<Option<DateTime<Utc>>>,
+    blocked: Option<bool>,
+}
+
+#[derive(Debug, Error)]
+pub enum UpdateError {
+    #[error("the id token has been changed meanwhile")]
+    Changed,
+    #[error("the id token could not be changed")]
+    Database(#[from] sqlx::Error),
+    #[error(transparent)]
+    Get(#[from] GetError),
+}
+
+impl From<UpdateError> for Status {
+    fn from(error: UpdateError) -> Self {
+        match error {
+            UpdateError::Changed => version::changed(),
+            UpdateError::Database(error) => database::failed(&error),
+            UpdateError::Get(error) => error.into(),
+        }
+    }
+}
+
+impl TryFrom<UpdateIdTokenRequest> for Change {
+    type Error = Vec<FieldViolation>;
+
+    /// Collects what is wrong with every field before it refuses, in those too that the mask does not name. What the mask
+    /// names and the request leaves out is cleared: it is again what it is where the creation leaves it out.
+    fn try_from(request: UpdateIdTokenRequest) -> Result<Self, Self::Error> {
+        let mut violations = Vec::new();
+        let mut note = |field: &str, problem: &str| violations.push(FieldViolation::new(field, problem));
+        // A mask of no fields is none.
+        let mask = request.update_mask.map(|mask| mask.paths);
+        let mask = mask.filter(|paths| !paths.is_empty());
+        if let Some(unknown) = mask.iter().flatten().find(|path| !FIELDS.contains(&path.as_str())) {
+            note("updateMask", &format!("names `{unknown}`, which cannot be changed"));
+        }
+        let r#type = request.r#type.as_deref().map(kind);
+        if r#type == Some(None) {
+            note("type", NOT_A_TYPE);
+        }
+        if request.group_id.as_deref().is_some_and(|group| !is_token(group)) {
+            note("groupId", NOT_A_TOKEN);
+        }
+        let expires_at = request.expires_at.map(time);
+        if expires_at == Some(None) {
+            note("expiresAt", NOT_A_TIME);
+        }
+        if !violations.is_empty() {
+            return Err(violations);
+        }
+        let is_changed = |field: &str, given: bool| match &mask {
+            Some(paths) => paths.iter().any(|path| path == field),
+            None => given,
+        };
+        let (r#type, expires_at) = (r#type.flatten(), expires_at.flatten());
+        Ok(Self {
+            r#type: is_changed("type", r#type.is_some()).then_some(r#type.unwrap_or(DEFAULT_TYPE)),
+            group_id: is_changed("group_id", request.group_id.is_some()).then_some(request.group_id),
+            expires_at: is_changed("expires_at", expires_at.is_some()).then_some(expires_at),
+            blocked: is_changed("blocked", request.blocked.is_some()).then_some(request.blocked.unwrap_or_default()),
+            value: request.id_token,
+        })
+    }
+}
+
+/// Changes it in the version that the caller has seen, and returns it as it is then.
+pub async fn update(database: &PgPool, change: Change, if_match: &IfMatch) -> Result<Row, UpdateError> {
+    let mut transaction = database::begin(database).await?;
+    let updated = sqlx::query_as!(
+        Row,
+        r#"UPDATE ocpp.id_token
+           SET type = coalesce($2, type), group_id = CASE WHEN $3 THEN $4 ELSE group_id END,
+               expires_at = CASE WHEN $5 THEN $6 ELSE expires_at END, blocked = coalesce($7, blocked),
+               revision = nextval('ocpp.revision')
+           WHERE lower(value) = lower($1 COLLATE "C") AND ($8::bigint[] IS NULL OR revision = ANY($8))
+           RETURNING value, type, group_id, expires_at, blocked, created_at, revision"#,
+        change.value,
+        change.r#type,
+        change.group_id.is_some(),
+        change.group_id.flatten(),
+        change.expires_at.is_some(),
+        change.expires_at.flatten(),
+        change.blocked,
+        if_match.revisions(),
+    )
+    .fetch_optional(&mut *transaction)
+    .await?;
+    let Some(updated) = updated else {
+        list::read(&mut transaction, &change.value).await?;
+        return Err(UpdateError::Changed);
+    };
+    transaction.commit().await?;
+    Ok(updated)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn change(request: UpdateIdTokenRequest, mask: Option<&[&str]>) -> Result<Change, Vec<String>> {
+        let paths = |paths: &[&str]| prost_types::FieldMask {
+            paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+        };
+        let request = UpdateIdTokenRequest {
+            update_mask: mask.map(paths),
+            ..request
+        };
+        Change::try_from(request)
+            .map_err(|violations| violations.into_iter().map(|violation| violation.field).collect())
+    }
+
+    fn group(name: &str) -> UpdateIdTokenRequest {
+        UpdateIdTokenRequest {
+            group_id: Some(name.to_owned()),
+            ..UpdateIdTokenRequest::default()
+        }
+    }
+
+    #[test]
+    fn without_a_mask_what_is_given_is_changed() {
+        let change = change(group("G"), None).unwrap();
+        assert_eq!(change.group_id, Some(Some("G".to_owned())));
+        assert!(change.r#type.is_none() && change.expires_at.is_none() && change.blocked.is_none());
+    }
+
+    #[test]
+    fn what_a_mask_names_is_changed_or_cleared_and_nothing_else() {
+        let change = change(group("G"), Some(&["type", "expires_at", "blocked"])).unwrap();
+        assert_eq!(
+            (change.r#type, change.group_id, change.expires_at, change.blocked),
+            (Some("ISO14443"), None, Some(None), Some(false))
+        );
+    }
+
+    #[test]
+    fn a_mask_of_no_fields_is_none() {
+        let change = change(group("G"), Some(&[])).unwrap();
+        assert_eq!(change.group_id, Some(Some("G".to_owned())));
+        assert!(change.r#type.is_none() && change.expires_at.is_none() && change.blocked.is_none());
+    }
+
+    #[test]
+    fn every_field_that_is_wrong_is_named_at_once() {
+        let wrong = UpdateIdTokenRequest {
+            r#type: Some("Card".to_owned()),
+            expires_at: Some(prost_types::Timestamp {
+                seconds: i64::MAX,
+                nanos: 0,
+            }),
+            ..group("")
+        };
+        assert_eq!(change(wrong, None).unwrap_err(), ["type", "groupId", "expiresAt"]);
+        let named = Some(&["blocked", "id_token"][..]);
+        assert_eq!(change(group(""), named).unwrap_err(), ["updateMask", "groupId"]);
+    }
+}
