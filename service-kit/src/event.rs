@@ -20,6 +20,16 @@ pub fn new<M: Message + Name>(source: &str, time: DateTime<Utc>, message: &M) ->
         source: source.to_owned(),
         time: Some(timestamp(time)),
         data: Bytes::from(message.encode_to_vec()),
+        expires_at: None,
+    }
+}
+
+/// The same for an event that is of no use from `expires_at` on and must not be kept then, because `message` holds a secret
+/// that lives as long.
+pub fn expiring<M: Message + Name>(source: &str, time: DateTime<Utc>, expires_at: DateTime<Utc>, message: &M) -> Event {
+    Event {
+        expires_at: Some(timestamp(expires_at)),
+        ..new(source, time, message)
     }
 }
 
@@ -30,6 +40,8 @@ pub enum Unreadable {
     Id,
     #[error("it has no valid time")]
     Time,
+    #[error("it expires at no valid time")]
+    Expiry,
     #[error("it holds a {found}, not a {expected}")]
     Type { expected: String, found: String },
     #[error("its data is not a valid {0}")]
@@ -54,9 +66,19 @@ pub fn id(event: &Event) -> Result<Uuid, Unreadable> {
 
 /// When it happened.
 pub fn time(event: &Event) -> Result<DateTime<Utc>, Unreadable> {
-    let time = event.time.ok_or(Unreadable::Time)?;
-    let nanos = u32::try_from(time.nanos).map_err(|_| Unreadable::Time)?;
-    DateTime::from_timestamp(time.seconds, nanos).ok_or(Unreadable::Time)
+    event.time.and_then(instant).ok_or(Unreadable::Time)
+}
+
+/// When it stops to be of use; `None` for an event that does not.
+pub fn expires_at(event: &Event) -> Result<Option<DateTime<Utc>>, Unreadable> {
+    event
+        .expires_at
+        .map(|at| instant(at).ok_or(Unreadable::Expiry))
+        .transpose()
+}
+
+fn instant(time: prost_types::Timestamp) -> Option<DateTime<Utc>> {
+    DateTime::from_timestamp(time.seconds, u32::try_from(time.nanos).ok()?)
 }
 
 /// A time as events and answers carry it: to the microsecond, as PostgreSQL keeps it, so that it reads the same everywhere.
@@ -132,5 +154,19 @@ mod tests {
             nanos: -1,
         });
         assert_eq!(time(&event), Err(Unreadable::Time));
+        event.expires_at = event.time;
+        assert_eq!(expires_at(&event), Err(Unreadable::Expiry));
+    }
+
+    #[test]
+    fn an_event_expires_when_it_was_said_to_or_never() {
+        let at = Utc.with_ymd_and_hms(2026, 3, 1, 12, 10, 0).unwrap();
+        let event = expiring("auth-service", DateTime::UNIX_EPOCH, at, &signed_up());
+        assert_eq!(expires_at(&event), Ok(Some(at)));
+        assert_eq!(time(&event), Ok(DateTime::UNIX_EPOCH));
+        assert_eq!(
+            expires_at(&new("auth-service", DateTime::UNIX_EPOCH, &signed_up())),
+            Ok(None)
+        );
     }
 }

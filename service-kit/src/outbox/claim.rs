@@ -67,6 +67,7 @@ pub(super) async fn take(
                 source: row.source,
                 time: Some(event::timestamp(row.time)),
                 data: Bytes::from(row.data),
+                expires_at: None,
             },
         })
         .collect())
