@@ -20,7 +20,7 @@ use tonic::{Status, Streaming};
 use tracing::Instrument;
 use voltgate_proto::ocpp::v1::{Closed, FromStation, Leaving, ToStation, from_station, to_station};
 
-use self::outbound::Outstanding;
+use self::outbound::{Lost, Outstanding};
 use super::fence::{self, NewSession, Via};
 use super::handshake::{Admitted, Refusal};
 use super::resumption::{Resumption, TokenHash};
@@ -80,7 +80,7 @@ enum End {
     HandedOver,
     /// The session goes on on another stream.
     Resumed,
-    /// A frame could not be dealt with just now. The gateway sends it again, on another stream.
+    /// Something could not be stored just now. The session goes on on another stream, with what the database says.
     Failed,
     /// We close the socket.
     Close { code: i32, reason: &'static str },
@@ -171,13 +171,13 @@ async fn release(state: &State, via: Via) {
 }
 
 impl Conversation {
-    /// Makes the session the present one, or goes on with it; then there may be a frame that got lost on the way.
+    /// Makes the session the present one, or goes on with it; then there may be a CALL of ours that got lost on the way.
     async fn enter(
         state: Arc<State>,
         station: Admitted,
         entry: Entry,
         outbound: mpsc::Sender<Result<ToStation, Status>>,
-    ) -> Result<(Self, Option<String>), Refusal> {
+    ) -> Result<(Self, Option<Lost>), Refusal> {
         match entry {
             Entry::New(resumption) => {
                 let new = NewSession {
@@ -203,10 +203,9 @@ impl Conversation {
                 let mut conversation = Self::new(state, station, resumed.via, resumed.handle, outbound);
                 conversation.last_sent = resumption.received;
                 conversation.repeated = resumption.sent;
-                let lost = match resumed.unanswered {
-                    Some(unanswered) => conversation.restore(unanswered).await,
-                    None => None,
-                };
+                let lost = resumed
+                    .unanswered
+                    .and_then(|unanswered| conversation.restore(unanswered));
                 Ok((conversation, lost))
             }
         }
@@ -233,7 +232,7 @@ impl Conversation {
         }
     }
 
-    async fn hold(mut self, inbound: Streaming<FromStation>, lost: Option<String>) -> End {
+    async fn hold(mut self, inbound: Streaming<FromStation>, lost: Option<Lost>) -> End {
         tracing::info!(peer = self.station.peer, version = %self.station.version, "A charge point is connected");
         let end = self.converse(inbound, lost).await.unwrap_or_else(|end| end);
         tracing::info!(?end, "A charge point's stream ended");
@@ -242,7 +241,7 @@ impl Conversation {
                 code: *code,
                 reason: (*reason).to_owned(),
             })),
-            End::Failed => Err(Status::unavailable("A frame could not be stored")),
+            End::Failed => Err(Status::unavailable("The database is away")),
             End::Closed | End::Lost | End::HandedOver | End::Resumed => return end,
         };
         let last = last.map(unnumbered);
@@ -252,9 +251,9 @@ impl Conversation {
         end
     }
 
-    async fn converse(&mut self, mut inbound: Streaming<FromStation>, lost: Option<String>) -> Result<End, End> {
-        if let Some(frame) = lost {
-            self.send(frame, 0).await?;
+    async fn converse(&mut self, mut inbound: Streaming<FromStation>, lost: Option<Lost>) -> Result<End, End> {
+        if let Some(lost) = lost {
+            self.send_lost(lost).await?;
         }
         // Commands may have waited for this connection.
         self.handle.work.notify_one();
@@ -268,7 +267,7 @@ impl Conversation {
                     self.look_again = None;
                     self.send_next().await?;
                 }
-                Event::Overdue => self.overdue().await,
+                Event::Overdue => self.overdue().await?,
                 Event::Inbound(Ok(Some(message))) => self.receive(message).await?,
                 Event::Inbound(Ok(None) | Err(_)) if self.leaving.is_some() => return Ok(End::HandedOver),
                 Event::Inbound(Ok(None) | Err(_)) => return Ok(End::Lost),

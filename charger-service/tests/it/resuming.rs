@@ -166,6 +166,86 @@ async fn a_command_with_a_secret_that_got_lost_is_not_sent_without_it() {
     assert!(command.error_description.unwrap().contains("send it again"));
 }
 
+/// The commands that count as sent just now.
+async fn sent(service: &Service) -> Vec<String> {
+    sqlx::query_scalar::<_, uuid::Uuid>("SELECT id FROM ocpp.command WHERE status = 'sent'")
+        .fetch_all(&service.pool)
+        .await
+        .unwrap()
+        .iter()
+        .map(ToString::to_string)
+        .collect()
+}
+
+#[tokio::test]
+async fn a_command_whose_outcome_cannot_be_stored_stays_the_only_one_that_is_sent() {
+    let database = Database::create().await;
+    let (service, proxy) = Service::start_behind_proxy(&database).await;
+    let password = service.register("CP1").await;
+    let mut station = Station::connect(&service, "CP1", &password).await;
+    station.boot().await;
+    let unanswered = service.command("CP1", "ClearCache", json!({}), 0).await.unwrap();
+    let unanswered = unanswered.unwrap().id;
+    let next = service.command("CP1", "ClearCache", json!({}), 0).await.unwrap();
+    let next = next.unwrap().id;
+    assert_eq!(station.called().await.0, unanswered);
+
+    // It is overdue after two seconds, and nobody can note that.
+    proxy.refuse().await;
+    assert!(
+        station.closed().await.is_none(),
+        "the stream breaks, and the socket stays"
+    );
+    assert_eq!(sent(&service).await, [unanswered.as_str()]);
+
+    proxy.resume().await;
+    eventually("the session goes on", async || station.resume(&service).await.is_ok()).await;
+    assert_eq!(station.called().await.0, next);
+    assert_eq!(sent(&service).await, [next.as_str()]);
+    assert_eq!(service.get_command(&unanswered).await.status, "timeout");
+}
+
+#[tokio::test]
+async fn where_it_is_not_known_whether_a_command_was_taken_the_ledger_is_asked() {
+    let database = Database::create().await;
+    let (first, second, mut station) = connected(&database).await;
+    let fail_at_the_commit = "
+        CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'lost'; END $$;
+        CREATE CONSTRAINT TRIGGER fail AFTER UPDATE ON ocpp.command DEFERRABLE INITIALLY DEFERRED
+            FOR EACH ROW WHEN (NEW.status = 'sent') EXECUTE FUNCTION fail()";
+    sqlx::raw_sql(fail_at_the_commit).execute(&first.pool).await.unwrap();
+    let queued = first.command("CP1", "ClearCache", json!({}), 0).await.unwrap();
+    let queued = queued.unwrap().id;
+    assert!(station.closed().await.is_none());
+
+    let repair = "DROP TRIGGER fail ON ocpp.command";
+    sqlx::raw_sql(repair).execute(&first.pool).await.unwrap();
+    station.resume(&second).await.unwrap();
+    assert_eq!(station.called().await.0, queued);
+    assert_eq!(sent(&second).await, [queued.as_str()]);
+}
+
+#[tokio::test]
+async fn an_answer_that_the_database_will_never_take_ends_the_session_and_the_command() {
+    let database = Database::create().await;
+    let (service, _, mut station) = connected(&database).await;
+    let refuse_the_answer = "
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+            BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = 'check_violation'; END $$;
+        CREATE TRIGGER refuse BEFORE UPDATE ON ocpp.command FOR EACH ROW WHEN (NEW.status = 'accepted')
+            EXECUTE FUNCTION refuse()";
+    sqlx::raw_sql(refuse_the_answer).execute(&service.pool).await.unwrap();
+    let command = service.command("CP1", "ClearCache", json!({}), 0).await.unwrap();
+    let (id, ..) = station.called().await;
+    assert_eq!(command.unwrap().id, id);
+    station.answer(&id, json!({"status": "Accepted"})).await;
+    assert_eq!(station.closed().await.unwrap().code, 1011);
+    eventually("the command is over", async || {
+        service.get_command(&id).await.status == "timeout"
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_session_with_a_successor_cannot_be_resumed() {
     let database = Database::create().await;

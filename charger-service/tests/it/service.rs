@@ -13,7 +13,8 @@ use service_kit::clock::Clock;
 use service_kit::reason::Reason;
 use service_kit::settings::DatabaseSettings;
 use sqlx::PgPool;
-use testbed::Database;
+use sqlx::postgres::PgConnectOptions;
+use testbed::{Database, Proxy};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -75,12 +76,26 @@ impl Service {
     }
 
     pub async fn start_with(database: &Database, settings: Settings) -> Self {
+        Self::start_at(database, database.url().to_owned(), settings).await
+    }
+
+    /// With a way to the database that can be cut. What the test itself looks at there, it looks at directly.
+    pub async fn start_behind_proxy(database: &Database) -> (Self, Proxy) {
+        let options: PgConnectOptions = database.url().parse().unwrap();
+        let direct = format!("{}:{}", options.get_host(), options.get_port());
+        let proxy = Proxy::start(direct.parse().unwrap()).await;
+        let url = database.url().replacen(&direct, &proxy.address().to_string(), 1);
+        assert_ne!(url, database.url());
+        (Self::start_at(database, url, settings()).await, proxy)
+    }
+
+    async fn start_at(database: &Database, url: String, settings: Settings) -> Self {
         let clock = Arc::new(TestClock::default());
         let shared = Shared {
             clock: clock.clone(),
             bus: Bus::Local(LocalBus::default()),
             database: DatabaseSettings {
-                database_url: Some(database.url().to_owned()),
+                database_url: Some(url),
                 database_max_connections: 8,
             },
             access: access(&operator().auth_url),

@@ -15,7 +15,8 @@ use voltgate_proto::ocpp::v1::{
 
 use crate::service::Service;
 
-const PATIENCE: Duration = Duration::from_secs(15);
+/// A service that cannot reach its database tries for some seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a charge point offers in its handshake.
 pub struct Offer<'a> {

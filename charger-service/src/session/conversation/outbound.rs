@@ -20,6 +20,12 @@ use crate::v1_6;
 /// How often a charge point's answer is offered to a database that fails. The charge point does not repeat it.
 const ATTEMPTS: u32 = 3;
 
+/// RFC 6455, section 7.4.1: something unexpected on our side.
+const NOT_STORABLE: End = End::Close {
+    code: 1011,
+    reason: "the answer could not be stored",
+};
+
 /// A CALL that is restored on a new stream has at least this long to be answered.
 const HELD_BACK: Duration = Duration::from_secs(5);
 
@@ -33,6 +39,29 @@ pub(super) struct Outstanding {
     /// Its row in the message log.
     message: Option<Pending>,
     pub(super) deadline: Instant,
+}
+
+/// A CALL that an earlier stream has sent, and that the gateway does not have.
+pub(super) enum Lost {
+    /// It can be sent again.
+    Frame(String),
+    /// It was sent with a secret, which is not kept.
+    WithItsSecret,
+}
+
+/// Why no command was taken from the ledger.
+#[derive(Debug, thiserror::Error)]
+enum NotClaimed {
+    #[error("none was")]
+    Surely(#[from] NotRecorded),
+    #[error("one may have been, since the answer to the commit got lost")]
+    Perhaps(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for NotClaimed {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Surely(error.into())
+    }
 }
 
 /// What ended the wait for an answer.
@@ -68,14 +97,20 @@ impl Conversation {
                     error = &error as &dyn std::error::Error,
                     "The commands of a charge point cannot be read; trying again"
                 );
-                self.look_again = Some(Instant::now() + RETRY);
-                Ok(())
+                match error {
+                    NotClaimed::Surely(_) => {
+                        self.look_again = Some(Instant::now() + RETRY);
+                        Ok(())
+                    }
+                    // The next stream begins with what the ledger says.
+                    NotClaimed::Perhaps(_) => Err(End::Failed),
+                }
             }
         }
     }
 
-    /// Goes on waiting for the answer to a CALL that an earlier stream has sent. Its frame, where it got lost on the way.
-    pub(super) async fn restore(&mut self, unanswered: ledger::Unanswered) -> Option<String> {
+    /// Goes on waiting for the answer to a CALL that an earlier stream has sent, and tells whether it got lost on the way.
+    pub(super) fn restore(&mut self, unanswered: ledger::Unanswered) -> Option<Lost> {
         let now = self.state.clock.now();
         let waited = (now - unanswered.sent_at).to_std().unwrap_or_default();
         let left = self.state.call_timeout.saturating_sub(waited);
@@ -94,20 +129,28 @@ impl Conversation {
             // The answer may be among what the gateway has held back.
             deadline: Instant::now() + left.max(HELD_BACK),
         });
-        match unanswered.lost {
-            None => None,
-            Some(_) if secret_is_gone => {
+        let lost = if secret_is_gone {
+            Lost::WithItsSecret
+        } else {
+            Lost::Frame(frame)
+        };
+        unanswered.lost.map(|_| lost)
+    }
+
+    /// Sends a CALL again that got lost on the way, or gives it up where that is not possible.
+    pub(super) async fn send_lost(&mut self, lost: Lost) -> Result<(), End> {
+        match lost {
+            Lost::Frame(frame) => self.send(frame, 0).await,
+            Lost::WithItsSecret => {
                 self.give_up(
                     "the connection was interrupted before the CALL left, and its secret is not kept; send it again",
                 )
-                .await;
-                None
+                .await
             }
-            Some(_) => Some(frame),
         }
     }
 
-    async fn claim(&self) -> Result<Option<(Outstanding, String)>, NotRecorded> {
+    async fn claim(&self) -> Result<Option<(Outstanding, String)>, NotClaimed> {
         let now = self.state.clock.now();
         let mut transaction = self.state.database.begin().await?;
         let Some(command) = ledger::claim(&mut transaction, self.via, self.last_sent + 1, now).await? else {
@@ -131,7 +174,7 @@ impl Conversation {
             responded_at: None,
         };
         let message = record::record(&mut transaction, self.via, &exchange).await?;
-        transaction.commit().await?;
+        transaction.commit().await.map_err(NotClaimed::Perhaps)?;
         let deadline = Instant::now() + self.state.call_timeout;
         let outstanding = Outstanding {
             command: command.id,
@@ -155,13 +198,13 @@ impl Conversation {
     }
 
     /// The charge point has not answered in time.
-    pub(super) async fn overdue(&mut self) {
-        self.give_up("the charge point did not answer in time").await;
+    pub(super) async fn overdue(&mut self) -> Result<(), End> {
+        self.give_up("the charge point did not answer in time").await
     }
 
-    async fn give_up(&mut self, why: &'static str) {
+    async fn give_up(&mut self, why: &'static str) -> Result<(), End> {
         let Some(outstanding) = self.outstanding.take() else {
-            return;
+            return Ok(());
         };
         tracing::info!(action = outstanding.action, why, "A command is given up");
         let reading = Reading {
@@ -172,13 +215,16 @@ impl Conversation {
             frame: None,
             violations: Vec::new(),
         };
-        // What is not stored ends with the session.
-        let _ = self.store(&outstanding, &reading, self.state.clock.now()).await;
+        let stored = self.store(&outstanding, &reading, self.state.clock.now()).await;
         self.handle.work.notify_one();
+        stored
     }
 
+    /// Until it is stored, the command counts as sent, and nothing else may be.
+    ///
     /// # Errors
-    /// The database is away: the gateway is to bring the answer again.
+    /// The database is away: on the next stream the command is outstanding again, and the gateway brings an answer again. Or
+    /// the database will never take it: the session ends, and with it the command.
     async fn store(&self, outstanding: &Outstanding, reading: &Reading<'_>, now: DateTime<Utc>) -> Result<(), End> {
         for attempt in 1..=ATTEMPTS {
             let Err(error) = self.try_store(outstanding, reading, now).await else {
@@ -189,11 +235,11 @@ impl Conversation {
                 attempt,
                 "The outcome of a command could not be stored, because the database failed"
             );
-            match error {
-                // It would not be taken at another time either.
-                sqlx::Error::Database(_) => return Ok(()),
-                _ if attempt < ATTEMPTS => sleep(RETRY).await,
-                _ => {}
+            if is_final(&error) {
+                return Err(NOT_STORABLE);
+            }
+            if attempt < ATTEMPTS {
+                sleep(RETRY).await;
             }
         }
         Err(End::Failed)
@@ -229,6 +275,13 @@ impl Conversation {
         }
         Ok(())
     }
+}
+
+/// Whether the database would not take it at another time either: it is the data that it refuses (SQLSTATE classes 22 and
+/// 23), not the work.
+fn is_final(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
 }
 
 /// An answer as the ledger and the message log keep it, secrets redacted.
