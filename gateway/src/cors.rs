@@ -17,7 +17,8 @@ const ALLOWED_HEADERS: &str =
     "authorization, content-type, idempotency-key, if-match, if-none-match, last-event-id, x-request-id";
 
 /// What a page's script may read besides the few headers that need no leave.
-const EXPOSED_HEADERS: &str = "allow, etag, location, retry-after, www-authenticate, x-request-id";
+const EXPOSED_HEADERS: &str =
+    "allow, etag, location, ratelimit, ratelimit-policy, retry-after, www-authenticate, x-request-id";
 
 /// Seconds that a browser may remember a preflight's answer; Chromium remembers none longer.
 const MAX_AGE: &str = "7200";

@@ -19,7 +19,7 @@ use crate::grpc::{self, Grpc};
 use crate::problem::Problem;
 use crate::request_id::{self, RequestId};
 use crate::routes::{Found, Kind, Miss};
-use crate::{compression, cors, documentation, entity_tag, headers, health, observe, rest, websocket};
+use crate::{client, compression, cors, documentation, entity_tag, headers, health, observe, rest, websocket};
 
 /// The whole of it, from the outside in.
 pub fn router(gateway: Gateway) -> Router {
@@ -45,6 +45,8 @@ pub fn router(gateway: Gateway) -> Router {
         .layer(from_fn_with_state(Grpc::new(&gateway), grpc::divert))
         // Sees the final status, and times everything within.
         .layer(from_fn_with_state(gateway.clone(), observe::observe))
+        // Who asks is known before the headers that tell it are dropped, and before anything is logged.
+        .layer(from_fn_with_state(gateway.clone(), client::identify))
         // Outermost: whatever happens within carries the request's id.
         .layer(from_fn(request_id::identify))
         .with_state(gateway)

@@ -10,6 +10,7 @@ use service_kit::access::{Access, RemoteKeys, ServiceTokens};
 use service_kit::start::StartError;
 use tokio_util::sync::CancellationToken;
 
+use crate::client::{Reporter, TrustedProxies};
 use crate::grpc;
 use crate::json::RawJsonFields;
 use crate::openapi;
@@ -31,6 +32,9 @@ pub struct Parts {
     pub upstreams: Upstreams,
     pub access: Access,
     pub service_tokens: ServiceTokens,
+    /// Tells services for whom they are called.
+    pub reporter: Reporter,
+    pub trusted_proxies: TrustedProxies,
     pub request_timeout: Duration,
     pub origins: Origins,
     pub sockets: Sockets,
@@ -69,7 +73,9 @@ impl Gateway {
             raw_json: RawJsonFields::from_descriptors(protos),
             reflection: settings.gateway_reflection.then(|| grpc::descriptors(protos, &rpcs)),
             access: shared.access_to(protos, Arc::new(keys))?,
+            reporter: Reporter::new(shared.service_tokens(crate::NAME), Arc::clone(&shared.clock)),
             service_tokens: shared.service_tokens(crate::NAME),
+            trusted_proxies: settings.gateway_trusted_proxies.clone(),
             request_timeout: settings.request_timeout(),
             sockets: Sockets::new(settings.ping(), settings.resume()),
             streams: Streams::new(settings.heartbeat()),

@@ -1,6 +1,6 @@
 //! Which headers pass the door, and which way.
 //!
-//! Names that the services trust are ours to set, and so are, with REST, those that gRPC gives a meaning: whatever comes in
+//! Names that the services trust are ours to set (`client`), and so are, with REST, those that gRPC gives a meaning: whatever comes in
 //! under them is dropped. Of a REST request a short list goes to the services; everything else in it stays here. A gRPC call
 //! goes as it is otherwise.
 
@@ -9,7 +9,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::header::{self, HeaderMap, HeaderName};
 
-/// Dropped by name. Who stands in front of us is not decided by a header that anybody can send.
+/// Dropped by name. What they say was read before, where a trusted proxy said it.
 const DROPPED: [HeaderName; 2] = [header::FORWARDED, HeaderName::from_static("x-real-ip")];
 
 /// Dropped by how the name begins.
@@ -38,7 +38,21 @@ const TO_SERVICES: [HeaderName; 6] = [
 ];
 
 /// What a client gets to see of a service's metadata.
-const TO_CLIENTS: [HeaderName; 3] = [header::LOCATION, header::ETAG, header::CACHE_CONTROL];
+const TO_CLIENTS: [HeaderName; 6] = [
+    header::LOCATION,
+    header::ETAG,
+    header::CACHE_CONTROL,
+    header::RETRY_AFTER,
+    RATELIMIT,
+    RATELIMIT_POLICY,
+];
+
+/// What it gets to see where the service refuses.
+const OF_REFUSALS: [HeaderName; 3] = [header::RETRY_AFTER, RATELIMIT, RATELIMIT_POLICY];
+
+/// How much a client may still ask for (draft-ietf-httpapi-ratelimit-headers).
+const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// Headers that `Connection` may name though they are ours to read.
 const OURS: [&str; 4] = ["upgrade", "close", "keep-alive", "authorization"];
@@ -101,9 +115,14 @@ pub fn to_service(headers: &HeaderMap) -> HeaderMap {
     pick(headers, &TO_SERVICES)
 }
 
-/// The metadata that goes to the client.
+/// The metadata of an answer that goes to the client.
 pub fn to_client(metadata: &HeaderMap) -> HeaderMap {
     pick(metadata, &TO_CLIENTS)
+}
+
+/// The metadata of a refusal that goes to the client.
+pub fn of_refusal(metadata: &HeaderMap) -> HeaderMap {
+    pick(metadata, &OF_REFUSALS)
 }
 
 fn pick(headers: &HeaderMap, names: &[HeaderName]) -> HeaderMap {
@@ -132,6 +151,9 @@ mod tests {
             ("x-forwarded-for", "1.2.3.4"),
             ("x-real-ip", "1.2.3.4"),
             ("voltgate-peer", "1.2.3.4"),
+            ("voltgate-client-address", "1.2.3.4"),
+            ("voltgate-client-device", "x"),
+            ("voltgate-reporter", "Bearer x"),
             ("grpc-timeout", "1H"),
             ("trace-bin", "AAAA"),
             ("x-hop", "1"),
@@ -152,6 +174,9 @@ mod tests {
             ("te", "trailers"),
             ("host", "x"),
             ("voltgate-peer", "1.2.3.4"),
+            ("voltgate-client-address", "1.2.3.4"),
+            ("voltgate-client-device", "x"),
+            ("voltgate-reporter", "Bearer x"),
             ("x-forwarded-for", "1.2.3.4"),
         ]);
         clean_call(&mut headers);
@@ -171,5 +196,9 @@ mod tests {
         ]);
         assert_eq!(to_service(&all), headers(&[("authorization", "a"), ("if-match", "c")]));
         assert_eq!(to_client(&all), headers(&[("etag", "d")]));
+        assert_eq!(of_refusal(&all), HeaderMap::new());
+        let limits = headers(&[("ratelimit", "x"), ("ratelimit-policy", "y"), ("retry-after", "z")]);
+        assert_eq!(to_client(&limits), limits);
+        assert_eq!(of_refusal(&limits), limits);
     }
 }

@@ -5,6 +5,7 @@
 //! endpoint: a new RPC with its annotations is a new endpoint. It knows nothing of OCPP; frames pass through unread.
 
 mod application;
+mod client;
 mod compression;
 mod cors;
 mod documentation;
@@ -34,6 +35,7 @@ mod websocket;
 mod test_protos;
 
 pub use application::Application;
+pub use client::TrustedProxies;
 pub use origins::Origins;
 pub use server::{CertificateFiles, Listen, PublicAddresses};
 pub use settings::Settings;

@@ -11,11 +11,11 @@ use axum::response::Response;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use crate::client::Client;
 use crate::gateway::Gateway;
 use crate::problem::Failed;
 use crate::request_id::RequestId;
 use crate::routes::{Endpoint, Rpc};
-use crate::server::Peer;
 
 /// Left in the extensions of a response: what was asked for.
 #[derive(Clone, Debug)]
@@ -39,7 +39,10 @@ pub async fn observe(State(gateway): State<Gateway>, request: Request, next: Nex
     let in_flight = metrics::gauge!("voltgate_gateway_requests_in_flight");
     let method = method_label(request.method());
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-    let peer = request.extensions().get::<Peer>().map(|peer| peer.address.to_string());
+    let client = request
+        .extensions()
+        .get::<Client>()
+        .map(|client| client.address.to_string());
     let own_path = own_path(request.uri().path());
     in_flight.increment(1.0);
     let response = next.run(request).await;
@@ -62,12 +65,12 @@ pub async fn observe(State(gateway): State<Gateway>, request: Request, next: Nex
     if status >= 500 {
         warn!(
             method,
-            route, status, reason, milliseconds, request_id, peer, open_sockets, "A request failed"
+            route, status, reason, milliseconds, request_id, client, open_sockets, "A request failed"
         );
     } else {
         info!(
             method,
-            route, status, reason, milliseconds, request_id, peer, "A request was answered"
+            route, status, reason, milliseconds, request_id, client, "A request was answered"
         );
     }
     response

@@ -12,6 +12,7 @@ use service_kit::reason::{DOMAIN, Reason};
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
+use crate::headers;
 use crate::request_id::RequestId;
 use crate::routes::Endpoint;
 
@@ -86,7 +87,7 @@ impl From<Status> for Problem {
                 .collect(),
             retry_after: details.retry_info().and_then(|info| info.retry_delay),
             challenge: Challenge::Bearer,
-            headers: HeaderMap::new(),
+            headers: headers::of_refusal(status.metadata().as_ref()),
         }
     }
 }
@@ -149,10 +150,10 @@ impl Problem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(self.challenge()));
         }
+        headers.extend(self.headers);
         if let Some(wait) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
         }
-        headers.extend(self.headers);
         response
     }
 

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
+use crate::client::Client;
 use crate::gateway::Gateway;
 use crate::headers;
 use crate::media_type::{self, Accept};
@@ -76,6 +77,9 @@ pub async fn call<'g>(
     let mut metadata = headers::to_service(&parts.headers);
     if let Some(id) = parts.extensions.get::<RequestId>() {
         metadata.insert(request_id::HEADER, id.header());
+    }
+    if let Some(client) = parts.extensions.get::<Client>() {
+        gateway.reporter.tell(client, &mut metadata)?;
     }
     let call = Call {
         path: endpoint.grpc_path.clone(),

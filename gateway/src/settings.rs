@@ -7,6 +7,7 @@ use clap::Args;
 use service_kit::clock::SharedClock;
 use service_kit::start::StartError;
 
+use crate::client::TrustedProxies;
 use crate::origins::Origins;
 use crate::server::{CertificateFiles, Listen, PublicTls};
 use crate::upstream::Addresses;
@@ -55,6 +56,9 @@ pub struct Settings {
     /// Web origins whose pages may call the API and open WebSockets besides the gateway's own, such as https://console.example.com, separated by commas; `*` for all
     #[arg(long, env, default_value = "")]
     pub gateway_allowed_origins: Origins,
+    /// Addresses and networks of the proxies before the gateway, such as 10.0.0.0/8, separated by commas; whom they say they speak for (X-Forwarded-For or Forwarded) is believed, and nobody else
+    #[arg(long, env, default_value = "")]
+    pub gateway_trusted_proxies: TrustedProxies,
     /// Answer gRPC reflection on the public port: true or false. It tells what /openapi.json tells
     #[arg(long, env, default_value_t = true, action = clap::ArgAction::Set)]
     pub gateway_reflection: bool,

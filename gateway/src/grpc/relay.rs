@@ -18,6 +18,7 @@ use tonic::Status;
 use tower::Service as _;
 
 use super::deadline;
+use crate::client::Client;
 use crate::gateway::Gateway;
 use crate::headers;
 use crate::request_id::{self, RequestId};
@@ -40,6 +41,9 @@ pub async fn pass(gateway: &Gateway, rpc: &Rpc, request: Request) -> Result<Resp
     parts.headers.insert(header::TE, HeaderValue::from_static("trailers"));
     if let Some(id) = parts.extensions.get::<RequestId>() {
         parts.headers.insert(request_id::HEADER, id.header());
+    }
+    if let Some(client) = parts.extensions.get::<Client>() {
+        gateway.reporter.tell(client, &mut parts.headers)?;
     }
     let mut call = http::Request::new(tonic::body::Body::new(body));
     *call.method_mut() = Method::POST;

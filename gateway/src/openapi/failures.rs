@@ -119,6 +119,7 @@ fn response(status: u16, reasons: &[Reason], roles: &[String]) -> Value {
     let further: &[&str] = match status {
         401 => &["WWW-Authenticate"],
         405 => &["Allow"],
+        429 => &["RateLimit", "RateLimit-Policy", "Retry-After"],
         503 => &["Retry-After"],
         _ => &[],
     };

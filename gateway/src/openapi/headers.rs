@@ -44,6 +44,16 @@ pub fn answer(name: &str) -> Option<Value> {
             json!({"type": "string", "format": "uri-reference"}),
             "Where it is.",
         ),
+        "RateLimit" => (
+            false,
+            json!({"type": "string", "example": "\"login\";r=4;t=30"}),
+            "What is left of each limit (`r`), and the seconds until there is more (`t`).",
+        ),
+        "RateLimit-Policy" => (
+            false,
+            json!({"type": "string", "example": "\"login\";q=5;w=60"}),
+            "How much each limit allows (`q`) in how many seconds (`w`).",
+        ),
         "Retry-After" => (
             false,
             json!({"type": "string", "pattern": "^[0-9]+$"}),

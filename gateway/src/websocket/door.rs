@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::response::Response;
-use http::header;
+use http::header::{self, HeaderMap};
 use service_kit::access::CALLER;
 use service_kit::reason::{Reason, internal};
 use tonic::Status;
@@ -15,6 +15,7 @@ use super::link::Link;
 use super::pump::Pump;
 use super::service_stream::{self, Opening, ServiceStream};
 use super::session::Session;
+use crate::client::Client;
 use crate::gateway::Gateway;
 use crate::problem::Problem;
 use crate::request_id::{self, RequestId};
@@ -44,12 +45,13 @@ pub async fn admit(
     let upstream = gateway.upstreams.get(&endpoint.upstream);
     let upstream = upstream.ok_or_else(|| Reason::Unavailable.status("The service is not set up here"))?;
     let peer = parts.extensions.get::<Peer>().cloned();
+    let client = parts.extensions.get::<Client>().cloned();
     let offered = offered_subprotocols(&parts.headers);
     let opening = Opening {
         path: endpoint.grpc_path.clone(),
         identity: variables.first().cloned().unwrap_or_default(),
         resumption: None,
-        metadata: metadata(gateway, &parts, peer.as_ref(), &offered)?,
+        metadata: metadata(gateway, &parts, peer.as_ref(), client.as_ref(), &offered)?,
         budget: gateway.request_timeout,
     };
     let identity = opening.identity.clone();
@@ -64,6 +66,7 @@ pub async fn admit(
         path: endpoint.grpc_path.clone(),
         identity,
         token,
+        client,
         request_id: id.clone(),
     });
     let link = Link::new(service, session);
@@ -83,9 +86,14 @@ fn metadata(
     gateway: &Gateway,
     parts: &http::request::Parts,
     peer: Option<&Peer>,
+    client: Option<&Client>,
     offered: &str,
 ) -> Result<MetadataMap, Status> {
-    let mut metadata = MetadataMap::new();
+    let mut told = HeaderMap::new();
+    if let Some(client) = client {
+        gateway.reporter.tell(client, &mut told)?;
+    }
+    let mut metadata = MetadataMap::from_headers(told);
     let bearer = gateway.service_tokens.bearer().map_err(|error| internal(&error))?;
     service_stream::put(&mut metadata, "authorization", bearer.as_bytes());
     service_stream::put(&mut metadata, CALLER, crate::NAME.as_bytes());
@@ -97,8 +105,8 @@ fn metadata(
             credentials.as_bytes(),
         );
     }
-    if let Some(peer) = peer {
-        let address = peer.address.ip().to_canonical().to_string();
+    if let Some(client) = client {
+        let address = client.address.to_string();
         service_stream::put(&mut metadata, service_stream::PEER, address.as_bytes());
     }
     if let Some(tls) = peer.and_then(|peer| peer.tls.as_ref()) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderMap;
 use http::uri::PathAndQuery;
 use rand::RngExt as _;
 use service_kit::access::CALLER;
@@ -14,6 +15,7 @@ use voltgate_proto::ocpp::v1::Resumption;
 
 use super::frames::{self, Closing};
 use super::service_stream::{self, Opening, ServiceStream};
+use crate::client::Client;
 use crate::gateway::Gateway;
 use crate::request_id::{self, RequestId};
 use crate::upstream::Upstream;
@@ -31,6 +33,7 @@ pub struct Session {
     pub identity: String,
     /// Given by the service when the session began.
     pub token: String,
+    pub client: Option<Client>,
     pub request_id: RequestId,
 }
 
@@ -78,7 +81,11 @@ impl Session {
     async fn try_resume(&self, received: u64, sent: u64) -> Result<ServiceStream, Status> {
         // A replica that died leaves all its sockets at once; those that follow need not be buried under them.
         let _turn = self.gateway.sockets.turn_to_resume().await;
-        let mut metadata = MetadataMap::new();
+        let mut told = HeaderMap::new();
+        if let Some(client) = &self.client {
+            self.gateway.reporter.tell(client, &mut told)?;
+        }
+        let mut metadata = MetadataMap::from_headers(told);
         let bearer = self.gateway.service_tokens.bearer().map_err(|error| internal(&error))?;
         service_stream::put(&mut metadata, "authorization", bearer.as_bytes());
         service_stream::put(&mut metadata, CALLER, crate::NAME.as_bytes());

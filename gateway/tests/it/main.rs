@@ -4,6 +4,7 @@
 mod access;
 mod behind;
 mod bounds;
+mod client;
 mod conversation;
 mod cors;
 mod echo;

@@ -240,11 +240,21 @@ impl AuthService for Behind {
             "taken" => Err(Reason::UsernameTaken.status("The username is taken")),
             "busy" => Err(Reason::Overloaded.retry_after(Duration::from_millis(1500), "Too many logins at once")),
             "broken" => Err(Status::unknown("panicked at src/secret.rs:7")),
+            "refused" => {
+                let mut refusal = Reason::Overloaded.status("Too many sign-ups from this address");
+                refusal.metadata_mut().insert("retry-after", "30".parse().unwrap());
+                refusal
+                    .metadata_mut()
+                    .insert("x-internal", "not for clients".parse().unwrap());
+                limit(refusal.metadata_mut());
+                Err(refusal)
+            }
             "slow" => {
                 tokio::time::sleep(PATIENCE).await;
                 Err(Status::internal("nobody waits any more"))
             }
             _ => {
+                let limited = request.username == "limited";
                 let mut response = Response::new(auth::TokenResponse {
                     id: "018f".into(),
                     username: request.username,
@@ -258,6 +268,9 @@ impl AuthService for Behind {
                 response
                     .metadata_mut()
                     .insert("x-internal", "not for clients".parse().unwrap());
+                if limited {
+                    limit(response.metadata_mut());
+                }
                 Ok(response)
             }
         }
@@ -289,6 +302,12 @@ impl AuthService for Behind {
             extensions: vec![],
         }))
     }
+}
+
+/// What a service that limits its callers says of it.
+fn limit(metadata: &mut MetadataMap) {
+    metadata.insert("ratelimit", r#""signup";r=0;t=30"#.parse().unwrap());
+    metadata.insert("ratelimit-policy", r#""signup";q=5;w=60"#.parse().unwrap());
 }
 
 fn prost_timestamp(seconds: i64) -> prost_types::Timestamp {

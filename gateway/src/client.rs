@@ -1,0 +1,172 @@
+//! Who is at the other end, and how the services are told.
+//!
+//! A service sees the gateway's connection only, and may be called by others too. So each call that is passed on says where its
+//! client is and what it calls itself, and proves by a token of the gateway's own that this can be believed.
+
+mod forwarded;
+mod proxies;
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::{PoisonError, RwLock};
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::Response;
+use chrono::{DateTime, TimeDelta, Utc};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use service_kit::access::ServiceTokens;
+use service_kit::clock::SharedClock;
+use service_kit::reason::internal;
+use tonic::Status;
+
+pub use proxies::TrustedProxies;
+
+use crate::gateway::Gateway;
+use crate::server::Peer;
+
+/// Metadata of every call that is made for a client.
+const ADDRESS: HeaderName = HeaderName::from_static("voltgate-client-address");
+const DEVICE: HeaderName = HeaderName::from_static("voltgate-client-device");
+const REPORTER: HeaderName = HeaderName::from_static("voltgate-reporter");
+
+/// As much of a `User-Agent` as anybody wants to read in a list of sessions.
+const LONGEST_DEVICE: usize = 200;
+
+/// A service token lives for a minute.
+const RENEWED_AFTER: TimeDelta = TimeDelta::seconds(30);
+
+/// The one who makes a request. Put into the extensions of every request.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pub address: IpAddr,
+    /// What it calls itself, in visible ASCII characters.
+    device: Option<HeaderValue>,
+}
+
+/// Finds out who makes a request, before the headers that tell are dropped.
+pub async fn identify(State(gateway): State<Gateway>, mut request: Request, next: Next) -> Response {
+    if let Some(peer) = request.extensions().get::<Peer>() {
+        let client = Client {
+            address: gateway.trusted_proxies.client(peer.address.ip(), request.headers()),
+            device: request.headers().get(header::USER_AGENT).and_then(device),
+        };
+        request.extensions_mut().insert(client);
+    }
+    next.run(request).await
+}
+
+fn device(user_agent: &HeaderValue) -> Option<HeaderValue> {
+    let bytes = user_agent.as_bytes().iter().copied();
+    let visible = bytes.filter(|byte| byte.is_ascii_graphic() || *byte == b' ');
+    let text: Vec<_> = visible.take(LONGEST_DEVICE).collect();
+    let text = text.trim_ascii();
+    (!text.is_empty()).then(|| HeaderValue::from_bytes(text).ok()).flatten()
+}
+
+/// Says to services for whom the gateway calls them.
+pub struct Reporter {
+    tokens: ServiceTokens,
+    clock: SharedClock,
+    /// The newest token, and when it was made. Signing one for each call would cost more than the rest of the call.
+    newest: RwLock<Option<(DateTime<Utc>, HeaderValue)>>,
+}
+
+impl fmt::Debug for Reporter {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Reporter")
+    }
+}
+
+impl Reporter {
+    pub fn new(tokens: ServiceTokens, clock: SharedClock) -> Self {
+        Self {
+            tokens,
+            clock,
+            newest: RwLock::default(),
+        }
+    }
+
+    /// Adds to the metadata of a call who its client is.
+    ///
+    /// # Errors
+    /// No token can be made.
+    pub fn tell(&self, client: &Client, metadata: &mut HeaderMap) -> Result<(), Status> {
+        let address = HeaderValue::try_from(client.address.to_string()).map_err(|error| internal(&error))?;
+        metadata.insert(ADDRESS, address);
+        match &client.device {
+            Some(device) => metadata.insert(DEVICE, device.clone()),
+            None => metadata.remove(DEVICE),
+        };
+        metadata.insert(REPORTER, self.proof()?);
+        Ok(())
+    }
+
+    fn proof(&self) -> Result<HeaderValue, Status> {
+        let now = self.clock.now();
+        let newest = self.newest.read().unwrap_or_else(PoisonError::into_inner).clone();
+        // A clock that was set back would make the token look young for long.
+        let young = newest.filter(|(made_at, _)| (TimeDelta::zero()..RENEWED_AFTER).contains(&(now - *made_at)));
+        if let Some((_, proof)) = young {
+            return Ok(proof);
+        }
+        let bearer = self.tokens.bearer().map_err(|error| internal(&error))?;
+        let mut proof = HeaderValue::try_from(bearer).map_err(|error| internal(&error))?;
+        proof.set_sensitive(true);
+        *self.newest.write().unwrap_or_else(PoisonError::into_inner) = Some((now, proof.clone()));
+        Ok(proof)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::{Arc, Mutex};
+
+    use service_kit::access::ServiceSecret;
+    use service_kit::clock::Clock;
+
+    use super::*;
+
+    fn named(user_agent: &[u8]) -> Option<String> {
+        let device = device(&HeaderValue::from_bytes(user_agent).unwrap())?;
+        Some(device.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn a_device_is_named_in_two_hundred_visible_characters() {
+        assert_eq!(named(b" curl/8.5.0 ").as_deref(), Some("curl/8.5.0"));
+        assert_eq!(named("Ladesäule\t(Köln)".as_bytes()).as_deref(), Some("Ladesule(Kln)"));
+        assert_eq!(named(&[b'x'; 300]).unwrap().len(), 200);
+        assert_eq!(named(b""), None);
+        assert_eq!(named("ä".as_bytes()), None);
+    }
+
+    struct TestClock(Mutex<DateTime<Utc>>);
+
+    impl Clock for TestClock {
+        fn now(&self) -> DateTime<Utc> {
+            *self.0.lock().unwrap()
+        }
+    }
+
+    #[test]
+    fn a_token_is_made_anew_after_half_its_life_and_when_the_clock_was_set_back() {
+        let clock = Arc::new(TestClock(Mutex::new(DateTime::UNIX_EPOCH)));
+        let secret = ServiceSecret::new(b"a secret that exists for these tests only");
+        let tokens = ServiceTokens::new("gateway", secret, clock.clone());
+        let reporter = Reporter::new(tokens, clock.clone());
+        let at = |seconds| {
+            *clock.0.lock().unwrap() = DateTime::UNIX_EPOCH + TimeDelta::seconds(seconds);
+            reporter.proof().unwrap()
+        };
+        let first = at(1000);
+        assert!(first.to_str().unwrap().starts_with("Bearer "));
+        assert_eq!(at(1029), first);
+        let second = at(1030);
+        assert_ne!(second, first);
+        assert_eq!(at(1059), second);
+        assert_ne!(at(900), second);
+    }
+}
