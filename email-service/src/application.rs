@@ -17,6 +17,7 @@ use voltgate_proto::email::v1::email_service_server::{EmailServiceServer, SERVIC
 use crate::grpc::Grpc;
 use crate::inbox::Inbox;
 use crate::mail::Composer;
+use crate::pages::Pages;
 use crate::sender::Sender;
 use crate::settings::Settings;
 use crate::transport::{FileTransport, MailTransport, SmtpTransport};
@@ -41,7 +42,7 @@ impl Application {
     pub async fn build(settings: Settings, shared: Shared) -> Result<Self, StartError> {
         let own_url = settings.email_database_url.as_ref().filter(|url| !url.is_empty());
         let url = shared.database.url_or(own_url, "EMAIL_DATABASE_URL")?;
-        let composer = Composer::new(&settings.email_from)?;
+        let composer = Composer::new(&settings.email_from, Pages::at(settings.email_pages_url.as_deref())?)?;
         let transport = transport(&settings).await?;
         let access = shared.access_layer()?;
 

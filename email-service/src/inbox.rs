@@ -3,16 +3,21 @@
 //! The event's id and the messages that it leads to are committed together, and only then is the event acknowledged. The
 //! same event again finds its id taken and does nothing. Nothing is sent from here, so that a slow mail server is never a
 //! slow consumer.
+//!
+//! A code passes through in the message that it is for, and stands nowhere else. What has expired is recorded, and that is all.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use serde_json::json;
+use serde_json::{Value, json};
 use service_kit::bus::{EventHandler, Handled, HandlerError};
 use service_kit::clock::SharedClock;
 use service_kit::event::{self, Event, Unreadable};
 use sqlx::PgPool;
 use uuid::Uuid;
-use voltgate_proto::events::v1::AccountSignedUp;
+use voltgate_proto::events::v1::{
+    AccountDeleted, AccountSignedUp, EmailChanged, EmailVerificationRequested, NewSignIn, PasswordChanged,
+    PasswordResetRequested, SecondFactorChange, SecondFactorChanged, SignupWithKnownEmail,
+};
 
 use crate::message::{self, Draft};
 use crate::template::Template;
@@ -29,25 +34,141 @@ enum Decision {
     NoRecipient,
     /// This version does not know such events. It keeps the data for one that does.
     UnknownType,
+    /// It came too late.
+    Expired,
 }
 
 /// Everything that email-service acts on.
-fn decide(event: &Event) -> Result<Decision, Unreadable> {
+fn decide(event: &Event, now: DateTime<Utc>) -> Result<Decision, Unreadable> {
+    if event::has_expired(event, now) {
+        return Ok(Decision::Expired);
+    }
     match event.r#type.as_str() {
+        "voltgate.events.v1.AccountDeleted" => Ok(account_deleted(event::decode(event)?)),
         "voltgate.events.v1.AccountSignedUp" => Ok(welcome(event::decode(event)?)),
+        "voltgate.events.v1.EmailChanged" => Ok(email_changed(event::decode(event)?)),
+        "voltgate.events.v1.EmailVerificationRequested" => verify_email(event),
+        "voltgate.events.v1.NewSignIn" => new_sign_in(event),
+        "voltgate.events.v1.PasswordChanged" => Ok(password_changed(event::decode(event)?)),
+        "voltgate.events.v1.PasswordResetRequested" => reset_password(event),
+        "voltgate.events.v1.SecondFactorChanged" => Ok(second_factor_changed(event::decode(event)?)),
+        "voltgate.events.v1.SignupWithKnownEmail" => Ok(known_email(event::decode(event)?)),
         _ => Ok(Decision::UnknownType),
     }
 }
 
+fn welcome(event: AccountSignedUp) -> Decision {
+    write_to(event.email, Template::Welcome, json!({ "username": event.username }))
+}
+
+fn verify_email(event: &Event) -> Result<Decision, Unreadable> {
+    let asked: EmailVerificationRequested = event::decode(event)?;
+    write_code(event, Template::VerifyEmail, asked.email, &asked.username, &asked.code)
+}
+
+fn reset_password(event: &Event) -> Result<Decision, Unreadable> {
+    let asked: PasswordResetRequested = event::decode(event)?;
+    write_code(
+        event,
+        Template::ResetPassword,
+        asked.email,
+        &asked.username,
+        &asked.code,
+    )
+}
+
+fn password_changed(event: PasswordChanged) -> Decision {
+    let variables = json!({ "username": event.username, "address": event.address, "device": event.device });
+    write_to(event.email, Template::PasswordChanged, variables)
+}
+
+/// To the old address. It may never have been the owner's, so it learns no more of the new one than its owner needs to know it by.
+fn email_changed(event: EmailChanged) -> Decision {
+    let variables = json!({ "username": event.username, "new_address": obscured(&event.new_email) });
+    write_to(event.old_email, Template::EmailChanged, variables)
+}
+
+fn known_email(event: SignupWithKnownEmail) -> Decision {
+    write_to(Some(event.email), Template::KnownEmail, json!({}))
+}
+
+fn second_factor_changed(event: SecondFactorChanged) -> Decision {
+    let change = match event.change() {
+        SecondFactorChange::TotpAdded => "An authenticator app was added.",
+        SecondFactorChange::TotpRemoved => "The authenticator app was removed.",
+        SecondFactorChange::PasskeyAdded => "A passkey was added.",
+        SecondFactorChange::PasskeyRemoved => "A passkey was removed.",
+        SecondFactorChange::RecoveryCodesRenewed => "New recovery codes were made; the old ones are void.",
+        // One of a later version.
+        SecondFactorChange::Unspecified => "The second factor was changed.",
+    };
+    let variables = json!({ "username": event.username, "change": change });
+    write_to(event.email, Template::SecondFactorChanged, variables)
+}
+
+fn new_sign_in(event: &Event) -> Result<Decision, Unreadable> {
+    let happened: NewSignIn = event::decode(event)?;
+    let at = match happened.at {
+        Some(at) => event::instant(at).ok_or(Unreadable::Time)?,
+        None => event::time(event)?,
+    };
+    let variables = json!({
+        "username": happened.username,
+        "address": happened.address,
+        "device": happened.device,
+        "at": in_words(at),
+    });
+    Ok(write_to(happened.email, Template::NewSignIn, variables))
+}
+
+fn account_deleted(event: AccountDeleted) -> Decision {
+    write_to(
+        event.email,
+        Template::AccountDeleted,
+        json!({ "username": event.username }),
+    )
+}
+
 /// An account without an address is a full account; it just gets no mail.
-fn welcome(account: AccountSignedUp) -> Decision {
-    match account.email {
+fn write_to(recipient: Option<String>, template: Template, variables: Value) -> Decision {
+    match recipient.filter(|recipient| !recipient.is_empty()) {
         Some(recipient) => Decision::Queue(Draft {
-            template: Template::Welcome,
+            template,
             recipient,
-            variables: json!({ "username": account.username }),
+            variables,
+            expires_at: None,
         }),
         None => Decision::NoRecipient,
+    }
+}
+
+/// The message expires with its event, and that with its code.
+fn write_code(
+    event: &Event,
+    template: Template,
+    recipient: String,
+    username: &str,
+    code: &str,
+) -> Result<Decision, Unreadable> {
+    let expires_at = event::expires_at(event)?.ok_or(Unreadable::Expiry)?;
+    Ok(Decision::Queue(Draft {
+        template,
+        recipient,
+        variables: json!({ "username": username, "code": code, "until": in_words(expires_at) }),
+        expires_at: Some(expires_at),
+    }))
+}
+
+/// For people of any time zone.
+fn in_words(time: DateTime<Utc>) -> String {
+    time.format("%H:%M UTC on %-d %B %Y").to_string()
+}
+
+/// Enough of an address for whoever knows it: its first character and its domain.
+fn obscured(address: &str) -> String {
+    match (address.chars().next(), address.rsplit_once('@')) {
+        (Some(first), Some((_, domain))) => format!("{first}…@{domain}"),
+        (_, None) | (None, _) => "…".to_owned(),
     }
 }
 
@@ -57,6 +178,7 @@ impl Decision {
             Self::Queue(_) => "queued",
             Self::NoRecipient => "no_recipient",
             Self::UnknownType => "unknown_type",
+            Self::Expired => "expired",
         }
     }
 }
@@ -97,8 +219,8 @@ impl Inbox {
 
     async fn take_in(&self, event: &Event) -> Result<Handled, TakeInError> {
         let id = event::id(event)?;
-        let decision = decide(event)?;
         let now = self.clock.now();
+        let decision = decide(event, now)?;
 
         let mut transaction = self.database.begin().await?;
         let recorded = record(&mut transaction, id, event, &decision, now).await?;
@@ -128,8 +250,9 @@ async fn record(
     now: DateTime<Utc>,
 ) -> Result<bool, TakeInError> {
     let unread = match decision {
-        Decision::UnknownType => Some(event.data.as_ref()),
-        Decision::Queue(_) | Decision::NoRecipient => None,
+        // What expires holds a secret, and is not kept for want of knowing what it is.
+        Decision::UnknownType if event.expires_at.is_none() => Some(event.data.as_ref()),
+        Decision::UnknownType | Decision::Queue(_) | Decision::NoRecipient | Decision::Expired => None,
     };
     let done = sqlx::query!(
         r#"
@@ -160,40 +283,202 @@ impl EventHandler for Inbox {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use chrono::{TimeDelta, TimeZone};
+    use prost::{Message, Name};
     use service_kit::bus::rabbitmq::topology::EMAIL_SERVICE;
 
     use super::*;
 
-    fn event(message: &AccountSignedUp) -> Event {
-        event::new("auth-service", DateTime::UNIX_EPOCH, message)
+    fn noon() -> DateTime<Utc> {
+        Utc.with_ymd_and_hms(2026, 3, 1, 12, 0, 0).unwrap()
+    }
+
+    fn event<M: Message + Name>(message: &M) -> Event {
+        event::new("auth-service", noon(), message)
+    }
+
+    /// A code for ten minutes.
+    fn expiring<M: Message + Name>(message: &M) -> Event {
+        event::expiring("auth-service", noon(), noon() + TimeDelta::minutes(10), message)
+    }
+
+    fn draft(event: &Event) -> Draft {
+        match decide(event, noon()).unwrap() {
+            Decision::Queue(draft) => draft,
+            other => panic!("a message is queued, and not {}", other.outcome()),
+        }
+    }
+
+    fn mara() -> (String, String, Option<String>) {
+        let id = Uuid::nil().to_string();
+        (id, "mara".to_owned(), Some("mara@example.org".to_owned()))
     }
 
     #[test]
-    fn a_signup_with_an_address_leads_to_a_welcome() {
-        let decision = decide(&event(&AccountSignedUp {
-            account_id: Uuid::nil().to_string(),
-            username: "mara".to_owned(),
+    fn each_event_leads_to_its_mail() {
+        let (account_id, username, email) = mara();
+        let (address, device) = ("203.0.113.7".to_owned(), Some("Firefox".to_owned()));
+        let events = [
+            (
+                Template::Welcome,
+                event(&AccountSignedUp {
+                    account_id: account_id.clone(),
+                    username: username.clone(),
+                    email: email.clone(),
+                }),
+                json!({ "username": "mara" }),
+            ),
+            (
+                Template::PasswordChanged,
+                event(&PasswordChanged {
+                    account_id: account_id.clone(),
+                    username: username.clone(),
+                    email: email.clone(),
+                    address: address.clone(),
+                    device: None,
+                }),
+                json!({ "username": "mara", "address": "203.0.113.7", "device": null }),
+            ),
+            (
+                Template::EmailChanged,
+                event(&EmailChanged {
+                    account_id: account_id.clone(),
+                    username: username.clone(),
+                    old_email: email.clone(),
+                    new_email: "mara.lind@new.example".to_owned(),
+                }),
+                json!({ "username": "mara", "new_address": "m…@new.example" }),
+            ),
+            (
+                Template::KnownEmail,
+                event(&SignupWithKnownEmail {
+                    email: "mara@example.org".to_owned(),
+                }),
+                json!({}),
+            ),
+            (
+                Template::SecondFactorChanged,
+                event(&SecondFactorChanged {
+                    account_id: account_id.clone(),
+                    username: username.clone(),
+                    email: email.clone(),
+                    change: SecondFactorChange::PasskeyAdded.into(),
+                }),
+                json!({ "username": "mara", "change": "A passkey was added." }),
+            ),
+            (
+                Template::NewSignIn,
+                event(&NewSignIn {
+                    account_id: account_id.clone(),
+                    username: username.clone(),
+                    email: email.clone(),
+                    address,
+                    device,
+                    at: Some(event::timestamp(noon())),
+                }),
+                json!({
+                    "username": "mara",
+                    "address": "203.0.113.7",
+                    "device": "Firefox",
+                    "at": "12:00 UTC on 1 March 2026",
+                }),
+            ),
+            (
+                Template::AccountDeleted,
+                event(&AccountDeleted {
+                    account_id,
+                    username,
+                    email,
+                }),
+                json!({ "username": "mara" }),
+            ),
+        ];
+        for (template, event, variables) in events {
+            let draft = draft(&event);
+            assert_eq!(draft.template, template);
+            assert_eq!(draft.recipient, "mara@example.org");
+            assert_eq!(draft.variables, variables);
+            assert_eq!(draft.expires_at, None);
+        }
+    }
+
+    #[test]
+    fn a_code_leads_to_a_mail_that_expires_with_it() {
+        let (account_id, username, email) = mara();
+        let email = email.unwrap();
+        let code = "a-code".to_owned();
+        let expires_at = Some(event::timestamp(noon() + TimeDelta::minutes(10)));
+        let verification = expiring(&EmailVerificationRequested {
+            account_id: account_id.clone(),
+            username: username.clone(),
+            email: email.clone(),
+            code: code.clone(),
+            expires_at,
+        });
+        let reset = expiring(&PasswordResetRequested {
+            account_id,
+            username,
+            email,
+            code,
+            expires_at,
+        });
+        for (event, template) in [(verification, Template::VerifyEmail), (reset, Template::ResetPassword)] {
+            let draft = draft(&event);
+            assert_eq!(draft.template, template);
+            assert_eq!(draft.recipient, "mara@example.org");
+            assert_eq!(draft.expires_at, Some(noon() + TimeDelta::minutes(10)));
+            let variables = json!({ "username": "mara", "code": "a-code", "until": "12:10 UTC on 1 March 2026" });
+            assert_eq!(draft.variables, variables);
+
+            let late = decide(&event, noon() + TimeDelta::minutes(10));
+            assert!(matches!(late, Ok(Decision::Expired)));
+        }
+    }
+
+    #[test]
+    fn a_code_that_never_expires_is_rejected() {
+        let decision = decide(&event(&PasswordResetRequested::default()), noon());
+        assert_eq!(decision.err(), Some(Unreadable::Expiry));
+    }
+
+    #[test]
+    fn an_account_without_an_address_gets_no_mail() {
+        for event in [
+            event(&AccountSignedUp::default()),
+            event(&PasswordChanged::default()),
+            event(&EmailChanged::default()),
+            event(&SecondFactorChanged::default()),
+            event(&NewSignIn::default()),
+            event(&AccountDeleted::default()),
+        ] {
+            let decision = decide(&event, noon());
+            assert!(matches!(decision, Ok(Decision::NoRecipient)), "{}", event.r#type);
+        }
+    }
+
+    #[test]
+    fn a_change_of_a_later_version_is_told_without_saying_what_it_is() {
+        let draft = draft(&event(&SecondFactorChanged {
             email: Some("mara@example.org".to_owned()),
+            change: 4711,
+            ..SecondFactorChanged::default()
         }));
-        let Ok(Decision::Queue(draft)) = decision else {
-            panic!("a message is queued");
-        };
-        assert_eq!(draft.template, Template::Welcome);
-        assert_eq!(draft.recipient, "mara@example.org");
-        assert_eq!(draft.variables, json!({ "username": "mara" }));
+        assert_eq!(draft.variables["change"], "The second factor was changed.");
     }
 
     #[test]
-    fn a_signup_without_an_address_leads_to_nothing() {
-        let decision = decide(&event(&AccountSignedUp::default()));
-        assert!(matches!(decision, Ok(Decision::NoRecipient)));
+    fn an_address_is_obscured_whatever_it_looks_like() {
+        assert_eq!(obscured("mara@example.org"), "m…@example.org");
+        assert_eq!(obscured("\"a@b\"@example.org"), "\"…@example.org");
+        assert_eq!(obscured("mara"), "…");
+        assert_eq!(obscured(""), "…");
     }
 
     #[test]
     fn a_type_of_a_later_version_is_put_by() {
         let mut event = event(&AccountSignedUp::default());
         event.r#type = "voltgate.events.v1.RocketLaunched".to_owned();
-        assert!(matches!(decide(&event), Ok(Decision::UnknownType)));
+        assert!(matches!(decide(&event, noon()), Ok(Decision::UnknownType)));
     }
 
     #[test]
@@ -201,7 +486,14 @@ mod tests {
         for kind in EMAIL_SERVICE.types {
             let mut event = event(&AccountSignedUp::default());
             event.r#type = (*kind).to_owned();
-            assert!(!matches!(decide(&event), Ok(Decision::UnknownType)), "{kind}");
+            let decision = decide(&event, noon());
+            assert!(!matches!(decision, Ok(Decision::UnknownType)), "{kind}");
+        }
+        for kind in EMAIL_SERVICE.expiring {
+            let mut event = expiring(&AccountSignedUp::default());
+            event.r#type = (*kind).to_owned();
+            let decision = decide(&event, noon());
+            assert!(!matches!(decision, Ok(Decision::UnknownType)), "{kind}");
         }
     }
 
@@ -209,7 +501,7 @@ mod tests {
     fn data_that_cannot_be_read_is_rejected_for_good() {
         let mut event = event(&AccountSignedUp::default());
         event.data = prost::bytes::Bytes::from_static(b"\xff");
-        let error = decide(&event).err().unwrap();
+        let error = decide(&event, noon()).err().unwrap();
         assert!(matches!(
             HandlerError::from(TakeInError::from(error)),
             HandlerError::Reject(_)

@@ -9,6 +9,7 @@ mod grpc;
 mod inbox;
 mod mail;
 mod message;
+mod pages;
 mod retry;
 mod sender;
 mod settings;

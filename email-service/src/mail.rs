@@ -14,6 +14,7 @@ use serde_json::Value;
 use service_kit::start::StartError;
 use uuid::Uuid;
 
+use crate::pages::Pages;
 use crate::template::{Template, Templates};
 
 /// What a transport hands over.
@@ -51,11 +52,12 @@ pub(crate) enum ComposeError {
 pub(crate) struct Composer {
     templates: Templates,
     from: Mailbox,
+    pages: Pages,
 }
 
 impl Composer {
     /// `from` is `EMAIL_FROM`: an address, or a name with an address in angle brackets.
-    pub fn new(from: &str) -> Result<Self, StartError> {
+    pub fn new(from: &str, pages: Pages) -> Result<Self, StartError> {
         let from = from.parse().map_err(|_| {
             StartError::setting(
                 "EMAIL_FROM",
@@ -64,12 +66,14 @@ impl Composer {
         })?;
         let templates =
             Templates::embedded().map_err(|error| StartError::other("a mail template is malformed", error))?;
-        Ok(Self { templates, from })
+        Ok(Self { templates, from, pages })
     }
 
     pub fn compose(&self, content: &Content<'_>) -> Result<Mail, ComposeError> {
         let template = Template::parse(content.template).ok_or(ComposeError::Template)?;
-        let rendered = self.templates.render(template, content.variables)?;
+        let code = content.variables.get("code").and_then(Value::as_str);
+        let link = code.and_then(|code| self.pages.link(template, code));
+        let rendered = self.templates.render(template, content.variables, link.as_deref())?;
         let to = recipient(content.recipient).ok_or(ComposeError::Recipient)?;
         let id = content.id;
         let message = Message::builder()
@@ -112,13 +116,17 @@ mod tests {
     use super::*;
 
     fn mail(username: &str, recipient: &str) -> Result<Mail, ComposeError> {
-        Composer::new("Voltgate <mail@voltgate.example>")
+        compose(Pages::default(), "welcome", recipient, &json!({ "username": username }))
+    }
+
+    fn compose(pages: Pages, template: &str, recipient: &str, variables: &Value) -> Result<Mail, ComposeError> {
+        Composer::new("Voltgate <mail@voltgate.example>", pages)
             .unwrap()
             .compose(&Content {
                 id: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001),
-                template: "welcome",
+                template,
                 recipient,
-                variables: &json!({ "username": username }),
+                variables,
                 created_at: Utc.with_ymd_and_hms(2026, 3, 1, 12, 0, 0).unwrap(),
             })
     }
@@ -133,6 +141,22 @@ mod tests {
             "welcome.eml",
             text(&mail("mara", "mara@example.org").unwrap()).replace('\r', "")
         );
+    }
+
+    #[test]
+    fn a_code_stands_in_the_text_in_one_piece_with_a_link_where_there_is_a_page() {
+        let code = "5Fz0yQmVn3oXwqK1c8Zt4rLhUu7aBdEeGgIiJjMmNnO";
+        let variables = json!({ "username": "mara", "code": code, "until": "12:10 UTC on 1 March 2026" });
+        let compose = |pages| compose(pages, "reset-password", "mara@example.org", &variables).unwrap();
+        let without = text(&compose(Pages::default()));
+        assert_eq!(without.matches(&format!("\r\n    {code}\r\n")).count(), 1, "{without}");
+        assert!(!without.contains("https://"));
+        let with = text(&compose(Pages::at(Some("https://voltgate.example")).unwrap()));
+        assert_eq!(with.matches(&format!("\r\n    {code}\r\n")).count(), 1, "{with}");
+        // Its line is too long for a mail to carry as it is.
+        let unfolded = with.replace("=\r\n", "").replace("=3D", "=");
+        let link = format!("\r\n    https://voltgate.example/reset-password#code={code}\r\n");
+        assert_eq!(unfolded.matches(&link).count(), 1, "{with}");
     }
 
     #[test]
@@ -196,7 +220,7 @@ mod tests {
 
     #[test]
     fn a_sender_that_is_no_address_names_its_setting() {
-        let error = Composer::new("Voltgate").err().unwrap().to_string();
+        let error = Composer::new("Voltgate", Pages::default()).err().unwrap().to_string();
         assert!(error.starts_with("EMAIL_FROM: "), "{error}");
     }
 }

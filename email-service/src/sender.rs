@@ -3,7 +3,7 @@
 //! Replicas share the work through the table. A message is sent by whoever holds its lease; a crash at any point leaves
 //! a message that is queued, or held until its lease runs out, and in either case is taken up again. The one thing that
 //! cannot be known afterwards is whether an SMTP server had taken a mail when its sender died: then the mail goes out
-//! again with the same Message-ID, and the message says `possibly_duplicate`.
+//! again with the same Message-ID, and the message says `possibly_duplicate`. A mail whose code has expired does not go out.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -31,6 +31,8 @@ const LEASE: Duration = Duration::from_secs(20);
 const RENEW_EVERY: Duration = Duration::from_secs(5);
 /// How often to look for due messages without having been woken.
 const POLL: Duration = Duration::from_secs(2);
+/// Messages that one statement ends because they expired.
+const EXPIRED_AT_ONCE: i64 = 100;
 /// How often, and how long apart, to try to note in the database what became of a mail.
 const NOTES: u32 = 10;
 const BETWEEN_NOTES: Duration = Duration::from_secs(2);
@@ -70,6 +72,7 @@ impl Sender {
         let mut wake = Wake::on(self.work.database.clone(), message::CHANNEL);
         let mut on_their_way = JoinSet::new();
         while !shutdown.is_cancelled() {
+            self.work.expire().await;
             let room = CONCURRENCY.saturating_sub(on_their_way.len());
             for (message, lease) in self.work.take(room).await {
                 on_their_way.spawn(Arc::clone(&self.work).attempt(message, lease));
@@ -123,6 +126,19 @@ impl Work {
                 // Waking is off as well while there is no database, so the loop goes on at its poll.
                 Vec::new()
             }
+        }
+    }
+
+    /// More than one statement ends are ended the next time round.
+    async fn expire(&self) {
+        match message::expire(&self.database, self.clock.now(), EXPIRED_AT_ONCE).await {
+            Ok(expired) => {
+                for id in expired {
+                    count("expired");
+                    tracing::warn!(message = %id, "A mail is not sent any more, because its code has expired");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "Messages may have expired, but the database does not answer"),
         }
     }
 

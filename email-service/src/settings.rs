@@ -21,6 +21,9 @@ pub struct Settings {
     /// Sender of every mail
     #[arg(long, env, default_value = "Voltgate <voltgate@localhost>")]
     pub email_from: String,
+    /// Public URL of the pages that take the codes in mails, <URL>/verify-email#code=… and <URL>/reset-password#code=…; without one mails show the code alone
+    #[arg(long, env)]
+    pub email_pages_url: Option<String>,
     /// Folder that mail is written to, one .eml file each, where there is no SMTP_URL; ./data/mail where it is left out
     #[arg(long, env)]
     pub email_folder: Option<PathBuf>,

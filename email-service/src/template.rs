@@ -1,25 +1,53 @@
 //! What mail says: one subject, one text and one HTML file for each kind, compiled into the binary.
 //!
 //! Values come from strangers. They lose everything that is not visible text before they get into a template
-//! ([`printable`]), and HTML escapes them by itself. Templates decide nothing; what they need is passed in.
+//! ([`printable`]), and HTML escapes them by itself. Templates decide nothing beyond leaving out what is not there; what they need
+//! is passed in.
 
 use std::collections::BTreeMap;
 
-use minijinja::{Environment, UndefinedBehavior};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::{Environment, UndefinedBehavior, context};
 use serde_json::Value;
 
 /// Every kind of mail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Template {
     Welcome,
+    VerifyEmail,
+    ResetPassword,
+    PasswordChanged,
+    EmailChanged,
+    KnownEmail,
+    SecondFactorChanged,
+    NewSignIn,
+    AccountDeleted,
 }
 
 impl Template {
-    pub const ALL: &[Self] = &[Self::Welcome];
+    pub const ALL: &[Self] = &[
+        Self::Welcome,
+        Self::VerifyEmail,
+        Self::ResetPassword,
+        Self::PasswordChanged,
+        Self::EmailChanged,
+        Self::KnownEmail,
+        Self::SecondFactorChanged,
+        Self::NewSignIn,
+        Self::AccountDeleted,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::Welcome => "welcome",
+            Self::VerifyEmail => "verify-email",
+            Self::ResetPassword => "reset-password",
+            Self::PasswordChanged => "password-changed",
+            Self::EmailChanged => "email-changed",
+            Self::KnownEmail => "known-email",
+            Self::SecondFactorChanged => "second-factor-changed",
+            Self::NewSignIn => "new-sign-in",
+            Self::AccountDeleted => "account-deleted",
         }
     }
 
@@ -28,6 +56,27 @@ impl Template {
         Self::ALL.iter().copied().find(|template| template.name() == name)
     }
 }
+
+/// The files that stand for templates, each under its name.
+macro_rules! files {
+    ($($name:literal)*) => {
+        [$(($name, include_str!(concat!("../templates/", $name)))),*]
+    };
+}
+
+/// Those of one kind end in `.subject`, `.txt` and `.html`; this last extension is what switches escaping on.
+const FILES: [(&str, &str); 29] = files! {
+    "layout.html" "parts.html"
+    "welcome.subject" "welcome.txt" "welcome.html"
+    "verify-email.subject" "verify-email.txt" "verify-email.html"
+    "reset-password.subject" "reset-password.txt" "reset-password.html"
+    "password-changed.subject" "password-changed.txt" "password-changed.html"
+    "email-changed.subject" "email-changed.txt" "email-changed.html"
+    "known-email.subject" "known-email.txt" "known-email.html"
+    "second-factor-changed.subject" "second-factor-changed.txt" "second-factor-changed.html"
+    "new-sign-in.subject" "new-sign-in.txt" "new-sign-in.html"
+    "account-deleted.subject" "account-deleted.txt" "account-deleted.html"
+};
 
 /// The three parts of a mail, filled in.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,28 +96,32 @@ impl Templates {
         let mut environment = Environment::new();
         // A value that a template needs and nobody passed is a mistake, not an empty string.
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        for (name, source) in [
-            ("welcome.subject", include_str!("../templates/welcome.subject")),
-            ("welcome.txt", include_str!("../templates/welcome.txt")),
-            // The extension is what switches escaping on.
-            ("welcome.html", include_str!("../templates/welcome.html")),
-        ] {
+        // A line that holds nothing but a tag is no line of the mail.
+        environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+        for (name, source) in FILES {
             environment.add_template(name, source)?;
         }
         Ok(Self(environment))
     }
 
-    pub fn render(&self, template: Template, variables: &Value) -> Result<Rendered, minijinja::Error> {
+    /// `link` leads to the page that takes the code of such a mail. It is ours, and is not cut as values are.
+    pub fn render(
+        &self,
+        template: Template,
+        variables: &Value,
+        link: Option<&str>,
+    ) -> Result<Rendered, minijinja::Error> {
         let variables = printable(variables);
-        let part = |extension: &str| {
+        let part = |extension: &str, subject: Option<&str>| {
             self.0
                 .get_template(&format!("{}.{extension}", template.name()))?
-                .render(&variables)
+                .render(context! { link, subject, ..variables.clone() })
         };
+        let subject = visible_line(&part("subject", None)?);
         Ok(Rendered {
-            subject: visible_line(&part("subject")?),
-            text: part("txt")?,
-            html: part("html")?,
+            text: part("txt", None)?,
+            html: part("html", Some(&subject))?,
+            subject,
         })
     }
 }
@@ -140,18 +193,70 @@ mod tests {
     use super::*;
 
     fn welcome(username: &str) -> Rendered {
+        render(Template::Welcome, &json!({ "username": username }), None)
+    }
+
+    fn render(template: Template, variables: &Value, link: Option<&str>) -> Rendered {
         let templates = Templates::embedded().unwrap();
-        templates
-            .render(Template::Welcome, &json!({ "username": username }))
-            .unwrap()
+        templates.render(template, variables, link).unwrap()
+    }
+
+    /// What the inbox passes, with every string there is from outside put to `text`.
+    fn variables(template: Template, text: &str) -> Value {
+        match template {
+            Template::Welcome | Template::AccountDeleted => json!({ "username": text }),
+            Template::VerifyEmail | Template::ResetPassword => json!({
+                "username": text,
+                "code": text,
+                "until": "12:10 UTC on 1 March 2026",
+            }),
+            Template::PasswordChanged => json!({ "username": text, "address": text, "device": text }),
+            Template::EmailChanged => json!({ "username": text, "new_address": text }),
+            Template::KnownEmail => json!({}),
+            Template::SecondFactorChanged => json!({ "username": text, "change": "A passkey was added." }),
+            Template::NewSignIn => json!({
+                "username": text,
+                "address": text,
+                "device": text,
+                "at": "12:00 UTC on 1 March 2026",
+            }),
+        }
+    }
+
+    fn assert_reads_as_approved(name: &str, rendered: &Rendered) {
+        insta::assert_snapshot!(format!("{name}.subject"), rendered.subject);
+        insta::assert_snapshot!(format!("{name}.txt"), rendered.text);
+        insta::assert_snapshot!(format!("{name}.html"), rendered.html);
     }
 
     #[test]
-    fn the_welcome_mail_reads_as_it_was_approved() {
-        let rendered = welcome("mara");
-        insta::assert_snapshot!("welcome.subject", rendered.subject);
-        insta::assert_snapshot!("welcome.txt", rendered.text);
-        insta::assert_snapshot!("welcome.html", rendered.html);
+    fn every_mail_reads_as_it_was_approved() {
+        let code = "5Fz0yQmVn3oXwqK1c8Zt4rLhUu7aBdEeGgIiJjMmNnO";
+        for template in Template::ALL {
+            let mut variables = variables(*template, "mara");
+            let of_mara = [
+                ("code", code),
+                ("address", "203.0.113.7"),
+                ("device", "Firefox on Linux"),
+                ("new_address", "m…@new.example"),
+            ];
+            for (name, value) in of_mara {
+                if let Some(variable) = variables.get_mut(name) {
+                    *variable = value.into();
+                }
+            }
+            assert_reads_as_approved(template.name(), &render(*template, &variables, None));
+            if variables.get("device").is_some() {
+                variables["device"] = Value::Null;
+                let name = format!("{}-by-nobody-knows-what", template.name());
+                assert_reads_as_approved(&name, &render(*template, &variables, None));
+            }
+            if variables.get("code").is_some() {
+                let link = format!("https://voltgate.example/pages/{}#code={code}", template.name());
+                let name = format!("{}-with-link", template.name());
+                assert_reads_as_approved(&name, &render(*template, &variables, Some(&link)));
+            }
+        }
     }
 
     #[test]
@@ -184,7 +289,12 @@ mod tests {
     #[test]
     fn a_missing_value_is_an_error() {
         let templates = Templates::embedded().unwrap();
-        assert!(templates.render(Template::Welcome, &json!({})).is_err());
+        for template in Template::ALL
+            .iter()
+            .filter(|template| **template != Template::KnownEmail)
+        {
+            assert!(templates.render(*template, &json!({}), None).is_err(), "{template:?}");
+        }
     }
 
     #[test]
@@ -197,10 +307,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_value_adds_a_line_or_an_element(username in any::<String>()) {
-            let (rendered, plain) = (welcome(&username), welcome("mara"));
+        fn no_value_adds_a_line_or_an_element(text in any::<String>(), template in proptest::sample::select(Template::ALL)) {
+            // A device that says nothing visible is not there.
+            prop_assume!(!visible_line(&text).is_empty());
+            let rendered = render(template, &variables(template, &text), None);
+            let plain = render(template, &variables(template, "mara"), None);
             prop_assert_eq!(rendered.text.lines().count(), plain.text.lines().count());
             prop_assert_eq!(rendered.html.matches('<').count(), plain.html.matches('<').count());
+            prop_assert_eq!(rendered.subject, plain.subject);
         }
     }
 }

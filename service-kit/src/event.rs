@@ -77,7 +77,17 @@ pub fn expires_at(event: &Event) -> Result<Option<DateTime<Utc>>, Unreadable> {
         .transpose()
 }
 
-fn instant(time: prost_types::Timestamp) -> Option<DateTime<Utc>> {
+/// Whether it is of no more use at `now`. What expires at no valid time has had it.
+pub fn has_expired(event: &Event, now: DateTime<Utc>) -> bool {
+    match expires_at(event) {
+        Ok(Some(at)) => at <= now,
+        Ok(None) => false,
+        Err(_) => true,
+    }
+}
+
+/// A time out of a message; `None` where it is none.
+pub fn instant(time: prost_types::Timestamp) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp(time.seconds, u32::try_from(time.nanos).ok()?)
 }
 
@@ -156,6 +166,7 @@ mod tests {
         assert_eq!(time(&event), Err(Unreadable::Time));
         event.expires_at = event.time;
         assert_eq!(expires_at(&event), Err(Unreadable::Expiry));
+        assert!(has_expired(&event, DateTime::UNIX_EPOCH));
     }
 
     #[test]
@@ -164,9 +175,11 @@ mod tests {
         let event = expiring("auth-service", DateTime::UNIX_EPOCH, at, &signed_up());
         assert_eq!(expires_at(&event), Ok(Some(at)));
         assert_eq!(time(&event), Ok(DateTime::UNIX_EPOCH));
-        assert_eq!(
-            expires_at(&new("auth-service", DateTime::UNIX_EPOCH, &signed_up())),
-            Ok(None)
-        );
+        assert!(!has_expired(&event, at - chrono::TimeDelta::microseconds(1)));
+        assert!(has_expired(&event, at));
+
+        let event = new("auth-service", DateTime::UNIX_EPOCH, &signed_up());
+        assert_eq!(expires_at(&event), Ok(None));
+        assert!(!has_expired(&event, DateTime::<Utc>::MAX_UTC));
     }
 }

@@ -191,6 +191,7 @@ async fn whoever_listens_on_the_bus_hears_of_a_signup() {
         let subscription = Subscription {
             queue: "test",
             types: &["voltgate.events.v1.AccountSignedUp"],
+            expiring: &[],
         };
         async move { bus.subscribe(subscription, Arc::new(Listener(heard)), stop).await }
     });

@@ -29,7 +29,7 @@ pub(crate) struct Lease {
     pub length: Duration,
 }
 
-/// Takes up to `limit` messages that are due, or whose sender died.
+/// Takes up to `limit` messages that are due, or whose sender died. What has expired is left to [`expire`].
 ///
 /// The dead sender may or may not have handed its message over. Unless `repeats_are_harmless`, such a message is marked as
 /// possibly sent twice.
@@ -45,13 +45,13 @@ pub(crate) async fn take(
         r#"
         WITH abandoned AS (
             SELECT id FROM email.message
-            WHERE status = 'sending' AND lease_until < now()
+            WHERE status = 'sending' AND lease_until < now() AND (expires_at IS NULL OR expires_at > $3)
             ORDER BY lease_until
             LIMIT $4
             FOR UPDATE SKIP LOCKED
         ), due AS (
             SELECT id FROM email.message
-            WHERE status = 'queued' AND next_attempt_at <= $3
+            WHERE status = 'queued' AND next_attempt_at <= $3 AND (expires_at IS NULL OR expires_at > $3)
             ORDER BY next_attempt_at
             LIMIT $4 - (SELECT count(*) FROM abandoned)
             FOR UPDATE SKIP LOCKED
@@ -96,7 +96,8 @@ pub(crate) async fn mark_sent(database: &PgPool, id: Uuid, now: DateTime<Utc>) -
     sqlx::query!(
         r#"
         UPDATE email.message
-        SET status = 'sent', sent_at = $2, claim = NULL, lease_until = NULL, last_error = NULL
+        SET status = 'sent', sent_at = $2, claim = NULL, lease_until = NULL, last_error = NULL,
+            variables = CASE WHEN expires_at IS NULL THEN variables ELSE '{}' END
         WHERE id = $1 AND status <> 'sent'
         "#,
         id,
@@ -139,7 +140,8 @@ pub(crate) async fn mark_failed(database: &PgPool, id: Uuid, claim: Uuid, error:
     sqlx::query!(
         r#"
         UPDATE email.message
-        SET status = 'failed', claim = NULL, lease_until = NULL, last_error = $3
+        SET status = 'failed', claim = NULL, lease_until = NULL, last_error = $3,
+            variables = CASE WHEN expires_at IS NULL THEN variables ELSE '{}' END
         WHERE id = $1 AND claim = $2
         "#,
         id,
@@ -149,4 +151,27 @@ pub(crate) async fn mark_failed(database: &PgPool, id: Uuid, claim: Uuid, error:
     .execute(database)
     .await?;
     Ok(())
+}
+
+/// Ends up to `limit` messages whose code has expired, and says which. One that is being sent is left to its sender, unless that
+/// one died.
+pub(crate) async fn expire(database: &PgPool, now: DateTime<Utc>, limit: i64) -> Result<Vec<Uuid>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        UPDATE email.message
+        SET status = 'expired', claim = NULL, lease_until = NULL, variables = '{}'
+        WHERE id IN (
+            SELECT id FROM email.message
+            WHERE expires_at <= $1 AND (status = 'queued' OR status = 'sending' AND lease_until < now())
+            ORDER BY expires_at
+            LIMIT $2
+            FOR UPDATE SKIP LOCKED
+        )
+        RETURNING id
+        "#,
+        now,
+        limit,
+    )
+    .fetch_all(database)
+    .await
 }

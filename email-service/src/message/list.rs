@@ -23,8 +23,9 @@ impl Filter {
     pub fn parse(status: Option<&str>, page_size: i32, page_token: &str) -> Result<Self, Vec<FieldViolation>> {
         let status = status
             .map(|text| {
-                Status::parse(text)
-                    .ok_or_else(|| FieldViolation::new("status", "must be one of queued, sending, sent, failed"))
+                Status::parse(text).ok_or_else(|| {
+                    FieldViolation::new("status", "must be one of queued, sending, sent, failed, expired")
+                })
             })
             .transpose();
         let size = PageSize::parse(page_size);

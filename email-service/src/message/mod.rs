@@ -2,9 +2,13 @@
 //!
 //! ```text
 //! queued ──► sending ──► sent
-//!    ▲          │ └────► failed
-//!    └──────────┘ later
+//!  │ ▲          │ └────► failed
+//!  │ └──────────┘ later
+//!  └──► expired
 //! ```
+//!
+//! A message with a code in it expires with the code. Nobody needs the code once the message has come to its end, so it goes from
+//! the table in the very statement that ends it, and the table's own constraint sees to that.
 
 mod attempt;
 mod get;
@@ -16,7 +20,7 @@ use serde_json::Value;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-pub(crate) use attempt::{Claimed, Lease, mark_failed, mark_sent, postpone, renew, take};
+pub(crate) use attempt::{Claimed, Lease, expire, mark_failed, mark_sent, postpone, renew, take};
 pub(crate) use get::get;
 pub(crate) use list::{Filter, list};
 pub(crate) use status::Status;
@@ -45,6 +49,8 @@ pub(crate) struct Draft {
     pub template: Template,
     pub recipient: String,
     pub variables: Value,
+    /// When the code among the variables expires, if there is one.
+    pub expires_at: Option<DateTime<Utc>>,
 }
 
 /// Queues a message that an event caused, and wakes the senders once the caller's transaction commits.
@@ -57,16 +63,17 @@ pub(crate) async fn queue(
     sqlx::query!(
         r#"
         WITH message AS (
-            INSERT INTO email.message (id, event_id, template, recipient, variables, next_attempt_at, created_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $6)
+            INSERT INTO email.message (id, event_id, template, recipient, variables, expires_at, next_attempt_at, created_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
         )
-        SELECT pg_notify($7, '')
+        SELECT pg_notify($8, '')
         "#,
         Uuid::now_v7(),
         event_id,
         draft.template.name(),
         draft.recipient,
         draft.variables,
+        draft.expires_at,
         now,
         CHANNEL,
     )

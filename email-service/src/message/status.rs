@@ -11,10 +11,12 @@ pub(crate) enum Status {
     Sent,
     /// Given up; the last error says why.
     Failed,
+    /// Its code expired before any mail server had it.
+    Expired,
 }
 
 impl Status {
-    pub const ALL: &[Self] = &[Self::Queued, Self::Sending, Self::Sent, Self::Failed];
+    pub const ALL: &[Self] = &[Self::Queued, Self::Sending, Self::Sent, Self::Failed, Self::Expired];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -22,6 +24,7 @@ impl Status {
             Self::Sending => "sending",
             Self::Sent => "sent",
             Self::Failed => "failed",
+            Self::Expired => "expired",
         }
     }
 

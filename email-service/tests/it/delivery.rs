@@ -101,7 +101,7 @@ async fn a_message_left_behind_by_a_crash_is_one_file_and_no_duplicate() {
 }
 
 /// Publishes an event, however long it takes the bus to be there.
-async fn publish(publisher: &mut dyn Publisher, event: &Event) {
+pub async fn publish(publisher: &mut dyn Publisher, event: &Event) {
     for _ in 0..600 {
         if publisher.publish(std::slice::from_ref(event)).await == Ok(vec![Outcome::Published]) {
             return;

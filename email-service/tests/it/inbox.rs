@@ -1,11 +1,12 @@
 //! What events lead to, the odd ones above all.
 
+use chrono::TimeDelta;
 use lapin::options::{BasicGetOptions, BasicPublishOptions};
 use lapin::{BasicProperties, Connection, ConnectionProperties};
 use service_kit::bus::rabbitmq::topology;
 use testbed::Broker;
 
-use crate::rig::{Rig, eventually, local, rabbitmq, signed_up};
+use crate::rig::{CODE, Rig, eventually, forgot, local, rabbitmq, signed_up};
 
 #[tokio::test]
 async fn an_account_without_an_address_gets_no_mail_and_the_inbox_says_so() {
@@ -61,6 +62,41 @@ async fn an_event_of_an_unknown_type_is_kept_and_acknowledged() {
         .await
         .unwrap();
     assert!(left.is_none(), "it was acknowledged");
+}
+
+#[tokio::test]
+async fn an_event_of_an_unknown_type_that_expires_is_recorded_without_its_data() {
+    let (broker, mut rig) = (Broker::create().await, Rig::new().await);
+    let bus = rabbitmq(broker.url());
+    rig.start_email(&bus).await;
+    rig.start_relay(&bus);
+    rig.sign_up("mara").await;
+    rig.sent(1).await;
+    let queue = topology::expiring_queue(topology::EMAIL_SERVICE.queue, topology::EMAIL_SERVICE.expiring[0]);
+    let connection = connect(&broker).await;
+    let channel = connection.create_channel().await.unwrap();
+    channel
+        .queue_bind(
+            queue.as_str().into(),
+            topology::EXPIRING.into(),
+            "#".into(),
+            Default::default(),
+            Default::default(),
+        )
+        .await
+        .unwrap();
+    let mut event = forgot("mara", TimeDelta::minutes(10));
+    event.r#type = "voltgate.events.v1.RocketLaunched".to_owned();
+    rig.write(&event).await;
+    eventually("the event is in the inbox, and the outbox knows", || async {
+        rig.number("SELECT count(*) FROM email.inbox WHERE outcome = 'unknown_type' AND unread IS NULL")
+            .await
+            == 1
+            && rig.number("SELECT count(*) FROM outbox WHERE sent_at IS NULL").await == 0
+    })
+    .await;
+    assert!(rig.tables_with(CODE).await.is_empty());
+    rig.stop().await;
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 mod api;
 mod broker_faults;
+mod codes;
 mod delivery;
 mod inbox;
 mod rig;

@@ -21,7 +21,7 @@ use testbed::Database;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use voltgate_proto::events::v1::AccountSignedUp;
+use voltgate_proto::events::v1::{AccountSignedUp, PasswordResetRequested};
 
 const SECRET: &str = "a secret that the tests of email-service share";
 
@@ -91,6 +91,7 @@ impl Rig {
             email_database_url: None,
             smtp_url: None,
             email_from: "Voltgate <mail@voltgate.example>".to_owned(),
+            email_pages_url: None,
             email_folder: Some(self.folder()),
         }
     }
@@ -176,6 +177,43 @@ impl Rig {
         sqlx::query_scalar(query).fetch_one(&self.database).await.unwrap()
     }
 
+    /// Every table with a row that has `text` anywhere in it, be it text, JSON or bytes.
+    pub async fn tables_with(&self, text: &str) -> Vec<String> {
+        let tables: Vec<String> = sqlx::query_scalar(
+            "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname IN ('authentication', 'email')",
+        )
+        .fetch_all(&self.database)
+        .await
+        .unwrap();
+        assert!(tables.len() >= 4, "{tables:?}");
+        let mut found = Vec::new();
+        for table in tables {
+            let query = format!(
+                "SELECT count(*) FROM {table} AS one
+                 WHERE one::text LIKE '%' || $1 || '%' OR one::text LIKE '%' || encode(convert_to($1, 'UTF8'), 'hex') || '%'"
+            );
+            let rows: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(query))
+                .bind(text)
+                .fetch_one(&self.database)
+                .await
+                .unwrap();
+            if rows > 0 {
+                found.push(table);
+            }
+        }
+        found.sort_unstable();
+        found
+    }
+
+    /// How many messages are in this state.
+    pub async fn messages(&self, status: &str) -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM email.message WHERE status = $1")
+            .bind(status)
+            .fetch_one(&self.database)
+            .await
+            .unwrap()
+    }
+
     pub async fn message(&self) -> MessageRow {
         sqlx::query_as("SELECT attempts, last_error, possibly_duplicate FROM email.message")
             .fetch_one(&self.database)
@@ -229,6 +267,22 @@ pub fn signed_up(username: &str, email: Option<&str>) -> Event {
         email: email.map(str::to_owned),
     };
     event::new("auth-service", SystemClock.now(), &message)
+}
+
+/// What must not be found anywhere when its time is over.
+pub const CODE: &str = "qZ3vN0bTt7d2m5Y1pLhXcW8rKjUeGs4fA9oRiBzQnVM";
+
+/// The event of somebody who forgot their password, with a code that is good for `left`.
+pub fn forgot(username: &str, left: TimeDelta) -> Event {
+    let now = SystemClock.now();
+    let message = PasswordResetRequested {
+        account_id: Uuid::now_v7().to_string(),
+        username: username.to_owned(),
+        email: format!("{username}@example.org"),
+        code: CODE.to_owned(),
+        expires_at: Some(event::timestamp(now + left)),
+    };
+    event::expiring("auth-service", now, now + left, &message)
 }
 
 /// Waits until `condition` holds. Generous, because tests share a small machine.

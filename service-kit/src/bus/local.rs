@@ -64,11 +64,11 @@ impl LocalBus {
         act(&mut self.subscribers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn subscribers_of(&self, kind: &str) -> Vec<Subscriber> {
+    fn subscribers_of(&self, event: &Event) -> Vec<Subscriber> {
         self.with(|all| {
             all.by_number
                 .values()
-                .filter(|subscriber| subscriber.subscription.types.contains(&kind))
+                .filter(|subscriber| subscriber.subscription.wants(event))
                 .cloned()
                 .collect()
         })
@@ -77,7 +77,7 @@ impl LocalBus {
     /// Hands one event to all who want it. If one of several fails, the next try reaches the others once more, which
     /// they know by its id.
     async fn hand_over(&self, event: &Event) -> Outcome {
-        let subscribers = self.subscribers_of(&event.r#type);
+        let subscribers = self.subscribers_of(event);
         if subscribers.is_empty() {
             return Outcome::Retry(format!("nobody here takes {}", event.r#type));
         }
@@ -110,8 +110,8 @@ impl Publisher for LocalBus {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use chrono::DateTime;
-    use voltgate_proto::events::v1::AccountSignedUp;
+    use chrono::{DateTime, TimeDelta};
+    use voltgate_proto::events::v1::{AccountSignedUp, PasswordResetRequested};
 
     use super::*;
     use crate::bus::Handled;
@@ -120,6 +120,7 @@ mod tests {
     const SUBSCRIPTION: Subscription = Subscription {
         queue: "reader",
         types: &["voltgate.events.v1.AccountSignedUp"],
+        expiring: &["voltgate.events.v1.PasswordResetRequested"],
     };
 
     struct Answers(Result<Handled, HandlerError>);
@@ -131,9 +132,13 @@ mod tests {
         }
     }
 
+    fn signed_up() -> Event {
+        event::new("test", DateTime::UNIX_EPOCH, &AccountSignedUp::default())
+    }
+
     async fn outcome_with(handlers: Vec<Result<Handled, HandlerError>>) -> Outcome {
         let mut bus = LocalBus::default();
-        let event = event::new("test", DateTime::UNIX_EPOCH, &AccountSignedUp::default());
+        let event = signed_up();
         let shared = bus.clone();
         let _guards: Vec<_> = handlers
             .into_iter()
@@ -181,8 +186,26 @@ mod tests {
             let subscribed = bus.subscribe(SUBSCRIPTION, handler, shutdown);
             tokio::pin!(subscribed);
             assert!(futures_util::poll!(&mut subscribed).is_pending());
-            assert_eq!(bus.subscribers_of(SUBSCRIPTION.types[0]).len(), 1);
+            assert_eq!(bus.subscribers_of(&signed_up()).len(), 1);
         }
-        assert!(bus.subscribers_of(SUBSCRIPTION.types[0]).is_empty());
+        assert!(bus.subscribers_of(&signed_up()).is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_should_expire_and_does_not_is_nobodys_and_the_other_way_round() {
+        let bus = LocalBus::default();
+        let handler = Arc::new(Answers(Ok(Handled::New)));
+        let _subscribed = bus.add(Subscriber {
+            subscription: SUBSCRIPTION,
+            handler,
+        });
+        let soon = DateTime::UNIX_EPOCH + TimeDelta::minutes(10);
+        let reset = PasswordResetRequested::default();
+        let expiring = event::expiring("test", DateTime::UNIX_EPOCH, soon, &reset);
+        assert_eq!(bus.subscribers_of(&expiring).len(), 1);
+        let lasting = event::new("test", DateTime::UNIX_EPOCH, &reset);
+        assert!(bus.subscribers_of(&lasting).is_empty());
+        let expiring = event::expiring("test", DateTime::UNIX_EPOCH, soon, &AccountSignedUp::default());
+        assert!(bus.subscribers_of(&expiring).is_empty());
     }
 }

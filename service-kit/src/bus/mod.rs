@@ -3,6 +3,9 @@
 //! There are two. [`LocalBus`] is for the single process and keeps nothing: the outbox itself is the queue. [`RabbitMq`]
 //! is for services that run apart. Both promise the same: an event is handed over *at least* once, and not called
 //! published before somebody has it safe. Nobody is promised an order.
+//!
+//! An event that expires has a way of its own, on which nothing keeps it for longer than it lives: no archive and no dead
+//! letters. So a type is either one whose events expire or one whose events do not, and a subscription says which.
 
 mod local;
 pub mod rabbitmq;
@@ -84,8 +87,27 @@ pub enum HandlerError {
 pub struct Subscription {
     /// Names the queue that keeps events for the service while it is away. Replicas share it.
     pub queue: &'static str,
-    /// Full names of the messages wanted.
+    /// Full names of the messages wanted whose events do not expire.
     pub types: &'static [&'static str],
+    /// Full names of the messages wanted whose events do.
+    pub expiring: &'static [&'static str],
+}
+
+impl Subscription {
+    fn wants(&self, event: &Event) -> bool {
+        let types = match event.expires_at {
+            Some(_) => self.expiring,
+            None => self.types,
+        };
+        types.contains(&event.r#type.as_str())
+    }
+}
+
+/// Whether somebody knows events of this type to hold a secret.
+pub(crate) fn must_expire(kind: &str) -> bool {
+    rabbitmq::topology::SUBSCRIPTIONS
+        .iter()
+        .any(|subscription| subscription.expiring.contains(&kind))
 }
 
 /// The bus of a process, whichever it is.

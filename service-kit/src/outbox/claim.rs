@@ -24,7 +24,8 @@ pub(super) struct Claimed {
     pub event: Event,
 }
 
-/// Takes up to `limit` open rows for `lease`, the oldest first, past those that another relay is just taking.
+/// Takes up to `limit` open rows for `lease`, the oldest first, past those that another relay is just taking. What has expired is
+/// left to [`delete_expired`].
 pub(super) async fn take(
     database: &PgPool,
     claim: Uuid,
@@ -36,6 +37,7 @@ pub(super) async fn take(
         WITH due AS (
             SELECT position FROM outbox
             WHERE sent_at IS NULL AND dead_at IS NULL AND next_attempt_at <= now()
+                AND (expires_at IS NULL OR expires_at > now())
             ORDER BY position
             LIMIT $1
             FOR UPDATE SKIP LOCKED
@@ -44,7 +46,7 @@ pub(super) async fn take(
         SET claim = $2, next_attempt_at = now() + make_interval(secs => $3)
         FROM due
         WHERE outbox.position = due.position
-        RETURNING outbox.position, id, type AS kind, source, time, data, attempts,
+        RETURNING outbox.position, id, type AS kind, source, time, data, expires_at, attempts,
             extract(epoch FROM now() - created_at)::float8 AS "age!"
         "#,
         limit,
@@ -67,17 +69,20 @@ pub(super) async fn take(
                 source: row.source,
                 time: Some(event::timestamp(row.time)),
                 data: Bytes::from(row.data),
-                expires_at: None,
+                expires_at: row.expires_at.map(event::timestamp),
             },
         })
         .collect())
 }
 
-/// Notes that the bus has these rows. True whoever holds the lease by now, so the claim does not matter.
+/// Notes that the bus has these rows. True whoever holds the lease by now, so the claim does not matter. Of an event that
+/// expires nothing is kept but that it was there: its data holds a secret, and has done its work.
 pub(super) async fn mark_sent(database: &PgPool, positions: &[i64]) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"
-        UPDATE outbox SET sent_at = now(), claim = NULL, last_error = NULL
+        UPDATE outbox
+        SET sent_at = now(), claim = NULL, last_error = NULL,
+            data = CASE WHEN expires_at IS NULL THEN data ELSE '' END
         WHERE position = ANY($1) AND sent_at IS NULL
         "#,
         positions,
@@ -142,6 +147,27 @@ pub(super) async fn bury(database: &PgPool, claim: Uuid, position: i64, reason: 
     .execute(database)
     .await?;
     Ok(())
+}
+
+/// Deletes rows that expired without having been sent, at most `limit` of them, and says of what types they were. Those that were
+/// set aside go too, whatever was wrong with them.
+pub(super) async fn delete_expired(database: &PgPool, limit: i64) -> Result<Vec<String>, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"
+        DELETE FROM outbox
+        WHERE position IN (
+            SELECT position FROM outbox
+            WHERE sent_at IS NULL AND expires_at <= now()
+            ORDER BY expires_at
+            LIMIT $1
+            FOR UPDATE SKIP LOCKED
+        )
+        RETURNING type
+        "#,
+        limit,
+    )
+    .fetch_all(database)
+    .await
 }
 
 /// Deletes rows sent longer than `retention` ago, at most `limit` of them, and says how many.

@@ -4,8 +4,12 @@
 //! rows to the [bus](crate::bus) and marks them sent once the bus has confirmed them. A crash between the two makes it
 //! publish them again, so every event arrives *at least* once, and consumers know repeats by the event's id.
 //!
-//! The table is the same in every schema that publishes; `migrations/authentication/0002_outbox.sql` is the one to copy.
-//! SQL here names it without its schema: the search_path of a service's connections leads to its own.
+//! An event that expires holds a secret. It is not published any more once it has expired, and its data does not stay: it goes
+//! from the table when the event is sent, or when its time is over.
+//!
+//! The table is the same in every schema that publishes; `migrations/authentication/0002_outbox.sql` with what
+//! `0004_expiring_events.sql` adds to it is the one to copy. SQL here names it without its schema: the search_path of a service's
+//! connections leads to its own.
 
 mod claim;
 mod gauge;
@@ -15,6 +19,7 @@ use sqlx::PgConnection;
 
 pub use relay::{Pace, Relay};
 
+use crate::bus;
 use crate::event::{self, Event, Unreadable};
 
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +27,9 @@ pub enum EnqueueError {
     /// The caller built the envelope by hand, and wrongly.
     #[error("the event is not fit to be published: {0}")]
     Unreadable(#[from] Unreadable),
+    /// The caller took [`event::new`] for what needs [`event::expiring`].
+    #[error("a {0} holds a secret, so the event must say when it expires")]
+    NeverExpires(String),
     #[error(transparent)]
     Database(#[from] sqlx::Error),
 }
@@ -32,11 +40,15 @@ pub enum EnqueueError {
 pub async fn enqueue(connection: &mut PgConnection, event: &Event) -> Result<(), EnqueueError> {
     let id = event::id(event)?;
     let time = event::time(event)?;
+    let expires_at = event::expires_at(event)?;
+    if expires_at.is_none() && bus::must_expire(&event.r#type) {
+        return Err(EnqueueError::NeverExpires(event.r#type.clone()));
+    }
     sqlx::query!(
         r#"
         WITH row AS (
-            INSERT INTO outbox (id, type, source, time, data)
-            VALUES ($1, $2, $3, $4, $5)
+            INSERT INTO outbox (id, type, source, time, data, expires_at)
+            VALUES ($1, $2, $3, $4, $5, $6)
         )
         SELECT pg_notify('outbox_' || current_schema(), '')
         "#,
@@ -45,6 +57,7 @@ pub async fn enqueue(connection: &mut PgConnection, event: &Event) -> Result<(),
         event.source,
         time,
         event.data.as_ref(),
+        expires_at,
     )
     .execute(connection)
     .await?;

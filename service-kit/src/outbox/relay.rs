@@ -43,7 +43,7 @@ pub struct Pace {
     pub give_up_after: Duration,
     /// How long sent rows are kept for whoever wants to look.
     pub retention: Duration,
-    /// Between two measurements of the outbox and two rounds of pruning.
+    /// Between two measurements of the outbox and two rounds of pruning; expired events go as late as this.
     pub housekeeping: Duration,
 }
 
@@ -69,8 +69,8 @@ impl Default for Pace {
     }
 }
 
-/// Most rows pruned in one go, so that pruning never holds up publishing.
-const PRUNED_AT_ONCE: i64 = 1000;
+/// Most rows deleted by one statement, so that it never holds up publishing.
+const DELETED_AT_ONCE: i64 = 1000;
 
 /// See the [module](self).
 pub struct Relay {
@@ -205,7 +205,7 @@ impl Relay {
         let positions: Vec<i64> = sent.iter().map(|(row, _)| row.position).collect();
         claim::mark_sent(&self.database, &positions).await?;
         for (row, _) in sent {
-            count("published", &row.event);
+            count("published", &row.event.r#type);
             tracing::debug!(event = row.event.id, kind = row.event.r#type, "An event was published");
         }
         let mut postponed = Vec::new();
@@ -232,7 +232,7 @@ impl Relay {
 
     async fn postpone(&self, claim: Uuid, row: &Claimed, reason: &str) -> Result<(), sqlx::Error> {
         let failures = u32::try_from(row.attempts).unwrap_or(0).saturating_add(1);
-        count("retried", &row.event);
+        count("retried", &row.event.r#type);
         tracing::debug!(
             event = row.event.id,
             kind = row.event.r#type,
@@ -244,7 +244,7 @@ impl Relay {
     }
 
     async fn bury(&self, claim: Uuid, row: &Claimed, reason: &str) -> Result<(), sqlx::Error> {
-        count("dead", &row.event);
+        count("dead", &row.event.r#type);
         tracing::error!(
             event = row.event.id,
             kind = row.event.r#type,
@@ -254,14 +254,36 @@ impl Relay {
     }
 
     async fn keep_house(&self, schema: &str) {
-        let pruned = claim::prune(&self.database, self.pace.retention, PRUNED_AT_ONCE).await;
+        let expired = self.delete_expired(schema).await;
+        let pruned = claim::prune(&self.database, self.pace.retention, DELETED_AT_ONCE).await;
         let measured = gauge::measure(&self.database, schema).await;
-        if let Err(error) = pruned.map(|_| ()).and(measured) {
+        if let Err(error) = expired.and(pruned.map(|_| ())).and(measured) {
             tracing::debug!(schema, %error, "The outbox could not be measured or pruned this time");
+        }
+    }
+
+    /// All of them, since none may stay: a statement that finds less than it may take has left nothing behind.
+    async fn delete_expired(&self, schema: &str) -> Result<(), sqlx::Error> {
+        loop {
+            let kinds = claim::delete_expired(&self.database, DELETED_AT_ONCE).await?;
+            for kind in &kinds {
+                count("expired", kind);
+            }
+            if let Some(kind) = kinds.first() {
+                let events = kinds.len();
+                tracing::warn!(
+                    schema,
+                    events,
+                    "Events expired before anybody took them; the first is a {kind}"
+                );
+            }
+            if i64::try_from(kinds.len()).is_ok_and(|deleted| deleted < DELETED_AT_ONCE) {
+                return Ok(());
+            }
         }
     }
 }
 
-fn count(outcome: &'static str, event: &Event) {
-    counter!("voltgate_outbox_events_total", "outcome" => outcome, "type" => event.r#type.clone()).increment(1);
+fn count(outcome: &'static str, kind: &str) {
+    counter!("voltgate_outbox_events_total", "outcome" => outcome, "type" => kind.to_owned()).increment(1);
 }

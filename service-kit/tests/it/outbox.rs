@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta};
 use service_kit::backoff::Backoff;
 use service_kit::bus::{Bus, HandlerError, LocalBus};
-use service_kit::outbox::{self, Pace, Relay};
+use service_kit::event;
+use service_kit::outbox::{self, EnqueueError, Pace, Relay};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use voltgate_proto::events::v1::PasswordResetRequested;
 
-use crate::rig::{Outbox, Reader, SUBSCRIPTION, eventually, signed_up};
+use crate::rig::{CODE, Outbox, Reader, SUBSCRIPTION, eventually, reset, signed_up};
 
 /// Relays and one subscriber, until dropped.
 struct Running {
@@ -245,4 +248,93 @@ async fn sent_rows_are_deleted_after_their_retention_and_dead_ones_are_kept() {
     .await;
     assert_eq!(outbox.count("true").await, 2);
     running.stop().await;
+}
+
+/// The rows whose data holds the code.
+async fn rows_with_the_code(outbox: &Outbox) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM outbox WHERE position(convert_to($1, 'UTF8') IN data) > 0")
+        .bind(CODE)
+        .fetch_one(&outbox.pool)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn an_event_that_expires_leaves_its_code_behind_when_it_is_sent() {
+    let outbox = Outbox::create().await;
+    let reader = Arc::new(Reader::default());
+    outbox.write_event(&reset("mara", TimeDelta::minutes(10))).await;
+    outbox.write("lasting").await;
+    assert_eq!(rows_with_the_code(&outbox).await, 1);
+    let mut running = Running::new();
+    running.reader(&reader).await;
+    running.relay(&outbox, hurried());
+    eventually("both are sent", || async {
+        outbox.count("sent_at IS NOT NULL").await == 2
+    })
+    .await;
+    assert_eq!(reader.seen(), ["mara", "lasting"]);
+    assert_eq!(rows_with_the_code(&outbox).await, 0);
+    assert_eq!(outbox.count("expires_at IS NULL AND data <> ''").await, 1);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_that_expired_is_neither_published_nor_kept() {
+    let outbox = Outbox::create().await;
+    outbox.write_event(&reset("waiting", TimeDelta::seconds(2))).await;
+    outbox.write_event(&reset("dead", TimeDelta::seconds(2))).await;
+    outbox.write_event(&reset("too late", TimeDelta::seconds(-1))).await;
+    sqlx::query("UPDATE outbox SET dead_at = now() WHERE position = 2")
+        .execute(&outbox.pool)
+        .await
+        .unwrap();
+    let mut running = Running::new();
+    running.relay(
+        &outbox,
+        Pace {
+            housekeeping: Duration::from_millis(200),
+            ..hurried()
+        },
+    );
+    eventually("they are gone", || async { outbox.count("true").await == 0 }).await;
+
+    let reader = Arc::new(Reader::default());
+    running.reader(&reader).await;
+    outbox.write("after").await;
+    eventually("the next one is sent", || async { !reader.seen().is_empty() }).await;
+    assert_eq!(reader.seen(), ["after"]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_expired_event_is_not_published_before_it_is_deleted_either() {
+    let outbox = Outbox::create().await;
+    let reader = Arc::new(Reader::default());
+    let mut running = Running::new();
+    running.reader(&reader).await;
+    running.relay(
+        &outbox,
+        Pace {
+            housekeeping: Duration::from_secs(3600),
+            ..hurried()
+        },
+    );
+    outbox.write("before").await;
+    eventually("the relay is at work", || async { reader.seen().len() == 1 }).await;
+    outbox.write_event(&reset("too late", TimeDelta::seconds(-1))).await;
+    outbox.write("after").await;
+    eventually("the next one is sent", || async { reader.seen().len() == 2 }).await;
+    assert_eq!(reader.seen(), ["before", "after"]);
+    assert_eq!(outbox.count("sent_at IS NULL").await, 1);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_code_that_never_expires_is_not_written() {
+    let outbox = Outbox::create().await;
+    let event = event::new("test", DateTime::UNIX_EPOCH, &PasswordResetRequested::default());
+    let mut transaction = outbox.pool.begin().await.unwrap();
+    let error = outbox::enqueue(&mut transaction, &event).await.unwrap_err();
+    assert!(matches!(error, EnqueueError::NeverExpires(_)), "{error}");
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeclareOptions, QueueDeleteOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
@@ -15,7 +16,7 @@ use testbed::{Broker, Proxy};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::rig::{Outbox, Reader, SUBSCRIPTION, eventually, signed_up};
+use crate::rig::{Outbox, Reader, SUBSCRIPTION, eventually, reset, signed_up, verification};
 
 fn bus(url: &str) -> Bus {
     Bus::RabbitMq(RabbitMq::at(url).unwrap())
@@ -42,6 +43,37 @@ impl Observer {
         let options = BasicGetOptions { no_ack: true };
         let message = self.channel.basic_get(queue.into(), options).await.unwrap();
         message.map(|message| message.delivery)
+    }
+
+    /// Messages that wait in a queue.
+    async fn waiting(&self, queue: &str) -> u32 {
+        let passive = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let queue = self
+            .channel
+            .queue_declare(queue.into(), passive, FieldTable::default())
+            .await
+            .unwrap();
+        queue.message_count()
+    }
+
+    /// Messages that wait anywhere.
+    async fn waiting_anywhere(&self) -> u32 {
+        let dead = topology::dead_letter_queue(SUBSCRIPTION.queue);
+        let mut queues = vec![topology::ARCHIVE.to_owned(), SUBSCRIPTION.queue.to_owned(), dead];
+        queues.extend(
+            SUBSCRIPTION
+                .expiring
+                .iter()
+                .map(|kind| topology::expiring_queue(SUBSCRIPTION.queue, kind)),
+        );
+        let mut messages = 0;
+        for queue in queues {
+            messages += self.waiting(&queue).await;
+        }
+        messages
     }
 
     async fn delete(&self, queue: &str) {
@@ -331,4 +363,121 @@ async fn publish_until_seen(broker: &Broker, reader: &Arc<Reader>, username: &st
         .await
         .unwrap();
     eventually("it is handled", || async { reader.seen().len() >= times }).await;
+}
+
+const RESETS: &str = "email-service.events.PasswordResetRequested";
+const VERIFICATIONS: &str = "email-service.events.EmailVerificationRequested";
+
+#[tokio::test]
+async fn what_expires_waits_for_its_consumer_and_is_archived_nowhere() {
+    let broker = Broker::create().await;
+    let event = reset("mara", TimeDelta::minutes(10));
+    let outcomes = bus(broker.url())
+        .publisher()
+        .publish(std::slice::from_ref(&event))
+        .await;
+    assert_eq!(outcomes, Ok(vec![Outcome::Published]));
+    let observer = Observer::of(&broker).await;
+    eventually("it waits", || async { observer.waiting_anywhere().await == 1 }).await;
+    let message = observer.take(RESETS).await.unwrap();
+    let left: u32 = message
+        .properties
+        .expiration()
+        .as_ref()
+        .unwrap()
+        .as_str()
+        .parse()
+        .unwrap();
+    assert!((500_000..=600_000).contains(&left), "{left}");
+    let whole: Event = prost::Message::decode(message.data.as_slice()).unwrap();
+    assert_eq!(whole, event);
+    eventually("nothing is left", || async { observer.waiting_anywhere().await == 0 }).await;
+}
+
+#[tokio::test]
+async fn what_has_expired_is_gone_from_every_queue_whatever_waits_beside_it() {
+    let broker = Broker::create().await;
+    let mut publisher = bus(broker.url()).publisher();
+    let events = [
+        verification("patient", TimeDelta::hours(1)),
+        reset("soon", TimeDelta::seconds(3)),
+        reset("soon too", TimeDelta::seconds(3)),
+        reset("too late", TimeDelta::seconds(-1)),
+    ];
+    assert_eq!(publisher.publish(&events).await, Ok(vec![Outcome::Published; 4]));
+    let observer = Observer::of(&broker).await;
+    eventually("one is left", || async { observer.waiting_anywhere().await == 1 }).await;
+    assert!(observer.take(VERIFICATIONS).await.is_some());
+}
+
+#[tokio::test]
+async fn what_expires_reaches_its_reader_and_none_that_is_rejected_becomes_a_dead_letter() {
+    let broker = Broker::create().await;
+    let reader = Reader::answering([Err(HandlerError::Reject("nonsense".to_owned()))]);
+    let bus = bus(broker.url());
+    let consuming = Consuming::start(&bus, &reader);
+    let mut publisher = bus.publisher();
+    publisher
+        .publish(&[reset("rejected", TimeDelta::minutes(10))])
+        .await
+        .unwrap();
+    eventually("it is rejected", || async { reader.seen() == ["rejected"] }).await;
+    publisher
+        .publish(&[verification("good", TimeDelta::minutes(10))])
+        .await
+        .unwrap();
+    eventually("the next one is handled", || async {
+        reader.seen() == ["rejected", "good"]
+    })
+    .await;
+    consuming.stop().await;
+    let observer = Observer::of(&broker).await;
+    eventually("nothing is left", || async { observer.waiting_anywhere().await == 0 }).await;
+}
+
+#[tokio::test]
+async fn what_expires_while_its_reader_cannot_take_it_is_dropped() {
+    let broker = Broker::create().await;
+    let later = std::iter::repeat_with(|| Err(HandlerError::Retry("the database is away".to_owned())));
+    let reader = Reader::answering(later.take(1000));
+    let bus = bus(broker.url());
+    let consuming = Consuming::start(&bus, &reader);
+    let observer = Observer::of(&broker).await;
+    observer.wait_for_consumer().await;
+    bus.publisher()
+        .publish(&[reset("mara", TimeDelta::seconds(2))])
+        .await
+        .unwrap();
+    eventually("it is asked for more than once", || async { reader.seen().len() > 1 }).await;
+    let asked = || async {
+        let before = reader.seen().len();
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        reader.seen().len() - before
+    };
+    eventually("it is asked for no more", || async { asked().await == 0 }).await;
+    // Stopping gives back what is still held.
+    consuming.stop().await;
+    eventually("nothing is left", || async { observer.waiting_anywhere().await == 0 }).await;
+}
+
+#[tokio::test]
+async fn a_code_goes_through_outbox_and_broker_and_stays_in_neither() {
+    let (broker, outbox) = (Broker::create().await, Outbox::create().await);
+    let reader = Arc::new(Reader::default());
+    let bus = bus(broker.url());
+    let shutdown = CancellationToken::new();
+    let relay = tokio::spawn(Relay::new(outbox.pool.clone(), bus.publisher()).run(shutdown.clone()));
+    let consuming = Consuming::start(&bus, &reader);
+    outbox.write_event(&reset("mara", TimeDelta::minutes(10))).await;
+    eventually("it is read", || async { reader.seen() == ["mara"] }).await;
+    eventually("it is sent", || async {
+        outbox.count("sent_at IS NOT NULL").await == 1
+    })
+    .await;
+    assert_eq!(outbox.count("data <> ''").await, 0);
+    shutdown.cancel();
+    relay.await.unwrap();
+    consuming.stop().await;
+    let observer = Observer::of(&broker).await;
+    eventually("nothing is left", || async { observer.waiting_anywhere().await == 0 }).await;
 }

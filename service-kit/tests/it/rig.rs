@@ -6,15 +6,16 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::DateTime;
+use chrono::{DateTime, TimeDelta};
 use service_kit::bus::rabbitmq::topology::EMAIL_SERVICE;
 use service_kit::bus::{EventHandler, Handled, HandlerError, Subscription};
+use service_kit::clock::{Clock, SystemClock};
 use service_kit::event::{self, Event};
 use service_kit::outbox;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{Executor, PgPool};
 use testbed::Database;
-use voltgate_proto::events::v1::AccountSignedUp;
+use voltgate_proto::events::v1::{AccountSignedUp, EmailVerificationRequested, PasswordResetRequested};
 
 /// Of those that publishers know, so that nothing is lost whoever comes first.
 pub const SUBSCRIPTION: Subscription = EMAIL_SERVICE;
@@ -35,9 +36,12 @@ impl Outbox {
             .await
             .unwrap();
         pool.execute("CREATE SCHEMA authentication").await.unwrap();
-        pool.execute(include_str!("../../../migrations/authentication/0002_outbox.sql"))
-            .await
-            .unwrap();
+        for migration in [
+            include_str!("../../../migrations/authentication/0002_outbox.sql"),
+            include_str!("../../../migrations/authentication/0004_expiring_events.sql"),
+        ] {
+            pool.execute(migration).await.unwrap();
+        }
         Self {
             pool,
             _database: database,
@@ -73,6 +77,33 @@ pub fn signed_up(username: &str) -> Event {
     event::new("test", DateTime::UNIX_EPOCH, &message)
 }
 
+/// The event of a reset with a code that is good for `left`.
+pub fn reset(username: &str, left: TimeDelta) -> Event {
+    let now = SystemClock.now();
+    let message = PasswordResetRequested {
+        username: username.to_owned(),
+        code: CODE.to_owned(),
+        expires_at: Some(event::timestamp(now + left)),
+        ..PasswordResetRequested::default()
+    };
+    event::expiring("test", now, now + left, &message)
+}
+
+/// The same of a verification.
+pub fn verification(username: &str, left: TimeDelta) -> Event {
+    let now = SystemClock.now();
+    let message = EmailVerificationRequested {
+        username: username.to_owned(),
+        code: CODE.to_owned(),
+        expires_at: Some(event::timestamp(now + left)),
+        ..EmailVerificationRequested::default()
+    };
+    event::expiring("test", now, now + left, &message)
+}
+
+/// What must not be found anywhere when its time is over.
+pub const CODE: &str = "qZ3vN0bTt7d2m5Y1pLhXcW8rKjUeGs4fA9oRiBzQnVM";
+
 /// A subscriber that remembers what it was given, and answers as it was told to, or else that all is well.
 #[derive(Default)]
 pub struct Reader {
@@ -97,8 +128,14 @@ impl Reader {
 #[async_trait]
 impl EventHandler for Reader {
     async fn handle(&self, event: &Event) -> Result<Handled, HandlerError> {
-        let message: AccountSignedUp = event::decode(event).unwrap();
-        self.seen.lock().unwrap().push(message.username);
+        let username = match event.expires_at {
+            None => event::decode::<AccountSignedUp>(event).unwrap().username,
+            Some(_) => match event::decode::<PasswordResetRequested>(event) {
+                Ok(reset) => reset.username,
+                Err(_) => event::decode::<EmailVerificationRequested>(event).unwrap().username,
+            },
+        };
+        self.seen.lock().unwrap().push(username);
         let answer = self.answers.lock().unwrap().pop_front();
         answer.unwrap_or(Ok(Handled::New))
     }

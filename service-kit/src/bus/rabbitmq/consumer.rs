@@ -1,13 +1,14 @@
-//! Consuming: a quorum queue, manual acknowledgement, and at most [`PREFETCH`] events in work.
+//! Consuming: quorum queues, manual acknowledgement, and at most [`PREFETCH`] events of each queue in work.
 //!
 //! An event is acknowledged once its handler has committed it. A handler that cannot do so now keeps the event waiting
 //! here, because giving it back would only make the broker deliver it again at once and count that as a failure. A
-//! handler that rejects it sends it to the dead letters, and the next one goes on.
+//! handler that rejects it sends it to the dead letters, and the next one goes on. An event that expires has no dead letters: it is
+//! dropped when it is rejected, and when it expires while it waits here.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, future, stream};
 use lapin::message::Delivery;
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions,
@@ -23,9 +24,10 @@ use tokio_util::sync::CancellationToken;
 use super::{ConnectError, RECONNECT, RabbitMq, topology};
 use crate::backoff::Backoff;
 use crate::bus::{EventHandler, HandlerError, Subscription};
-use crate::event::Event;
+use crate::clock::{Clock, SystemClock};
+use crate::event::{self, Event};
 
-/// Events delivered and not yet acknowledged: what is handled side by side, and what a crash has delivered again.
+/// Events of a queue delivered and not yet acknowledged: what is handled side by side, and what a crash has delivered again.
 const PREFETCH: u16 = 64;
 /// For one attempt of a handler, which only has to commit a row.
 const HANDLING_TIMEOUT: Duration = Duration::from_secs(30);
@@ -94,7 +96,7 @@ pub(super) async fn consume(
 struct Link {
     connection: Connection,
     channel: Channel,
-    consumer: Consumer,
+    consumers: Vec<Consumer>,
 }
 
 impl Link {
@@ -103,34 +105,44 @@ impl Link {
         let channel = connection.create_channel().await?;
         topology::declare_for_consumer(&channel, subscription).await?;
         channel.basic_qos(PREFETCH, BasicQosOptions::default()).await?;
-        let consumer = channel
-            .basic_consume(
-                subscription.queue.into(),
-                "".into(),
-                BasicConsumeOptions::default(),
-                FieldTable::default(),
-            )
-            .await?;
+        let mut consumers = Vec::new();
+        for queue in topology::queues(subscription) {
+            let consumer = channel
+                .basic_consume(
+                    queue.as_str().into(),
+                    "".into(),
+                    BasicConsumeOptions::default(),
+                    FieldTable::default(),
+                )
+                .await?;
+            consumers.push(consumer);
+        }
         Ok(Self {
             connection,
             channel,
-            consumer,
+            consumers,
         })
     }
 
     /// Until `shutdown`, or until the link is of no more use.
     async fn work(
-        mut self,
+        self,
         queue: &'static str,
         handler: &Arc<dyn EventHandler>,
         shutdown: &CancellationToken,
     ) -> Result<(), Lost> {
         // Bounded by PREFETCH: the broker delivers no more before some are settled.
         let mut in_work = JoinSet::new();
+        let tags: Vec<_> = self.consumers.iter().map(Consumer::tag).collect();
+        // Each with its end, which would be lost among the others'.
+        let mut deliveries = stream::select_all(self.consumers.into_iter().map(|consumer| {
+            let end = stream::once(future::ready(None));
+            consumer.map(Some).chain(end)
+        }));
         loop {
             tokio::select! {
-                delivery = self.consumer.next() => {
-                    let delivery = delivery.ok_or(Lost::Cancelled)??;
+                delivery = deliveries.next() => {
+                    let delivery = delivery.flatten().ok_or(Lost::Cancelled)??;
                     let (handler, shutdown) = (Arc::clone(handler), shutdown.clone());
                     in_work.spawn(settle(queue, delivery, handler, shutdown));
                 }
@@ -139,9 +151,10 @@ impl Link {
                 () = shutdown.cancelled() => break,
             }
         }
-        let tag = self.consumer.tag();
         let finish = async {
-            self.channel.basic_cancel(tag, BasicCancelOptions::default()).await?;
+            for tag in tags {
+                self.channel.basic_cancel(tag, BasicCancelOptions::default()).await?;
+            }
             while let Some(done) = in_work.join_next().await {
                 done.map_err(|_| Lost::Handler)??;
             }
@@ -158,7 +171,7 @@ impl Link {
     }
 }
 
-/// Handles one delivery to its end: acknowledged, dead, or back in the queue because the process stops.
+/// Handles one delivery to its end: acknowledged, dead, expired, or back in the queue because the process stops.
 async fn settle(
     queue: &'static str,
     delivery: Delivery,
@@ -189,6 +202,16 @@ async fn settle(
             Ok(Err(HandlerError::Retry(reason))) => reason,
             Err(_) => format!("no end of it within {HANDLING_TIMEOUT:?}"),
         };
+        if event::has_expired(&event, SystemClock.now()) {
+            count(queue, "expired");
+            tracing::warn!(
+                queue,
+                event = event.id,
+                "An event expired before it could be taken: {problem}"
+            );
+            delivery.ack(BasicAckOptions::default()).await?;
+            return Ok(());
+        }
         failures += 1;
         count(queue, "retried");
         tracing::warn!(
@@ -215,7 +238,15 @@ async fn reject(queue: &'static str, delivery: &Delivery, reason: &str) -> Resul
         .message_id()
         .as_ref()
         .map_or("unknown", |id| id.as_str());
-    tracing::error!(queue, event = id, "An event goes to the dead letters: {reason}");
+    if delivery.exchange.as_str() == topology::EXPIRING {
+        tracing::error!(
+            queue,
+            event = id,
+            "An event is dropped, because what expires has no dead letters: {reason}"
+        );
+    } else {
+        tracing::error!(queue, event = id, "An event goes to the dead letters: {reason}");
+    }
     delivery.reject(BasicRejectOptions { requeue: false }).await?;
     Ok(())
 }

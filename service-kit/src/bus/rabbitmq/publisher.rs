@@ -1,6 +1,7 @@
-//! Publishing: persistent, mandatory, confirmed.
+//! Publishing: persistent, mandatory, confirmed; what expires with the time that it has left as its TTL.
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::types::{ShortString, ShortStringError};
 use lapin::{BasicProperties, Channel, Confirmation, Connection, PublisherConfirm};
@@ -8,6 +9,7 @@ use prost::Message;
 
 use super::{ConnectError, RabbitMq, topology};
 use crate::bus::{Outcome, Publisher, Unavailable};
+use crate::clock::{Clock, SystemClock};
 use crate::event::{self, Event};
 
 /// What tells a consumer how to read a message without knowing Voltgate.
@@ -106,14 +108,18 @@ enum NotSent {
 
 async fn send(channel: &Channel, event: &Event) -> Result<PublisherConfirm, NotSent> {
     let routing_key = ShortString::try_new(event.r#type.as_str()).map_err(NotSent::Unfit)?;
-    let properties = properties(event).map_err(NotSent::Unfit)?;
+    let properties = properties(event, SystemClock.now()).map_err(NotSent::Unfit)?;
+    let exchange = match event.expires_at {
+        Some(_) => topology::EXPIRING,
+        None => topology::EVENTS,
+    };
     let options = BasicPublishOptions {
         mandatory: true,
         ..BasicPublishOptions::default()
     };
     channel
         .basic_publish(
-            topology::EVENTS.into(),
+            exchange.into(),
             routing_key,
             options,
             &event.encode_to_vec(),
@@ -123,13 +129,17 @@ async fn send(channel: &Channel, event: &Event) -> Result<PublisherConfirm, NotS
         .map_err(NotSent::Lost)
 }
 
-fn properties(event: &Event) -> Result<BasicProperties, ShortStringError> {
+fn properties(event: &Event, now: DateTime<Utc>) -> Result<BasicProperties, ShortStringError> {
     let properties = BasicProperties::default()
         .with_content_type(CONTENT_TYPE.into())
         .with_delivery_mode(PERSISTENT)
         .with_message_id(ShortString::try_new(event.id.as_str())?)
         .with_type(ShortString::try_new(event.r#type.as_str())?)
         .with_app_id(ShortString::try_new(event.source.as_str())?);
+    let properties = match event.expires_at {
+        Some(_) => properties.with_expiration(time_to_live(event, now).to_string().as_str().into()),
+        None => properties,
+    };
     let seconds = event::time(event)
         .ok()
         .and_then(|time| u64::try_from(time.timestamp()).ok());
@@ -137,6 +147,16 @@ fn properties(event: &Event) -> Result<BasicProperties, ShortStringError> {
         Some(seconds) => properties.with_timestamp(seconds),
         None => properties,
     })
+}
+
+/// What an event that expires has left, in milliseconds. With nothing left RabbitMQ drops it, unless a consumer takes it at once.
+fn time_to_live(event: &Event, now: DateTime<Utc>) -> u32 {
+    let left = match event::expires_at(event) {
+        Ok(Some(at)) => (at - now).num_milliseconds().max(0),
+        Ok(None) | Err(_) => 0,
+    };
+    // RabbitMQ takes no more.
+    u32::try_from(left).unwrap_or(u32::MAX)
 }
 
 fn outcome(confirmation: Confirmation) -> Outcome {
@@ -147,5 +167,26 @@ fn outcome(confirmation: Confirmation) -> Outcome {
         }
         Confirmation::Nack(None) => Outcome::Retry("RabbitMQ refused it".to_owned()),
         Confirmation::NotRequested => Outcome::Retry("the channel does not confirm what it publishes".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use voltgate_proto::events::v1::PasswordResetRequested;
+
+    use super::*;
+
+    #[test]
+    fn a_message_lives_as_long_as_its_event_has_left() {
+        let noon = DateTime::UNIX_EPOCH + TimeDelta::hours(12);
+        let ttl = |left: TimeDelta| {
+            let event = event::expiring("test", noon, noon + left, &PasswordResetRequested::default());
+            time_to_live(&event, noon)
+        };
+        assert_eq!(ttl(TimeDelta::minutes(10)), 600_000);
+        assert_eq!(ttl(TimeDelta::microseconds(1)), 0);
+        assert_eq!(ttl(-TimeDelta::minutes(10)), 0);
+        assert_eq!(ttl(TimeDelta::days(365)), u32::MAX);
     }
 }
