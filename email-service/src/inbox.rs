@@ -30,6 +30,12 @@ pub(crate) struct Inbox {
 /// What is to be done about an event.
 enum Decision {
     Queue(Draft),
+    /// An account is no more. Its owner hears of it for the last time, where there is somebody to write to.
+    Erase {
+        account: Uuid,
+        address: Option<String>,
+        farewell: Option<Draft>,
+    },
     /// There is nobody to write to.
     NoRecipient,
     /// This version does not know such events. It keeps the data for one that does.
@@ -44,7 +50,7 @@ fn decide(event: &Event, now: DateTime<Utc>) -> Result<Decision, Unreadable> {
         return Ok(Decision::Expired);
     }
     match event.r#type.as_str() {
-        "voltgate.events.v1.AccountDeleted" => Ok(account_deleted(event::decode(event)?)),
+        "voltgate.events.v1.AccountDeleted" => account_deleted(event),
         "voltgate.events.v1.AccountSignedUp" => Ok(welcome(event::decode(event)?)),
         "voltgate.events.v1.EmailChanged" => Ok(email_changed(event::decode(event)?)),
         "voltgate.events.v1.EmailVerificationRequested" => verify_email(event),
@@ -58,38 +64,50 @@ fn decide(event: &Event, now: DateTime<Utc>) -> Result<Decision, Unreadable> {
 }
 
 fn welcome(event: AccountSignedUp) -> Decision {
-    write_to(event.email, Template::Welcome, json!({ "username": event.username }))
+    let variables = json!({ "username": event.username });
+    queue(draft(Template::Welcome, event.email, &event.account_id, variables))
 }
 
 fn verify_email(event: &Event) -> Result<Decision, Unreadable> {
     let asked: EmailVerificationRequested = event::decode(event)?;
-    write_code(event, Template::VerifyEmail, asked.email, &asked.username, &asked.code)
+    let draft = draft(Template::VerifyEmail, Some(asked.email), &asked.account_id, Value::Null);
+    queue_code(event, draft, &asked.username, &asked.code)
 }
 
 fn reset_password(event: &Event) -> Result<Decision, Unreadable> {
     let asked: PasswordResetRequested = event::decode(event)?;
-    write_code(
-        event,
+    let draft = draft(
         Template::ResetPassword,
-        asked.email,
-        &asked.username,
-        &asked.code,
-    )
+        Some(asked.email),
+        &asked.account_id,
+        Value::Null,
+    );
+    queue_code(event, draft, &asked.username, &asked.code)
 }
 
 fn password_changed(event: PasswordChanged) -> Decision {
     let variables = json!({ "username": event.username, "address": event.address, "device": event.device });
-    write_to(event.email, Template::PasswordChanged, variables)
+    queue(draft(
+        Template::PasswordChanged,
+        event.email,
+        &event.account_id,
+        variables,
+    ))
 }
 
 /// To the old address. It may never have been the owner's, so it learns no more of the new one than its owner needs to know it by.
 fn email_changed(event: EmailChanged) -> Decision {
     let variables = json!({ "username": event.username, "new_address": obscured(&event.new_email) });
-    write_to(event.old_email, Template::EmailChanged, variables)
+    queue(draft(
+        Template::EmailChanged,
+        event.old_email,
+        &event.account_id,
+        variables,
+    ))
 }
 
 fn known_email(event: SignupWithKnownEmail) -> Decision {
-    write_to(Some(event.email), Template::KnownEmail, json!({}))
+    queue(draft(Template::KnownEmail, Some(event.email), "", json!({})))
 }
 
 fn second_factor_changed(event: SecondFactorChanged) -> Decision {
@@ -103,7 +121,12 @@ fn second_factor_changed(event: SecondFactorChanged) -> Decision {
         SecondFactorChange::Unspecified => "The second factor was changed.",
     };
     let variables = json!({ "username": event.username, "change": change });
-    write_to(event.email, Template::SecondFactorChanged, variables)
+    queue(draft(
+        Template::SecondFactorChanged,
+        event.email,
+        &event.account_id,
+        variables,
+    ))
 }
 
 fn new_sign_in(event: &Event) -> Result<Decision, Unreadable> {
@@ -118,45 +141,48 @@ fn new_sign_in(event: &Event) -> Result<Decision, Unreadable> {
         "device": happened.device,
         "at": in_words(at),
     });
-    Ok(write_to(happened.email, Template::NewSignIn, variables))
+    Ok(queue(draft(
+        Template::NewSignIn,
+        happened.email,
+        &happened.account_id,
+        variables,
+    )))
 }
 
-fn account_deleted(event: AccountDeleted) -> Decision {
-    write_to(
-        event.email,
-        Template::AccountDeleted,
-        json!({ "username": event.username }),
-    )
+fn account_deleted(event: &Event) -> Result<Decision, Unreadable> {
+    let deleted: AccountDeleted = event::decode(event)?;
+    let account = Uuid::parse_str(&deleted.account_id).map_err(|_| Unreadable::Data(event.r#type.clone()))?;
+    let variables = json!({ "username": deleted.username });
+    Ok(Decision::Erase {
+        account,
+        address: deleted.email.clone(),
+        farewell: draft(Template::AccountDeleted, deleted.email, &deleted.account_id, variables),
+    })
 }
 
 /// An account without an address is a full account; it just gets no mail.
-fn write_to(recipient: Option<String>, template: Template, variables: Value) -> Decision {
-    match recipient.filter(|recipient| !recipient.is_empty()) {
-        Some(recipient) => Decision::Queue(Draft {
-            template,
-            recipient,
-            variables,
-            expires_at: None,
-        }),
-        None => Decision::NoRecipient,
-    }
+fn draft(template: Template, recipient: Option<String>, account_id: &str, variables: Value) -> Option<Draft> {
+    Some(Draft {
+        template,
+        recipient: recipient.filter(|recipient| !recipient.is_empty())?,
+        variables,
+        account_id: Uuid::parse_str(account_id).ok(),
+        expires_at: None,
+    })
+}
+
+fn queue(draft: Option<Draft>) -> Decision {
+    draft.map_or(Decision::NoRecipient, Decision::Queue)
 }
 
 /// The message expires with its event, and that with its code.
-fn write_code(
-    event: &Event,
-    template: Template,
-    recipient: String,
-    username: &str,
-    code: &str,
-) -> Result<Decision, Unreadable> {
+fn queue_code(event: &Event, draft: Option<Draft>, username: &str, code: &str) -> Result<Decision, Unreadable> {
     let expires_at = event::expires_at(event)?.ok_or(Unreadable::Expiry)?;
-    Ok(Decision::Queue(Draft {
-        template,
-        recipient,
+    Ok(queue(draft.map(|draft| Draft {
         variables: json!({ "username": username, "code": code, "until": in_words(expires_at) }),
         expires_at: Some(expires_at),
-    }))
+        ..draft
+    })))
 }
 
 /// For people of any time zone.
@@ -173,10 +199,18 @@ fn obscured(address: &str) -> String {
 }
 
 impl Decision {
+    fn draft(&self) -> Option<&Draft> {
+        match self {
+            Self::Queue(draft) => Some(draft),
+            Self::Erase { farewell, .. } => farewell.as_ref(),
+            Self::NoRecipient | Self::UnknownType | Self::Expired => None,
+        }
+    }
+
     fn outcome(&self) -> &'static str {
         match self {
-            Self::Queue(_) => "queued",
-            Self::NoRecipient => "no_recipient",
+            Self::Queue(_) | Self::Erase { farewell: Some(_), .. } => "queued",
+            Self::NoRecipient | Self::Erase { farewell: None, .. } => "no_recipient",
             Self::UnknownType => "unknown_type",
             Self::Expired => "expired",
         }
@@ -227,7 +261,10 @@ impl Inbox {
         if !recorded {
             return Ok(Handled::Repeated);
         }
-        if let Decision::Queue(draft) = &decision {
+        if let Decision::Erase { account, address, .. } = &decision {
+            message::erase::account(&mut transaction, *account, address.as_deref(), now).await?;
+        }
+        if let Some(draft) = decision.draft() {
             message::queue(&mut transaction, id, draft, now).await?;
         }
         transaction.commit().await?;
@@ -252,7 +289,11 @@ async fn record(
     let unread = match decision {
         // What expires holds a secret, and is not kept for want of knowing what it is.
         Decision::UnknownType if event.expires_at.is_none() => Some(event.data.as_ref()),
-        Decision::UnknownType | Decision::Queue(_) | Decision::NoRecipient | Decision::Expired => None,
+        Decision::UnknownType
+        | Decision::Queue(_)
+        | Decision::Erase { .. }
+        | Decision::NoRecipient
+        | Decision::Expired => None,
     };
     let done = sqlx::query!(
         r#"
@@ -305,6 +346,7 @@ mod tests {
     fn draft(event: &Event) -> Draft {
         match decide(event, noon()).unwrap() {
             Decision::Queue(draft) => draft,
+            Decision::Erase { farewell, .. } => farewell.unwrap(),
             other => panic!("a message is queued, and not {}", other.outcome()),
         }
     }
@@ -399,6 +441,8 @@ mod tests {
             assert_eq!(draft.recipient, "mara@example.org");
             assert_eq!(draft.variables, variables);
             assert_eq!(draft.expires_at, None);
+            let account = (template != Template::KnownEmail).then(Uuid::nil);
+            assert_eq!(draft.account_id, account);
         }
     }
 
@@ -427,6 +471,7 @@ mod tests {
             assert_eq!(draft.template, template);
             assert_eq!(draft.recipient, "mara@example.org");
             assert_eq!(draft.expires_at, Some(noon() + TimeDelta::minutes(10)));
+            assert_eq!(draft.account_id, Some(Uuid::nil()));
             let variables = json!({ "username": "mara", "code": "a-code", "until": "12:10 UTC on 1 March 2026" });
             assert_eq!(draft.variables, variables);
 
@@ -449,11 +494,25 @@ mod tests {
             event(&EmailChanged::default()),
             event(&SecondFactorChanged::default()),
             event(&NewSignIn::default()),
-            event(&AccountDeleted::default()),
         ] {
             let decision = decide(&event, noon());
             assert!(matches!(decision, Ok(Decision::NoRecipient)), "{}", event.r#type);
         }
+    }
+
+    #[test]
+    fn a_deleted_account_is_erased_whether_or_not_there_is_somebody_to_write_to() {
+        let account_id = Uuid::nil().to_string();
+        let decision = decide(
+            &event(&AccountDeleted {
+                account_id,
+                ..AccountDeleted::default()
+            }),
+            noon(),
+        );
+        assert!(matches!(decision, Ok(Decision::Erase { farewell: None, .. })));
+        let nobody = decide(&event(&AccountDeleted::default()), noon());
+        assert!(matches!(nobody, Err(Unreadable::Data(_))));
     }
 
     #[test]

@@ -11,6 +11,8 @@ use serde_json::Value;
 use sqlx::PgPool;
 use uuid::Uuid;
 
+use super::erase;
+
 /// A message in the hands of this sender.
 pub(crate) struct Claimed {
     pub id: Uuid,
@@ -93,6 +95,7 @@ pub(crate) async fn renew(database: &PgPool, id: Uuid, lease: Lease) -> Result<(
 
 /// Notes that the mail is out. True whoever holds the message by now, so the claim does not matter.
 pub(crate) async fn mark_sent(database: &PgPool, id: Uuid, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    let mut transaction = database.begin().await?;
     sqlx::query!(
         r#"
         UPDATE email.message
@@ -103,9 +106,10 @@ pub(crate) async fn mark_sent(database: &PgPool, id: Uuid, now: DateTime<Utc>) -
         id,
         now,
     )
-    .execute(database)
+    .execute(&mut *transaction)
     .await?;
-    Ok(())
+    erase::if_deleted(&mut transaction, &[id]).await?;
+    transaction.commit().await
 }
 
 /// Puts a message back for another attempt at `at`. `may_be_out` if nobody knows whether the mail server took it.
@@ -137,6 +141,7 @@ pub(crate) async fn postpone(
 
 /// Gives a message up.
 pub(crate) async fn mark_failed(database: &PgPool, id: Uuid, claim: Uuid, error: &str) -> Result<(), sqlx::Error> {
+    let mut transaction = database.begin().await?;
     sqlx::query!(
         r#"
         UPDATE email.message
@@ -148,15 +153,17 @@ pub(crate) async fn mark_failed(database: &PgPool, id: Uuid, claim: Uuid, error:
         claim,
         error,
     )
-    .execute(database)
+    .execute(&mut *transaction)
     .await?;
-    Ok(())
+    erase::if_deleted(&mut transaction, &[id]).await?;
+    transaction.commit().await
 }
 
 /// Ends up to `limit` messages whose code has expired, and says which. One that is being sent is left to its sender, unless that
 /// one died.
 pub(crate) async fn expire(database: &PgPool, now: DateTime<Utc>, limit: i64) -> Result<Vec<Uuid>, sqlx::Error> {
-    sqlx::query_scalar!(
+    let mut transaction = database.begin().await?;
+    let ended = sqlx::query_scalar!(
         r#"
         UPDATE email.message
         SET status = 'expired', claim = NULL, lease_until = NULL, variables = '{}'
@@ -172,6 +179,9 @@ pub(crate) async fn expire(database: &PgPool, now: DateTime<Utc>, limit: i64) ->
         now,
         limit,
     )
-    .fetch_all(database)
-    .await
+    .fetch_all(&mut *transaction)
+    .await?;
+    erase::if_deleted(&mut transaction, &ended).await?;
+    transaction.commit().await?;
+    Ok(ended)
 }

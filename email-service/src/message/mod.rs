@@ -11,6 +11,7 @@
 //! the table in the very statement that ends it, and the table's own constraint sees to that.
 
 mod attempt;
+pub(crate) mod erase;
 mod get;
 mod list;
 mod status;
@@ -49,6 +50,8 @@ pub(crate) struct Draft {
     pub template: Template,
     pub recipient: String,
     pub variables: Value,
+    /// The account that it is about.
+    pub account_id: Option<Uuid>,
     /// When the code among the variables expires, if there is one.
     pub expires_at: Option<DateTime<Utc>>,
 }
@@ -63,16 +66,17 @@ pub(crate) async fn queue(
     sqlx::query!(
         r#"
         WITH message AS (
-            INSERT INTO email.message (id, event_id, template, recipient, variables, expires_at, next_attempt_at, created_at)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
+            INSERT INTO email.message (id, event_id, template, recipient, variables, account_id, expires_at, next_attempt_at, created_at)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)
         )
-        SELECT pg_notify($8, '')
+        SELECT pg_notify($9, '')
         "#,
         Uuid::now_v7(),
         event_id,
         draft.template.name(),
         draft.recipient,
         draft.variables,
+        draft.account_id,
         draft.expires_at,
         now,
         CHANNEL,

@@ -6,6 +6,7 @@ mod api;
 mod broker_faults;
 mod codes;
 mod delivery;
+mod erasure;
 mod inbox;
 mod rig;
 mod smtp;

@@ -21,7 +21,7 @@ use testbed::Database;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-use voltgate_proto::events::v1::{AccountSignedUp, PasswordResetRequested};
+use voltgate_proto::events::v1::{AccountDeleted, AccountSignedUp, PasswordResetRequested};
 
 const SECRET: &str = "a secret that the tests of email-service share";
 
@@ -283,6 +283,16 @@ pub fn forgot(username: &str, left: TimeDelta) -> Event {
         expires_at: Some(event::timestamp(now + left)),
     };
     event::expiring("auth-service", now, now + left, &message)
+}
+
+/// The event of the end of an account.
+pub fn deleted(account_id: &str, username: &str) -> Event {
+    let message = AccountDeleted {
+        account_id: account_id.to_owned(),
+        username: username.to_owned(),
+        email: Some(format!("{username}@example.org")),
+    };
+    event::new("auth-service", SystemClock.now(), &message)
 }
 
 /// Waits until `condition` holds. Generous, because tests share a small machine.

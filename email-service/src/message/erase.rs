@@ -1,0 +1,60 @@
+//! Erasing: when an account is deleted, nothing here tells any more who had it and what was written to them.
+//!
+//! Messages under way go out first. A notice that an address or a password was changed matters all the more to whoever did not
+//! delete the account themselves.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+/// Notes that an account is deleted, and erases every message about it, and every message to its address that is about none, that has
+/// come to its end. The others are erased when they do ([`if_deleted`]).
+pub(crate) async fn account(
+    transaction: &mut PgConnection,
+    id: Uuid,
+    address: Option<&str>,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO email.deleted_account (id, deleted_at) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        id,
+        now,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    // Whoever is just ending a message does so either before this or after the whole transaction, and then knows.
+    sqlx::query_scalar!(
+        "SELECT id FROM email.message WHERE account_id = $1 ORDER BY id FOR UPDATE",
+        id,
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    sqlx::query!(
+        r#"
+        UPDATE email.message SET recipient = '', variables = '{}', last_error = NULL
+        WHERE (account_id = $1 OR account_id IS NULL AND recipient = $2)
+            AND status IN ('sent', 'failed', 'expired')
+        "#,
+        id,
+        address,
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}
+
+/// Erases those of these messages whose account is deleted, in the transaction that ended them.
+pub(super) async fn if_deleted(transaction: &mut PgConnection, messages: &[Uuid]) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"
+        UPDATE email.message SET recipient = '', variables = '{}', last_error = NULL
+        WHERE id = ANY($1)
+            AND status IN ('sent', 'failed', 'expired')
+            AND account_id IN (SELECT id FROM email.deleted_account)
+        "#,
+        messages,
+    )
+    .execute(transaction)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! What is left of an account here when it is deleted: that there were messages, and nothing of whom to.
+
+use chrono::TimeDelta;
+use email_service::Settings;
+use service_kit::clock::{Clock, SystemClock};
+use service_kit::event::{self, Event};
+use testbed::Proxy;
+use uuid::Uuid;
+use voltgate_proto::events::v1::{AccountSignedUp, SignupWithKnownEmail};
+
+use crate::delivery::publish;
+use crate::rig::{Rig, deleted, eventually, local, signed_up};
+use crate::smtp_server::{self, SmtpServer};
+
+fn account_of(event: &Event) -> String {
+    event::decode::<AccountSignedUp>(event).unwrap().account_id
+}
+
+/// Every table of email-service in which a name is still to be found.
+async fn traces(rig: &Rig, name: &str) -> Vec<String> {
+    let mut tables = rig.tables_with(name).await;
+    tables.retain(|table| table.starts_with("email."));
+    tables
+}
+
+#[tokio::test]
+async fn a_deleted_account_gets_a_last_mail_and_leaves_no_name_behind() {
+    let mut rig = Rig::new().await;
+    let bus = local();
+    rig.start_email(&bus).await;
+    rig.start_relay(&bus);
+    let mara = rig.sign_up("mara").await;
+    rig.sign_up("jonas").await;
+    let known = SignupWithKnownEmail {
+        email: "mara@example.org".to_owned(),
+    };
+    rig.write(&event::new("auth-service", SystemClock.now(), &known)).await;
+    rig.sent(3).await;
+    assert_eq!(traces(&rig, "mara").await, ["email.message"]);
+
+    rig.write(&deleted(&account_of(&mara), "mara")).await;
+    rig.sent(4).await;
+    assert!(traces(&rig, "mara").await.is_empty());
+    assert_eq!(traces(&rig, "jonas").await, ["email.message"]);
+    let mails = rig.mails();
+    let last = mails
+        .iter()
+        .find(|mail| mail.contains("\r\nSubject: Your account was deleted\r\n"));
+    assert!(last.unwrap().contains("\r\nTo: mara@example.org\r\n"));
+    let erased = "SELECT count(*) FROM email.message WHERE recipient = ''";
+    assert_eq!(rig.number(erased).await, 3, "that there was mail stays known");
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_under_way_or_comes_later_goes_out_and_is_erased_then() {
+    let server = SmtpServer::start().await;
+    let proxy = Proxy::start(server.address()).await;
+    proxy.refuse().await;
+    let mut rig = Rig::new().await;
+    let bus = local();
+    let settings = Settings {
+        smtp_url: Some(smtp_server::url(proxy.address())),
+        ..rig.settings()
+    };
+    rig.start_email_with(&bus, settings).await;
+    let mara = signed_up("mara", Some("mara@example.org"));
+    let mut publisher = bus.publisher();
+    publish(publisher.as_mut(), &mara).await;
+    publish(publisher.as_mut(), &deleted(&account_of(&mara), "mara")).await;
+    // Nobody promises an order.
+    let mut late = mara.clone();
+    late.id = Uuid::now_v7().to_string();
+    publish(publisher.as_mut(), &late).await;
+    let under_way = "SELECT count(*) FROM email.message WHERE status IN ('queued', 'sending')";
+    assert_eq!(rig.number(under_way).await, 3);
+
+    proxy.resume().await;
+    rig.clock.forward(TimeDelta::minutes(1));
+    eventually("all are sent", || async { rig.messages("sent").await == 3 }).await;
+    assert_eq!(server.taken().len(), 3);
+    assert!(traces(&rig, "mara").await.is_empty());
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_mail_that_was_refused_does_not_say_to_whom_either() {
+    let server = SmtpServer::start().await;
+    let mut rig = Rig::new().await;
+    let bus = local();
+    let settings = Settings {
+        smtp_url: Some(server.url()),
+        ..rig.settings()
+    };
+    rig.start_email_with(&bus, settings).await;
+    rig.start_relay(&bus);
+    let nobody = rig.sign_up("nobody").await;
+    eventually("it is refused", || async { rig.messages("failed").await == 1 }).await;
+    assert_eq!(traces(&rig, "nobody").await, ["email.message"]);
+    rig.write(&deleted(&account_of(&nobody), "nobody")).await;
+    eventually("so is the last one", || async { rig.messages("failed").await == 2 }).await;
+    assert!(traces(&rig, "nobody").await.is_empty());
+    rig.stop().await;
+}
