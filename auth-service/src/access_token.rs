@@ -58,8 +58,11 @@ mod tests {
     use serde_json::{Value, json};
     use service_kit::access::{Caller, ServiceSecret, Verifier};
     use service_kit::clock::SystemClock;
+    use sqlx::PgPool;
 
     use super::*;
+    use crate::authority::OwnAuthority;
+    use crate::revocation::Feed;
 
     fn tokens() -> AccessTokens {
         AccessTokens {
@@ -78,12 +81,21 @@ mod tests {
         }
     }
 
+    /// Knows the keys, and of no revocation.
+    fn authority() -> OwnAuthority {
+        let database = PgPool::connect_lazy("postgres://127.0.0.1:1/nowhere").unwrap();
+        OwnAuthority {
+            keys: tokens().keys,
+            revocations: Feed::new(database, Arc::new(SystemClock)),
+        }
+    }
+
     /// What everybody who accepts our tokens runs.
     async fn verify(token: &str) -> Result<Caller, tonic::Status> {
         let verifier = Verifier::new(
             "voltgate",
             "voltgate",
-            Arc::new(tokens().keys),
+            Arc::new(authority()),
             ServiceSecret::new(b"of no matter here"),
             Arc::new(SystemClock),
         );

@@ -11,16 +11,28 @@ use service_kit::outbox::Relay;
 use service_kit::start::StartError;
 use tokio_util::sync::CancellationToken;
 use tonic::service::RoutesBuilder;
-use voltgate_proto::auth::v1::auth_service_server::{AuthServiceServer, SERVICE_NAME};
+use voltgate_proto::auth::v1::auth_service_server::{self, AuthServiceServer};
+use voltgate_proto::auth::v1::login_session_service_server::{self, LoginSessionServiceServer};
+use voltgate_proto::auth::v1::profile_service_server::{self, ProfileServiceServer};
+use voltgate_proto::auth::v1::verification_service_server::{self, VerificationServiceServer};
 
-use crate::State;
 use crate::access_token::AccessTokens;
 use crate::administrator::{self, Administrator, AdministratorError, FirstPassword};
-use crate::grpc::Grpc;
+use crate::authority::OwnAuthority;
+use crate::housekeeping::keep_house;
 use crate::password_hash::PasswordHasher;
 use crate::settings::Settings;
 use crate::signing_key::{SigningKeyError, SigningKeys};
 use crate::username::Username;
+use crate::{State, grpc, profile, revocation, session};
+
+/// The gRPC services, by their full names.
+const SERVICES: [&str; 4] = [
+    auth_service_server::SERVICE_NAME,
+    profile_service_server::SERVICE_NAME,
+    login_session_service_server::SERVICE_NAME,
+    verification_service_server::SERVICE_NAME,
+];
 
 /// No message of this service comes near it, so nobody gets to send more.
 const LONGEST_REQUEST: usize = 64 * 1024;
@@ -28,7 +40,7 @@ const LONGEST_REQUEST: usize = 64 * 1024;
 /// auth-service, ready to run.
 pub struct Application {
     server: Server,
-    grpc: Grpc,
+    state: Arc<State>,
     access: AccessLayer,
     relay: Relay,
     drain: Duration,
@@ -51,7 +63,13 @@ impl Application {
         let migrations = sqlx::migrate!("../migrations/authentication");
         let database = service_kit::database::connect(&url, "authentication", &migrations).await?;
         let keys = SigningKeys::load_or_create(&database, &sealing, shared.clock.now()).await?;
-        let access = AccessLayer::new(shared.access(Arc::new(keys.clone()))?);
+        let revocations = revocation::Feed::new(database.clone(), Arc::clone(&shared.clock));
+        revocations.look().await.map_err(SigningKeyError::Database)?;
+        let authority = OwnAuthority {
+            keys: keys.clone(),
+            revocations: revocations.clone(),
+        };
+        let access = AccessLayer::new(shared.access(Arc::new(authority))?);
         let passwords = PasswordHasher::start()
             .await
             .map_err(|error| StartError::other("cannot hash passwords", error))?;
@@ -69,10 +87,14 @@ impl Application {
             clock: shared.clock,
             passwords,
             tokens,
+            sessions: settings.session_lifetimes(),
+            revocations,
+            sealing,
+            stopping: CancellationToken::new(),
         };
         Ok(Self {
             server,
-            grpc: Grpc { state },
+            state: Arc::new(state),
             access,
             relay,
             drain: shared.drain,
@@ -96,7 +118,7 @@ impl Application {
             passwords,
             clock,
             ..
-        } = &self.grpc.state;
+        } = &*self.state;
         let username = self.admin_username.clone();
         let password = self.admin_password.clone();
         Ok(administrator::create_if_none(database, passwords, username, password, clock.now()).await?)
@@ -107,20 +129,47 @@ impl Application {
     /// # Errors
     /// The server broke.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServeError> {
-        let mut routes = RoutesBuilder::default();
-        routes.add_service(AuthServiceServer::new(self.grpc).max_decoding_message_size(LONGEST_REQUEST));
+        let Self {
+            server,
+            state,
+            access,
+            relay,
+            drain,
+            ..
+        } = self;
         let served = CancellationToken::new();
         let serve = async {
-            let result = self
-                .server
-                .serve(routes, &[SERVICE_NAME], self.access, self.drain, shutdown)
+            let result = server
+                .serve(routes(&state), &SERVICES, access, drain, shutdown.clone())
                 .await;
             served.cancel();
             result
         };
-        let (result, ()) = tokio::join!(serve, self.relay.run(served.clone()));
+        let end_streams = async {
+            served.run_until_cancelled(shutdown.cancelled()).await;
+            state.stopping.cancel();
+        };
+        let (result, (), (), _) = tokio::join!(
+            serve,
+            relay.run(served.clone()),
+            end_streams,
+            served.run_until_cancelled(keep_house(&state)),
+        );
         result
     }
+}
+
+fn routes(state: &Arc<State>) -> RoutesBuilder {
+    let mut routes = RoutesBuilder::default();
+    let state = || Arc::clone(state);
+    routes
+        .add_service(AuthServiceServer::new(grpc::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST))
+        .add_service(ProfileServiceServer::new(profile::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST))
+        .add_service(LoginSessionServiceServer::new(session::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST))
+        .add_service(
+            VerificationServiceServer::new(revocation::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST),
+        );
+    routes
 }
 
 impl From<SigningKeyError> for StartError {

@@ -5,12 +5,18 @@ mod access_token;
 mod account;
 mod administrator;
 mod application;
+mod audit;
+mod authority;
+mod caller;
 mod email;
 mod grpc;
+mod housekeeping;
 mod login;
+mod logout;
 mod password;
 mod password_hash;
 mod profile;
+mod revocation;
 mod sealing;
 mod session;
 mod settings;
@@ -26,6 +32,7 @@ pub use username::Username;
 
 use service_kit::clock::SharedClock;
 use sqlx::PgPool;
+use tokio_util::sync::CancellationToken;
 
 /// The name under which this service writes events and is known to the others.
 pub const NAME: &str = "auth-service";
@@ -36,4 +43,9 @@ struct State {
     clock: SharedClock,
     passwords: password_hash::PasswordHasher,
     tokens: access_token::AccessTokens,
+    sessions: session::Lifetimes,
+    revocations: revocation::Feed,
+    sealing: sealing::SealingKey,
+    /// Cancelled when the process wants no new work; streams end then.
+    stopping: CancellationToken,
 }

@@ -1,16 +1,20 @@
-//! Log in: a username and its password become an access token. Nothing in the answer, nor the time that it takes, tells
+//! Log in: a username and its password start a session. Nothing in the answer, nor the time that it takes, tells
 //! an unknown username from a wrong password.
 
+use service_kit::access::Client;
 use service_kit::database;
 use service_kit::reason::FieldViolation;
+use sqlx::PgConnection;
 use thiserror::Error;
 use uuid::Uuid;
 use voltgate_proto::auth::v1::LogInRequest;
 
 use crate::State;
 use crate::account::Account;
+use crate::audit::{self, Action, Entry};
 use crate::password_hash::{HashError, PasswordHash};
-use crate::session::{self, LoggedIn, SessionError};
+use crate::session::start::SessionError;
+use crate::session::{self, LoggedIn};
 use crate::username::Username;
 
 /// What somebody typed. It need not be a name or a password that a signup would accept.
@@ -23,6 +27,9 @@ pub struct Credentials {
 pub enum LogInError {
     #[error("the credentials are no account's")]
     InvalidCredentials,
+    /// Said only to those who know the password.
+    #[error("an administrator demands another password")]
+    PasswordResetRequired,
     #[error(transparent)]
     Hash(#[from] HashError),
     #[error(transparent)]
@@ -51,60 +58,69 @@ impl TryFrom<LogInRequest> for Credentials {
     }
 }
 
-pub async fn log_in(state: &State, credentials: Credentials) -> Result<LoggedIn, LogInError> {
+pub async fn log_in(state: &State, credentials: Credentials, client: &Client) -> Result<LoggedIn, LogInError> {
     let stored = match Username::parse(&credentials.username) {
         Ok(username) => find(state, &username).await?,
         Err(_) => None,
     };
-    let (account, hash) = match stored {
-        Some(stored) => (Some(stored.account), Some(stored.password)),
-        None => (None, None),
-    };
+    let hash = stored.as_ref().map(|stored| stored.password.clone());
     let matches = state.passwords.verify(credentials.password, hash).await?;
-    let account = account.filter(|_| matches).ok_or(LogInError::InvalidCredentials)?;
+    let stored = stored.filter(|_| matches).ok_or(LogInError::InvalidCredentials)?;
 
+    let now = state.clock.now();
     let mut transaction = database::begin(&state.database).await?;
-    let logged_in = session::start(&mut transaction, &state.tokens, account, state.clock.now()).await?;
+    let account = lock(&mut transaction, &stored).await?;
+    let logged_in = session::start::start(&mut transaction, state, account, client, now).await?;
+    let entry = Entry::new(Action::LoggedIn, now, client)
+        .by(logged_in.account.id)
+        .on(logged_in.account.id);
+    audit::record(&mut transaction, entry).await?;
     transaction.commit().await?;
     tracing::info!(account = %logged_in.account.id, "An account logged in");
     Ok(logged_in)
 }
 
 struct Stored {
-    account: Account,
-    password: PasswordHash,
-}
-
-struct Row {
     id: Uuid,
-    username: String,
-    roles: Vec<String>,
-    password_hash: String,
-}
-
-impl From<Row> for Stored {
-    fn from(row: Row) -> Self {
-        Self {
-            account: Account {
-                id: row.id,
-                username: row.username,
-                roles: row.roles,
-            },
-            password: PasswordHash::from(row.password_hash),
-        }
-    }
+    password: PasswordHash,
 }
 
 async fn find(state: &State, username: &Username) -> Result<Option<Stored>, sqlx::Error> {
     let mut connection = database::begin(&state.database).await?;
-    let row = sqlx::query_as!(
-        Row,
-        "SELECT id, username, roles, password_hash FROM authentication.account WHERE username_key = $1",
+    let row = sqlx::query!(
+        "SELECT id, password_hash FROM authentication.account WHERE username_key = $1",
         username.key()
     )
     .fetch_optional(&mut *connection)
     .await?;
-    Ok(row.map(Stored::from))
+    Ok(row.map(|row| Stored {
+        id: row.id,
+        password: row.password_hash.into(),
+    }))
+}
+
+/// The account as it is now, which stays so until the session is there. Hashing took its time, and the password may have
+/// been changed or the account disabled meanwhile.
+async fn lock(connection: &mut PgConnection, stored: &Stored) -> Result<Account, LogInError> {
+    let row = sqlx::query!(
+        "SELECT id, username, roles, password_reset_required
+         FROM authentication.account
+         WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL
+         FOR SHARE",
+        stored.id,
+        stored.password.as_str()
+    )
+    .fetch_optional(connection)
+    .await?
+    .ok_or(LogInError::InvalidCredentials)?;
+    if row.password_reset_required {
+        return Err(LogInError::PasswordResetRequired);
+    }
+    Ok(Account {
+        id: row.id,
+        username: row.username,
+        roles: row.roles,
+    })
 }
 
 #[cfg(test)]

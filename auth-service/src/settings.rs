@@ -3,13 +3,15 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::Args;
+use chrono::TimeDelta;
+use clap::{Args, FromArgMatches as _};
 use service_kit::settings::{is_placeholder, secret};
 use service_kit::start::StartError;
 
 use crate::administrator::FirstPassword;
 use crate::password::Password;
 use crate::sealing::SealingKey;
+use crate::session::Lifetimes;
 use crate::username::Username;
 
 #[derive(Args, Clone)]
@@ -27,6 +29,12 @@ pub struct Settings {
     /// Seconds that an access token is valid
     #[arg(long, env, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub auth_access_token_seconds: u32,
+    /// Days that a session lasts without being used
+    #[arg(long, env, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub auth_session_idle_days: u32,
+    /// Days that a session lasts at the most
+    #[arg(long, env, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub auth_session_days: u32,
     /// Name of the first administrator, created where there is none
     #[arg(long, env, default_value = "admin")]
     pub admin_username: String,
@@ -38,6 +46,14 @@ pub struct Settings {
     pub generate_admin_password: bool,
 }
 
+/// What holds where nothing is set.
+impl Default for Settings {
+    fn default() -> Self {
+        let matches = Self::augment_args(clap::Command::new(crate::NAME)).get_matches_from([crate::NAME]);
+        Self::from_arg_matches(&matches).expect("every setting has a default or may be left out")
+    }
+}
+
 impl Settings {
     pub(crate) fn sealing_key(&self) -> Result<SealingKey, StartError> {
         Ok(SealingKey::derive(secret("AUTH_SECRET", self.auth_secret.as_deref())?))
@@ -45,6 +61,13 @@ impl Settings {
 
     pub(crate) fn access_token_lifetime(&self) -> Duration {
         Duration::from_secs(self.auth_access_token_seconds.into())
+    }
+
+    pub(crate) fn session_lifetimes(&self) -> Lifetimes {
+        Lifetimes {
+            idle: TimeDelta::days(self.auth_session_idle_days.into()),
+            absolute: TimeDelta::days(self.auth_session_days.into()),
+        }
     }
 
     pub(crate) fn admin_username(&self) -> Result<Username, StartError> {
@@ -98,8 +121,13 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_valid_for_five_minutes_unless_told_otherwise() {
+    fn a_token_is_valid_for_five_minutes_and_a_session_for_thirty_days_idle_and_ninety_in_all() {
         assert_eq!(settings(&[]).access_token_lifetime(), Duration::from_secs(300));
+        let sessions = settings(&[]).session_lifetimes();
+        assert_eq!(
+            (sessions.idle, sessions.absolute),
+            (TimeDelta::days(30), TimeDelta::days(90))
+        );
     }
 
     #[test]

@@ -1,11 +1,9 @@
 //! The Ed25519 keys that sign access tokens. The first service to start on an empty database makes one; all replicas
 //! and all later starts use it. The private half leaves the database only sealed, the public half is in the JWKS.
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
-use service_kit::access::{KeySource, KeysUnavailable};
 use sqlx::{PgConnection, PgPool};
 use thiserror::Error;
 
@@ -96,6 +94,11 @@ impl SigningKeys {
         &self.newest
     }
 
+    /// The public half of the key with this id.
+    pub fn verification_key(&self, kid: &str) -> Option<DecodingKey> {
+        self.all().find(|key| key.kid == kid).map(|key| key.public.clone())
+    }
+
     /// The public keys as a JSON Web Key Set (RFC 7517).
     pub fn jwks(&self) -> JwkSet {
         JwkSet {
@@ -113,14 +116,6 @@ impl SigningKeys {
 
     fn all(&self) -> impl Iterator<Item = &SigningKey> {
         std::iter::once(&self.newest).chain(&self.older)
-    }
-}
-
-/// This service verifies tokens with its own keys, without asking itself over the network.
-#[async_trait]
-impl KeySource for SigningKeys {
-    async fn verification_key(&self, kid: &str) -> Result<Option<DecodingKey>, KeysUnavailable> {
-        Ok(self.all().find(|key| key.kid == kid).map(|key| key.public.clone()))
     }
 }
 
@@ -224,13 +219,13 @@ mod tests {
         );
     }
 
-    #[tokio::test]
-    async fn a_key_is_found_by_its_id_only() {
+    #[test]
+    fn a_key_is_found_by_its_id_only() {
         let keys = SigningKeys {
             newest: key_of_rfc_8037(),
             older: Vec::new(),
         };
-        assert!(keys.verification_key(key_of_rfc_8037().kid()).await.unwrap().is_some());
-        assert!(keys.verification_key("another").await.unwrap().is_none());
+        assert!(keys.verification_key(key_of_rfc_8037().kid()).is_some());
+        assert!(keys.verification_key("another").is_none());
     }
 }

@@ -4,7 +4,7 @@
 //! That a username is taken is said. That an address is in use is not: the account is created all the same, and the mail
 //! that follows goes to whoever reads that mailbox.
 
-use service_kit::access::Role;
+use service_kit::access::{Client, Role};
 use service_kit::reason::FieldViolation;
 use service_kit::{database, event, outbox};
 use thiserror::Error;
@@ -14,10 +14,12 @@ use voltgate_proto::events::v1::AccountSignedUp;
 
 use crate::State;
 use crate::account::{self, InsertError, NewAccount};
+use crate::audit::{self, Action, Entry};
 use crate::email::Email;
 use crate::password::Password;
 use crate::password_hash::HashError;
-use crate::session::{self, LoggedIn, SessionError};
+use crate::session::start::SessionError;
+use crate::session::{self, LoggedIn};
 use crate::username::Username;
 
 /// A signup that breaks no rule.
@@ -89,7 +91,7 @@ fn email(request: &SignUpRequest) -> Result<Email, FieldViolation> {
     }
 }
 
-pub async fn sign_up(state: &State, new: SignUp) -> Result<LoggedIn, SignUpError> {
+pub async fn sign_up(state: &State, new: SignUp, client: &Client) -> Result<LoggedIn, SignUpError> {
     let password = state.passwords.hash(new.password).await?;
     let now = state.clock.now();
     let id = Uuid::now_v7();
@@ -110,7 +112,12 @@ pub async fn sign_up(state: &State, new: SignUp) -> Result<LoggedIn, SignUpError
     };
     let account = account::insert(&mut transaction, &account).await?;
     outbox::enqueue(&mut transaction, &event::new(crate::NAME, now, &signed_up)).await?;
-    let logged_in = session::start(&mut transaction, &state.tokens, account, now).await?;
+    let logged_in = session::start::start(&mut transaction, state, account, client, now).await?;
+    audit::record(
+        &mut transaction,
+        Entry::new(Action::SignedUp, now, client).by(id).on(id),
+    )
+    .await?;
     transaction.commit().await?;
     tracing::info!(account = %id, "Somebody signed up");
     Ok(logged_in)

@@ -57,7 +57,7 @@ impl Application {
     /// Any of these cannot be done; the error names the setting to look at.
     pub async fn build(settings: Settings, shared: Shared) -> Result<Self, StartError> {
         let passwords = settings.password_key()?;
-        let access = shared.access_layer()?;
+        let access = shared.access_layer(crate::NAME)?;
         let own_url = settings.charger_database_url.as_ref().filter(|url| !url.is_empty());
         let url = shared.database.url_or(own_url, "CHARGER_DATABASE_URL")?;
         let database = service_kit::database::connect(&url, "ocpp", &sqlx::migrate!("../migrations/ocpp")).await?;

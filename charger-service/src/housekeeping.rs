@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tokio::time::{MissedTickBehavior, interval};
+use service_kit::housekeeping::every;
 
 use crate::State;
 use crate::command::ledger;
@@ -35,24 +35,6 @@ pub async fn keep_house(state: &State, retention: TimeDelta) {
         )
     };
     state.stopped.run_until_cancelled(work).await;
-}
-
-async fn every<Task>(period: Duration, what: &str, mut task: impl FnMut() -> Task)
-where
-    Task: Future<Output = Result<(), sqlx::Error>>,
-{
-    let mut ticks = interval(period);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        if let Err(error) = task().await {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                what,
-                "A task of the house failed; it is tried again at its next turn"
-            );
-        }
-    }
 }
 
 async fn listen(state: &State) {

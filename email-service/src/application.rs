@@ -44,7 +44,7 @@ impl Application {
         let url = shared.database.url_or(own_url, "EMAIL_DATABASE_URL")?;
         let composer = Composer::new(&settings.email_from, Pages::at(settings.email_pages_url.as_deref())?)?;
         let transport = transport(&settings).await?;
-        let access = shared.access_layer()?;
+        let access = shared.access_layer(crate::NAME)?;
 
         let migrations = sqlx::migrate!("../migrations/email");
         let database = service_kit::database::connect(&url, "email", &migrations).await?;

@@ -64,10 +64,11 @@ impl Application {
     /// None.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Infallible> {
         let router = edge::router(self.gateway.clone());
-        let upstreams = self.gateway.upstreams.clone();
+        let (upstreams, access) = (self.gateway.upstreams.clone(), self.gateway.access.clone());
         tokio::select! {
             () = server::serve(self.ports, router, self.gateway, self.limits, shutdown) => {}
             () = upstreams.maintain() => {}
+            () = access.follow() => {}
         }
         Ok(())
     }

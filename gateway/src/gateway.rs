@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use prost_reflect::DescriptorPool;
 use service_kit::Shared;
-use service_kit::access::{Access, RemoteKeys, ServiceTokens};
+use service_kit::access::{Access, ServiceTokens};
 use service_kit::start::StartError;
 use tokio_util::sync::CancellationToken;
 
@@ -67,12 +67,11 @@ impl Gateway {
             settings.max_calls(),
             shared.tls.as_ref(),
         )?;
-        let keys = RemoteKeys::new(&shared.access.auth_url, shared.tls.as_ref())?;
         Ok(Self(Arc::new(Parts {
             openapi: openapi::document(protos, &routes).into(),
             raw_json: RawJsonFields::from_descriptors(protos),
             reflection: settings.gateway_reflection.then(|| grpc::descriptors(protos, &rpcs)),
-            access: shared.access_to(protos, Arc::new(keys))?,
+            access: shared.access_to(protos, shared.authority(crate::NAME)?)?,
             reporter: Reporter::new(shared.service_tokens(crate::NAME), Arc::clone(&shared.clock)),
             service_tokens: shared.service_tokens(crate::NAME),
             trusted_proxies: settings.gateway_trusted_proxies.clone(),

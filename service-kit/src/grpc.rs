@@ -56,7 +56,7 @@ impl Server {
         self.address
     }
 
-    /// Serves until told to stop; then says so in its health, takes no new calls, and gives those under way until
+    /// Serves until told to stop, and follows who may call meanwhile; then says so in its health, takes no new calls, and gives those under way until
     /// `drain` has passed. `services` are full names, for the health service.
     ///
     /// # Errors
@@ -70,6 +70,7 @@ impl Server {
         shutdown: CancellationToken,
     ) -> Result<(), ServeError> {
         let address = self.address;
+        let follow = access.access();
         let (health, health_service) = tonic_health::server::health_reporter();
         for service in services {
             health
@@ -103,6 +104,7 @@ impl Server {
         };
         tokio::select! {
             result = serve => result.map_err(|source| ServeError { address, source }),
+            () = follow.follow() => Ok(()),
             () = drained => {
                 tracing::warn!(%address, "Calls were still under way when the time to drain was over");
                 Ok(())

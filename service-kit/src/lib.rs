@@ -13,6 +13,7 @@ pub mod deadline;
 pub mod entity_tag;
 pub mod event;
 pub mod grpc;
+pub mod housekeeping;
 pub mod outbox;
 pub mod page;
 pub mod process;

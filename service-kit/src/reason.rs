@@ -71,6 +71,8 @@ reasons! {
     Internal = "INTERNAL", Internal, 500, "Something went wrong on our side";
     /// Username and password do not belong together.
     InvalidCredentials = "INVALID_CREDENTIALS", Unauthenticated, 401, "Wrong username or password";
+    /// A refresh token that is expired, used up, or no one's.
+    InvalidRefreshToken = "INVALID_REFRESH_TOKEN", Unauthenticated, 401, "The refresh token is not valid";
     /// The request cannot be read; the violations say where.
     InvalidRequest = "INVALID_REQUEST", InvalidArgument, 400, "The request is not valid";
     /// An access token that is expired, forged or meant for somebody else.
@@ -89,6 +91,8 @@ reasons! {
     NoCommonSubprotocol = "NO_COMMON_SUBPROTOCOL", InvalidArgument, 400, "No common subprotocol";
     /// More work than can be done now.
     Overloaded = "OVERLOADED", Unavailable, 503, "Too busy just now";
+    /// The password is right, and an administrator demands another one.
+    PasswordResetRequired = "PASSWORD_RESET_REQUIRED", FailedPrecondition, 403, "The password has to be reset";
     /// The body is larger than the endpoint takes.
     PayloadTooLarge = "PAYLOAD_TOO_LARGE", ResourceExhausted, 413, "The body is too large";
     /// The caller's roles do not allow it.

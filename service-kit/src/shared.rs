@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use prost_reflect::DescriptorPool;
 
-use crate::access::{Access, AccessLayer, KeySource, RemoteKeys, Rules, ServiceSecret, ServiceTokens, Verifier};
+use crate::access::{Access, AccessLayer, Authority, RemoteAuthority, Rules, ServiceSecret, ServiceTokens, Verifier};
 use crate::bus::Bus;
 use crate::clock::SharedClock;
 use crate::settings::{AccessSettings, DatabaseSettings};
@@ -27,34 +27,44 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// The access layer of a service that asks auth-service for its keys.
+    /// The access layer of `service`, which asks auth-service for its keys and revocations.
     ///
     /// # Errors
     /// `AUTH_URL` cannot be used, or an RPC has no access rule.
-    pub fn access_layer(&self) -> Result<AccessLayer, StartError> {
-        Ok(AccessLayer::new(self.access(Arc::new(RemoteKeys::new(
-            &self.access.auth_url,
-            self.tls.as_ref(),
-        )?))?))
+    pub fn access_layer(&self, service: &'static str) -> Result<AccessLayer, StartError> {
+        Ok(AccessLayer::new(self.access(self.authority(service)?)?))
     }
 
-    /// Decides about calls with the keys of `keys`.
+    /// auth-service, as `service` sees it.
+    ///
+    /// # Errors
+    /// `AUTH_URL` cannot be used.
+    pub fn authority(&self, service: &'static str) -> Result<Arc<dyn Authority>, StartError> {
+        Ok(Arc::new(RemoteAuthority::new(
+            &self.access.auth_url,
+            self.tls.as_ref(),
+            self.service_tokens(service),
+            Arc::clone(&self.clock),
+        )?))
+    }
+
+    /// Decides about calls with the keys and revocations of `authority`.
     ///
     /// # Errors
     /// An RPC has no access rule.
-    pub fn access(&self, keys: Arc<dyn KeySource>) -> Result<Access, StartError> {
-        self.access_to(voltgate_proto::pool(), keys)
+    pub fn access(&self, authority: Arc<dyn Authority>) -> Result<Access, StartError> {
+        self.access_to(voltgate_proto::pool(), authority)
     }
 
     /// The same for the RPCs of these protos.
     ///
     /// # Errors
     /// An RPC has no access rule.
-    pub fn access_to(&self, protos: &DescriptorPool, keys: Arc<dyn KeySource>) -> Result<Access, StartError> {
+    pub fn access_to(&self, protos: &DescriptorPool, authority: Arc<dyn Authority>) -> Result<Access, StartError> {
         let verifier = Verifier::new(
             &self.access.auth_issuer,
             &self.access.auth_audience,
-            keys,
+            authority,
             self.service_secret.clone(),
             Arc::clone(&self.clock),
         );

@@ -1,7 +1,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::TimeDelta;
 use service_kit::reason::Reason;
 use testbed::Database;
 use tonic_types::StatusExt;
@@ -95,20 +94,6 @@ async fn a_login_without_a_name_or_a_password_says_so() {
         violations(&service.log_in("Ada", "").await.unwrap_err()),
         required(&["password"])
     );
-    service.stop().await;
-}
-
-#[tokio::test]
-async fn sessions_that_have_ended_do_not_pile_up() {
-    let database = Database::create().await;
-    let service = Service::start(&database).await;
-    service.sign_up(ada()).await.unwrap();
-    for _ in 0..3 {
-        service.clock.advance(TimeDelta::minutes(6));
-        service.log_in("Ada", PASSWORD).await.unwrap();
-    }
-    service.log_in("Ada", PASSWORD).await.unwrap();
-    assert_eq!(service.count("SELECT count(*) FROM authentication.session").await, 2);
     service.stop().await;
 }
 

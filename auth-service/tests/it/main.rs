@@ -8,5 +8,6 @@ mod login;
 mod process;
 mod profile;
 mod service;
+mod sessions;
 mod signing_key;
 mod signup;

@@ -11,7 +11,7 @@ async fn a_profile_is_closed_without_a_token() {
     let database = Database::create().await;
     let service = Service::start(&database).await;
     let refusal = service
-        .client
+        .profiles
         .clone()
         .get_profile(GetProfileRequest {})
         .await
@@ -76,7 +76,7 @@ async fn nobody_becomes_somebody_by_metadata_of_their_own() {
         request.metadata_mut().insert(name, answer.id.parse().unwrap());
     }
     request.metadata_mut().insert("x-roles", "admin".parse().unwrap());
-    let refusal = service.client.clone().get_profile(request).await.unwrap_err();
+    let refusal = service.profiles.clone().get_profile(request).await.unwrap_err();
     assert_eq!(Reason::of(&refusal), Reason::MissingCredentials);
     service.stop().await;
 }

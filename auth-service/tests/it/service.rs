@@ -21,6 +21,9 @@ use tonic::transport::Channel;
 use tonic::{Request, Status};
 use tonic_types::StatusExt;
 use voltgate_proto::auth::v1::auth_service_client::AuthServiceClient;
+use voltgate_proto::auth::v1::login_session_service_client::LoginSessionServiceClient;
+use voltgate_proto::auth::v1::profile_service_client::ProfileServiceClient;
+use voltgate_proto::auth::v1::verification_service_client::VerificationServiceClient;
 use voltgate_proto::auth::v1::{
     GetJwksRequest, GetProfileRequest, LogInRequest, Profile, SignUpRequest, TokenResponse,
 };
@@ -59,12 +62,8 @@ impl Setup {
     pub fn on(database: &Database) -> Self {
         let settings = Settings {
             auth_listen: "127.0.0.1:0".parse().unwrap(),
-            auth_database_url: None,
             auth_secret: Some(SECRET.to_owned()),
-            auth_access_token_seconds: 300,
-            admin_username: "admin".to_owned(),
-            admin_password: None,
-            generate_admin_password: false,
+            ..Settings::default()
         };
         Self {
             settings,
@@ -81,7 +80,7 @@ impl Setup {
             bus: self.bus,
             database: DatabaseSettings {
                 database_url: Some(self.database_url),
-                database_max_connections: 5,
+                database_max_connections: 10,
             },
             access: AccessSettings {
                 auth_url: "http://127.0.0.1:1".to_owned(),
@@ -109,7 +108,10 @@ impl Setup {
             administrator,
             clock,
             database,
-            client: AuthServiceClient::new(channel),
+            client: AuthServiceClient::new(channel.clone()),
+            profiles: ProfileServiceClient::new(channel.clone()),
+            sessions: LoginSessionServiceClient::new(channel.clone()),
+            verification: VerificationServiceClient::new(channel),
             shutdown,
             running,
         }
@@ -123,6 +125,9 @@ pub struct Service {
     /// For a look behind the scenes.
     pub database: PgPool,
     pub client: AuthServiceClient<Channel>,
+    pub profiles: ProfileServiceClient<Channel>,
+    pub sessions: LoginSessionServiceClient<Channel>,
+    pub verification: VerificationServiceClient<Channel>,
     shutdown: CancellationToken,
     running: JoinHandle<Result<(), service_kit::grpc::ServeError>>,
 }
@@ -159,7 +164,7 @@ impl Service {
         request
             .metadata_mut()
             .insert("authorization", MetadataValue::try_from(authorization).unwrap());
-        Ok(self.client.clone().get_profile(request).await?.into_inner())
+        Ok(self.profiles.clone().get_profile(request).await?.into_inner())
     }
 
     /// The key set, and the media type it is sent as.

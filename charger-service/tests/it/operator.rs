@@ -52,12 +52,10 @@ pub fn operator() -> &'static Operator {
 async fn auth(database: &Database) -> auth_service::Application {
     let settings = auth_service::Settings {
         auth_listen: "127.0.0.1:0".parse().unwrap(),
-        auth_database_url: None,
         auth_secret: Some("q3Jw0dV1oZb8yT6uK2nX9mC4eR7sA5hL".to_owned()),
         auth_access_token_seconds: 3600,
-        admin_username: "admin".to_owned(),
         admin_password: Some(PASSWORD.to_owned()),
-        generate_admin_password: false,
+        ..auth_service::Settings::default()
     };
     let shared = Shared {
         clock: Arc::new(SystemClock),

@@ -46,7 +46,7 @@ async fn access_rules_hold_for_a_grpc_client_too() {
     let admin = reflect(&[auth, "v1alpha", "voltgate.auth.v1.AuthService/LogIn", &body]).await;
     let admin = admin["answer"]["accessToken"].as_str().unwrap();
 
-    let profile = "voltgate.auth.v1.AuthService/GetProfile";
+    let profile = "voltgate.auth.v1.ProfileService/GetProfile";
     assert_eq!(reflect(&[auth, "v1", profile, "{}"]).await["code"], "UNAUTHENTICATED");
     assert_eq!(
         reflect(&[auth, "v1", profile, "{}", driver]).await["answer"]["username"],

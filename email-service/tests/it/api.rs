@@ -63,12 +63,9 @@ impl Services {
 async fn start_auth(rig: &mut Rig, bus: &Bus) -> String {
     let settings = auth_service::Settings {
         auth_listen: "127.0.0.1:0".parse().unwrap(),
-        auth_database_url: None,
         auth_secret: Some("seals the keys of this one test only".to_owned()),
-        auth_access_token_seconds: 300,
-        admin_username: "admin".to_owned(),
         admin_password: Some(PASSWORD.to_owned()),
-        generate_admin_password: false,
+        ..auth_service::Settings::default()
     };
     let shared = rig.shared(bus, "http://127.0.0.1:1");
     let application = auth_service::Application::build(settings, shared).await.unwrap();

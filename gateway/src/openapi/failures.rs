@@ -48,7 +48,9 @@ fn met(reason: Reason) -> Met {
         | Reason::IdTokenExists
         | Reason::IdempotencyKeyReused
         | Reason::InvalidCredentials
+        | Reason::InvalidRefreshToken
         | Reason::NotFound
+        | Reason::PasswordResetRequired
         | Reason::PreconditionFailed
         | Reason::UsernameTaken => Met::WhereNamed,
         Reason::MethodNotAllowed | Reason::SessionOver | Reason::UnknownRpc => Met::Elsewhere,

@@ -9,7 +9,7 @@ use crate::system::{System, read, show};
 async fn a_service_that_is_gone_is_a_503_and_shows_in_health() {
     let mut system = System::start().await;
     let health = read(system.get("/health").send().await.unwrap()).await;
-    // The services of the test serve three of the six gRPC services that the protos name.
+    // The test has no email-service.
     assert_eq!(health["body"]["services"]["auth"], "SERVING");
     assert_eq!(health["body"]["services"]["email"], "NOT_SERVING");
     assert_eq!(

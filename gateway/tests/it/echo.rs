@@ -117,7 +117,7 @@ impl Echo {
             counted: Arc::default(),
         };
         let (ended, counted) = (behind.ended.clone(), Arc::clone(&behind.counted));
-        let access = AccessLayer::new(shared(service).access_to(&protos, Arc::new(Keys)).unwrap());
+        let access = AccessLayer::new(shared(service).access_to(&protos, Arc::new(Keys::default())).unwrap());
         let never = CancellationToken::new();
         runtime.spawn(server.serve(behind.routes().into(), &[SERVICE], access, Duration::ZERO, never));
 

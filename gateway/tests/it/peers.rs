@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
 use jsonwebtoken::DecodingKey;
-use service_kit::access::{AccessLayer, KeySource, KeysUnavailable};
+use service_kit::access::{AccessLayer, Authority, KeysUnavailable, Revocations};
 use service_kit::grpc::Server;
 use service_kit::reason::{FieldViolation, Reason, invalid};
 use tokio::net::TcpListener;
@@ -22,6 +24,8 @@ use tonic::service::RoutesBuilder;
 use tonic::{Request, Response, Status};
 use voltgate_proto::auth::v1 as auth;
 use voltgate_proto::auth::v1::auth_service_server::{AuthService, AuthServiceServer};
+use voltgate_proto::auth::v1::profile_service_server::{ProfileService, ProfileServiceServer};
+use voltgate_proto::auth::v1::verification_service_server::{VerificationService, VerificationServiceServer};
 use voltgate_proto::google::api::HttpBody;
 use voltgate_proto::ocpp::v1::command_service_server::{CommandService, CommandServiceServer};
 use voltgate_proto::ocpp::v1::session_service_server::SessionServiceServer;
@@ -29,11 +33,17 @@ use voltgate_proto::ocpp::v1::{self as ocpp, Closed};
 
 use crate::system::{KEY_ID, PATIENCE, PUBLIC_KEY, shared};
 
-const SERVICES: [&str; 3] = [
-    "voltgate.auth.v1.AuthService",
-    "voltgate.ocpp.v1.CommandService",
-    "voltgate.ocpp.v1.SessionService",
-];
+/// The services of charger-service that there are here; those of auth-service all claim to be.
+const SERVICES: [&str; 2] = ["voltgate.ocpp.v1.CommandService", "voltgate.ocpp.v1.SessionService"];
+
+/// What health says is served, by full names.
+fn served() -> Vec<&'static str> {
+    let auth = voltgate_proto::pool()
+        .services()
+        .filter(|service| service.package_name() == "voltgate.auth.v1")
+        .map(|service| &*service.full_name().to_owned().leak());
+    auth.chain(SERVICES).collect()
+}
 
 /// The ids of requests for a list that reached any services of this process.
 static ASKED: Mutex<BTreeSet<Option<String>>> = Mutex::new(BTreeSet::new());
@@ -162,16 +172,18 @@ async fn serve(address: SocketAddr, streams: Option<u32>, report: mpsc::Unbounde
     let mut routes = RoutesBuilder::default();
     routes
         .add_service(AuthServiceServer::new(behind.clone()))
+        .add_service(ProfileServiceServer::new(behind.clone()))
+        .add_service(VerificationServiceServer::new(behind.clone()))
         .add_service(CommandServiceServer::new(behind.clone()))
         .add_service(SessionServiceServer::new(behind));
-    let access = |address| AccessLayer::new(shared(address).access(Arc::new(Keys)).unwrap());
+    let access = |address| AccessLayer::new(shared(address).access(Arc::new(Keys::default())).unwrap());
     match streams {
         None => {
             let server = bind(address).await;
             let address = server.local_addr();
             let (drain, forever) = (Duration::from_secs(1), CancellationToken::new());
-            let serve = server.serve(routes, &SERVICES, access(address), drain, forever);
-            tokio::spawn(async move { serve.await.unwrap() });
+            let access = access(address);
+            tokio::spawn(async move { server.serve(routes, &served(), access, drain, forever).await.unwrap() });
             address
         }
         Some(streams) => {
@@ -202,13 +214,22 @@ async fn bind(address: SocketAddr) -> Server {
 }
 
 /// The key of the tests' tokens.
-pub struct Keys;
+#[derive(Default)]
+pub struct Keys(Revocations);
 
 #[async_trait]
-impl KeySource for Keys {
+impl Authority for Keys {
     async fn verification_key(&self, kid: &str) -> Result<Option<DecodingKey>, KeysUnavailable> {
         let key = DecodingKey::from_ed_components(PUBLIC_KEY).map_err(|error| KeysUnavailable(error.into()))?;
         Ok((kid == KEY_ID).then_some(key))
+    }
+
+    fn revocations(&self) -> &Revocations {
+        &self.0
+    }
+
+    async fn follow(&self) {
+        std::future::pending().await
     }
 }
 
@@ -224,6 +245,39 @@ impl Behind {
 
     fn called<T>(&self, request: &Request<T>) {
         self.saw(Seen::Call(request.metadata().clone()));
+    }
+}
+
+#[async_trait]
+impl ProfileService for Behind {
+    async fn get_profile(&self, request: Request<auth::GetProfileRequest>) -> Result<Response<auth::Profile>, Status> {
+        self.called(&request);
+        Ok(Response::new(auth::Profile {
+            id: "018f".into(),
+            username: "ada".into(),
+            email: None,
+            roles: vec!["driver".into()],
+            created_at: Some(prost_timestamp(1_769_847_300)),
+        }))
+    }
+}
+
+/// Nothing is ever revoked.
+#[async_trait]
+impl VerificationService for Behind {
+    type WatchRevocationsStream = BoxStream<'static, Result<auth::WatchRevocationsResponse, Status>>;
+
+    async fn watch_revocations(
+        &self,
+        _: Request<auth::WatchRevocationsRequest>,
+    ) -> Result<Response<Self::WatchRevocationsStream>, Status> {
+        let told = auth::WatchRevocationsResponse {
+            revocations: Vec::new(),
+            complete: true,
+        };
+        Ok(Response::new(
+            stream::once(async { Ok(told) }).chain(stream::pending()).boxed(),
+        ))
     }
 }
 
@@ -261,6 +315,7 @@ impl AuthService for Behind {
                     access_token: "token".into(),
                     token_type: "Bearer".into(),
                     expires_in: 300,
+                    refresh_token: "again".into(),
                 });
                 response
                     .metadata_mut()
@@ -281,15 +336,14 @@ impl AuthService for Behind {
         Err(Reason::InvalidCredentials.status("Wrong username or password"))
     }
 
-    async fn get_profile(&self, request: Request<auth::GetProfileRequest>) -> Result<Response<auth::Profile>, Status> {
+    async fn refresh(&self, request: Request<auth::RefreshRequest>) -> Result<Response<auth::TokenResponse>, Status> {
         self.called(&request);
-        Ok(Response::new(auth::Profile {
-            id: "018f".into(),
-            username: "ada".into(),
-            email: None,
-            roles: vec!["driver".into()],
-            created_at: Some(prost_timestamp(1_769_847_300)),
-        }))
+        Err(Reason::InvalidRefreshToken.status("The refresh token is not valid"))
+    }
+
+    async fn log_out(&self, request: Request<auth::LogOutRequest>) -> Result<Response<()>, Status> {
+        self.called(&request);
+        Ok(Response::new(()))
     }
 
     async fn get_jwks(&self, _: Request<auth::GetJwksRequest>) -> Result<Response<HttpBody>, Status> {

@@ -110,7 +110,7 @@ impl Watched {
         let service = server.local_addr();
         let behind = Behind::default();
         let (ended, counted) = (behind.ended.clone(), Arc::clone(&behind.counted));
-        let access = AccessLayer::new(shared(service).access_to(&protos, Arc::new(Keys)).unwrap());
+        let access = AccessLayer::new(shared(service).access_to(&protos, Arc::new(Keys::default())).unwrap());
         let never = CancellationToken::new();
         tokio::spawn(server.serve(behind.routes().into(), &[SERVICE], access, Duration::ZERO, never));
         let application = Application::build_for(&protos, settings(service, flags), shared(service))

@@ -81,6 +81,8 @@ pub enum Caller {
     Account {
         id: Uuid,
         roles: Roles,
+        /// `sid` of the token: the session that it comes from.
+        session: Uuid,
         /// `jti` of the token.
         token_id: Uuid,
     },

@@ -10,10 +10,11 @@ use tonic::body::Body;
 use tower::{Layer, Service};
 
 use super::caller::Caller;
+use super::client::{self, Client};
 use super::peer;
 use super::rule::Rules;
 use super::verifier::Verifier;
-use crate::tls::PeerCertificate;
+use crate::tls::Peer;
 
 /// Rules and a verifier: all that is needed to decide about a call.
 #[derive(Clone)]
@@ -45,12 +46,7 @@ impl Access {
     ///
     /// # Errors
     /// The credentials are not valid, or not enough.
-    async fn admit_peer(
-        &self,
-        path: &str,
-        headers: &HeaderMap,
-        peer: Option<&PeerCertificate>,
-    ) -> Result<Caller, Status> {
+    async fn admit_peer(&self, path: &str, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Caller, Status> {
         let Some(rule) = self.rules.get(path) else {
             return Ok(Caller::Anonymous);
         };
@@ -67,15 +63,37 @@ impl Access {
         rule.admit(&caller)?;
         Ok(caller)
     }
+
+    /// Keeps what tokens are verified by up to date, for as long as it is polled. Whoever serves has it run beside.
+    pub async fn follow(&self) {
+        self.verifier.follow().await;
+    }
+
+    /// Who is at the other end. What a peer reports counts if it proves to be one of our own processes.
+    fn client(&self, headers: &HeaderMap, peer: Option<&Peer>) -> Client {
+        let is_ours = || {
+            peer::is_process(peer)
+                || headers
+                    .get(client::REPORTER)
+                    .is_some_and(|token| self.verifier.is_service(token.as_bytes()))
+        };
+        Client::reported(headers)
+            .filter(|_| is_ours())
+            .unwrap_or_else(|| Client::direct(peer.and_then(|peer| peer.address), headers))
+    }
 }
 
-/// Puts [`Access`] round a gRPC service, and the [`Caller`] into each request's extensions.
+/// Puts [`Access`] round a gRPC service, and the [`Caller`] and the [`Client`] into each request's extensions.
 #[derive(Clone)]
 pub struct AccessLayer(Access);
 
 impl AccessLayer {
     pub fn new(access: Access) -> Self {
         Self(access)
+    }
+
+    pub(crate) fn access(&self) -> Access {
+        self.0.clone()
     }
 }
 
@@ -117,11 +135,13 @@ where
         let clone = self.inner.clone();
         let mut inner = std::mem::replace(&mut self.inner, clone);
         Box::pin(async move {
-            let peer = request.extensions().get::<PeerCertificate>().cloned();
+            let peer = request.extensions().get::<Peer>().cloned();
             let admitted = access.admit_peer(request.uri().path(), request.headers(), peer.as_ref());
             match admitted.await {
                 Ok(caller) => {
+                    let client = access.client(request.headers(), peer.as_ref());
                     request.extensions_mut().insert(caller);
+                    request.extensions_mut().insert(client);
                     inner.call(request).await
                 }
                 Err(status) => Ok(status.into_http()),

@@ -2,18 +2,24 @@
 //! nobody gets round it with a gRPC client, and checked at the gateway by the same code, so that most refusals are
 //! cheap. Nothing here knows accounts or passwords: that is auth-service's.
 
+mod authority;
 mod caller;
+mod client;
 mod layer;
 mod peer;
-mod remote_keys;
+mod remote_authority;
+mod revocations;
 mod rule;
 mod service_token;
 mod verifier;
 
+pub use authority::{Authority, KeysUnavailable};
 pub use caller::{Caller, Role, Roles};
+pub use client::Client;
 pub use layer::{Access, AccessLayer};
 pub use peer::CALLER;
-pub use remote_keys::RemoteKeys;
+pub use remote_authority::RemoteAuthority;
+pub use revocations::{Revocation, Revocations};
 pub use rule::{Rule, Rules};
 pub use service_token::{ServiceSecret, ServiceTokens};
-pub use verifier::{ACCESS_TOKEN_TYPE, AccessClaims, Jwk, KeySource, KeysUnavailable, Verifier};
+pub use verifier::{ACCESS_TOKEN_TYPE, AccessClaims, Jwk, Verifier};

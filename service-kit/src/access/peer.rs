@@ -2,7 +2,7 @@
 
 use http::HeaderMap;
 
-use crate::tls::PeerCertificate;
+use crate::tls::Peer;
 
 /// Names that certificates of Voltgate's own processes have, as common name or DNS name. People with a certificate of
 /// the same authority, such as somebody with grpcurl, have another, and are nobody special.
@@ -19,11 +19,17 @@ const PROCESSES: [&str; 5] = [
 pub const CALLER: &str = "voltgate-caller";
 
 /// The process that calls, where it says so and its certificate proves it.
-pub(super) fn proven(headers: &HeaderMap, peer: Option<&PeerCertificate>) -> Option<&'static str> {
-    let certificate = peer?.0.as_ref()?;
+pub(super) fn proven(headers: &HeaderMap, peer: Option<&Peer>) -> Option<&'static str> {
+    let certificate = peer?.certificate.as_ref()?;
     let claimed = headers.get(CALLER)?;
     let process = PROCESSES.into_iter().find(|process| claimed == process)?;
     certificate.is_for(process).then_some(process)
+}
+
+/// Whether the other side is one of our processes, for itself or for somebody whose call it passes on.
+pub(super) fn is_process(peer: Option<&Peer>) -> bool {
+    peer.and_then(|peer| peer.certificate.as_ref())
+        .is_some_and(|certificate| PROCESSES.into_iter().any(|process| certificate.is_for(process)))
 }
 
 #[cfg(test)]
@@ -36,9 +42,12 @@ mod tests {
     use super::*;
     use crate::tls::Certificate;
 
-    fn certificate(subject: &Subject) -> PeerCertificate {
+    fn certificate(subject: &Subject) -> Peer {
         let made = Authority::new("test").issue(subject);
-        PeerCertificate(Certificate::parse(&made.der()).ok().map(Arc::new))
+        Peer {
+            address: None,
+            certificate: Certificate::parse(&made.der()).ok().map(Arc::new),
+        }
     }
 
     fn claim(process: &'static str) -> HeaderMap {
@@ -60,7 +69,7 @@ mod tests {
         assert_eq!(proven(&claim("auth-service"), Some(&gateway)), None);
         assert_eq!(proven(&claim("gateway"), Some(&person)), None);
         assert_eq!(proven(&claim("ada"), Some(&person)), None, "not a process of ours");
-        assert_eq!(proven(&claim("gateway"), Some(&PeerCertificate(None))), None);
+        assert_eq!(proven(&claim("gateway"), Some(&Peer::default())), None);
         assert_eq!(proven(&claim("gateway"), None), None);
     }
 
@@ -68,5 +77,8 @@ mod tests {
     fn a_call_that_is_passed_on_is_not_the_process_own() {
         let gateway = certificate(&Subject::named("gateway"));
         assert_eq!(proven(&HeaderMap::new(), Some(&gateway)), None);
+        assert!(is_process(Some(&gateway)), "it is one of our processes all the same");
+        assert!(!is_process(Some(&certificate(&Subject::named("ada")))));
+        assert!(!is_process(Some(&Peer::default())) && !is_process(None));
     }
 }

@@ -130,6 +130,7 @@ mod tests {
         Caller::Account {
             id: uuid::Uuid::nil(),
             roles: [Role::Driver].into_iter().collect(),
+            session: uuid::Uuid::nil(),
             token_id: uuid::Uuid::nil(),
         }
     }

@@ -67,6 +67,11 @@ impl ServiceTokens {
         Self { name, secret, clock }
     }
 
+    /// The process in whose name the tokens are.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// A value for the metadata `authorization`, good for a minute.
     ///
     /// # Errors

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use jsonwebtoken::{Algorithm, Validation};
+use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
 use tonic::Status;
 use uuid::Uuid;
 
+use super::authority::Authority;
 use super::caller::{Caller, Role};
 use super::service_token::{SERVICE_TOKEN_TYPE, ServiceSecret};
 use crate::clock::SharedClock;
@@ -18,6 +19,9 @@ pub const ACCESS_TOKEN_TYPE: &str = "at+jwt";
 
 /// Longer tokens are refused unread. Ours have some 500 bytes.
 const LONGEST_TOKEN: usize = 4096;
+
+/// Verified tokens that are remembered: some 10 MB at the most.
+const MOST_VERIFIED: usize = 10_000;
 
 /// What an access token says.
 #[derive(Debug, Deserialize, Serialize)]
@@ -50,32 +54,22 @@ pub struct Jwk {
     pub alg: String,
 }
 
-/// Where the keys that verify access tokens come from.
-#[async_trait]
-pub trait KeySource: Send + Sync {
-    /// The key of this id; nothing where there is no such key.
-    async fn verification_key(&self, kid: &str) -> Result<Option<DecodingKey>, KeysUnavailable>;
-}
-
-/// Whether there is such a key cannot be told just now.
-#[derive(Debug, thiserror::Error)]
-#[error("the keys that verify access tokens are not available: {0}")]
-pub struct KeysUnavailable(#[source] pub Box<dyn std::error::Error + Send + Sync>);
-
 /// Verifies tokens.
 #[derive(Clone)]
 pub struct Verifier {
-    keys: Arc<dyn KeySource>,
+    authority: Arc<dyn Authority>,
     service_secret: ServiceSecret,
     validation: Validation,
     clock: SharedClock,
+    /// Tokens whose signature was good, so that it is not checked for every call of a client.
+    verified: Arc<Cache<Box<str>, Arc<AccessClaims>>>,
 }
 
 impl Verifier {
     pub fn new(
         issuer: &str,
         audience: &str,
-        keys: Arc<dyn KeySource>,
+        authority: Arc<dyn Authority>,
         service_secret: ServiceSecret,
         clock: SharedClock,
     ) -> Self {
@@ -86,10 +80,11 @@ impl Verifier {
         // Expiry is compared with the clock that was passed in.
         validation.validate_exp = false;
         Self {
-            keys,
+            authority,
             service_secret,
             validation,
             clock,
+            verified: Arc::new(Cache::new(MOST_VERIFIED)),
         }
     }
 
@@ -118,18 +113,26 @@ impl Verifier {
             .ok_or_else(|| invalid("The service token is not valid"))
     }
 
+    /// Whether this is what one of our own processes sends as `authorization`.
+    pub(super) fn is_service(&self, authorization: &[u8]) -> bool {
+        bearer(authorization)
+            .and_then(|token| self.service_secret.verify(token, self.clock.now().timestamp()))
+            .is_some()
+    }
+
+    pub(super) async fn follow(&self) {
+        self.authority.follow().await;
+    }
+
     async fn account(&self, token: &str, kid: &str) -> Result<Caller, Status> {
-        let key = self.keys.verification_key(kid).await.map_err(|error| {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "Access tokens cannot be verified"
-            );
-            Reason::Unavailable.status("Access tokens cannot be verified just now")
-        })?;
-        let key = key.ok_or_else(|| invalid("The access token is signed by an unknown key"))?;
-        let claims = jsonwebtoken::decode::<AccessClaims>(token, &key, &self.validation)
-            .map_err(|_| invalid("The access token is not valid"))?
-            .claims;
+        let claims = match self.verified.get(token) {
+            Some(claims) => claims,
+            None => {
+                let claims = Arc::new(self.verify(token, kid).await?);
+                self.verified.insert(token.into(), Arc::clone(&claims));
+                claims
+            }
+        };
         let now = self.clock.now().timestamp();
         if claims.exp <= now {
             return Err(invalid("The access token has expired"));
@@ -137,11 +140,30 @@ impl Verifier {
         if claims.iat > now + ALLOWED_SKEW_SECONDS {
             return Err(invalid("The access token is from the future"));
         }
+        if self.authority.revocations().contain(claims.sid, claims.iat) {
+            return Err(invalid("The access token has been revoked"));
+        }
         Ok(Caller::Account {
             id: claims.sub,
             roles: claims.roles.iter().filter_map(|name| Role::parse(name)).collect(),
+            session: claims.sid,
             token_id: claims.jti,
         })
+    }
+
+    /// What a token says that is signed by one of our keys and meant for us.
+    async fn verify(&self, token: &str, kid: &str) -> Result<AccessClaims, Status> {
+        let key = self.authority.verification_key(kid).await.map_err(|error| {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "Access tokens cannot be verified"
+            );
+            Reason::Unavailable.status("Access tokens cannot be verified just now")
+        })?;
+        let key = key.ok_or_else(|| invalid("The access token is signed by an unknown key"))?;
+        jsonwebtoken::decode::<AccessClaims>(token, &key, &self.validation)
+            .map(|token| token.claims)
+            .map_err(|_| invalid("The access token is not valid"))
     }
 }
 

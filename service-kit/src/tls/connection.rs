@@ -1,6 +1,7 @@
 //! Connections between processes, at either end: plain, or after a TLS handshake.
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -28,9 +29,13 @@ pub enum Connection {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// In the extensions of every request: the certificate that the other side showed, and the handshake verified.
-#[derive(Clone, Debug)]
-pub struct PeerCertificate(pub Option<Arc<Certificate>>);
+/// In the extensions of every request: the other side of its connection.
+#[derive(Clone, Debug, Default)]
+pub struct Peer {
+    pub address: Option<IpAddr>,
+    /// What it showed, and the handshake verified.
+    pub certificate: Option<Arc<Certificate>>,
+}
 
 /// The connections that come in. A handshake that fails is the other side's affair.
 pub fn incoming(listener: TcpListener, tls: Option<ServiceTls>) -> impl Stream<Item = io::Result<Connection>> {
@@ -79,15 +84,21 @@ impl From<TlsStream<TcpStream>> for Connection {
 }
 
 impl Connected for Connection {
-    type ConnectInfo = PeerCertificate;
+    type ConnectInfo = Peer;
 
-    fn connect_info(&self) -> PeerCertificate {
-        let certificates = match self {
-            Self::Plain(_) => None,
-            Self::Tls(stream) => stream.get_ref().1.peer_certificates(),
+    fn connect_info(&self) -> Peer {
+        let (stream, certificates) = match self {
+            Self::Plain(stream) => (stream, None),
+            Self::Tls(stream) => {
+                let (stream, session) = stream.get_ref();
+                (stream, session.peer_certificates())
+            }
         };
         let leaf = certificates.and_then(|chain| chain.first());
-        PeerCertificate(leaf.and_then(|der| Certificate::parse(der).ok()).map(Arc::new))
+        Peer {
+            address: stream.peer_addr().ok().map(|address| address.ip()),
+            certificate: leaf.and_then(|der| Certificate::parse(der).ok()).map(Arc::new),
+        }
     }
 }
 

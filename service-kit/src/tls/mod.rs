@@ -17,7 +17,7 @@ use tokio_rustls::rustls::server::{ClientCertVerifierBuilder, WebPkiClientVerifi
 use tokio_rustls::rustls::{ConfigBuilder, RootCertStore, ServerConfig, WantsVerifier};
 
 pub use certificate::{Certificate, Unreadable};
-pub use connection::{Connection, PeerCertificate, incoming};
+pub use connection::{Connection, Peer, incoming};
 pub use files::{FileError, Files};
 pub use reloaded::Reloaded;
 pub use services::{ServiceFiles, ServiceTls, channel, check_scheme};

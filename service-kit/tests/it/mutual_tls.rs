@@ -7,7 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jsonwebtoken::DecodingKey;
 use service_kit::access::{
-    Access, AccessLayer, CALLER, KeySource, KeysUnavailable, Rules, ServiceSecret, ServiceTokens, Verifier,
+    Access, AccessLayer, Authority as TokenAuthority, CALLER, KeysUnavailable, Revocations, Rules, ServiceSecret,
+    ServiceTokens, Verifier,
 };
 use service_kit::clock::{SharedClock, SystemClock};
 use service_kit::grpc::Server;
@@ -44,12 +45,21 @@ impl SessionService for Behind {
     }
 }
 
-struct NoKeys;
+#[derive(Default)]
+struct NoKeys(Revocations);
 
 #[async_trait]
-impl KeySource for NoKeys {
+impl TokenAuthority for NoKeys {
     async fn verification_key(&self, _: &str) -> Result<Option<DecodingKey>, KeysUnavailable> {
         Ok(None)
+    }
+
+    fn revocations(&self) -> &Revocations {
+        &self.0
+    }
+
+    async fn follow(&self) {
+        std::future::pending().await
     }
 }
 
@@ -87,7 +97,7 @@ impl System {
         let mut routes = RoutesBuilder::default();
         routes.add_service(SessionServiceServer::new(Behind));
         let secret = ServiceSecret::new(SECRET);
-        let verifier = Verifier::new("voltgate", "voltgate", Arc::new(NoKeys), secret, clock());
+        let verifier = Verifier::new("voltgate", "voltgate", Arc::new(NoKeys::default()), secret, clock());
         let rules = Rules::from_descriptors(voltgate_proto::pool()).unwrap();
         let access = AccessLayer::new(Access::new(rules, verifier));
         let stop = CancellationToken::new();

@@ -1,0 +1,95 @@
+//! The audit log: every change of credentials, roles and sessions, with who did it, when, and from where. A row is
+//! written in the transaction of the change, so that neither is there without the other.
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+use service_kit::access::Client;
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+macro_rules! actions {
+    ($($(#[doc = $doc:literal])+ $name:ident = $text:literal;)+) => {
+        /// What was done. The text is part of the API and never changes.
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        pub enum Action { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Action {
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)+ }
+            }
+        }
+    };
+}
+
+actions! {
+    /// Somebody created an account.
+    SignedUp = "account.signed-up";
+    /// A session started.
+    LoggedIn = "session.started";
+    /// Sessions were ended by their account or by an administrator.
+    SessionsEnded = "session.ended";
+    /// A used refresh token was shown again, and its session ended for it.
+    RefreshTokenReplayed = "session.replayed";
+}
+
+/// A row of the log, being put together.
+#[must_use]
+pub struct Entry {
+    action: Action,
+    at: DateTime<Utc>,
+    actor: Option<Uuid>,
+    account: Option<Uuid>,
+    address: String,
+    device: Option<String>,
+    details: Map<String, Value>,
+}
+
+impl Entry {
+    pub fn new(action: Action, at: DateTime<Utc>, client: &Client) -> Self {
+        Self {
+            action,
+            at,
+            actor: None,
+            account: None,
+            address: client.address.to_string(),
+            device: client.device.clone(),
+            details: Map::new(),
+        }
+    }
+
+    /// The account that does it; without, somebody who is not logged in.
+    pub fn by(mut self, actor: Uuid) -> Self {
+        self.actor = Some(actor);
+        self
+    }
+
+    /// The account that it is done to.
+    pub fn on(mut self, account: Uuid) -> Self {
+        self.account = Some(account);
+        self
+    }
+
+    /// What else there is to say. Never a secret.
+    pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.details.insert(name.to_owned(), value.into());
+        self
+    }
+}
+
+pub async fn record(connection: &mut PgConnection, entry: Entry) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO authentication.audit (id, at, actor_id, action, account_id, address, device, details)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        Uuid::now_v7(),
+        entry.at,
+        entry.actor,
+        entry.action.as_str(),
+        entry.account,
+        entry.address,
+        entry.device,
+        Value::Object(entry.details),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,23 @@
+//! What a replica does of its own accord: it removes what has expired. Safe to do at several replicas at once; what fails
+//! is tried again at its next turn.
+
+use std::time::Duration;
+
+use service_kit::housekeeping::every;
+
+use crate::State;
+use crate::{revocation, session};
+
+const EXPIRY: Duration = Duration::from_secs(60);
+
+/// Runs until it is dropped.
+pub async fn keep_house(state: &State) {
+    tokio::join!(
+        every(EXPIRY, "removing expired sessions", || session::end::remove_expired(
+            state
+        )),
+        every(EXPIRY, "removing expired revocations", || revocation::remove_expired(
+            state
+        )),
+    );
+}

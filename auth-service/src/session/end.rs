@@ -1,0 +1,89 @@
+//! Sessions end. Their rows go, and with them the refresh tokens; their access tokens are revoked.
+
+use chrono::{DateTime, Utc};
+use service_kit::access::Client;
+use service_kit::database;
+use sqlx::PgConnection;
+use thiserror::Error;
+use tonic::Status;
+use uuid::Uuid;
+
+use crate::State;
+use crate::audit::{self, Action, Entry};
+use crate::caller::LoggedInAs;
+use crate::revocation;
+
+/// Which sessions of an account.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    One(Uuid),
+    /// All but this one.
+    Others(Uuid),
+    All,
+}
+
+#[derive(Debug, Error)]
+#[error("the sessions could not be ended")]
+pub struct EndError(#[from] sqlx::Error);
+
+impl From<EndError> for Status {
+    fn from(EndError(error): EndError) -> Self {
+        database::failed(&error)
+    }
+}
+
+/// Ends sessions at their own account's wish, and says how many there were.
+pub async fn by_account(state: &State, caller: &LoggedInAs, client: &Client, which: Which) -> Result<usize, EndError> {
+    let now = state.clock.now();
+    let mut transaction = database::begin(&state.database).await?;
+    let ended = end(&mut transaction, state, caller.account, which, now).await?;
+    if ended > 0 {
+        let entry = Entry::new(Action::SessionsEnded, now, client)
+            .by(caller.account)
+            .on(caller.account)
+            .with("sessions", ended);
+        audit::record(&mut transaction, entry).await?;
+    }
+    transaction.commit().await?;
+    Ok(ended)
+}
+
+/// Ends sessions of an account as a part of something else, and says how many there were.
+pub async fn end(
+    connection: &mut PgConnection,
+    state: &State,
+    account: Uuid,
+    which: Which,
+    now: DateTime<Utc>,
+) -> Result<usize, sqlx::Error> {
+    let (only, but) = match which {
+        Which::One(session) => (Some(session), None),
+        Which::Others(session) => (None, Some(session)),
+        Which::All => (None, None),
+    };
+    let ended = sqlx::query_scalar!(
+        "DELETE FROM authentication.session
+         WHERE account_id = $1 AND ($2::uuid IS NULL OR id = $2) AND ($3::uuid IS NULL OR id <> $3)
+         RETURNING id",
+        account,
+        only,
+        but
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    revocation::revoke(connection, state, &ended, None, now).await?;
+    Ok(ended.len())
+}
+
+/// Removes what nobody can use any more. Their access tokens have expired long since.
+pub async fn remove_expired(state: &State) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "DELETE FROM authentication.session WHERE id IN (
+             SELECT id FROM authentication.session WHERE expires_at <= $1 ORDER BY expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED
+         )",
+        state.clock.now()
+    )
+    .execute(&state.database)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,207 @@
+//! auth-service as the other processes see it: its keys, fetched and kept, and its revocations, followed as a stream.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jsonwebtoken::DecodingKey;
+use prost_types::Timestamp;
+use serde::Deserialize;
+use tokio::sync::{Mutex, watch};
+use tokio::time::{Instant, timeout};
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Request, Status};
+use uuid::Uuid;
+use voltgate_proto::auth::v1::auth_service_client::AuthServiceClient;
+use voltgate_proto::auth::v1::verification_service_client::VerificationServiceClient;
+use voltgate_proto::auth::v1::{GetJwksRequest, WatchRevocationsRequest, WatchRevocationsResponse};
+
+use super::authority::{Authority, KeysUnavailable};
+use super::peer::CALLER;
+use super::revocations::{Revocation, Revocations};
+use super::service_token::ServiceTokens;
+use super::verifier::Jwk;
+use crate::clock::SharedClock;
+use crate::start::StartError;
+use crate::tls::{self, ServiceTls};
+
+/// An unknown key id asks auth-service again, but not more often than this, so that made-up ids cost nothing.
+const REFETCH_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long auth-service may take to answer.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long whoever asks for the very first key waits for the revocations too.
+const FIRST_REVOCATIONS: Duration = Duration::from_secs(1);
+
+/// Between two attempts to follow the revocations. The stream is what makes a logout count within a second, so it is
+/// sought more eagerly than a service that is down would need.
+const RECONNECT: Duration = Duration::from_millis(200);
+
+/// A stream on which the other side is not heard of is given up after this long: a connection may break unnoticed.
+const KEEPALIVE: Duration = Duration::from_secs(5);
+
+/// Keys of auth-service are fetched when an id is unknown, by one caller at a time, and kept: an outage of auth-service
+/// does not keep tokens from being verified. Revocations are kept too; during an outage there are no new ones, so that a
+/// token of a session that ended meanwhile is good until it expires.
+pub struct RemoteAuthority {
+    keys: AuthServiceClient<Channel>,
+    verification: VerificationServiceClient<Channel>,
+    service_tokens: ServiceTokens,
+    clock: SharedClock,
+    known: RwLock<HashMap<String, DecodingKey>>,
+    last_fetch: Mutex<Option<Instant>>,
+    revocations: Revocations,
+    /// Whether auth-service has told all its revocations at least once.
+    told: watch::Sender<bool>,
+    /// Whether it tells them now.
+    followed: AtomicBool,
+}
+
+#[derive(Deserialize)]
+struct KeySet {
+    keys: Vec<Jwk>,
+}
+
+impl RemoteAuthority {
+    /// # Errors
+    /// `url` is not one, or is `http` where mutual TLS is set up.
+    pub fn new(
+        url: &str,
+        tls: Option<&ServiceTls>,
+        service_tokens: ServiceTokens,
+        clock: SharedClock,
+    ) -> Result<Self, StartError> {
+        let endpoint = Endpoint::from_shared(url.to_owned())
+            .map_err(|error| StartError::setting("AUTH_URL", error.to_string()))?
+            .connect_timeout(FETCH_TIMEOUT)
+            .http2_keep_alive_interval(KEEPALIVE)
+            .keep_alive_timeout(KEEPALIVE);
+        tls::check_scheme(tls, endpoint.uri(), "AUTH_URL")?;
+        let channel = tls::channel(tls, &endpoint);
+        Ok(Self {
+            keys: AuthServiceClient::new(channel.clone()),
+            verification: VerificationServiceClient::new(channel),
+            service_tokens,
+            clock,
+            known: RwLock::default(),
+            last_fetch: Mutex::default(),
+            revocations: Revocations::default(),
+            told: watch::Sender::new(false),
+            followed: AtomicBool::new(false),
+        })
+    }
+
+    fn known(&self, kid: &str) -> Option<DecodingKey> {
+        self.known
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(kid)
+            .cloned()
+    }
+
+    async fn fetch(&self) -> Result<(), KeysUnavailable> {
+        let mut request = Request::new(GetJwksRequest {});
+        request.set_timeout(FETCH_TIMEOUT);
+        let mut client = self.keys.clone();
+        let answer = timeout(FETCH_TIMEOUT, client.get_jwks(request)).await;
+        let body = answer
+            .map_err(|late| KeysUnavailable(late.into()))?
+            .map_err(|status| KeysUnavailable(status.into()))?
+            .into_inner();
+        let set: KeySet = serde_json::from_slice(&body.data).map_err(|error| KeysUnavailable(error.into()))?;
+        let mut keys = HashMap::with_capacity(set.keys.len());
+        for key in set.keys {
+            let decoded = DecodingKey::from_ed_components(&key.x).map_err(|error| KeysUnavailable(error.into()))?;
+            keys.insert(key.kid, decoded);
+        }
+        *self.known.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        Ok(())
+    }
+
+    /// Follows one stream to its end.
+    async fn follow_once(&self) -> Result<(), Status> {
+        let mut request = Request::new(WatchRevocationsRequest {});
+        let token = self.service_tokens.bearer();
+        let token = token.map_err(|error| Status::internal(error.to_string()))?;
+        let metadata = request.metadata_mut();
+        metadata.insert(
+            "authorization",
+            token.parse().map_err(|_| Status::internal("a token is no header"))?,
+        );
+        let name = self.service_tokens.name();
+        metadata.insert(
+            CALLER,
+            name.parse().map_err(|_| Status::internal("a name is no header"))?,
+        );
+        let mut stream = self.verification.clone().watch_revocations(request).await?.into_inner();
+        while let Some(told) = stream.message().await? {
+            self.take_in(told);
+        }
+        Ok(())
+    }
+
+    fn take_in(&self, told: WatchRevocationsResponse) {
+        let now = self.clock.now().timestamp();
+        let revocations = told.revocations.iter().filter_map(|told| {
+            let session = Uuid::parse_str(&told.session_id).ok()?;
+            let seconds = |time: Option<Timestamp>| time.map(|time| time.seconds);
+            Some(Revocation {
+                session,
+                issued_before: seconds(told.issued_before),
+                expires_at: seconds(told.expires_at)?,
+            })
+        });
+        self.revocations.add(revocations, now);
+        if told.complete {
+            metrics::gauge!("voltgate_revocations_followed").set(1);
+            self.followed.store(true, Ordering::Relaxed);
+            self.told.send_replace(true);
+        }
+    }
+}
+
+#[async_trait]
+impl Authority for RemoteAuthority {
+    async fn verification_key(&self, kid: &str) -> Result<Option<DecodingKey>, KeysUnavailable> {
+        if let Some(key) = self.known(kid) {
+            return Ok(Some(key));
+        }
+        // An async lock, held while one caller fetches: the others wait here and then find the key.
+        let mut last_fetch = self.last_fetch.lock().await;
+        if let Some(key) = self.known(kid) {
+            return Ok(Some(key));
+        }
+        if last_fetch.is_some_and(|at| at.elapsed() < REFETCH_INTERVAL) {
+            return Ok(None);
+        }
+        self.fetch().await?;
+        if last_fetch.is_none() {
+            // Right after a start: the revocations are on their way, and a token should not slip in before them. Where
+            // they do not come, what holds during an outage holds.
+            let mut told = self.told.subscribe();
+            let _ = timeout(FIRST_REVOCATIONS, told.wait_for(|told| *told)).await;
+        }
+        *last_fetch = Some(Instant::now());
+        Ok(self.known(kid))
+    }
+
+    fn revocations(&self) -> &Revocations {
+        &self.revocations
+    }
+
+    async fn follow(&self) {
+        loop {
+            let ended = self.follow_once().await;
+            // Once for each outage: it is tried several times a second.
+            if self.followed.swap(false, Ordering::Relaxed) {
+                let status = ended.err().unwrap_or_else(|| Status::ok("the stream ended"));
+                tracing::warn!(%status, "Revocations of access tokens are not followed any more; trying again");
+            }
+            metrics::gauge!("voltgate_revocations_followed").set(0);
+            tokio::time::sleep(RECONNECT).await;
+        }
+    }
+}
