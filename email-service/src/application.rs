@@ -4,12 +4,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use service_kit::Shared;
 use service_kit::access::AccessLayer;
 use service_kit::bus::Bus;
 use service_kit::bus::rabbitmq::topology::EMAIL_SERVICE;
+use service_kit::clock::SharedClock;
 use service_kit::grpc::{ServeError, Server};
+use service_kit::housekeeping::every;
 use service_kit::start::StartError;
+use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
 use tonic::service::RoutesBuilder;
 use voltgate_proto::email::v1::email_service_server::{EmailServiceServer, SERVICE_NAME};
@@ -17,6 +21,7 @@ use voltgate_proto::email::v1::email_service_server::{EmailServiceServer, SERVIC
 use crate::grpc::Grpc;
 use crate::inbox::Inbox;
 use crate::mail::Composer;
+use crate::message;
 use crate::pages::Pages;
 use crate::sender::Sender;
 use crate::settings::Settings;
@@ -30,8 +35,14 @@ pub struct Application {
     bus: Bus,
     inbox: Inbox,
     sender: Sender,
+    database: PgPool,
+    clock: SharedClock,
+    retention: TimeDelta,
     drain: Duration,
 }
+
+/// Between two rounds of deleting what is older than the retention.
+const PRUNING: Duration = Duration::from_secs(3600);
 
 impl Application {
     /// Reads the settings, then brings the database up to date, then takes the port. Neither the queue nor the mail server
@@ -51,14 +62,18 @@ impl Application {
         let server = Server::bind(settings.email_listen, "EMAIL_LISTEN", shared.tls.clone()).await?;
 
         let inbox = Inbox::new(database.clone(), Arc::clone(&shared.clock));
+        let clock = Arc::clone(&shared.clock);
         let sender = Sender::new(database.clone(), shared.clock, composer, transport, shared.drain);
         Ok(Self {
             server,
-            grpc: Grpc::new(database),
+            grpc: Grpc::new(database.clone()),
             access,
             bus: shared.bus,
             inbox,
             sender,
+            database,
+            clock,
+            retention: settings.retention(),
             drain: shared.drain,
         })
     }
@@ -67,7 +82,7 @@ impl Application {
         self.server.local_addr()
     }
 
-    /// Serves, takes events in and sends mail until told to stop.
+    /// Serves, takes events in, sends mail and deletes what is old until told to stop.
     ///
     /// # Errors
     /// The server broke.
@@ -83,10 +98,14 @@ impl Application {
             stop.cancel();
             result
         };
-        let (result, (), ()) = tokio::join!(
+        let prune = every(PRUNING, "deleting what is older than the retention", || {
+            message::prune::older_than(&self.database, self.clock.now() - self.retention)
+        });
+        let (result, (), (), _) = tokio::join!(
             serve,
             self.bus.subscribe(EMAIL_SERVICE, Arc::new(self.inbox), stop.clone()),
             self.sender.run(stop.clone()),
+            stop.run_until_cancelled(prune),
         );
         result
     }

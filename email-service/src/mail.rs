@@ -160,6 +160,15 @@ mod tests {
     }
 
     #[test]
+    fn a_mail_with_a_code_and_a_link_reads_as_it_was_approved() {
+        let pages = Pages::at(Some("https://voltgate.example")).unwrap();
+        let code = "5Fz0yQmVn3oXwqK1c8Zt4rLhUu7aBdEeGgIiJjMmNnO";
+        let variables = json!({ "username": "mara", "code": code, "until": "12:10 UTC on 1 March 2026" });
+        let mail = compose(pages, "verify-email", "mara@example.org", &variables).unwrap();
+        insta::assert_snapshot!("verify-email.eml", text(&mail).replace('\r', ""));
+    }
+
+    #[test]
     fn every_attempt_makes_the_same_bytes() {
         assert_eq!(
             mail("mara", "mara@example.org").unwrap().bytes,

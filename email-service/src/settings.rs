@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use chrono::TimeDelta;
 use clap::Args;
 
 /// What email-service needs to know beyond what every service does.
@@ -24,12 +25,19 @@ pub struct Settings {
     /// Public URL of the pages that take the codes in mails, <URL>/verify-email#code=… and <URL>/reset-password#code=…; without one mails show the code alone
     #[arg(long, env)]
     pub email_pages_url: Option<String>,
+    /// Days that events and the messages that they led to are kept; 8 or more, since an event may come again for a week
+    #[arg(long, env, default_value_t = 90, value_parser = clap::value_parser!(u32).range(8..=36_500))]
+    pub email_retention_days: u32,
     /// Folder that mail is written to, one .eml file each, where there is no SMTP_URL; ./data/mail where it is left out
     #[arg(long, env)]
     pub email_folder: Option<PathBuf>,
 }
 
 impl Settings {
+    pub(crate) fn retention(&self) -> TimeDelta {
+        TimeDelta::days(self.email_retention_days.into())
+    }
+
     pub(crate) fn email_folder(&self) -> PathBuf {
         self.email_folder
             .clone()

@@ -14,6 +14,7 @@ mod attempt;
 pub(crate) mod erase;
 mod get;
 mod list;
+pub(crate) mod prune;
 mod status;
 
 use chrono::{DateTime, Utc};

@@ -1,4 +1,5 @@
-//! What is left of an account here when it is deleted: that there were messages, and nothing of whom to.
+//! What is left of an account here when it is deleted: that there were messages, and nothing of whom to. And what is left of a
+//! message when it is old: nothing.
 
 use chrono::TimeDelta;
 use email_service::Settings;
@@ -100,5 +101,42 @@ async fn a_mail_that_was_refused_does_not_say_to_whom_either() {
     rig.write(&deleted(&account_of(&nobody), "nobody")).await;
     eventually("so is the last one", || async { rig.messages("failed").await == 2 }).await;
     assert!(traces(&rig, "nobody").await.is_empty());
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn mail_is_kept_for_as_long_as_it_was_set_and_what_is_under_way_for_longer() {
+    let mut rig = Rig::new().await;
+    let bus = local();
+    rig.start_email(&bus).await;
+    rig.start_relay(&bus);
+    let mara = rig.sign_up("mara").await;
+    rig.write(&deleted(&account_of(&mara), "mara")).await;
+    rig.sign_up("jonas").await;
+    rig.sent(3).await;
+    rig.clock.forward(TimeDelta::days(89));
+    rig.sign_up("lena").await;
+    rig.sent(4).await;
+    // In the hands of a sender that is remarkably slow.
+    sqlx::query(
+        "UPDATE email.message SET status = 'sending', sent_at = NULL, claim = gen_random_uuid(),
+             lease_until = now() + interval '1 hour'
+         WHERE recipient = 'jonas@example.org'",
+    )
+    .execute(&rig.database)
+    .await
+    .unwrap();
+
+    rig.clock.forward(TimeDelta::days(2));
+    // One that is just started prunes at once.
+    rig.start_email(&bus).await;
+    eventually("the old ones are gone", || async {
+        rig.number("SELECT count(*) FROM email.deleted_account").await == 0
+    })
+    .await;
+    let left = "SELECT count(*) FROM email.message WHERE recipient IN ('jonas@example.org', 'lena@example.org')";
+    assert_eq!(rig.number(left).await, 2);
+    assert_eq!(rig.number("SELECT count(*) FROM email.message").await, 2);
+    assert_eq!(rig.number("SELECT count(*) FROM email.inbox").await, 2);
     rig.stop().await;
 }

@@ -92,6 +92,7 @@ impl Rig {
             smtp_url: None,
             email_from: "Voltgate <mail@voltgate.example>".to_owned(),
             email_pages_url: None,
+            email_retention_days: 90,
             email_folder: Some(self.folder()),
         }
     }
