@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::email::Email;
 use crate::password_hash::PasswordHash;
-use crate::username::Username;
+use crate::username::{Username, claim};
 
 /// What a token is issued for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,18 +47,22 @@ impl From<sqlx::Error> for InsertError {
 
 pub async fn insert(connection: &mut PgConnection, new: &NewAccount<'_>) -> Result<Account, InsertError> {
     let roles = vec![new.role.as_str().to_owned()];
+    if !claim::is_free(connection, new.username, None).await? {
+        return Err(InsertError::UsernameTaken);
+    }
     sqlx::query!(
-        "INSERT INTO authentication.account (id, username, username_key, email, password_hash, roles, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO authentication.account (id, username, username_key, skeletons, email, password_hash, roles, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         new.id,
         new.username.as_str(),
         new.username.key(),
+        &new.username.skeletons(),
         new.email.map(Email::as_str),
         new.password.as_str(),
         &roles,
         new.created_at
     )
-    .execute(connection)
+    .execute(&mut *connection)
     .await?;
     Ok(Account {
         id: new.id,

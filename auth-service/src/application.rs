@@ -23,7 +23,7 @@ use crate::housekeeping::keep_house;
 use crate::password_hash::PasswordHasher;
 use crate::settings::Settings;
 use crate::signing_key::{SigningKeyError, SigningKeys};
-use crate::username::Username;
+use crate::username::{Username, claim};
 use crate::{State, grpc, profile, revocation, session};
 
 /// The gRPC services, by their full names.
@@ -62,6 +62,9 @@ impl Application {
 
         let migrations = sqlx::migrate!("../migrations/authentication");
         let database = service_kit::database::connect(&url, "authentication", &migrations).await?;
+        claim::complete(&database)
+            .await
+            .map_err(|error| StartError::other("cannot bring the usernames up to date", error))?;
         let keys = SigningKeys::load_or_create(&database, &sealing, shared.clock.now()).await?;
         let revocations = revocation::Feed::new(database.clone(), Arc::clone(&shared.clock));
         revocations.look().await.map_err(SigningKeyError::Database)?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use service_kit::housekeeping::every;
 
 use crate::State;
+use crate::username::claim;
 use crate::{revocation, session};
 
 const EXPIRY: Duration = Duration::from_secs(60);
@@ -19,5 +20,7 @@ pub async fn keep_house(state: &State) {
         every(EXPIRY, "removing expired revocations", || revocation::remove_expired(
             state
         )),
+        // A replica of the version before may still make some.
+        every(EXPIRY, "completing usernames", || claim::complete(&state.database)),
     );
 }

@@ -9,7 +9,7 @@ use rand::RngExt as _;
 use rand::distr::Alphanumeric;
 use thiserror::Error;
 
-use crate::username::{Username, fold_case};
+use crate::username::{Username, key_of};
 
 const SHORTEST: usize = 8;
 const LONGEST: usize = 256;
@@ -39,7 +39,7 @@ impl Password {
     /// said about it.
     pub fn parse(text: &str, username: Option<&Username>) -> Result<Self, Vec<PasswordProblem>> {
         let length = text.chars().count();
-        let contains_username = username.is_some_and(|name| fold_case(text).contains(&name.key()));
+        let contains_username = username.is_some_and(|name| key_of(text).contains(&name.key()));
         let problems: Vec<PasswordProblem> = [
             (length < SHORTEST, PasswordProblem::TooShort),
             (length > LONGEST, PasswordProblem::TooLong),

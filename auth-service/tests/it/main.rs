@@ -11,3 +11,4 @@ mod service;
 mod sessions;
 mod signing_key;
 mod signup;
+mod usernames;
