@@ -23,6 +23,7 @@ use crate::housekeeping::keep_house;
 use crate::password_hash::PasswordHasher;
 use crate::settings::Settings;
 use crate::signing_key::{SigningKeyError, SigningKeys};
+use crate::throttle::Throttle;
 use crate::username::{Username, claim};
 use crate::{State, grpc, profile, revocation, session};
 
@@ -85,6 +86,7 @@ impl Application {
             audience: shared.access.auth_audience.clone(),
             lifetime: settings.access_token_lifetime(),
         };
+        let throttle = Throttle::new(database.clone(), Arc::clone(&shared.clock), settings.throttle_limits());
         let state = State {
             database,
             clock: shared.clock,
@@ -92,6 +94,7 @@ impl Application {
             tokens,
             sessions: settings.session_lifetimes(),
             revocations,
+            throttle,
             sealing,
             stopping: CancellationToken::new(),
         };

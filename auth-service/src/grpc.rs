@@ -71,6 +71,7 @@ impl From<SignUpError> for Status {
     fn from(error: SignUpError) -> Self {
         match error {
             SignUpError::UsernameTaken => Reason::UsernameTaken.status("Somebody else has this username"),
+            SignUpError::Throttled(error) => error.into(),
             SignUpError::Hash(error) => error.into(),
             SignUpError::Session(error) => error.into(),
             SignUpError::Outbox(error) => reason::internal(&error),
@@ -87,6 +88,7 @@ impl From<LogInError> for Status {
             }
             LogInError::PasswordResetRequired => Reason::PasswordResetRequired
                 .status("An administrator demands another password: use the way for forgotten ones"),
+            LogInError::Throttled(error) => error.into(),
             LogInError::Hash(error) => error.into(),
             LogInError::Session(error) => error.into(),
             LogInError::Database(error) => database::failed(&error),
@@ -100,7 +102,9 @@ impl From<HashError> for Status {
             HashError::Overloaded => {
                 Reason::Overloaded.retry_after(RETRY_AFTER, "Too many people are logging in just now; try again")
             }
-            HashError::Argon2(_) | HashError::NotPhc(_) | HashError::Thread(_) => reason::internal(&error),
+            HashError::Argon2(_) | HashError::Form(_) | HashError::NotPhc(_) | HashError::Thread(_) => {
+                reason::internal(&error)
+            }
         }
     }
 }

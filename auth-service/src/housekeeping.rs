@@ -20,6 +20,9 @@ pub async fn keep_house(state: &State) {
         every(EXPIRY, "removing expired revocations", || revocation::remove_expired(
             state
         )),
+        every(EXPIRY, "removing attempts that are forgotten", || {
+            state.throttle.remove_forgotten(state.clock.now())
+        }),
         // A replica of the version before may still make some.
         every(EXPIRY, "completing usernames", || claim::complete(&state.database)),
     );

@@ -22,6 +22,7 @@ mod session;
 mod settings;
 mod signing_key;
 mod signup;
+mod throttle;
 mod username;
 
 pub use administrator::Administrator;
@@ -45,6 +46,7 @@ struct State {
     tokens: access_token::AccessTokens,
     sessions: session::Lifetimes,
     revocations: revocation::Feed,
+    throttle: throttle::Throttle,
     sealing: sealing::SealingKey,
     /// Cancelled when the process wants no new work; streams end then.
     stopping: CancellationToken,

@@ -15,7 +15,8 @@ use crate::audit::{self, Action, Entry};
 use crate::password_hash::{HashError, PasswordHash};
 use crate::session::start::SessionError;
 use crate::session::{self, LoggedIn};
-use crate::username::Username;
+use crate::throttle::{Purpose, ThrottleError, familiar};
+use crate::username::{self, Username};
 
 /// What somebody typed. It need not be a name or a password that a signup would accept.
 pub struct Credentials {
@@ -30,6 +31,8 @@ pub enum LogInError {
     /// Said only to those who know the password.
     #[error("an administrator demands another password")]
     PasswordResetRequired,
+    #[error(transparent)]
+    Throttled(#[from] ThrottleError),
     #[error(transparent)]
     Hash(#[from] HashError),
     #[error(transparent)]
@@ -59,6 +62,22 @@ impl TryFrom<LogInRequest> for Credentials {
 }
 
 pub async fn log_in(state: &State, credentials: Credentials, client: &Client) -> Result<LoggedIn, LogInError> {
+    let name = username::key_of(&credentials.username);
+    let attempt = state
+        .throttle
+        .reserve(Purpose::LogIn, client.address, Some(&name))
+        .await?;
+    let result = check(state, credentials, client).await;
+    match &result {
+        Ok(_) => attempt.succeeded().await,
+        // It stays counted.
+        Err(LogInError::InvalidCredentials) => {}
+        Err(_) => attempt.give_back().await,
+    }
+    result
+}
+
+async fn check(state: &State, credentials: Credentials, client: &Client) -> Result<LoggedIn, LogInError> {
     let stored = match Username::parse(&credentials.username) {
         Ok(username) => find(state, &username).await?,
         Err(_) => None,
@@ -71,6 +90,7 @@ pub async fn log_in(state: &State, credentials: Credentials, client: &Client) ->
     let mut transaction = database::begin(&state.database).await?;
     let account = lock(&mut transaction, &stored).await?;
     let logged_in = session::start::start(&mut transaction, state, account, client, now).await?;
+    familiar::remember(&mut transaction, logged_in.account.id, client.address, now).await?;
     let entry = Entry::new(Action::LoggedIn, now, client)
         .by(logged_in.account.id)
         .on(logged_in.account.id);

@@ -1,11 +1,14 @@
 //! Password hashes: argon2id with 19 MiB, two passes, one lane, as PHC strings. A hash keeps a core busy for tens of
 //! milliseconds, so as many run at once as there are cores, a short queue waits, and everybody else is sent away at
 //! once: a storm of logins must not slow down what needs no hash.
+//!
+//! The memory of a hash is used again by the next one. Pieces of that size, allocated and freed on ever other threads, would
+//! leave the process several times as large as the hashes that ever ran at once.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use argon2::password_hash::phc::PasswordHash as Phc;
-use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash as Phc, Salt};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
@@ -35,7 +38,9 @@ pub enum HashError {
     #[error("too many passwords are being hashed already")]
     Overloaded,
     #[error("the password could not be hashed")]
-    Argon2(#[from] argon2::password_hash::Error),
+    Argon2(#[from] argon2::Error),
+    #[error("a password hash has no PHC form")]
+    Form(#[from] argon2::password_hash::Error),
     #[error("a stored password hash is not in PHC form")]
     NotPhc(#[from] argon2::password_hash::phc::Error),
     #[error("the thread that hashed the password ended early")]
@@ -48,6 +53,7 @@ pub struct PasswordHasher {
     running: Arc<Semaphore>,
     /// Counts those who wait as well as those who run.
     admitted: Arc<Semaphore>,
+    memory: Memory,
     /// What a password is compared with when there is no account, so that the answer takes as long.
     decoy: PasswordHash,
 }
@@ -60,23 +66,32 @@ impl PasswordHasher {
     }
 
     async fn with_limits(running: usize, waiting: usize) -> Result<Self, HashError> {
-        let decoy = tokio::task::spawn_blocking(|| hash(&rand::random::<[u8; 32]>())).await??;
+        let memory = Memory::default();
+        let decoy = {
+            let memory = memory.clone();
+            tokio::task::spawn_blocking(move || hash(&rand::random::<[u8; 32]>(), &memory)).await??
+        };
         Ok(Self {
             running: Arc::new(Semaphore::new(running)),
             admitted: Arc::new(Semaphore::new(running + waiting)),
+            memory,
             decoy,
         })
     }
 
     pub async fn hash(&self, password: Password) -> Result<PasswordHash, HashError> {
-        self.run(move || hash(password.as_str().as_bytes())).await
+        let memory = self.memory.clone();
+        self.run(move || hash(password.as_str().as_bytes(), &memory)).await
     }
 
     /// Whether the password is the one behind `stored`. Takes as long where nothing is stored, and is `false` then.
     pub async fn verify(&self, password: String, stored: Option<PasswordHash>) -> Result<bool, HashError> {
         let known = stored.is_some();
         let expected = stored.unwrap_or_else(|| self.decoy.clone());
-        let matches = self.run(move || verify(password.as_bytes(), &expected)).await?;
+        let memory = self.memory.clone();
+        let matches = self
+            .run(move || verify(password.as_bytes(), &expected, &memory))
+            .await?;
         Ok(matches && known)
     }
 
@@ -105,22 +120,61 @@ impl PasswordHasher {
     }
 }
 
-fn argon2id() -> Argon2<'static> {
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::DEFAULT)
+/// What hashes that have run worked in: as many pieces as ever ran at once.
+#[derive(Clone, Default)]
+struct Memory(Arc<Mutex<Vec<Vec<Block>>>>);
+
+impl Memory {
+    fn take(&self) -> Vec<Block> {
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.pop().unwrap_or_default()
+    }
+
+    fn put_back(&self, piece: Vec<Block>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(piece);
+    }
+
+    /// The hash of `password`, as long as `params` say or else as usual.
+    fn argon2id(&self, version: Version, params: Params, password: &[u8], salt: &[u8]) -> Result<Output, HashError> {
+        let mut piece = self.take();
+        piece.resize(params.block_count().max(piece.len()), Block::default());
+        let length = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
+        let blocks = params.block_count();
+        let argon2id = Argon2::new(Algorithm::Argon2id, version, params);
+        let mut output = [0; Output::MAX_LENGTH];
+        let output = &mut output[..length.min(Output::MAX_LENGTH)];
+        let hashed = argon2id.hash_password_into_with_memory(password, salt, output, &mut piece[..blocks]);
+        self.put_back(piece);
+        hashed?;
+        Ok(Output::new(output)?)
+    }
 }
 
-fn hash(password: &[u8]) -> Result<PasswordHash, HashError> {
-    let phc: Phc = argon2id().hash_password(password)?;
+fn hash(password: &[u8], memory: &Memory) -> Result<PasswordHash, HashError> {
+    let (version, params, salt) = (Version::V0x13, Params::DEFAULT, Salt::generate());
+    let phc = Phc {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(version.into()),
+        params: ParamsString::try_from(&params)?,
+        hash: Some(memory.argon2id(version, params, password, &salt)?),
+        salt: Some(salt),
+    };
     Ok(PasswordHash(phc.to_string()))
 }
 
-fn verify(password: &[u8], stored: &PasswordHash) -> Result<bool, HashError> {
-    use argon2::password_hash::Error;
-    match argon2id().verify_password(password, &Phc::new(&stored.0)?) {
-        Ok(()) => Ok(true),
-        Err(Error::PasswordInvalid) => Ok(false),
-        Err(error) => Err(error.into()),
+/// With the parameters of the hash that is stored: one from before may have others.
+fn verify(password: &[u8], stored: &PasswordHash, memory: &Memory) -> Result<bool, HashError> {
+    let stored = Phc::new(&stored.0)?;
+    let (Some(salt), Some(expected)) = (stored.salt, stored.hash) else {
+        return Ok(false);
+    };
+    let version = stored.version.map_or(Ok(Version::default()), Version::try_from)?;
+    let params = Params::try_from(&stored)?;
+    if stored.algorithm != Algorithm::Argon2id.ident() {
+        return Ok(false);
     }
+    // Compared in constant time.
+    Ok(memory.argon2id(version, params, password, &salt)? == expected)
 }
 
 #[cfg(test)]
@@ -162,6 +216,41 @@ mod tests {
         );
         assert!(!hasher.verify("correct horse ".to_owned(), Some(hash)).await.unwrap());
         assert!(!hasher.verify("correct horse".to_owned(), None).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn hashes_that_run_one_after_the_other_share_their_memory_and_nothing_else() {
+        let hasher = PasswordHasher::with_limits(2, 8).await.unwrap();
+        let hash = hasher.hash(password()).await.unwrap();
+        for _ in 0..3 {
+            for (text, expected) in [("another password", false), ("correct horse", true)] {
+                let matches = hasher.verify(text.to_owned(), Some(hash.clone())).await.unwrap();
+                assert_eq!(matches, expected, "{text}");
+            }
+        }
+        let pieces: Vec<usize> = hasher.memory.0.lock().unwrap().iter().map(Vec::len).collect();
+        assert_eq!(pieces, [19 * 1024]);
+    }
+
+    /// Whoever else implements argon2 has to agree, and hashes from before have to go on working.
+    #[test]
+    fn hashes_are_those_of_the_library() {
+        use argon2::{PasswordHasher as _, PasswordVerifier as _};
+        let memory = Memory::default();
+        for params in [Params::DEFAULT, Params::new(64, 1, 1, None).unwrap()] {
+            let library = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+            let theirs: Phc = library.hash_password(b"correct horse").unwrap();
+            let theirs = PasswordHash(theirs.to_string());
+            assert!(verify(b"correct horse", &theirs, &memory).unwrap());
+            assert!(!verify(b"correct mouse", &theirs, &memory).unwrap());
+        }
+        let ours = hash(b"correct horse", &memory).unwrap();
+        let ours = Phc::new(ours.as_str()).unwrap();
+        assert!(
+            argon2::Argon2::default()
+                .verify_password(b"correct horse", &ours)
+                .is_ok()
+        );
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ use crate::administrator::FirstPassword;
 use crate::password::Password;
 use crate::sealing::SealingKey;
 use crate::session::Lifetimes;
+use crate::throttle::Limits;
 use crate::username::Username;
 
 #[derive(Args, Clone)]
@@ -35,6 +36,18 @@ pub struct Settings {
     /// Days that a session lasts at the most
     #[arg(long, env, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub auth_session_days: u32,
+    /// Failed logins of one client for one account that cost nothing; each one more makes the next attempt wait, twice as long each time
+    #[arg(long, env, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub auth_free_failures: u32,
+    /// The same for all failed logins from one address, for whatever accounts; higher where many people share one
+    #[arg(long, env, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub auth_free_failures_per_address: u32,
+    /// Signups from one address that need not wait; it may go on with one a minute
+    #[arg(long, env, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub auth_free_signups_per_address: u32,
+    /// Seconds that anybody is made to wait at the most for having failed too often
+    #[arg(long, env, default_value_t = 900, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub auth_longest_wait_seconds: u32,
     /// Name of the first administrator, created where there is none
     #[arg(long, env, default_value = "admin")]
     pub admin_username: String,
@@ -67,6 +80,15 @@ impl Settings {
         Lifetimes {
             idle: TimeDelta::days(self.auth_session_idle_days.into()),
             absolute: TimeDelta::days(self.auth_session_days.into()),
+        }
+    }
+
+    pub(crate) fn throttle_limits(&self) -> Limits {
+        Limits {
+            failures: self.auth_free_failures,
+            failures_per_address: self.auth_free_failures_per_address,
+            signups_per_address: self.auth_free_signups_per_address,
+            longest_wait: self.auth_longest_wait_seconds,
         }
     }
 

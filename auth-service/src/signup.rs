@@ -20,6 +20,7 @@ use crate::password::Password;
 use crate::password_hash::HashError;
 use crate::session::start::SessionError;
 use crate::session::{self, LoggedIn};
+use crate::throttle::{Purpose, ThrottleError, familiar};
 use crate::username::Username;
 
 /// A signup that breaks no rule.
@@ -34,6 +35,8 @@ pub struct SignUp {
 pub enum SignUpError {
     #[error("the username is taken")]
     UsernameTaken,
+    #[error(transparent)]
+    Throttled(#[from] ThrottleError),
     #[error(transparent)]
     Hash(#[from] HashError),
     #[error(transparent)]
@@ -92,7 +95,15 @@ fn email(request: &SignUpRequest) -> Result<Email, FieldViolation> {
 }
 
 pub async fn sign_up(state: &State, new: SignUp, client: &Client) -> Result<LoggedIn, SignUpError> {
-    let password = state.passwords.hash(new.password).await?;
+    // Counted whatever comes of it: that a name is taken is an answer too.
+    let attempt = state.throttle.reserve(Purpose::SignUp, client.address, None).await?;
+    let password = match state.passwords.hash(new.password).await {
+        Ok(password) => password,
+        Err(error) => {
+            attempt.give_back().await;
+            return Err(error.into());
+        }
+    };
     let now = state.clock.now();
     let id = Uuid::now_v7();
     let signed_up = AccountSignedUp {
@@ -113,6 +124,7 @@ pub async fn sign_up(state: &State, new: SignUp, client: &Client) -> Result<Logg
     let account = account::insert(&mut transaction, &account).await?;
     outbox::enqueue(&mut transaction, &event::new(crate::NAME, now, &signed_up)).await?;
     let logged_in = session::start::start(&mut transaction, state, account, client, now).await?;
+    familiar::remember(&mut transaction, id, client.address, now).await?;
     audit::record(
         &mut transaction,
         Entry::new(Action::SignedUp, now, client).by(id).on(id),

@@ -56,6 +56,7 @@ class Visitor:
         self.credentials = None
 
     def token(self, url):
+        url = url.rstrip("/")
         if self.credentials:
             answer = requests.post(f"{url}/auth/login", json=self.credentials, timeout=20)
             if answer.status_code == 201:

@@ -105,6 +105,8 @@ reasons! {
     StationUnauthorized = "STATION_UNAUTHORIZED", Unauthenticated, 401, "The charge point's credentials are not valid";
     /// The session that was to go on is over, because its charge point has a newer one.
     SessionOver = "SESSION_OVER", FailedPrecondition, 409, "The session is over";
+    /// Too many attempts from this client, or for this account, of late.
+    TooManyRequests = "TOO_MANY_REQUESTS", ResourceExhausted, 429, "Too many attempts";
     /// A service behind the gateway does not answer.
     Unavailable = "UNAVAILABLE", Unavailable, 503, "A service is not available";
     /// gRPC: no service here has such an RPC.

@@ -4,8 +4,8 @@ use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use testbed::Database;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
 use tokio::time::timeout;
 use voltgate_proto::auth::v1::LogInRequest;
 use voltgate_proto::auth::v1::auth_service_client::AuthServiceClient;
@@ -37,52 +37,92 @@ async fn refusal(command: &mut Command) -> String {
     String::from_utf8(stderr).unwrap()
 }
 
+/// A process that serves.
+pub struct Running {
+    process: Child,
+    pub address: String,
+    lines: Lines<BufReader<ChildStderr>>,
+    /// What it has logged so far.
+    log: Vec<String>,
+}
+
+impl Running {
+    pub async fn start(database: &Database) -> Self {
+        let mut process = auth_service()
+            .envs([
+                ("DATABASE_URL", database.url()),
+                ("AUTH_SECRET", SECRET),
+                ("SERVICE_SECRET", SECRET),
+            ])
+            .env("ADMIN_PASSWORD", PASSWORD)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let mut log = Vec::new();
+        let address = loop {
+            let line = timeout(LONG_ENOUGH, lines.next_line())
+                .await
+                .unwrap()
+                .unwrap()
+                .expect("it announces its address");
+            let event: serde_json::Value = serde_json::from_str(&line).unwrap();
+            log.push(line);
+            if event["message"] == "auth-service listens" {
+                break event["grpc"].as_str().unwrap().to_owned();
+            }
+        };
+        Self {
+            process,
+            address,
+            lines,
+            log,
+        }
+    }
+
+    pub fn id(&self) -> u32 {
+        self.process.id().unwrap()
+    }
+
+    /// Tells it to stop, and gives all that it has logged.
+    pub async fn stop(mut self) -> Vec<String> {
+        let id = self.id().to_string();
+        let told = Command::new("kill").args(["-TERM", &id]).status().await;
+        assert!(told.unwrap().success());
+        while let Some(line) = timeout(LONG_ENOUGH, self.lines.next_line()).await.unwrap().unwrap() {
+            self.log.push(line);
+        }
+        assert!(
+            timeout(LONG_ENOUGH, self.process.wait())
+                .await
+                .unwrap()
+                .unwrap()
+                .success()
+        );
+        self.log
+    }
+
+    /// Reads on, so that the process never waits for somebody who reads its log.
+    pub async fn read_log(&mut self) {
+        while let Some(line) = self.lines.next_line().await.unwrap() {
+            self.log.push(line);
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_process_serves_until_it_is_told_to_stop_and_ends_well() {
     let database = Database::create().await;
-    let mut process = auth_service()
-        .envs([
-            ("DATABASE_URL", database.url()),
-            ("AUTH_SECRET", SECRET),
-            ("SERVICE_SECRET", SECRET),
-        ])
-        .env("ADMIN_PASSWORD", PASSWORD)
-        .spawn()
+    let process = Running::start(&database).await;
+    let mut client = AuthServiceClient::connect(format!("http://{}", process.address))
+        .await
         .unwrap();
-    let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-    let mut log = Vec::new();
-    let address = loop {
-        let line = timeout(LONG_ENOUGH, lines.next_line())
-            .await
-            .unwrap()
-            .unwrap()
-            .expect("it announces its address");
-        let event: serde_json::Value = serde_json::from_str(&line).unwrap();
-        log.push(line);
-        if event["message"] == "auth-service listens" {
-            break event["grpc"].as_str().unwrap().to_owned();
-        }
-    };
-    let mut client = AuthServiceClient::connect(format!("http://{address}")).await.unwrap();
     let credentials = LogInRequest {
         username: "admin".to_owned(),
         password: PASSWORD.to_owned(),
     };
     client.log_in(credentials).await.unwrap();
 
-    let id = process.id().unwrap().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-TERM", &id])
-            .status()
-            .await
-            .unwrap()
-            .success()
-    );
-    assert!(timeout(LONG_ENOUGH, process.wait()).await.unwrap().unwrap().success());
-    while let Some(line) = lines.next_line().await.unwrap() {
-        log.push(line);
-    }
+    let log = process.stop().await;
     assert!(log.last().unwrap().contains("auth-service stopped"));
     assert!(
         log.iter()

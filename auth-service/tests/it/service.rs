@@ -1,5 +1,6 @@
 //! A running auth-service for one test.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -155,6 +156,30 @@ impl Service {
         Ok(self.client.clone().log_in(request).await?.into_inner())
     }
 
+    /// As the gateway would pass on a login of somebody at this address.
+    pub async fn log_in_from(
+        &self,
+        address: impl Into<IpAddr>,
+        username: &str,
+        password: &str,
+    ) -> Result<TokenResponse, Status> {
+        let request = LogInRequest {
+            username: username.to_owned(),
+            password: password.to_owned(),
+        };
+        let request = passed_on(&self.service_tokens(), address.into(), request);
+        Ok(self.client.clone().log_in(request).await?.into_inner())
+    }
+
+    pub async fn sign_up_from(
+        &self,
+        address: impl Into<IpAddr>,
+        request: SignUpRequest,
+    ) -> Result<TokenResponse, Status> {
+        let request = passed_on(&self.service_tokens(), address.into(), request);
+        Ok(self.client.clone().sign_up(request).await?.into_inner())
+    }
+
     pub async fn profile(&self, token: &str) -> Result<Profile, Status> {
         self.profile_with(&format!("Bearer {token}")).await
     }
@@ -186,6 +211,18 @@ impl Service {
     pub async fn count(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(&self.database).await.unwrap()
     }
+}
+
+/// A request as the gateway passes it on for a client at this address.
+pub fn passed_on<T>(tokens: &ServiceTokens, address: IpAddr, message: T) -> Request<T> {
+    let mut request = Request::new(message);
+    for (name, value) in [
+        ("voltgate-client-address", address.to_string()),
+        ("voltgate-reporter", tokens.bearer().unwrap()),
+    ] {
+        request.metadata_mut().insert(name, value.parse().unwrap());
+    }
+    request
 }
 
 /// A signup that nothing is wrong with.

@@ -33,6 +33,9 @@ async fn schemathesis_finds_nothing() {
     let voltgate = Voltgate::start_with(&[
         ("ADMIN_PASSWORD", e2e::all_in_one::ADMIN_PASSWORD),
         ("CHARGER_ALLOW_UNSECURED", "true"),
+        // All that it makes up comes from one address.
+        ("AUTH_FREE_FAILURES_PER_ADDRESS", "1000000"),
+        ("AUTH_FREE_SIGNUPS_PER_ADDRESS", "1000000"),
     ])
     .await;
     let admin = voltgate.admin().await;

@@ -52,6 +52,7 @@ fn met(reason: Reason) -> Met {
         | Reason::NotFound
         | Reason::PasswordResetRequired
         | Reason::PreconditionFailed
+        | Reason::TooManyRequests
         | Reason::UsernameTaken => Met::WhereNamed,
         Reason::MethodNotAllowed | Reason::SessionOver | Reason::UnknownRpc => Met::Elsewhere,
     }

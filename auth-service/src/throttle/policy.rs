@@ -1,0 +1,228 @@
+//! How often is too often: every number of the throttle.
+//!
+//! Attempts are counted in leaking buckets. The first few failures cost nothing; each one after that makes the next attempt
+//! wait, 1 second at first and then twice as long each time, up to a longest wait. A failure is forgotten after a while,
+//! one at a time.
+
+/// What somebody attempts. Each purpose is counted by itself.
+#[allow(dead_code)] // Some of the ways in are still to come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A password, to log in or asked for again. Only failures count.
+    LogIn,
+    /// A code of a second factor, or a passkey, after the right password. Only failures count.
+    SecondFactor,
+    /// A code that came by mail. Only failures count.
+    EmailedCode,
+    /// A new account. Everyone counts, for it also tells whether a name is taken.
+    SignUp,
+    /// A mail, such as for a forgotten password, that anybody may have sent to somebody. Everyone counts.
+    SendMail,
+}
+
+/// What an attempt is counted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// For an account, from an address.
+    Pair,
+    /// From an address, for whatever account.
+    Address,
+    /// For an account, from whatever address.
+    Account,
+}
+
+/// How one kind of key is counted. Times are in seconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// Failures that cost nothing.
+    pub free: u32,
+    /// The first wait.
+    pub first: u32,
+    /// The longest wait.
+    pub longest: u32,
+    /// After how long one failure is forgotten.
+    pub leak: u32,
+}
+
+/// The numbers that an operator may turn.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Failures of one client for one account that cost nothing.
+    pub failures: u32,
+    /// Failures from one address, for whatever accounts, that cost nothing.
+    pub failures_per_address: u32,
+    /// Signups from one address that cost nothing.
+    pub signups_per_address: u32,
+    /// The longest that anybody has to wait, in seconds.
+    pub longest_wait: u32,
+}
+
+/// What strangers can make an account wait for at an address that it is new at. Short, for it is they who choose when.
+const LONGEST_FOR_ACCOUNT: u32 = 60;
+
+/// Failures for one account, from wherever, that cost nothing.
+const FREE_FOR_ACCOUNT: u32 = 20;
+
+/// The same for codes: there are fewer of them than of passwords.
+const CODES_FOR_ACCOUNT: u32 = 10;
+
+/// After how long a failure of an address is forgotten. Many people may share one.
+const LEAK_OF_ADDRESS: u32 = 3 * 60;
+
+/// Signups that an address shared by many people may go on with for ever: one a minute.
+const LEAK_OF_SIGNUPS: u32 = 60;
+
+/// Mails to one account: three, then one in twenty minutes.
+const MAILS: u32 = 3;
+const LEAK_OF_MAILS: u32 = 20 * 60;
+const FIRST_WAIT_FOR_MAIL: u32 = 60;
+
+/// Mails asked for from one address, to whatever accounts.
+const MAILS_PER_ADDRESS: u32 = 20;
+
+impl Limits {
+    /// How `kind` is counted for `purpose`; not at all where there is none.
+    pub fn policy(&self, purpose: Purpose, kind: Kind) -> Option<Policy> {
+        let longest = self.longest_wait;
+        let growing = |free, leak| {
+            Some(Policy {
+                free,
+                first: 1,
+                longest,
+                leak,
+            })
+        };
+        match (purpose, kind) {
+            (Purpose::LogIn | Purpose::SecondFactor | Purpose::EmailedCode, Kind::Pair) => {
+                growing(self.failures, longest)
+            }
+            (Purpose::LogIn | Purpose::SecondFactor | Purpose::EmailedCode, Kind::Address) => {
+                growing(self.failures_per_address, LEAK_OF_ADDRESS)
+            }
+            (Purpose::LogIn, Kind::Account) => Some(Policy {
+                free: FREE_FOR_ACCOUNT,
+                first: 1,
+                longest: longest.min(LONGEST_FOR_ACCOUNT),
+                leak: LONGEST_FOR_ACCOUNT,
+            }),
+            // Whoever gets here has the password: that it is changed is more urgent than that they are let in.
+            (Purpose::SecondFactor, Kind::Account) => growing(CODES_FOR_ACCOUNT, longest),
+            (Purpose::EmailedCode, Kind::Account) => Some(Policy {
+                free: CODES_FOR_ACCOUNT,
+                first: 1,
+                longest: longest.min(LONGEST_FOR_ACCOUNT),
+                leak: LONGEST_FOR_ACCOUNT,
+            }),
+            (Purpose::SignUp, Kind::Address) => growing(self.signups_per_address, LEAK_OF_SIGNUPS),
+            (Purpose::SignUp, Kind::Pair | Kind::Account) => None,
+            (Purpose::SendMail, Kind::Address) => growing(MAILS_PER_ADDRESS, LEAK_OF_ADDRESS),
+            (Purpose::SendMail, Kind::Pair) => None,
+            (Purpose::SendMail, Kind::Account) => Some(Policy {
+                free: MAILS,
+                first: FIRST_WAIT_FOR_MAIL.min(longest),
+                longest,
+                leak: LEAK_OF_MAILS,
+            }),
+        }
+    }
+}
+
+impl Purpose {
+    #[cfg(test)]
+    pub const ALL: [Self; 5] = [
+        Self::LogIn,
+        Self::SecondFactor,
+        Self::EmailedCode,
+        Self::SignUp,
+        Self::SendMail,
+    ];
+
+    /// As clients see it in `RateLimit-Policy`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LogIn => "login",
+            Self::SecondFactor => "second-factor",
+            Self::EmailedCode => "code",
+            Self::SignUp => "signup",
+            Self::SendMail => "mail",
+        }
+    }
+
+    /// Whether what is counted for `kind` does not concern an account where it is familiar. Mail it does: that somebody
+    /// was here before is no reason to send them more.
+    pub fn spares(self, kind: Kind) -> bool {
+        match self {
+            Self::LogIn | Self::SecondFactor | Self::EmailedCode => kind != Kind::Pair,
+            Self::SignUp | Self::SendMail => false,
+        }
+    }
+}
+
+impl Kind {
+    pub const ALL: [Self; 3] = [Self::Pair, Self::Address, Self::Account];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pair => "pair",
+            Self::Address => "address",
+            Self::Account => "account",
+        }
+    }
+}
+
+impl Policy {
+    /// Failures that are counted at most: those after which the wait is the longest. What comes on top would only make
+    /// forgetting take longer.
+    pub fn fullest(&self) -> u32 {
+        let doublings = (0..31).find(|doublings| self.after_doublings(*doublings) >= self.longest);
+        self.free + 1 + doublings.unwrap_or(31)
+    }
+
+    fn after_doublings(&self, doublings: u32) -> u32 {
+        self.first.saturating_mul(1 << doublings)
+    }
+}
+
+#[cfg(test)]
+mod unit_tests {
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        failures: 5,
+        failures_per_address: 20,
+        signups_per_address: 50,
+        longest_wait: 900,
+    };
+
+    #[test]
+    fn a_bucket_is_full_where_the_wait_is_the_longest() {
+        let policy = |first, longest| Policy {
+            free: 5,
+            first,
+            longest,
+            leak: 1,
+        };
+        // 1, 2, 4, …, 512, 900 seconds after the sixth, seventh, …, sixteenth failure.
+        assert_eq!(policy(1, 900).fullest(), 16);
+        assert_eq!(policy(1, 1).fullest(), 6);
+        assert_eq!(policy(60, 60).fullest(), 6);
+        assert_eq!(policy(1, u32::MAX).fullest(), 5 + 1 + 31);
+    }
+
+    #[test]
+    fn strangers_never_make_an_account_wait_for_more_than_a_minute_to_log_in() {
+        for purpose in [Purpose::LogIn, Purpose::EmailedCode] {
+            let policy = LIMITS.policy(purpose, Kind::Account);
+            assert!(policy.is_some_and(|policy| policy.longest <= 60));
+        }
+    }
+
+    #[test]
+    fn every_policy_lets_somebody_in_and_forgets() {
+        for purpose in Purpose::ALL {
+            for policy in Kind::ALL.into_iter().filter_map(|kind| LIMITS.policy(purpose, kind)) {
+                assert!(policy.free > 0 && policy.leak > 0 && policy.first > 0 && policy.longest >= policy.first);
+            }
+        }
+    }
+}
