@@ -77,7 +77,13 @@ impl Application {
         let passwords = PasswordHasher::start()
             .await
             .map_err(|error| StartError::other("cannot hash passwords", error))?;
-        let server = Server::bind(settings.auth_listen, "AUTH_LISTEN", shared.tls.clone()).await?;
+        let server = Server::bind(
+            settings.auth_listen,
+            "AUTH_LISTEN",
+            shared.tls.clone(),
+            shared.max_calls,
+        )
+        .await?;
 
         let relay = Relay::new(database.clone(), shared.bus.publisher());
         let tokens = AccessTokens {

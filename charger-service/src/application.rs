@@ -67,7 +67,13 @@ impl Application {
             .map_err(unusable)?;
         let instance = Uuid::now_v7();
         instance::renew(&database, instance).await.map_err(unusable)?;
-        let server = Server::bind(settings.charger_listen, "CHARGER_LISTEN", shared.tls.clone()).await?;
+        let server = Server::bind(
+            settings.charger_listen,
+            "CHARGER_LISTEN",
+            shared.tls.clone(),
+            shared.max_calls,
+        )
+        .await?;
         let state = State {
             database,
             clock: shared.clock.clone(),

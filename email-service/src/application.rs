@@ -59,7 +59,13 @@ impl Application {
 
         let migrations = sqlx::migrate!("../migrations/email");
         let database = service_kit::database::connect(&url, "email", &migrations).await?;
-        let server = Server::bind(settings.email_listen, "EMAIL_LISTEN", shared.tls.clone()).await?;
+        let server = Server::bind(
+            settings.email_listen,
+            "EMAIL_LISTEN",
+            shared.tls.clone(),
+            shared.max_calls,
+        )
+        .await?;
 
         let inbox = Inbox::new(database.clone(), Arc::clone(&shared.clock));
         let clock = Arc::clone(&shared.clock);

@@ -65,6 +65,7 @@ impl Gateway {
             settings.gateway_upstreams.clone(),
             &routes,
             settings.max_calls(),
+            settings.replicas.rules()?,
             shared.tls.as_ref(),
         )?;
         Ok(Self(Arc::new(Parts {

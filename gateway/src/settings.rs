@@ -10,7 +10,7 @@ use service_kit::start::StartError;
 use crate::client::TrustedProxies;
 use crate::origins::Origins;
 use crate::server::{CertificateFiles, Listen, PublicTls};
-use crate::upstream::Addresses;
+use crate::upstream::{Addresses, ReplicaSettings};
 
 /// The gateway's own settings.
 #[derive(Args, Clone, Debug)]
@@ -41,6 +41,8 @@ pub struct Settings {
     /// How many calls of each service may be under way at once, charge points not counted; more are answered with 503
     #[arg(long, env, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub gateway_max_calls: u32,
+    #[command(flatten)]
+    pub replicas: ReplicaSettings,
     /// How many connections may be open at once, charge points included
     #[arg(long, env, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub gateway_max_connections: u32,

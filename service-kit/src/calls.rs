@@ -18,10 +18,6 @@ use tower::{Layer, Service};
 use crate::deadline;
 use crate::reason::Reason;
 
-/// Calls of one process that may be under way. Beyond it a caller is sent away at once: the database has a few dozen
-/// connections, so a thousand calls are seconds of work, and one more would only wait until nobody wants its answer.
-const MOST: usize = 1000;
-
 /// How long a caller should wait that was sent away.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -33,11 +29,9 @@ pub struct CallsLayer {
 }
 
 impl CallsLayer {
-    pub fn new(protos: &DescriptorPool) -> Self {
-        Self::with_places(protos, MOST)
-    }
-
-    fn with_places(protos: &DescriptorPool, places: usize) -> Self {
+    /// So many calls may be under way. Beyond it a caller is sent away at once: the database has a few dozen connections, so a
+    /// thousand calls are seconds of work, and one more would only wait until nobody wants its answer.
+    pub fn new(protos: &DescriptorPool, places: usize) -> Self {
         let methods = protos
             .services()
             .flat_map(|service| service.methods().collect::<Vec<_>>());
@@ -130,14 +124,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_call_ends_at_its_deadline_and_a_stream_does_not() {
-        let layer = CallsLayer::new(voltgate_proto::pool());
+        let layer = CallsLayer::new(voltgate_proto::pool(), 1000);
         assert_eq!(status(&layer, CALL, "2S").await, Some(Code::DeadlineExceeded));
         assert_eq!(status(&layer, STREAM, "2S").await, None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_call_too_many_is_sent_away_at_once_and_nothing_else_is() {
-        let layer = CallsLayer::with_places(voltgate_proto::pool(), 1);
+        let layer = CallsLayer::new(voltgate_proto::pool(), 1);
         let taken = {
             let layer = layer.clone();
             tokio::spawn(async move { status(&layer, CALL, "5S").await })

@@ -16,8 +16,9 @@ use crate::start::StartError;
 /// How long a request waits for a free connection before it fails.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// No statement runs for longer, whoever asks for it. The database ends it, also where the process that asked is gone.
-const LONGEST_STATEMENT: Duration = Duration::from_secs(60);
+/// The parameter of a connection that bounds each of its statements, in milliseconds. The database ends one that takes
+/// longer, also where the process that asked is gone.
+const STATEMENT_TIMEOUT: &str = "statement_timeout";
 
 /// `query_canceled`: what the database says of a statement that it ended.
 const CANCELED: &str = "57014";
@@ -57,7 +58,7 @@ pub async fn connect(database: &DatabaseUrl, schema: &'static str, migrator: &Mi
     PgPoolOptions::new()
         .max_connections(database.max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .connect_with(options.options([("statement_timeout", LONGEST_STATEMENT.as_millis().to_string())]))
+        .connect_with(options.options([(STATEMENT_TIMEOUT, database.longest_statement.as_millis().to_string())]))
         .await
         .map_err(unreachable)
 }
@@ -71,7 +72,8 @@ pub async fn connect(database: &DatabaseUrl, schema: &'static str, migrator: &Mi
 /// # Errors
 /// The database is away or busy.
 pub async fn begin(database: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    let Some(left) = deadline::left().filter(|left| *left < LONGEST_STATEMENT) else {
+    let longest = longest_statement(database);
+    let Some(left) = deadline::left().filter(|left| longest.is_none_or(|longest| *left < longest)) else {
         return database.begin().await;
     };
     // PostgreSQL takes 0 for no limit.
@@ -79,6 +81,15 @@ pub async fn begin(database: &PgPool) -> Result<Transaction<'static, Postgres>, 
     let begin = format!("BEGIN; SET LOCAL statement_timeout = {milliseconds}");
     // A number of our own.
     database.begin_with(sqlx::AssertSqlSafe(begin)).await
+}
+
+/// The bound of every statement, as [`connect`] has set it.
+fn longest_statement(database: &PgPool) -> Option<Duration> {
+    let options = database.connect_options();
+    // What stands last holds; before it may be what the URL says.
+    let mut words = options.get_options()?.split_ascii_whitespace().rev();
+    let milliseconds = words.find_map(|word| word.strip_prefix(STATEMENT_TIMEOUT)?.strip_prefix('='));
+    milliseconds?.parse().ok().map(Duration::from_millis)
 }
 
 /// How callers are told. A database that is away or busy is worth another try; anything else it says is our fault.

@@ -29,6 +29,7 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     tls: Option<ServiceTls>,
+    max_calls: usize,
 }
 
 /// Why a server ended before it was told to.
@@ -40,16 +41,26 @@ pub struct ServeError {
 }
 
 impl Server {
-    /// With `tls`, only those who show a certificate of its authority are served.
+    /// With `tls`, only those who show a certificate of its authority are served. Calls beyond `max_calls` are refused.
     ///
     /// # Errors
     /// The port is in use.
-    pub async fn bind(address: SocketAddr, setting: &'static str, tls: Option<ServiceTls>) -> Result<Self, StartError> {
+    pub async fn bind(
+        address: SocketAddr,
+        setting: &'static str,
+        tls: Option<ServiceTls>,
+        max_calls: usize,
+    ) -> Result<Self, StartError> {
         let listener = listen(address, setting).await?;
         let address = listener
             .local_addr()
             .map_err(|error| StartError::other("cannot read the address of a listener", error))?;
-        Ok(Self { listener, address, tls })
+        Ok(Self {
+            listener,
+            address,
+            tls,
+            max_calls,
+        })
     }
 
     pub fn local_addr(&self) -> SocketAddr {
@@ -86,7 +97,7 @@ impl Server {
             .initial_connection_window_size(CONNECTION_WINDOW)
             .http2_keepalive_interval(Some(KEEPALIVE))
             // Before anything is looked at: a call has a deadline, and there may be so many.
-            .layer(CallsLayer::new(voltgate_proto::pool()))
+            .layer(CallsLayer::new(voltgate_proto::pool(), self.max_calls))
             .layer(access)
             .add_routes(routes.routes())
             .serve_with_incoming_shutdown(

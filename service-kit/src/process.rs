@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{Admin, Readiness};
 use crate::bus::Bus;
 use crate::clock::{SharedClock, SystemClock};
-use crate::settings::{AccessSettings, BusSettings, DatabaseSettings, ProcessSettings};
+use crate::settings::{AccessSettings, BusSettings, DatabaseSettings, ProcessSettings, ServiceSettings};
 use crate::shared::Shared;
 use crate::start::StartError;
 use crate::tls::TlsSettings;
@@ -29,6 +29,8 @@ pub struct CommonSettings {
     pub bus: BusSettings,
     #[command(flatten)]
     pub access: AccessSettings,
+    #[command(flatten)]
+    pub service: ServiceSettings,
     #[command(flatten)]
     pub tls: TlsSettings,
 }
@@ -48,6 +50,7 @@ impl CommonSettings {
             tls,
             clock,
             access: self.access.clone(),
+            max_calls: self.service.service_max_calls as usize,
             drain: self.process.drain(),
         })
     }

@@ -64,6 +64,9 @@ pub struct DatabaseSettings {
     /// Connections that each service may open to PostgreSQL
     #[arg(long, env, default_value_t = 10, value_parser = clap::value_parser!(u32).range(5..=1000))]
     pub database_max_connections: u32,
+    /// How long PostgreSQL may work on one statement of a service, in seconds
+    #[arg(long, env, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub database_statement_seconds: u64,
 }
 
 /// A database URL together with the setting it came from, so that an error can name it.
@@ -72,6 +75,7 @@ pub struct DatabaseUrl {
     pub url: String,
     pub setting: &'static str,
     pub max_connections: u32,
+    pub longest_statement: Duration,
 }
 
 impl DatabaseSettings {
@@ -96,8 +100,18 @@ impl DatabaseSettings {
             url: url.clone(),
             setting,
             max_connections: self.database_max_connections,
+            longest_statement: Duration::from_secs(self.database_statement_seconds),
         })
     }
+}
+
+/// What a service takes on.
+#[derive(Args, Clone, Debug)]
+#[group(skip)]
+pub struct ServiceSettings {
+    /// How many calls each service may have under way, charge points not counted; more are refused at once, for they would only wait for the database
+    #[arg(long, env, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub service_max_calls: u32,
 }
 
 /// The queue.

@@ -22,6 +22,8 @@ pub struct Shared {
     pub service_secret: ServiceSecret,
     /// Mutual TLS between processes, where it is set up.
     pub tls: Option<ServiceTls>,
+    /// Calls that each service may have under way.
+    pub max_calls: usize,
     /// How long calls under way may take to end when the process is told to stop.
     pub drain: Duration,
 }

@@ -49,6 +49,7 @@ async fn replica(database: &Database) -> Replica {
         url: database.url().to_owned(),
         setting: "DATABASE_URL",
         max_connections: 4,
+        longest_statement: std::time::Duration::from_secs(60),
     };
     let migrations = sqlx::migrate!("../migrations/authentication");
     let pool = service_kit::database::connect(&url, "authentication", &migrations)

@@ -82,6 +82,7 @@ impl Setup {
             database: DatabaseSettings {
                 database_url: Some(self.database_url),
                 database_max_connections: 10,
+                database_statement_seconds: 60,
             },
             access: AccessSettings {
                 auth_url: "http://127.0.0.1:1".to_owned(),
@@ -91,6 +92,7 @@ impl Setup {
             },
             service_secret: ServiceSecret::new(SERVICE_SECRET),
             tls: None,
+            max_calls: 1000,
             drain: Duration::from_secs(5),
         };
         Application::build(self.settings, shared).await

@@ -63,10 +63,12 @@ async fn auth(database: &Database) -> auth_service::Application {
         database: DatabaseSettings {
             database_url: Some(database.url().to_owned()),
             database_max_connections: 5,
+            database_statement_seconds: 60,
         },
         access: access("http://127.0.0.1:1"),
         service_secret: ServiceSecret::new(SERVICE_SECRET),
         tls: None,
+        max_calls: 1000,
         drain: Duration::from_secs(1),
     };
     let application = auth_service::Application::build(settings, shared).await.unwrap();

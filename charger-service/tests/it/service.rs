@@ -97,10 +97,12 @@ impl Service {
             database: DatabaseSettings {
                 database_url: Some(url),
                 database_max_connections: 8,
+                database_statement_seconds: 60,
             },
             access: access(&operator().auth_url),
             service_secret: ServiceSecret::new(SERVICE_SECRET),
             tls: None,
+            max_calls: 1000,
             drain: Duration::from_secs(5),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -219,11 +219,25 @@ async fn both_reads_end_at_their_deadline_in_the_database_too() {
 }
 
 #[tokio::test]
-async fn no_statement_runs_for_longer_than_a_minute_whoever_asks() {
+async fn no_statement_runs_for_longer_than_is_set_however_much_time_its_call_has() {
     let rig = Rig::new().await;
-    let limit: String = sqlx::query_scalar("SHOW statement_timeout")
+    let limit = async |seconds| {
+        let asked = async {
+            let mut transaction = service_kit::database::begin(&rig.database).await.unwrap();
+            let limit = sqlx::query_scalar::<_, String>("SHOW statement_timeout");
+            limit.fetch_one(&mut *transaction).await.unwrap()
+        };
+        let limit = service_kit::deadline::within(Duration::from_secs(seconds), asked)
+            .await
+            .unwrap();
+        limit.trim_end_matches("ms").trim_end_matches('s').to_owned()
+    };
+    let whoever: String = sqlx::query_scalar("SHOW statement_timeout")
         .fetch_one(&rig.database)
         .await
         .unwrap();
-    assert_eq!(limit, "1min");
+    assert_eq!(whoever, "45s");
+    assert_eq!(limit(300).await, "45");
+    let less: u32 = limit(40).await.parse().unwrap();
+    assert!((30_000..=40_000).contains(&less) || less == 40, "{less}");
 }

@@ -66,6 +66,7 @@ impl Rig {
             url: server.url().to_owned(),
             setting: "DATABASE_URL",
             max_connections: 5,
+            longest_statement: Duration::from_secs(45),
         };
         let migrations = sqlx::migrate!("../migrations/authentication");
         let database = service_kit::database::connect(&url, "authentication", &migrations)
@@ -104,6 +105,7 @@ impl Rig {
             database: DatabaseSettings {
                 database_url: Some(self.server.url().to_owned()),
                 database_max_connections: 10,
+                database_statement_seconds: 60,
             },
             access: AccessSettings {
                 auth_url: auth_url.to_owned(),
@@ -113,6 +115,7 @@ impl Rig {
             },
             service_secret: ServiceSecret::new(SECRET.as_bytes()),
             tls: None,
+            max_calls: 1000,
             drain: Duration::from_secs(5),
         }
     }

@@ -24,9 +24,6 @@ const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
 /// Larger messages of a stream break it off. There may be hundreds of them at once.
 const LARGEST_STREAMED: usize = 4 * 1024 * 1024;
 
-/// How often a call is made, the first time included.
-const MOST_ATTEMPTS: u32 = 3;
-
 /// The waits between.
 const BETWEEN_ATTEMPTS: Backoff = Backoff {
     first: Duration::from_millis(20),
@@ -88,7 +85,7 @@ async fn call_until(deadline: Instant, upstream: &Upstream, call: &Call) -> Resu
             Err(Failed::Broken(status) | Failed::TurnedAway(status)) => (call.idempotent, status),
             Err(Failed::Refused(status)) => (false, status),
         };
-        if !may_retry || attempt == MOST_ATTEMPTS || !upstream.retries.withdraw() {
+        if !may_retry || attempt >= upstream.attempts || !upstream.retries.withdraw() {
             return Err(status);
         }
         metrics::counter!("voltgate_gateway_retries_total", "upstream" => upstream.name().to_owned()).increment(1);

@@ -2,22 +2,9 @@
 //!
 //! Only what happens between here and there counts. Whatever status a service answers with, it has answered.
 
-use std::time::Duration;
-
-use service_kit::backoff::Backoff;
 use tokio::time::Instant;
 
-/// Streams or connections that break in a row until a replica is ejected. One that cannot be connected to is at once.
-const BREAKS_IN_A_ROW: u32 = 3;
-
-/// How long it is left alone the first time, and at most. Then a probe decides whether it comes back.
-const EJECTION: Backoff = Backoff {
-    first: Duration::from_secs(2),
-    longest: Duration::from_secs(60),
-};
-
-/// A replica that stayed in service for so long starts with the shortest ejection again.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
+use super::settings::EjectionRules;
 
 /// What went wrong.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -29,8 +16,9 @@ pub enum Failure {
 }
 
 /// How a replica has behaved.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Record {
+    rules: EjectionRules,
     breaks: u32,
     ejections: u32,
     ejected_until: Option<Instant>,
@@ -38,6 +26,16 @@ pub struct Record {
 }
 
 impl Record {
+    pub fn new(rules: EjectionRules) -> Self {
+        Self {
+            rules,
+            breaks: 0,
+            ejections: 0,
+            ejected_until: None,
+            back_since: None,
+        }
+    }
+
     pub fn is_ejected(&self) -> bool {
         self.ejected_until.is_some()
     }
@@ -54,9 +52,11 @@ impl Record {
             return false;
         }
         self.breaks += 1;
-        let ejects = failure == Failure::Unreachable || self.breaks >= BREAKS_IN_A_ROW;
+        let ejects = failure == Failure::Unreachable || self.breaks >= self.rules.breaks;
         if ejects {
-            if self.back_since.is_some_and(|since| now - since >= FORGOTTEN_AFTER) {
+            // It stayed in service for so long that it begins anew.
+            let forgotten_after = self.rules.time.longest;
+            if self.back_since.is_some_and(|since| now - since >= forgotten_after) {
                 self.ejections = 0;
             }
             self.eject(now);
@@ -81,23 +81,28 @@ impl Record {
 
     fn eject(&mut self, now: Instant) {
         self.ejections = self.ejections.saturating_add(1);
-        self.ejected_until = Some(now + EJECTION.after(self.ejections));
+        self.ejected_until = Some(now + self.rules.time.after(self.ejections));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upstream::settings::Rules;
+
+    fn record() -> Record {
+        Record::new(Rules::default().ejection)
+    }
 
     #[test]
     fn a_replica_that_cannot_be_connected_to_is_ejected_at_once() {
-        assert!(Record::default().failed(Failure::Unreachable, Instant::now()));
+        assert!(record().failed(Failure::Unreachable, Instant::now()));
     }
 
     #[test]
     fn a_lost_stream_is_forgiven_but_the_third_in_a_row_is_not() {
         let now = Instant::now();
-        let mut record = Record::default();
+        let mut record = record();
         assert!(!record.failed(Failure::Broken, now) && !record.failed(Failure::Broken, now));
         record.answered(now);
         assert!(!record.failed(Failure::Broken, now) && !record.failed(Failure::Broken, now));
@@ -107,7 +112,7 @@ mod tests {
     #[test]
     fn each_ejection_is_longer_until_it_behaves_for_a_while() {
         let mut now = Instant::now();
-        let mut record = Record::default();
+        let mut record = record();
         let mut lengths = Vec::new();
         let mut eject = |record: &mut Record, now: &mut Instant| {
             record.failed(Failure::Unreachable, *now);
@@ -119,7 +124,7 @@ mod tests {
         for _ in 0..8 {
             eject(&mut record, &mut now);
         }
-        now += FORGOTTEN_AFTER;
+        now += Rules::default().ejection.time.longest;
         eject(&mut record, &mut now);
         assert!(lengths[0] <= 2.0 && lengths[8] <= 2.0, "{lengths:?}");
         assert!((30.0..=60.0).contains(&lengths[7]), "{lengths:?}");
@@ -128,9 +133,9 @@ mod tests {
     #[test]
     fn nothing_but_a_probe_or_an_answer_brings_it_back() {
         let now = Instant::now();
-        let mut record = Record::default();
+        let mut record = record();
         record.failed(Failure::Unreachable, now);
-        let later = now + EJECTION.longest;
+        let later = now + Rules::default().ejection.time.longest;
         assert!(record.is_ejected() && !record.wants_probe(now) && record.wants_probe(later));
         record.probe_failed(later);
         assert!(record.is_ejected() && !record.wants_probe(later));

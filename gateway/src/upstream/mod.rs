@@ -12,6 +12,9 @@ mod replica;
 mod replicas;
 mod retry;
 mod service;
+mod settings;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,6 +28,7 @@ pub use call::{Call, explain, stream, too_late, unary};
 pub use codec::Encoded;
 pub use replica::Line;
 pub use service::Upstream;
+pub use settings::{ReplicaSettings, Rules};
 
 use crate::routes::Routes;
 
@@ -41,6 +45,7 @@ impl Upstreams {
         addresses: Addresses,
         routes: &Routes,
         most_calls: usize,
+        rules: Rules,
         tls: Option<&ServiceTls>,
     ) -> Result<Self, StartError> {
         let missing = routes.upstreams().into_iter().find(|name| !addresses.contains(name));
@@ -54,7 +59,7 @@ impl Upstreams {
             for origin in &origins {
                 tls::check_scheme(tls, origin, "GATEWAY_UPSTREAMS")?;
             }
-            let upstream = Arc::new(Upstream::new(&name, origins, most_calls, tls.cloned()));
+            let upstream = Arc::new(Upstream::new(&name, origins, most_calls, rules, tls.cloned()));
             Ok((name, upstream))
         });
         upstreams.collect::<Result<_, _>>().map(Self)

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{BoxFuture, join_all};
 use http::Uri;
 use service_kit::tls::ServiceTls;
 use tokio::time::timeout;
@@ -15,11 +15,15 @@ use super::dial::{Destination, host};
 /// How long a look-up may take.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// What a name stands for, as somebody who knows says it.
+pub type Resolver = fn(String, u16) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>>;
+
 /// Where a service's replicas are.
 #[derive(Debug)]
 pub struct Names {
     names: Vec<Name>,
     tls: Option<ServiceTls>,
+    resolver: Resolver,
 }
 
 #[derive(Debug)]
@@ -34,11 +38,18 @@ struct Name {
 }
 
 impl Names {
+    /// With the system's resolver.
     pub fn new(origins: Vec<Uri>, tls: Option<ServiceTls>) -> Self {
         Self {
             names: origins.into_iter().map(Name::new).collect(),
             tls,
+            resolver: |host, port| Box::pin(system(host, port)),
         }
+    }
+
+    #[cfg(test)]
+    pub fn with_resolver(self, resolver: Resolver) -> Self {
+        Self { resolver, ..self }
     }
 
     /// Whether there is anything that can change.
@@ -57,9 +68,9 @@ impl Names {
         })
     }
 
-    /// Looks every name up again with the system's resolver.
+    /// Looks every name up again.
     pub async fn look_up(&mut self) {
-        self.look_up_with(system).await;
+        self.look_up_with(self.resolver).await;
     }
 
     /// One that cannot be looked up keeps what it stood for: DNS that fails is no reason to give up what works.

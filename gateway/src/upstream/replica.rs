@@ -14,6 +14,7 @@ use super::connection::{Channel, Slot};
 use super::dial::Destination;
 use super::ejection::{Failure, Record};
 use super::pool::{Bounds, NoRoom, Pool};
+use super::settings::EjectionRules;
 
 /// Connections for calls, and for sockets. Sockets have their own, so that ten thousand of them do not slow down calls.
 const FOR_CALLS: Bounds = Bounds {
@@ -59,14 +60,14 @@ struct Lane {
     under_way: Arc<()>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Conduct {
     record: Record,
     others_first_until: Option<Instant>,
 }
 
 impl Replica {
-    pub fn new(upstream: Arc<str>, destination: Destination) -> Self {
+    pub fn new(upstream: Arc<str>, destination: Destination, rules: EjectionRules) -> Self {
         let lane = |bounds| Lane {
             pool: Pool::new(destination.clone(), bounds),
             under_way: Arc::default(),
@@ -74,7 +75,10 @@ impl Replica {
         Self {
             calls: lane(FOR_CALLS),
             sockets: lane(FOR_SOCKETS),
-            conduct: Mutex::default(),
+            conduct: Mutex::new(Conduct {
+                record: Record::new(rules),
+                others_first_until: None,
+            }),
             upstream,
             destination,
         }

@@ -10,24 +10,31 @@ use rand::seq::IndexedRandom as _;
 
 use super::dial::Destination;
 use super::replica::{Purpose, Replica};
-
-/// While fewer than one in so many replicas are left, ejections do not count: the few would drown in the work of all, and
-/// when everything fails the fault is more likely on this side.
-const PANIC_FLOOR: usize = 4;
+use super::settings::EjectionRules;
 
 /// The replicas known just now.
-#[derive(Debug, Default)]
-pub struct Replicas(RwLock<Arc<[Arc<Replica>]>>);
+#[derive(Debug)]
+pub struct Replicas {
+    known: RwLock<Arc<[Arc<Replica>]>>,
+    rules: EjectionRules,
+}
 
 impl Replicas {
+    pub fn new(rules: EjectionRules) -> Self {
+        Self {
+            known: RwLock::default(),
+            rules,
+        }
+    }
+
     pub fn all(&self) -> Arc<[Arc<Replica>]> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Keeps the replicas that are still there, with what is known of them, and enters new ones. One that is gone is
     /// chosen no more; what is under way there holds it until it ends.
     pub fn set(&self, upstream: &Arc<str>, destinations: impl IntoIterator<Item = Destination>) {
-        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let mut seen = HashSet::new();
         *current = destinations
             .into_iter()
@@ -36,7 +43,7 @@ impl Replicas {
                 let known = current.iter().find(|replica| *replica.destination() == destination);
                 known
                     .cloned()
-                    .unwrap_or_else(|| Arc::new(Replica::new(Arc::clone(upstream), destination)))
+                    .unwrap_or_else(|| Arc::new(Replica::new(Arc::clone(upstream), destination, self.rules)))
             })
             .collect();
     }
@@ -45,7 +52,7 @@ impl Replicas {
     pub fn choose(&self, purpose: Purpose, tried: &[Arc<Replica>]) -> Option<Arc<Replica>> {
         let all = self.all();
         let in_service: Vec<_> = all.iter().filter(|replica| !replica.is_ejected()).collect();
-        let in_service = if in_service.len() * PANIC_FLOOR < all.len() {
+        let in_service = if self.are_too_few(in_service.len(), all.len()) {
             all.iter().collect()
         } else {
             in_service
@@ -63,6 +70,12 @@ impl Replicas {
             .min_by_key(|replica| replica.load(purpose))
             .map(|replica| Arc::clone(replica))
     }
+
+    /// Whether ejections do not count: the few that are left would drown in the work of all, and when everything fails the
+    /// fault is more likely on this side.
+    fn are_too_few(&self, left: usize, all: usize) -> bool {
+        left * 100 < all * self.rules.panic_percent as usize
+    }
 }
 
 #[cfg(test)]
@@ -75,6 +88,7 @@ mod tests {
 
     use super::*;
     use crate::upstream::ejection::Failure;
+    use crate::upstream::settings::Rules;
 
     fn destination(number: usize) -> Destination {
         Destination {
@@ -85,7 +99,7 @@ mod tests {
     }
 
     fn replicas(count: usize) -> Replicas {
-        let replicas = Replicas::default();
+        let replicas = Replicas::new(Rules::default().ejection);
         replicas.set(&"ocpp".into(), (0..count).map(destination));
         replicas
     }
@@ -169,7 +183,7 @@ mod tests {
             let tried = Arc::clone(&all[seed % all.len()]);
             for tried in [vec![], vec![tried]] {
                 let chosen = replicas.choose(Purpose::Call, &tried).expect("somebody");
-                prop_assert!(!chosen.is_ejected() || left * PANIC_FLOOR < all.len());
+                prop_assert!(!chosen.is_ejected() || left * 4 < all.len());
             }
         }
     }

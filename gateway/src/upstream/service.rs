@@ -16,9 +16,9 @@ use super::pool::NoRoom;
 use super::replica::{Line, Purpose, Replica};
 use super::replicas::Replicas;
 use super::retry::RetryBudget;
+use super::settings::Rules;
 
-/// How often names are looked up, and how soon again while there is no replica at all.
-const LOOKUP_INTERVAL: Duration = Duration::from_secs(5);
+/// How soon names are looked up again while there is no replica at all.
 const FIRST_LOOKUP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often ejected replicas are looked at, whether one wants its probe.
@@ -38,21 +38,29 @@ pub struct Upstream {
     replicas: Replicas,
     calls: Arc<Semaphore>,
     pub(super) retries: RetryBudget,
+    /// How often a call is made, the first time included.
+    pub(super) attempts: u32,
+    lookup_interval: Duration,
 }
 
 impl Upstream {
     /// Connects when it is first used, and again whenever a connection is lost. `most_calls` may be under way at once.
-    pub fn new(name: &str, origins: Vec<Uri>, most_calls: usize, tls: Option<ServiceTls>) -> Self {
+    pub fn new(name: &str, origins: Vec<Uri>, most_calls: usize, rules: Rules, tls: Option<ServiceTls>) -> Self {
+        Self::of(name, Names::new(origins, tls), most_calls, rules)
+    }
+
+    pub(super) fn of(name: &str, names: Names, most_calls: usize, rules: Rules) -> Self {
         let name: Arc<str> = name.into();
-        let names = Names::new(origins, tls);
-        let replicas = Replicas::default();
+        let replicas = Replicas::new(rules.ejection);
         replicas.set(&name, names.destinations());
         Self {
             name,
             names: Mutex::new(names),
             replicas,
             calls: Arc::new(Semaphore::new(most_calls)),
-            retries: RetryBudget::default(),
+            retries: RetryBudget::new(rules.retry_percent),
+            attempts: rules.attempts,
+            lookup_interval: rules.lookup_interval,
         }
     }
 
@@ -127,8 +135,12 @@ impl Upstream {
             return;
         }
         loop {
-            let known = !self.replicas.all().is_empty();
-            sleep(if known { LOOKUP_INTERVAL } else { FIRST_LOOKUP_INTERVAL }).await;
+            let wait = if self.replicas.all().is_empty() {
+                FIRST_LOOKUP_INTERVAL
+            } else {
+                self.lookup_interval
+            };
+            sleep(wait).await;
             self.look_up().await;
         }
     }

@@ -107,7 +107,7 @@ impl Echo {
             .enable_all()
             .build()
             .unwrap();
-        let bind = runtime.spawn(Server::bind("127.0.0.1:0".parse().unwrap(), "TEST_LISTEN", None));
+        let bind = runtime.spawn(Server::bind("127.0.0.1:0".parse().unwrap(), "TEST_LISTEN", None, 1000));
         let server = bind.await.unwrap().unwrap();
         let service = server.local_addr();
         let (calls, seen) = mpsc::unbounded_channel();

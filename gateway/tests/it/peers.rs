@@ -204,7 +204,7 @@ async fn serve(address: SocketAddr, streams: Option<u32>, report: mpsc::Unbounde
 async fn bind(address: SocketAddr) -> Server {
     let bound = async {
         loop {
-            match Server::bind(address, "TEST_LISTEN", None).await {
+            match Server::bind(address, "TEST_LISTEN", None, 1000).await {
                 Ok(server) => return server,
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
             }

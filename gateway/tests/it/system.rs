@@ -146,6 +146,7 @@ pub fn shared(auth: SocketAddr) -> Shared {
         database: DatabaseSettings {
             database_url: None,
             database_max_connections: 2,
+            database_statement_seconds: 60,
         },
         access: AccessSettings {
             auth_url: format!("http://{auth}"),
@@ -155,6 +156,7 @@ pub fn shared(auth: SocketAddr) -> Shared {
         },
         service_secret: ServiceSecret::new(b"a secret that exists for these tests only"),
         tls: None,
+        max_calls: 1000,
         drain: Duration::from_secs(3),
     }
 }

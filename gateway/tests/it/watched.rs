@@ -104,7 +104,7 @@ pub struct Watched {
 impl Watched {
     pub async fn start(flags: &[&str]) -> Self {
         let protos = test_protos::compile(PROTO);
-        let server = Server::bind("127.0.0.1:0".parse().unwrap(), "TEST_LISTEN", None)
+        let server = Server::bind("127.0.0.1:0".parse().unwrap(), "TEST_LISTEN", None, 1000)
             .await
             .unwrap();
         let service = server.local_addr();

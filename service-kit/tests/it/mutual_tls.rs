@@ -91,7 +91,7 @@ impl System {
         let folder = tempfile::tempdir().unwrap();
         let files = files(folder.path(), &authority.issue(&service()), &authority);
         let tls = ServiceTls::load(files, None, clock()).unwrap();
-        let server = Server::bind("127.0.0.1:0".parse().unwrap(), "TEST_LISTEN", Some(tls));
+        let server = Server::bind("127.0.0.1:0".parse().unwrap(), "TEST_LISTEN", Some(tls), 1000);
         let server = server.await.unwrap();
         let url = format!("https://{}", server.local_addr());
         let mut routes = RoutesBuilder::default();
@@ -272,6 +272,6 @@ async fn settings_are_all_or_none_and_addresses_go_with_them() {
     assert!(check(tls.as_ref(), "https://auth:1").is_ok() && check(None, "http://auth:1").is_ok());
     assert!(check(tls.as_ref(), "http://auth:1").is_err() && check(None, "https://auth:1").is_err());
     let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let refused = Server::bind(taken.local_addr().unwrap(), "TEST_LISTEN", tls).await;
+    let refused = Server::bind(taken.local_addr().unwrap(), "TEST_LISTEN", tls, 1000).await;
     assert!(refused.err().unwrap().to_string().starts_with("TEST_LISTEN: "));
 }
