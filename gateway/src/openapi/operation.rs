@@ -132,13 +132,29 @@ fn success(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Value {
     if endpoint.options.no_store {
         names.push("Cache-Control");
     }
-    json!({"description": "Success.", "headers": headers::of_answer(names), "content": content})
+    let description = match endpoint.kind {
+        Kind::Stream if !endpoint.answer.is_raw() => {
+            "One message after the other. Where the stream fails later, its last line is `{\"error\": …}`, or its last event is \
+             named `error`, with the problem."
+        }
+        Kind::Stream | Kind::Unary | Kind::Door => "Success.",
+    };
+    json!({"description": description, "headers": headers::of_answer(names), "content": content})
 }
 
 /// The media types in which an answer comes.
 fn of_kind(endpoint: &Endpoint, content: &Value) -> Value {
     match endpoint.kind {
-        Kind::Stream => json!({media_type::LINES: content, media_type::EVENTS: content}),
+        Kind::Stream => {
+            let problem = json!({"$ref": "#/components/schemas/Problem"});
+            let last_line = json!({"type": "object", "required": ["error"], "properties": {"error": problem}});
+            let or = |last: Value| {
+                let mut content = content.clone();
+                content["schema"] = json!({"anyOf": [content["schema"], last]});
+                content
+            };
+            json!({media_type::LINES: or(last_line), media_type::EVENTS: or(problem)})
+        }
         Kind::Unary | Kind::Door => json!({media_type::JSON: content}),
     }
 }

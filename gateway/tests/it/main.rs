@@ -12,6 +12,7 @@ mod encodings;
 mod envoy;
 mod errors;
 mod grpc;
+mod head;
 mod lifecycle;
 mod own_paths;
 mod peers;

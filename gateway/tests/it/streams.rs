@@ -239,3 +239,64 @@ async fn bytes_go_in_and_out_with_their_media_type() {
     assert_eq!(answer.headers()["content-type"], "image/png");
     assert_eq!(answer.bytes().await.unwrap().as_ref(), bytes);
 }
+
+/// The properties that a schema of the document allows, and those that it wants.
+fn properties(document: &Value, schema: &Value) -> (Vec<String>, Vec<String>) {
+    let schema = match schema["$ref"].as_str() {
+        Some(reference) => document.pointer(reference.trim_start_matches('#')).unwrap(),
+        None => schema,
+    };
+    let names = |value: &Value| match value {
+        Value::Object(properties) => properties.keys().cloned().collect(),
+        Value::Array(names) => names.iter().map(|name| name.as_str().unwrap().to_owned()).collect(),
+        _ => Vec::new(),
+    };
+    (names(&schema["properties"]), names(&schema["required"]))
+}
+
+fn fits(document: &Value, schema: &Value, message: &Value) -> bool {
+    let (allowed, wanted) = properties(document, schema);
+    let told: Vec<_> = message.as_object().unwrap().keys().collect();
+    told.iter().all(|name| allowed.contains(name)) && wanted.iter().all(|name| told.contains(&name))
+}
+
+#[tokio::test]
+async fn the_document_tells_in_which_forms_a_stream_comes_and_what_is_in_it() {
+    let watched = Watched::start(&[]).await;
+    let document: Value = watched.get("/openapi.json", "*/*").await.json().await.unwrap();
+    let success = |path: &str| document["paths"][path]["get"]["responses"]["200"].clone();
+    let content = success("/watch/{topic}")["content"].clone();
+    let forms: Vec<_> = content.as_object().unwrap().keys().cloned().collect();
+    assert_eq!(forms, [LINES, EVENTS]);
+    for form in &forms {
+        let schemas = content[form]["schema"]["anyOf"].as_array().unwrap();
+        for topic in ["three", "fail-later"] {
+            let answer = watched.get(&format!("/watch/{topic}"), form).await;
+            assert_eq!(answer.headers()["content-type"], form.as_str());
+            let text = answer.text().await.unwrap();
+            let messages: Vec<Value> = match form.as_str() {
+                LINES => lines(&text),
+                _ => text
+                    .lines()
+                    .filter_map(|line| line.strip_prefix("data: "))
+                    .map(|data| serde_json::from_str(data).unwrap())
+                    .collect(),
+            };
+            let (last, before) = messages.split_last().unwrap();
+            assert!(
+                before.iter().all(|message| fits(&document, &schemas[0], message)),
+                "{form}"
+            );
+            let of_last = usize::from(topic == "fail-later");
+            assert!(fits(&document, &schemas[of_last], last), "{form}: {last}");
+            assert!(!fits(&document, &schemas[1 - of_last], last), "{form}: {last}");
+        }
+    }
+    // A form that is not told of is refused, as the document says too.
+    let refused = watched.get("/watch/three", "text/html").await;
+    assert_eq!(refused.status(), 406);
+    assert!(document["paths"]["/watch/{topic}"]["get"]["responses"]["406"].is_object());
+    // Bytes may be anything.
+    let raw = success("/download/{topic}")["content"].clone();
+    assert_eq!(raw.as_object().unwrap().keys().collect::<Vec<_>>(), ["*/*"]);
+}

@@ -35,8 +35,12 @@ fn server() -> Subject {
 }
 
 impl Secure {
-    /// With an ECDSA and an RSA certificate.
     async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// With an ECDSA and an RSA certificate, and further settings.
+    async fn start_with(further: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (authority, stations) = (Authority::new("servers"), Authority::new("stations"));
         let ecdsa = authority.issue(&server()).write(folder.path(), "ecdsa");
@@ -49,7 +53,12 @@ impl Secure {
             format!("--gateway-tls-certificates={}", pairs.join(",")),
             format!("--gateway-tls-client-ca={}", ca.display()),
         ];
-        let system = System::start_with(&flags.each_ref().map(String::as_str)).await;
+        let flags: Vec<_> = flags
+            .iter()
+            .map(String::as_str)
+            .chain(further.iter().copied())
+            .collect();
+        let system = System::start_with(&flags).await;
         Self {
             system,
             folder,
@@ -312,5 +321,24 @@ async fn settings_that_do_not_go_together_are_named() {
     ] {
         let refused = system::build(nowhere, &flags).await.err().unwrap().to_string();
         assert!(refused.starts_with(beginning), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn connections_beyond_the_cap_wait_for_a_place_whether_they_have_shaken_hands_or_not() {
+    let secure = Secure::start_with(&["--gateway-max-connections=1"]).await;
+    let client = secure.client();
+    for shakes_hands in [true, false] {
+        let first: Box<dyn Send> = if shakes_hands {
+            Box::new(secure.connect(&client).await.unwrap())
+        } else {
+            Box::new(TcpStream::connect(secure.system.address).await.unwrap())
+        };
+        let mut waiting = std::pin::pin!(secure.ask(&client, HELLO));
+        let too_early = timeout(Duration::from_millis(300), waiting.as_mut()).await;
+        assert!(too_early.is_err(), "shakes hands: {shakes_hands}");
+        drop(first);
+        let answer = timeout(PATIENCE, waiting).await.unwrap().unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 }
