@@ -13,7 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::RoutesBuilder;
 use voltgate_proto::auth::v1::auth_service_server::{self, AuthServiceServer};
 use voltgate_proto::auth::v1::login_session_service_server::{self, LoginSessionServiceServer};
+use voltgate_proto::auth::v1::passkey_service_server::{self, PasskeyServiceServer};
 use voltgate_proto::auth::v1::profile_service_server::{self, ProfileServiceServer};
+use voltgate_proto::auth::v1::second_factor_service_server::{self, SecondFactorServiceServer};
 use voltgate_proto::auth::v1::verification_service_server::{self, VerificationServiceServer};
 
 use crate::access_token::AccessTokens;
@@ -25,12 +27,14 @@ use crate::settings::Settings;
 use crate::signing_key::{SigningKeyError, SigningKeys};
 use crate::throttle::Throttle;
 use crate::username::{Username, claim};
-use crate::{State, grpc, profile, revocation, session};
+use crate::{State, grpc, passkey, profile, revocation, second_factor, session};
 
 /// The gRPC services, by their full names.
-const SERVICES: [&str; 4] = [
+const SERVICES: [&str; 6] = [
     auth_service_server::SERVICE_NAME,
+    passkey_service_server::SERVICE_NAME,
     profile_service_server::SERVICE_NAME,
+    second_factor_service_server::SERVICE_NAME,
     login_session_service_server::SERVICE_NAME,
     verification_service_server::SERVICE_NAME,
 ];
@@ -58,6 +62,7 @@ impl Application {
         let sealing = settings.sealing_key()?;
         let admin_username = settings.admin_username()?;
         let admin_password = settings.first_password(&admin_username)?;
+        let passkeys = settings.relying_party()?;
         let own_url = settings.auth_database_url.as_ref().filter(|url| !url.is_empty());
         let url = shared.database.url_or(own_url, "AUTH_DATABASE_URL")?;
 
@@ -102,6 +107,8 @@ impl Application {
             revocations,
             throttle,
             sealing,
+            passkeys,
+            site_name: settings.auth_site_name,
             stopping: CancellationToken::new(),
         };
         Ok(Self {
@@ -176,7 +183,11 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
     let state = || Arc::clone(state);
     routes
         .add_service(AuthServiceServer::new(grpc::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST))
+        .add_service(PasskeyServiceServer::new(passkey::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST))
         .add_service(ProfileServiceServer::new(profile::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST))
+        .add_service(
+            SecondFactorServiceServer::new(second_factor::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST),
+        )
         .add_service(LoginSessionServiceServer::new(session::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST))
         .add_service(
             VerificationServiceServer::new(revocation::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST),

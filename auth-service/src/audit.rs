@@ -28,6 +28,22 @@ actions! {
     LoggedIn = "session.started";
     /// Sessions were ended by their account or by an administrator.
     SessionsEnded = "session.ended";
+    /// An authenticator app is asked for a code from now on.
+    TotpAdded = "totp.added";
+    /// The authenticator app was taken away.
+    TotpRemoved = "totp.removed";
+    /// There are new recovery codes, and the old ones are void.
+    RecoveryCodesRenewed = "recovery-codes.renewed";
+    /// The password was right, and the code after it was not.
+    SecondFactorFailed = "second-factor.failed";
+    /// A passkey was registered.
+    PasskeyAdded = "passkey.added";
+    /// A passkey got another name.
+    PasskeyRenamed = "passkey.renamed";
+    /// A passkey was taken away.
+    PasskeyRemoved = "passkey.removed";
+    /// The counter of a passkey went back, as with a copy of it.
+    PasskeySuspected = "passkey.suspected";
     /// A used refresh token was shown again, and its session ended for it.
     RefreshTokenReplayed = "session.replayed";
 }

@@ -10,12 +10,12 @@ use service_kit::reason::{self, Reason};
 use tonic::{Request, Response, Status};
 use voltgate_proto::auth::v1::auth_service_server::AuthService;
 use voltgate_proto::auth::v1::{
-    GetJwksRequest, LogInRequest, LogOutRequest, RefreshRequest, SignUpRequest, TokenResponse,
+    GetJwksRequest, LogInRequest, LogInResponse, LogOutRequest, RefreshRequest, SignUpRequest, TokenResponse,
 };
 use voltgate_proto::google::api::HttpBody;
 
 use crate::caller::LoggedInAs;
-use crate::login::{self, Credentials, LogInError};
+use crate::login::{self, Credentials, LogInError, Outcome};
 use crate::password_hash::HashError;
 use crate::session::refresh;
 use crate::signup::{self, SignUp, SignUpError};
@@ -35,11 +35,11 @@ impl AuthService for Grpc {
         Ok(Response::new(logged_in.into()))
     }
 
-    async fn log_in(&self, request: Request<LogInRequest>) -> Result<Response<TokenResponse>, Status> {
+    async fn log_in(&self, request: Request<LogInRequest>) -> Result<Response<LogInResponse>, Status> {
         let client = Client::of(&request);
         let credentials = Credentials::try_from(request.into_inner()).map_err(reason::invalid)?;
-        let logged_in = login::log_in(&self.0, credentials, &client).await?;
-        Ok(Response::new(logged_in.into()))
+        let outcome = login::log_in(&self.0, credentials, &client).await?;
+        Ok(Response::new(outcome.into()))
     }
 
     async fn refresh(&self, request: Request<RefreshRequest>) -> Result<Response<TokenResponse>, Status> {
@@ -67,6 +67,29 @@ impl AuthService for Grpc {
     }
 }
 
+impl From<Outcome> for LogInResponse {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::LoggedIn(logged_in) => {
+                let tokens = TokenResponse::from(logged_in);
+                Self {
+                    id: Some(tokens.id),
+                    username: Some(tokens.username),
+                    access_token: Some(tokens.access_token),
+                    token_type: Some(tokens.token_type),
+                    expires_in: Some(tokens.expires_in),
+                    refresh_token: Some(tokens.refresh_token),
+                    second_factor: None,
+                }
+            }
+            Outcome::SecondFactor(required) => Self {
+                second_factor: Some(required),
+                ..Self::default()
+            },
+        }
+    }
+}
+
 impl From<SignUpError> for Status {
     fn from(error: SignUpError) -> Self {
         match error {
@@ -90,6 +113,7 @@ impl From<LogInError> for Status {
                 .status("An administrator demands another password: use the way for forgotten ones"),
             LogInError::Throttled(error) => error.into(),
             LogInError::Hash(error) => error.into(),
+            LogInError::SecondFactor(error) => error.into(),
             LogInError::Session(error) => error.into(),
             LogInError::Database(error) => database::failed(&error),
         }

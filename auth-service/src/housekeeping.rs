@@ -7,7 +7,7 @@ use service_kit::housekeeping::every;
 
 use crate::State;
 use crate::username::claim;
-use crate::{revocation, session};
+use crate::{passkey, revocation, second_factor, session};
 
 const EXPIRY: Duration = Duration::from_secs(60);
 
@@ -25,5 +25,9 @@ pub async fn keep_house(state: &State) {
         }),
         // A replica of the version before may still make some.
         every(EXPIRY, "completing usernames", || claim::complete(&state.database)),
+        every(EXPIRY, "removing expired logins", || {
+            second_factor::challenge::remove_expired(state)
+        }),
+        every(EXPIRY, "removing expired challenges", || passkey::remove_expired(state)),
     );
 }

@@ -8,21 +8,27 @@ mod application;
 mod audit;
 mod authority;
 mod caller;
+mod challenge_token;
 mod email;
 mod grpc;
 mod housekeeping;
 mod login;
 mod logout;
+mod passkey;
 mod password;
 mod password_hash;
 mod profile;
+mod reauthentication;
+mod recovery_code;
 mod revocation;
 mod sealing;
+mod second_factor;
 mod session;
 mod settings;
 mod signing_key;
 mod signup;
 mod throttle;
+mod totp;
 mod username;
 
 pub use administrator::Administrator;
@@ -48,6 +54,9 @@ struct State {
     revocations: revocation::Feed,
     throttle: throttle::Throttle,
     sealing: sealing::SealingKey,
+    passkeys: passkey::RelyingParty,
+    /// What people call this installation.
+    site_name: String,
     /// Cancelled when the process wants no new work; streams end then.
     stopping: CancellationToken,
 }

@@ -1,4 +1,4 @@
-//! Log in: a username and its password start a session. Nothing in the answer, nor the time that it takes, tells
+//! Log in: a username and its password start a session, or lead to the question for a second factor. Nothing in the answer, nor the time that it takes, tells
 //! an unknown username from a wrong password.
 
 use service_kit::access::Client;
@@ -7,12 +7,14 @@ use service_kit::reason::FieldViolation;
 use sqlx::PgConnection;
 use thiserror::Error;
 use uuid::Uuid;
-use voltgate_proto::auth::v1::LogInRequest;
+use voltgate_proto::auth::v1::{LogInRequest, SecondFactorRequired};
 
 use crate::State;
 use crate::account::Account;
 use crate::audit::{self, Action, Entry};
 use crate::password_hash::{HashError, PasswordHash};
+use crate::second_factor::challenge;
+use crate::second_factor::code::CodeError;
 use crate::session::start::SessionError;
 use crate::session::{self, LoggedIn};
 use crate::throttle::{Purpose, ThrottleError, familiar};
@@ -22,6 +24,13 @@ use crate::username::{self, Username};
 pub struct Credentials {
     username: String,
     password: String,
+}
+
+/// What the right password leads to.
+pub enum Outcome {
+    LoggedIn(LoggedIn),
+    /// The account has an authenticator app.
+    SecondFactor(SecondFactorRequired),
 }
 
 #[derive(Debug, Error)]
@@ -35,6 +44,8 @@ pub enum LogInError {
     Throttled(#[from] ThrottleError),
     #[error(transparent)]
     Hash(#[from] HashError),
+    #[error(transparent)]
+    SecondFactor(#[from] CodeError),
     #[error(transparent)]
     Session(#[from] SessionError),
     #[error("the account could not be looked up")]
@@ -61,7 +72,7 @@ impl TryFrom<LogInRequest> for Credentials {
     }
 }
 
-pub async fn log_in(state: &State, credentials: Credentials, client: &Client) -> Result<LoggedIn, LogInError> {
+pub async fn log_in(state: &State, credentials: Credentials, client: &Client) -> Result<Outcome, LogInError> {
     let name = username::key_of(&credentials.username);
     let attempt = state
         .throttle
@@ -69,15 +80,15 @@ pub async fn log_in(state: &State, credentials: Credentials, client: &Client) ->
         .await?;
     let result = check(state, credentials, client).await;
     match &result {
-        Ok(_) => attempt.succeeded().await,
+        Ok(Outcome::LoggedIn(_)) => attempt.succeeded().await,
         // It stays counted.
         Err(LogInError::InvalidCredentials) => {}
-        Err(_) => attempt.give_back().await,
+        Ok(Outcome::SecondFactor(_)) | Err(_) => attempt.give_back().await,
     }
     result
 }
 
-async fn check(state: &State, credentials: Credentials, client: &Client) -> Result<LoggedIn, LogInError> {
+async fn check(state: &State, credentials: Credentials, client: &Client) -> Result<Outcome, LogInError> {
     let stored = match Username::parse(&credentials.username) {
         Ok(username) => find(state, &username).await?,
         Err(_) => None,
@@ -89,6 +100,11 @@ async fn check(state: &State, credentials: Credentials, client: &Client) -> Resu
     let now = state.clock.now();
     let mut transaction = database::begin(&state.database).await?;
     let account = lock(&mut transaction, &stored).await?;
+    if let Some(required) = challenge::open(&mut transaction, account.id, &stored.password, now).await? {
+        transaction.commit().await?;
+        tracing::info!(account = %account.id, "An account is asked for its second factor");
+        return Ok(Outcome::SecondFactor(required));
+    }
     let logged_in = session::start::start(&mut transaction, state, account, client, now).await?;
     familiar::remember(&mut transaction, logged_in.account.id, client.address, now).await?;
     let entry = Entry::new(Action::LoggedIn, now, client)
@@ -97,7 +113,7 @@ async fn check(state: &State, credentials: Credentials, client: &Client) -> Resu
     audit::record(&mut transaction, entry).await?;
     transaction.commit().await?;
     tracing::info!(account = %logged_in.account.id, "An account logged in");
-    Ok(logged_in)
+    Ok(Outcome::LoggedIn(logged_in))
 }
 
 struct Stored {

@@ -9,6 +9,7 @@ use service_kit::settings::{is_placeholder, secret};
 use service_kit::start::StartError;
 
 use crate::administrator::FirstPassword;
+use crate::passkey::{Misconfigured, RelyingParty};
 use crate::password::Password;
 use crate::sealing::SealingKey;
 use crate::session::Lifetimes;
@@ -48,6 +49,15 @@ pub struct Settings {
     /// Seconds that anybody is made to wait at the most for having failed too often
     #[arg(long, env, default_value_t = 900, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub auth_longest_wait_seconds: u32,
+    /// What people call this installation, in their authenticator apps and passkeys
+    #[arg(long, env, default_value = "Voltgate")]
+    pub auth_site_name: String,
+    /// Domain that passkeys belong to, such as example.com; those of another domain do not work any more
+    #[arg(long, env, default_value = "localhost")]
+    pub auth_passkey_rp_id: String,
+    /// Origins of the pages that may ask for a passkey, all of that domain or below it, separated by commas
+    #[arg(long, env, default_value = "http://localhost:8080")]
+    pub auth_passkey_origins: String,
     /// Name of the first administrator, created where there is none
     #[arg(long, env, default_value = "admin")]
     pub admin_username: String,
@@ -90,6 +100,25 @@ impl Settings {
             signups_per_address: self.auth_free_signups_per_address,
             longest_wait: self.auth_longest_wait_seconds,
         }
+    }
+
+    pub(crate) fn relying_party(&self) -> Result<RelyingParty, StartError> {
+        if self.auth_site_name.trim().is_empty() || self.auth_site_name.contains(':') {
+            let problem = "must be a name without a colon, for that is how authenticator apps read it";
+            return Err(StartError::setting("AUTH_SITE_NAME", problem));
+        }
+        RelyingParty::new(
+            &self.auth_passkey_rp_id,
+            &self.auth_passkey_origins,
+            &self.auth_site_name,
+        )
+        .map_err(|problem| {
+            let setting = match problem {
+                Misconfigured::RpId(_) => "AUTH_PASSKEY_RP_ID",
+                Misconfigured::Origins(_) => "AUTH_PASSKEY_ORIGINS",
+            };
+            StartError::setting(setting, problem.to_string())
+        })
     }
 
     pub(crate) fn admin_username(&self) -> Result<Username, StartError> {

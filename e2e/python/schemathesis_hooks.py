@@ -25,6 +25,9 @@ BEYOND_A_SCHEMA = (
     "is the path of something else",
     "is not a token that this listing gave out",
     "is not what the path says",
+    "is not a credential of WebAuthn",
+    "is of no registration that is under way",
+    "is no answer to this registration",
 )
 
 
@@ -74,7 +77,8 @@ visitor = Visitor()
 def before_call(context, case, kwargs):
     operation = context.operation.definition.raw.get("operationId")
     if operation in END_THEIR_CALLER and "Authorization" in (case.headers or {}):
-        case.headers = {**case.headers, "Authorization": f"Bearer {visitor.token(case.operation.base_url)}"}
+        token = visitor.token(case.operation.base_url.rstrip("/"))
+        case.headers = {**case.headers, "Authorization": f"Bearer {token}"}
     if operation == "CommandService.SendCommand":
         answer_at_once(case)
 

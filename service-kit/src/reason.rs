@@ -69,6 +69,10 @@ reasons! {
     IdempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED", AlreadyExists, 422, "The idempotency key was used for another request";
     /// Our fault; the log has the details.
     Internal = "INTERNAL", Internal, 500, "Something went wrong on our side";
+    /// A login whose second step comes too late, too often, or for nothing.
+    InvalidChallenge = "INVALID_CHALLENGE", Unauthenticated, 401, "The login cannot be finished any more";
+    /// The second step of a login has a code that is not right, or was used before.
+    InvalidCode = "INVALID_CODE", Unauthenticated, 401, "Wrong code";
     /// Username and password do not belong together.
     InvalidCredentials = "INVALID_CREDENTIALS", Unauthenticated, 401, "Wrong username or password";
     /// A refresh token that is expired, used up, or no one's.
@@ -91,6 +95,10 @@ reasons! {
     NoCommonSubprotocol = "NO_COMMON_SUBPROTOCOL", InvalidArgument, 400, "No common subprotocol";
     /// More work than can be done now.
     Overloaded = "OVERLOADED", Unavailable, 503, "Too busy just now";
+    /// The passkey has been registered before.
+    PasskeyExists = "PASSKEY_EXISTS", AlreadyExists, 409, "The passkey is registered already";
+    /// A login with a passkey that is no account's, or did not sign what it was asked to.
+    PasskeyRefused = "PASSKEY_REFUSED", Unauthenticated, 401, "The passkey was not accepted";
     /// The password is right, and an administrator demands another one.
     PasswordResetRequired = "PASSWORD_RESET_REQUIRED", FailedPrecondition, 403, "The password has to be reset";
     /// The body is larger than the endpoint takes.
@@ -105,8 +113,12 @@ reasons! {
     StationUnauthorized = "STATION_UNAUTHORIZED", Unauthenticated, 401, "The charge point's credentials are not valid";
     /// The session that was to go on is over, because its charge point has a newer one.
     SessionOver = "SESSION_OVER", FailedPrecondition, 409, "The session is over";
+    /// An account has no room for another passkey.
+    TooManyPasskeys = "TOO_MANY_PASSKEYS", FailedPrecondition, 409, "Too many passkeys";
     /// Too many attempts from this client, or for this account, of late.
     TooManyRequests = "TOO_MANY_REQUESTS", ResourceExhausted, 429, "Too many attempts";
+    /// The account has an authenticator app already.
+    TotpExists = "TOTP_EXISTS", AlreadyExists, 409, "There is an authenticator app already";
     /// A service behind the gateway does not answer.
     Unavailable = "UNAVAILABLE", Unavailable, 503, "A service is not available";
     /// gRPC: no service here has such an RPC.
@@ -115,6 +127,10 @@ reasons! {
     UnsupportedMediaType = "UNSUPPORTED_MEDIA_TYPE", InvalidArgument, 415, "The media type is not supported";
     /// The endpoint speaks WebSocket only.
     UpgradeRequired = "UPGRADE_REQUIRED", FailedPrecondition, 426, "This is a WebSocket endpoint";
+    /// A code, asked for again, is not right, or was used before.
+    WrongCode = "WRONG_CODE", PermissionDenied, 403, "Wrong code";
+    /// The current password, asked for again, is another one.
+    WrongPassword = "WRONG_PASSWORD", PermissionDenied, 403, "Wrong password";
     /// Somebody else has the username.
     UsernameTaken = "USERNAME_TAKEN", AlreadyExists, 409, "The username is taken";
 }

@@ -3,11 +3,14 @@
 
 mod administrator;
 mod attacks;
+mod authenticator;
 mod deadline;
 mod login;
+mod passkey;
 mod process;
 mod profile;
 mod samples;
+mod second_factor;
 mod service;
 mod sessions;
 mod signing_key;

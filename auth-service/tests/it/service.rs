@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use auth_service::{Administrator, Application, Settings};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use service_kit::Shared;
 use service_kit::access::{ServiceSecret, ServiceTokens};
 use service_kit::bus::{Bus, LocalBus};
@@ -23,29 +23,40 @@ use tonic::{Request, Status};
 use tonic_types::StatusExt;
 use voltgate_proto::auth::v1::auth_service_client::AuthServiceClient;
 use voltgate_proto::auth::v1::login_session_service_client::LoginSessionServiceClient;
+use voltgate_proto::auth::v1::passkey_service_client::PasskeyServiceClient;
 use voltgate_proto::auth::v1::profile_service_client::ProfileServiceClient;
+use voltgate_proto::auth::v1::second_factor_service_client::SecondFactorServiceClient;
 use voltgate_proto::auth::v1::verification_service_client::VerificationServiceClient;
 use voltgate_proto::auth::v1::{
-    GetJwksRequest, GetProfileRequest, LogInRequest, Profile, SignUpRequest, TokenResponse,
+    GetJwksRequest, GetProfileRequest, LogInRequest, LogInResponse, Profile, SignUpRequest, TokenResponse,
 };
 
 pub const PASSWORD: &str = "correct horse battery";
 pub const SECRET: &str = "q3Jw0dV1oZb8yT6uK2nX9mC4eR7sA5hL";
 const SERVICE_SECRET: &[u8] = b"shared by the processes of this test";
 
-/// A clock that a test sets forward.
+/// A clock that a test sets forward, and may stop.
 #[derive(Default)]
-pub struct TestClock(Mutex<TimeDelta>);
+pub struct TestClock {
+    ahead: Mutex<TimeDelta>,
+    stopped: Mutex<Option<DateTime<Utc>>>,
+}
 
 impl TestClock {
     pub fn advance(&self, by: TimeDelta) {
-        *self.0.lock().unwrap() += by;
+        *self.ahead.lock().unwrap() += by;
+    }
+
+    /// From now on time passes by [`advance`](Self::advance) only.
+    pub fn stop(&self) {
+        // PostgreSQL keeps microseconds.
+        *self.stopped.lock().unwrap() = Some(Utc::now().trunc_subsecs(6));
     }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> DateTime<Utc> {
-        Utc::now() + *self.0.lock().unwrap()
+        self.stopped.lock().unwrap().unwrap_or_else(Utc::now) + *self.ahead.lock().unwrap()
     }
 }
 
@@ -114,6 +125,8 @@ impl Setup {
             client: AuthServiceClient::new(channel.clone()),
             profiles: ProfileServiceClient::new(channel.clone()),
             sessions: LoginSessionServiceClient::new(channel.clone()),
+            second_factors: SecondFactorServiceClient::new(channel.clone()),
+            passkeys: PasskeyServiceClient::new(channel.clone()),
             verification: VerificationServiceClient::new(channel),
             shutdown,
             running,
@@ -130,6 +143,8 @@ pub struct Service {
     pub client: AuthServiceClient<Channel>,
     pub profiles: ProfileServiceClient<Channel>,
     pub sessions: LoginSessionServiceClient<Channel>,
+    pub second_factors: SecondFactorServiceClient<Channel>,
+    pub passkeys: PasskeyServiceClient<Channel>,
     pub verification: VerificationServiceClient<Channel>,
     shutdown: CancellationToken,
     running: JoinHandle<Result<(), service_kit::grpc::ServeError>>,
@@ -155,7 +170,7 @@ impl Service {
             username: username.to_owned(),
             password: password.to_owned(),
         };
-        Ok(self.client.clone().log_in(request).await?.into_inner())
+        Ok(logged_in(self.client.clone().log_in(request).await?.into_inner()))
     }
 
     /// As the gateway would pass on a login of somebody at this address.
@@ -170,7 +185,7 @@ impl Service {
             password: password.to_owned(),
         };
         let request = passed_on(&self.service_tokens(), address.into(), request);
-        Ok(self.client.clone().log_in(request).await?.into_inner())
+        Ok(logged_in(self.client.clone().log_in(request).await?.into_inner()))
     }
 
     pub async fn sign_up_from(
@@ -210,6 +225,11 @@ impl Service {
         ServiceTokens::new("gateway", ServiceSecret::new(SERVICE_SECRET), self.clock.clone())
     }
 
+    /// What the service takes for the time.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
     pub async fn count(&self, sql: &'static str) -> i64 {
         sqlx::query_scalar(sql).fetch_one(&self.database).await.unwrap()
     }
@@ -224,6 +244,27 @@ pub fn passed_on<T>(tokens: &ServiceTokens, address: IpAddr, message: T) -> Requ
     ] {
         request.metadata_mut().insert(name, value.parse().unwrap());
     }
+    request
+}
+
+/// The answer to a login of an account without a second factor.
+pub fn logged_in(answer: LogInResponse) -> TokenResponse {
+    let enough = "a password is enough";
+    TokenResponse {
+        id: answer.id.expect(enough),
+        username: answer.username.expect(enough),
+        access_token: answer.access_token.expect(enough),
+        token_type: answer.token_type.expect(enough),
+        expires_in: answer.expires_in.expect(enough),
+        refresh_token: answer.refresh_token.expect(enough),
+    }
+}
+
+/// A request of somebody who is logged in.
+pub fn authorized<T>(message: T, access_token: &str) -> Request<T> {
+    let mut request = Request::new(message);
+    let authorization = MetadataValue::try_from(format!("Bearer {access_token}")).unwrap();
+    request.metadata_mut().insert("authorization", authorization);
     request
 }
 

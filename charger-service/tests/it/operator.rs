@@ -82,7 +82,8 @@ async fn log_in(auth_url: &str) -> String {
         username: "admin".to_owned(),
         password: PASSWORD.to_owned(),
     };
-    client.log_in(credentials).await.unwrap().into_inner().access_token
+    let answer = client.log_in(credentials).await.unwrap().into_inner();
+    answer.access_token.expect("a password is enough")
 }
 
 pub fn access(auth_url: &str) -> AccessSettings {

@@ -12,6 +12,7 @@ mod outlive;
 mod processes;
 mod real_things;
 mod restart;
+mod second_factor;
 mod signup;
 mod tls;
 mod versions;

@@ -54,7 +54,7 @@ impl Services {
         Self {
             rig,
             email,
-            admin: logged_in.into_inner().access_token,
+            admin: logged_in.into_inner().access_token.expect("a password is enough"),
             driver: signed_up.into_inner().access_token,
         }
     }

@@ -47,13 +47,21 @@ fn met(reason: Reason) -> Met {
         Reason::ChargePointExists
         | Reason::IdTokenExists
         | Reason::IdempotencyKeyReused
+        | Reason::InvalidChallenge
+        | Reason::InvalidCode
         | Reason::InvalidCredentials
         | Reason::InvalidRefreshToken
         | Reason::NotFound
+        | Reason::PasskeyExists
+        | Reason::PasskeyRefused
         | Reason::PasswordResetRequired
         | Reason::PreconditionFailed
+        | Reason::TooManyPasskeys
         | Reason::TooManyRequests
-        | Reason::UsernameTaken => Met::WhereNamed,
+        | Reason::TotpExists
+        | Reason::UsernameTaken
+        | Reason::WrongCode
+        | Reason::WrongPassword => Met::WhereNamed,
         Reason::MethodNotAllowed | Reason::SessionOver | Reason::UnknownRpc => Met::Elsewhere,
     }
 }

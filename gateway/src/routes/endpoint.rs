@@ -96,7 +96,7 @@ fn read(
     let input = rpc.input();
     let body = Body::resolve(&rule.body, &input)?;
     let answer = AnswerBody::resolve(&rule.response_body, &rpc.output())?;
-    if !matches!(body, Body::None) && matches!(method, Method::GET | Method::DELETE | Method::HEAD) {
+    if !matches!(body, Body::None) && matches!(method, Method::GET | Method::HEAD) {
         return Err(Problem::BodyNotAllowed(method.to_string()));
     }
     check_media_types(&options.media_types, &body)?;

@@ -331,7 +331,7 @@ impl AuthService for Behind {
         }
     }
 
-    async fn log_in(&self, request: Request<auth::LogInRequest>) -> Result<Response<auth::TokenResponse>, Status> {
+    async fn log_in(&self, request: Request<auth::LogInRequest>) -> Result<Response<auth::LogInResponse>, Status> {
         self.called(&request);
         Err(Reason::InvalidCredentials.status("Wrong username or password"))
     }

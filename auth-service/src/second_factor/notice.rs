@@ -1,0 +1,98 @@
+//! What an account proves itself by has changed: the audit log has it, and its owner gets a mail. Both are written in the
+//! transaction of the change.
+
+use chrono::{DateTime, Utc};
+use service_kit::access::Client;
+use service_kit::{event, outbox};
+use sqlx::PgConnection;
+use thiserror::Error;
+use tonic::Status;
+use uuid::Uuid;
+use voltgate_proto::events::v1::{SecondFactorChange, SecondFactorChanged};
+
+use crate::audit::{self, Action, Entry};
+use crate::reauthentication::Locked;
+
+/// What has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    TotpAdded,
+    TotpRemoved,
+    RecoveryCodesRenewed,
+    PasskeyAdded(Uuid),
+    PasskeyRemoved(Uuid),
+}
+
+#[derive(Debug, Error)]
+pub enum NoticeError {
+    #[error("the event could not be stored")]
+    Outbox(#[from] outbox::EnqueueError),
+    #[error("the change could not be recorded")]
+    Database(#[from] sqlx::Error),
+}
+
+impl Change {
+    fn for_mail(self) -> SecondFactorChange {
+        match self {
+            Self::TotpAdded => SecondFactorChange::TotpAdded,
+            Self::TotpRemoved => SecondFactorChange::TotpRemoved,
+            Self::RecoveryCodesRenewed => SecondFactorChange::RecoveryCodesRenewed,
+            Self::PasskeyAdded(_) => SecondFactorChange::PasskeyAdded,
+            Self::PasskeyRemoved(_) => SecondFactorChange::PasskeyRemoved,
+        }
+    }
+
+    fn for_audit(self) -> Action {
+        match self {
+            Self::TotpAdded => Action::TotpAdded,
+            Self::TotpRemoved => Action::TotpRemoved,
+            Self::RecoveryCodesRenewed => Action::RecoveryCodesRenewed,
+            Self::PasskeyAdded(_) => Action::PasskeyAdded,
+            Self::PasskeyRemoved(_) => Action::PasskeyRemoved,
+        }
+    }
+}
+
+/// The account of somebody who proved to be its owner in an earlier step, locked for what follows.
+pub async fn lock_owner(connection: &mut PgConnection, account: Uuid) -> Result<Locked, sqlx::Error> {
+    sqlx::query_as!(
+        Locked,
+        "SELECT id, username, email FROM authentication.account WHERE id = $1 FOR NO KEY UPDATE",
+        account
+    )
+    .fetch_one(connection)
+    .await
+}
+
+/// Tells of a change that an account made to itself.
+pub async fn tell(
+    connection: &mut PgConnection,
+    owner: &Locked,
+    change: Change,
+    client: &Client,
+    now: DateTime<Utc>,
+) -> Result<(), NoticeError> {
+    let changed = SecondFactorChanged {
+        account_id: owner.id.to_string(),
+        username: owner.username.clone(),
+        email: owner.email.clone(),
+        change: change.for_mail().into(),
+    };
+    outbox::enqueue(connection, &event::new(crate::NAME, now, &changed)).await?;
+    let entry = Entry::new(change.for_audit(), now, client).by(owner.id).on(owner.id);
+    let entry = match change {
+        Change::PasskeyAdded(passkey) | Change::PasskeyRemoved(passkey) => entry.with("passkey", passkey.to_string()),
+        Change::TotpAdded | Change::TotpRemoved | Change::RecoveryCodesRenewed => entry,
+    };
+    audit::record(connection, entry).await?;
+    Ok(())
+}
+
+impl From<NoticeError> for Status {
+    fn from(error: NoticeError) -> Self {
+        match error {
+            NoticeError::Outbox(error) => service_kit::reason::internal(&error),
+            NoticeError::Database(error) => service_kit::database::failed(&error),
+        }
+    }
+}

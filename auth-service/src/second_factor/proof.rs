@@ -1,0 +1,150 @@
+//! The proof that whoever changes what an account proves itself by is its owner, and not somebody who found a session open: the
+//! password once more, and a code where the account has an authenticator app.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use service_kit::database;
+use service_kit::reason::{self, FieldViolation, Reason};
+use sqlx::{PgConnection, Postgres, Transaction};
+use thiserror::Error;
+use tonic::Status;
+use tonic::metadata::MetadataValue;
+use uuid::Uuid;
+
+use super::code::{self, CodeError, Tried};
+use crate::State;
+use crate::reauthentication::{self, Locked, ReauthenticationError};
+
+/// What the person reads whose code is wrong.
+pub const WRONG: &str = "The code is not right, or was used before";
+
+/// What somebody typed.
+pub struct Proof {
+    password: String,
+    code: Option<String>,
+}
+
+#[derive(Debug, Error)]
+pub enum ProofError {
+    #[error(transparent)]
+    Password(#[from] ReauthenticationError),
+    #[error("the account has an authenticator app, and no code was given")]
+    CodeMissing,
+    #[error("the code is not right")]
+    WrongCode,
+    #[error("there were too many wrong codes")]
+    TooMany(Duration),
+    #[error(transparent)]
+    Code(#[from] CodeError),
+    #[error("the proof could not be looked at")]
+    Database(#[from] sqlx::Error),
+}
+
+impl Proof {
+    pub fn by_password(password: String) -> Result<Self, Vec<FieldViolation>> {
+        Self::new(password, None)
+    }
+
+    pub fn by_password_and_code(password: String, code: String) -> Result<Self, Vec<FieldViolation>> {
+        Self::new(password, Some(code))
+    }
+
+    /// With a code where its account needs one.
+    pub fn new(password: String, code: Option<String>) -> Result<Self, Vec<FieldViolation>> {
+        let mut violations = Vec::new();
+        if password.is_empty() {
+            violations.push(FieldViolation::new("password", "is required"));
+        }
+        if code.as_ref().is_some_and(String::is_empty) {
+            violations.push(FieldViolation::new("code", "is required"));
+        }
+        if violations.is_empty() {
+            Ok(Self { password, code })
+        } else {
+            Err(violations)
+        }
+    }
+
+    /// Checks the proof, and begins the transaction of the change that it is for, with the account locked. A code that was
+    /// wrong is counted, although nothing else comes of it.
+    pub async fn check(
+        self,
+        state: &State,
+        account: Uuid,
+        now: DateTime<Utc>,
+    ) -> Result<(Transaction<'static, Postgres>, Locked), ProofError> {
+        let shown = reauthentication::require(state, account, self.password).await?;
+        let mut transaction = database::begin(&state.database).await?;
+        let owner = shown.lock(&mut transaction).await?;
+        let Some(code) = self.code else {
+            return if has_totp(&mut transaction, account).await? {
+                Err(ProofError::CodeMissing)
+            } else {
+                Ok((transaction, owner))
+            };
+        };
+        match code::try_code(&mut transaction, &state.sealing, account, &code, now).await? {
+            Tried::Accepted(_) | Tried::NotSetUp => Ok((transaction, owner)),
+            Tried::TooMany(wait) => Err(ProofError::TooMany(wait)),
+            Tried::Wrong => {
+                transaction.commit().await?;
+                Err(ProofError::WrongCode)
+            }
+        }
+    }
+}
+
+/// Whether a login of the account asks for a code.
+pub async fn has_totp(connection: &mut PgConnection, account: Uuid) -> Result<bool, CodeError> {
+    let found = sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM authentication.totp WHERE account_id = $1 AND confirmed_at IS NOT NULL
+           ) AS "exists!""#,
+        account
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(found)
+}
+
+impl From<ProofError> for Status {
+    fn from(error: ProofError) -> Self {
+        match error {
+            ProofError::Password(error) => error.into(),
+            ProofError::CodeMissing => reason::invalid(vec![FieldViolation::new(
+                "code",
+                "is required, as the account has an authenticator app",
+            )]),
+            ProofError::WrongCode => Reason::WrongCode.status(WRONG),
+            ProofError::TooMany(wait) => too_many(wait),
+            ProofError::Code(error) => error.into(),
+            ProofError::Database(error) => database::failed(&error),
+        }
+    }
+}
+
+/// Too many wrong codes, with the headers that any 429 has (draft-ietf-httpapi-ratelimit-headers).
+pub fn too_many(wait: Duration) -> Status {
+    let message = "There were too many wrong codes; wait, or use a recovery code";
+    let mut status = Reason::TooManyRequests.retry_after(wait, message);
+    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    for (name, value) in [
+        ("ratelimit", format!("\"code\";r=0;t={seconds}")),
+        ("ratelimit-policy", code::RATE_LIMIT_POLICY.to_owned()),
+    ] {
+        if let Ok(value) = MetadataValue::try_from(value) {
+            status.metadata_mut().insert(name, value);
+        }
+    }
+    status
+}
+
+impl From<CodeError> for Status {
+    fn from(error: CodeError) -> Self {
+        match error {
+            CodeError::Sealed(_) => reason::internal(&error),
+            CodeError::Database(error) => database::failed(&error),
+        }
+    }
+}

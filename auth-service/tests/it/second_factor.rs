@@ -1,0 +1,845 @@
+//! Authenticator apps and recovery codes, from their set-up over the login in two steps to their end.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use service_kit::event::{self, Event};
+use service_kit::reason::Reason;
+use testbed::Database;
+use tonic::Status;
+use tonic_types::StatusExt as _;
+use totp_rs::{Builder, Secret};
+use voltgate_proto::auth::v1::{
+    BeginTotpRequest, ConfirmTotpRequest, FinishLogInRequest, GetRecoveryCodesRequest, GetSecondFactorsRequest,
+    LogInRequest, RecoveryCodesLeft, RemoveTotpRequest, RenewRecoveryCodesRequest, SecondFactorRequired, SecondFactors,
+    TokenResponse, TotpSetup,
+};
+use voltgate_proto::events::v1::{SecondFactorChange, SecondFactorChanged};
+
+use crate::service::{PASSWORD, Service, Setup, ada, authorized, violations};
+
+/// What an authenticator app does with a secret.
+pub struct App(totp_rs::Totp);
+
+impl App {
+    pub fn new(secret: &str) -> Self {
+        let secret = Secret::try_from_base32(secret).unwrap();
+        Self(Builder::new().with_secret(secret).build().unwrap())
+    }
+
+    /// The code that is shown so many steps from now.
+    pub fn code(&self, service: &Service, steps: i64) -> String {
+        let time = service.now().timestamp() + steps * 30;
+        self.0.generate(time.try_into().unwrap()).to_string()
+    }
+
+    /// A code that is not shown at any time near.
+    pub fn wrong_code(&self, service: &Service) -> String {
+        let shown: HashSet<_> = (-3..=3).map(|steps| self.code(service, steps)).collect();
+        (0..)
+            .map(|number| format!("{number:06}"))
+            .find(|code| !shown.contains(code))
+            .unwrap()
+    }
+}
+
+/// An account with an authenticator app, which has not shown a code in this step.
+pub struct Protected {
+    pub access_token: String,
+    pub account: String,
+    pub app: App,
+    pub recovery_codes: Vec<String>,
+}
+
+/// Sets the app up and lets the code that did it expire.
+pub async fn protect(service: &Service, access_token: &str, account: &str) -> Protected {
+    // A code is shown for half a minute of the clock, however busy the machine is.
+    service.clock.stop();
+    let set_up = service.begin_totp(access_token, PASSWORD).await.unwrap();
+    let app = App::new(&set_up.secret);
+    let recovery_codes = service.confirm_totp(access_token, &app.code(service, 0)).await.unwrap();
+    service.clock.advance(TimeDelta::seconds(30));
+    Protected {
+        access_token: access_token.to_owned(),
+        account: account.to_owned(),
+        app,
+        recovery_codes,
+    }
+}
+
+pub async fn protected_ada(service: &Service) -> Protected {
+    let signed_up = service.sign_up(ada()).await.unwrap();
+    protect(service, &signed_up.access_token, &signed_up.id).await
+}
+
+impl Service {
+    async fn begin_totp(&self, token: &str, password: &str) -> Result<TotpSetup, Status> {
+        let password = password.to_owned();
+        let request = authorized(BeginTotpRequest { password }, token);
+        Ok(self.second_factors.clone().begin_totp(request).await?.into_inner())
+    }
+
+    async fn confirm_totp(&self, token: &str, code: &str) -> Result<Vec<String>, Status> {
+        let request = authorized(ConfirmTotpRequest { code: code.to_owned() }, token);
+        Ok(self
+            .second_factors
+            .clone()
+            .confirm_totp(request)
+            .await?
+            .into_inner()
+            .codes)
+    }
+
+    async fn remove_totp(&self, token: &str, password: &str, code: &str) -> Result<(), Status> {
+        let (password, code) = (password.to_owned(), code.to_owned());
+        let request = authorized(RemoveTotpRequest { password, code }, token);
+        self.second_factors.clone().remove_totp(request).await?;
+        Ok(())
+    }
+
+    async fn factors(&self, token: &str) -> SecondFactors {
+        let request = authorized(GetSecondFactorsRequest {}, token);
+        let answer = self.second_factors.clone().get_second_factors(request).await;
+        answer.unwrap().into_inner()
+    }
+
+    async fn recovery_codes_left(&self, token: &str) -> Result<RecoveryCodesLeft, Status> {
+        let request = authorized(GetRecoveryCodesRequest {}, token);
+        Ok(self
+            .second_factors
+            .clone()
+            .get_recovery_codes(request)
+            .await?
+            .into_inner())
+    }
+
+    async fn renew_recovery_codes(&self, token: &str, code: &str) -> Result<Vec<String>, Status> {
+        let (password, code) = (PASSWORD.to_owned(), code.to_owned());
+        let request = authorized(RenewRecoveryCodesRequest { password, code }, token);
+        Ok(self
+            .second_factors
+            .clone()
+            .renew_recovery_codes(request)
+            .await?
+            .into_inner()
+            .codes)
+    }
+
+    /// The first step of a login, for an account that needs a second one.
+    pub async fn challenge(&self, username: &str) -> SecondFactorRequired {
+        let request = LogInRequest {
+            username: username.to_owned(),
+            password: PASSWORD.to_owned(),
+        };
+        let answer = self.client.clone().log_in(request).await.unwrap().into_inner();
+        let tokens = (answer.id, answer.access_token, answer.refresh_token, answer.expires_in);
+        assert_eq!(tokens, (None, None, None, None), "a password alone gets no token");
+        assert_eq!((answer.username, answer.token_type), (None, None));
+        answer.second_factor.expect("a second factor is asked for")
+    }
+
+    pub async fn finish(&self, token: &str, code: &str) -> Result<TokenResponse, Status> {
+        let (token, code) = (token.to_owned(), code.to_owned());
+        let request = FinishLogInRequest { token, code };
+        Ok(self.second_factors.clone().finish_log_in(request).await?.into_inner())
+    }
+
+    /// Both steps.
+    async fn log_in_with(&self, code: &str) -> Result<TokenResponse, Status> {
+        let challenge = self.challenge("Ada").await;
+        self.finish(&challenge.token, code).await
+    }
+}
+
+/// What owners were told, in the order in which it happened.
+pub async fn told(service: &Service) -> Vec<SecondFactorChanged> {
+    let rows = sqlx::query_scalar(
+        "SELECT data FROM authentication.outbox WHERE type = 'voltgate.events.v1.SecondFactorChanged' ORDER BY position",
+    )
+    .fetch_all(&service.database)
+    .await
+    .unwrap();
+    let decode = |data: Vec<u8>| {
+        let event = Event {
+            r#type: "voltgate.events.v1.SecondFactorChanged".to_owned(),
+            data: data.into(),
+            ..Event::default()
+        };
+        event::decode(&event).unwrap()
+    };
+    rows.into_iter().map(decode).collect()
+}
+
+/// The actions in the audit log of an account, in the order in which they were done.
+pub async fn audited(service: &Service, account: &str) -> Vec<String> {
+    sqlx::query_scalar("SELECT action FROM authentication.audit WHERE account_id = $1::uuid ORDER BY id")
+        .bind(account)
+        .fetch_all(&service.database)
+        .await
+        .unwrap()
+}
+
+fn reason<T>(result: Result<T, Status>) -> Reason {
+    Reason::of(&result.err().expect("it is refused"))
+}
+
+#[tokio::test]
+async fn an_app_is_set_up_with_the_password_and_its_first_code() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    service.clock.stop();
+    let signed_up = service.sign_up(ada()).await.unwrap();
+    let token = signed_up.access_token.as_str();
+    assert_eq!(service.factors(token).await, SecondFactors::default());
+
+    let set_up = service.begin_totp(token, PASSWORD).await.unwrap();
+    assert!(
+        set_up.otpauth_uri.starts_with("otpauth://totp/Voltgate:Ada?"),
+        "{}",
+        set_up.otpauth_uri
+    );
+    assert!(set_up.otpauth_uri.contains(&format!("secret={}", set_up.secret)));
+    assert!(set_up.qr_code.contains("<svg"), "{}", set_up.qr_code);
+    assert_eq!(set_up.expires_in, 600);
+    assert!(
+        service.log_in("Ada", PASSWORD).await.is_ok(),
+        "nothing changes before the code"
+    );
+
+    let app = App::new(&set_up.secret);
+    let codes = service.confirm_totp(token, &app.code(&service, 0)).await.unwrap();
+    assert_eq!(codes.iter().collect::<HashSet<_>>().len(), 10);
+    let factors = service.factors(token).await;
+    assert_eq!(
+        (factors.totp, factors.recovery_codes_left, factors.passkeys),
+        (true, 10, 0)
+    );
+    assert!(factors.totp_since.is_some());
+
+    let told = told(&service).await;
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].change(), SecondFactorChange::TotpAdded);
+    assert_eq!(
+        (told[0].account_id.as_str(), told[0].username.as_str()),
+        (signed_up.id.as_str(), "Ada")
+    );
+    assert_eq!(told[0].email.as_deref(), Some("ada@example.com"));
+    assert!(
+        audited(&service, &signed_up.id)
+            .await
+            .contains(&"totp.added".to_owned())
+    );
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_session_without_the_password_sets_nothing_up_and_takes_nothing_away() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let signed_up = service.sign_up(ada()).await.unwrap();
+    let token = signed_up.access_token.as_str();
+    assert_eq!(
+        reason(service.begin_totp(token, "another password").await),
+        Reason::WrongPassword
+    );
+    assert_eq!(
+        violations(&service.begin_totp(token, "").await.unwrap_err()),
+        [("password".to_owned(), "is required".to_owned())]
+    );
+    let ada = protect(&service, token, &signed_up.id).await;
+    let code = ada.app.code(&service, 0);
+    assert_eq!(
+        reason(service.remove_totp(token, "another password", &code).await),
+        Reason::WrongPassword
+    );
+    assert_eq!(
+        violations(&service.remove_totp(token, "", "").await.unwrap_err()),
+        [
+            ("password".to_owned(), "is required".to_owned()),
+            ("code".to_owned(), "is required".to_owned())
+        ]
+    );
+    let wrong = ada.app.wrong_code(&service);
+    assert_eq!(
+        reason(service.remove_totp(token, PASSWORD, &wrong).await),
+        Reason::WrongCode
+    );
+    assert_eq!(
+        reason(service.renew_recovery_codes(token, &wrong).await),
+        Reason::WrongCode
+    );
+    assert!(service.factors(token).await.totp);
+    assert_eq!(told(&service).await.len(), 1);
+    service
+        .remove_totp(token, PASSWORD, &code)
+        .await
+        .expect("both together are enough");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_set_up_is_void_after_ten_minutes_when_begun_anew_and_when_confirmed() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    service.clock.stop();
+    let token = service.sign_up(ada()).await.unwrap().access_token;
+    assert_eq!(reason(service.confirm_totp(&token, "123456").await), Reason::NotFound);
+
+    let first = App::new(&service.begin_totp(&token, PASSWORD).await.unwrap().secret);
+    let second = App::new(&service.begin_totp(&token, PASSWORD).await.unwrap().secret);
+    assert_eq!(
+        reason(service.confirm_totp(&token, &first.code(&service, 0)).await),
+        Reason::WrongCode
+    );
+    service.clock.advance(TimeDelta::minutes(10));
+    let token = service.log_in("Ada", PASSWORD).await.unwrap().access_token;
+    assert_eq!(
+        reason(service.confirm_totp(&token, &second.code(&service, 0)).await),
+        Reason::NotFound
+    );
+
+    let third = App::new(&service.begin_totp(&token, PASSWORD).await.unwrap().secret);
+    service.confirm_totp(&token, &third.code(&service, 0)).await.unwrap();
+    assert_eq!(
+        reason(service.confirm_totp(&token, &third.code(&service, 1)).await),
+        Reason::TotpExists
+    );
+    assert_eq!(reason(service.begin_totp(&token, PASSWORD).await), Reason::TotpExists);
+    assert_eq!(
+        violations(&service.confirm_totp(&token, "12345x").await.unwrap_err()),
+        [("code".to_owned(), "must be six digits".to_owned())]
+    );
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_login_in_two_steps_ends_as_one_in_one_step_does() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let ada = protected_ada(&service).await;
+    let challenge = service.challenge("Ada").await;
+    assert_eq!(challenge.methods, ["totp", "recovery-code"]);
+    assert_eq!(challenge.expires_in, 300);
+    let answer = service
+        .finish(&challenge.token, &ada.app.code(&service, 0))
+        .await
+        .unwrap();
+    assert_eq!(
+        (answer.id.as_str(), answer.username.as_str()),
+        (ada.account.as_str(), "Ada")
+    );
+    assert_eq!((answer.token_type.as_str(), answer.expires_in), ("Bearer", 300));
+    assert!(service.profile(&answer.access_token).await.is_ok());
+    assert!(!answer.refresh_token.is_empty());
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_code_of_the_step_before_or_after_is_accepted_and_none_further_off() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let ada = protected_ada(&service).await;
+    service.clock.advance(TimeDelta::minutes(5));
+    for steps in [-2, 2] {
+        let code = ada.app.code(&service, steps);
+        assert_eq!(reason(service.log_in_with(&code).await), Reason::InvalidCode, "{steps}");
+    }
+    for steps in [-1, 0, 1] {
+        let code = ada.app.code(&service, steps);
+        assert!(service.log_in_with(&code).await.is_ok(), "{steps}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_code_works_once_and_none_before_it_works_afterwards() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let ada = protected_ada(&service).await;
+    service.clock.advance(TimeDelta::minutes(5));
+    let (before, code) = (ada.app.code(&service, -1), ada.app.code(&service, 0));
+    service.log_in_with(&code).await.unwrap();
+    assert_eq!(reason(service.log_in_with(&code).await), Reason::InvalidCode);
+    assert_eq!(reason(service.log_in_with(&before).await), Reason::InvalidCode);
+    service.clock.advance(TimeDelta::seconds(30));
+    let token = service
+        .log_in_with(&ada.app.code(&service, 0))
+        .await
+        .unwrap()
+        .access_token;
+    let used = ada.app.code(&service, 0);
+    assert_eq!(
+        reason(service.remove_totp(&token, PASSWORD, &used).await),
+        Reason::WrongCode
+    );
+    service.stop().await;
+}
+
+/// Fifty requests bring one code, each with a login of its own, to two replicas at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_fifty_requests_with_one_code_at_two_replicas_one_gets_in() {
+    let database = Database::create().await;
+    let setup = Setup::on(&database);
+    let (one, other) = tokio::join!(setup.clone().start(), setup.start());
+    let (one, other) = (Arc::new(one), Arc::new(other));
+    let ada = protected_ada(&one).await;
+    let totp = ada.app.code(&one, 0);
+    for (code, method) in [
+        (totp.as_str(), "totp"),
+        (ada.recovery_codes[3].as_str(), "recovery code"),
+    ] {
+        let mut tokens = Vec::new();
+        for _ in 0..50 {
+            tokens.push(one.challenge("Ada").await.token);
+        }
+        let attempts: Vec<_> = tokens
+            .into_iter()
+            .enumerate()
+            .map(|(number, token)| {
+                let service = if number % 2 == 0 { one.clone() } else { other.clone() };
+                let code = code.to_owned();
+                tokio::spawn(async move { service.finish(&token, &code).await })
+            })
+            .collect();
+        let mut succeeded = 0;
+        for attempt in attempts {
+            match attempt.await.unwrap() {
+                Ok(_) => succeeded += 1,
+                Err(status) => assert!(
+                    matches!(Reason::of(&status), Reason::InvalidCode | Reason::TooManyRequests),
+                    "{status}"
+                ),
+            }
+        }
+        assert_eq!(succeeded, 1, "{method}");
+    }
+    let left = one.count("SELECT count(*) FROM authentication.recovery_code").await;
+    assert_eq!(left, 9);
+    Arc::into_inner(one).unwrap().stop().await;
+    Arc::into_inner(other).unwrap().stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_challenge_starts_one_session_however_many_answers_come_at_once() {
+    let database = Database::create().await;
+    let setup = Setup::on(&database);
+    let (one, other) = tokio::join!(setup.clone().start(), setup.start());
+    let (one, other) = (Arc::new(one), Arc::new(other));
+    let ada = protected_ada(&one).await;
+    let token = one.challenge("Ada").await.token;
+    let attempts: Vec<_> = ada
+        .recovery_codes
+        .iter()
+        .enumerate()
+        .map(|(number, code)| {
+            let service = if number % 2 == 0 { one.clone() } else { other.clone() };
+            let (token, code) = (token.clone(), code.clone());
+            tokio::spawn(async move { service.finish(&token, &code).await })
+        })
+        .collect();
+    let mut succeeded = 0;
+    for attempt in attempts {
+        match attempt.await.unwrap() {
+            Ok(_) => succeeded += 1,
+            Err(status) => assert_eq!(Reason::of(&status), Reason::InvalidChallenge),
+        }
+    }
+    assert_eq!(succeeded, 1);
+    let left = one.count("SELECT count(*) FROM authentication.recovery_code").await;
+    assert_eq!(left, 9, "the codes of those who came too late are not used up");
+    Arc::into_inner(one).unwrap().stop().await;
+    Arc::into_inner(other).unwrap().stop().await;
+}
+
+#[tokio::test]
+async fn the_second_step_may_reach_another_replica_than_the_first() {
+    let database = Database::create().await;
+    let setup = Setup::on(&database);
+    let (one, other) = tokio::join!(setup.clone().start(), setup.start());
+    one.clock.stop();
+    let signed_up = one.sign_up(ada()).await.unwrap();
+    let set_up = one.begin_totp(&signed_up.access_token, PASSWORD).await.unwrap();
+    let app = App::new(&set_up.secret);
+    let code = app.code(&other, 0);
+    other.confirm_totp(&signed_up.access_token, &code).await.unwrap();
+    let challenge = one.challenge("Ada").await;
+    assert_eq!(
+        reason(other.finish(&challenge.token, &code).await),
+        Reason::InvalidCode,
+        "it was used to confirm"
+    );
+    let next = app.code(&other, 1);
+    assert!(other.finish(&challenge.token, &next).await.is_ok());
+    assert_eq!(
+        reason(one.finish(&challenge.token, &next).await),
+        Reason::InvalidChallenge
+    );
+    one.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test]
+async fn a_challenge_takes_five_codes_and_five_minutes_and_one_login() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let ada = protected_ada(&service).await;
+    let nonsense = "not-a-code";
+
+    let tried = service.challenge("Ada").await.token;
+    for _ in 0..5 {
+        assert_eq!(
+            reason(service.finish(&tried, "0000-0000-0000-0000").await),
+            Reason::InvalidCode
+        );
+    }
+    let code = ada.app.code(&service, 0);
+    assert_eq!(reason(service.finish(&tried, &code).await), Reason::InvalidChallenge);
+
+    let late = service.challenge("Ada").await.token;
+    service.clock.advance(TimeDelta::minutes(5));
+    let code = ada.app.code(&service, 0);
+    assert_eq!(reason(service.finish(&late, &code).await), Reason::InvalidChallenge);
+
+    let used = service.challenge("Ada").await.token;
+    service.finish(&used, &code).await.unwrap();
+    assert_eq!(
+        reason(service.finish(&used, &ada.recovery_codes[0]).await),
+        Reason::InvalidChallenge
+    );
+
+    assert_eq!(
+        reason(service.finish(nonsense, &ada.recovery_codes[0]).await),
+        Reason::InvalidChallenge
+    );
+    let required = |fields: &[&str]| -> Vec<(String, String)> {
+        fields
+            .iter()
+            .map(|field| ((*field).to_owned(), "is required".to_owned()))
+            .collect()
+    };
+    assert_eq!(
+        violations(&service.finish("", "").await.unwrap_err()),
+        required(&["token", "code"])
+    );
+    let left = service.count("SELECT count(*) FROM authentication.recovery_code").await;
+    assert_eq!(left, 10);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_challenge_ends_with_the_password_that_it_was_given_for() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let ada = protected_ada(&service).await;
+    let challenge = service.challenge("Ada").await;
+    // As a change of the password does; another hash of the same password is another password too.
+    service
+        .sign_up(voltgate_proto::auth::v1::SignUpRequest {
+            username: "grace".to_owned(),
+            ..crate::service::ada()
+        })
+        .await
+        .unwrap();
+    sqlx::query(
+        "UPDATE authentication.account SET password_hash = (SELECT password_hash FROM authentication.account WHERE username = 'grace')
+         WHERE username = 'Ada'",
+    )
+    .execute(&service.database)
+    .await
+    .unwrap();
+    let code = ada.app.code(&service, 0);
+    assert_eq!(
+        reason(service.finish(&challenge.token, &code).await),
+        Reason::InvalidChallenge
+    );
+    assert!(service.log_in_with(&code).await.is_ok(), "the code was not used up");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn an_account_disabled_between_the_steps_does_not_get_in() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let ada = protected_ada(&service).await;
+    let challenge = service.challenge("Ada").await;
+    sqlx::query("UPDATE authentication.account SET disabled_at = now()")
+        .execute(&service.database)
+        .await
+        .unwrap();
+    let code = ada.app.code(&service, 0);
+    assert_eq!(
+        reason(service.finish(&challenge.token, &code).await),
+        Reason::InvalidChallenge
+    );
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn wrong_codes_make_the_account_wait_across_challenges_and_replicas_but_not_for_recovery_codes() {
+    let database = Database::create().await;
+    let setup = Setup::on(&database);
+    let (one, other) = tokio::join!(setup.clone().start(), setup.start());
+    let ada = protected_ada(&one).await;
+    let wrong = ada.app.wrong_code(&one);
+    for number in 0..5 {
+        let service = if number % 2 == 0 { &one } else { &other };
+        assert_eq!(reason(service.log_in_with(&wrong).await), Reason::InvalidCode);
+    }
+    let refusal = other.log_in_with(&ada.app.code(&other, 0)).await.unwrap_err();
+    assert_eq!(
+        Reason::of(&refusal),
+        Reason::TooManyRequests,
+        "the right one is not looked at either"
+    );
+    let wait = refusal.get_details_retry_info().unwrap().retry_delay.unwrap();
+    assert_eq!(wait.as_secs(), 30);
+
+    assert!(
+        one.log_in_with(&ada.recovery_codes[0]).await.is_ok(),
+        "the owner is not locked out"
+    );
+    assert_eq!(
+        reason(one.log_in_with(&ada.app.code(&one, 0)).await),
+        Reason::TooManyRequests
+    );
+
+    one.clock.advance(TimeDelta::seconds(30));
+    assert_eq!(reason(one.log_in_with(&wrong).await), Reason::InvalidCode);
+    let refusal = one.log_in_with(&wrong).await.unwrap_err();
+    let wait = refusal.get_details_retry_info().unwrap().retry_delay.unwrap();
+    assert_eq!(wait.as_secs(), 60, "the wait doubles");
+
+    one.clock.advance(TimeDelta::seconds(60));
+    assert!(one.log_in_with(&ada.app.code(&one, 0)).await.is_ok());
+    assert_eq!(
+        reason(one.log_in_with(&wrong).await),
+        Reason::InvalidCode,
+        "the right code starts the count anew"
+    );
+    assert_eq!(reason(one.log_in_with(&wrong).await), Reason::InvalidCode);
+    one.stop().await;
+    other.stop().await;
+}
+
+#[tokio::test]
+async fn a_stranger_without_the_password_makes_nobody_wait() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let ada = protected_ada(&service).await;
+    let wrong = ada.app.wrong_code(&service);
+    for _ in 0..20 {
+        assert_eq!(
+            reason(service.finish("a token that was made up", &wrong).await),
+            Reason::InvalidChallenge
+        );
+    }
+    assert!(service.log_in_with(&ada.app.code(&service, 0)).await.is_ok());
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn each_recovery_code_works_once_in_any_spelling() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let ada = protected_ada(&service).await;
+    let code = &ada.recovery_codes[0];
+    service
+        .log_in_with(&code.to_uppercase().replace('-', " "))
+        .await
+        .unwrap();
+    assert_eq!(reason(service.log_in_with(code).await), Reason::InvalidCode);
+    let token = service.log_in_with(&ada.recovery_codes[1]).await.unwrap().access_token;
+    let left = service.recovery_codes_left(&token).await.unwrap();
+    assert_eq!((left.left, left.of), (8, 10));
+    assert_eq!(service.factors(&token).await.recovery_codes_left, 8);
+
+    for code in &ada.recovery_codes[2..] {
+        service.log_in_with(code).await.unwrap();
+    }
+    let challenge = service.challenge("Ada").await;
+    assert_eq!(challenge.methods, ["totp"], "none are left");
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn new_recovery_codes_make_the_old_ones_void() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let ada = protected_ada(&service).await;
+    let code = ada.app.code(&service, 0);
+    let new = service.renew_recovery_codes(&ada.access_token, &code).await.unwrap();
+    assert_eq!(new.len(), 10);
+    assert_eq!(
+        reason(service.log_in_with(&ada.recovery_codes[0]).await),
+        Reason::InvalidCode
+    );
+    assert!(service.log_in_with(&new[0]).await.is_ok());
+    let changes: Vec<_> = told(&service).await.iter().map(SecondFactorChanged::change).collect();
+    assert_eq!(
+        changes,
+        [SecondFactorChange::TotpAdded, SecondFactorChange::RecoveryCodesRenewed]
+    );
+    assert!(
+        audited(&service, &ada.account)
+            .await
+            .contains(&"recovery-codes.renewed".to_owned())
+    );
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn an_app_is_taken_away_with_its_recovery_codes_and_the_password_is_enough_again() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let ada = protected_ada(&service).await;
+    let waiting = service.challenge("Ada").await;
+    service
+        .remove_totp(&ada.access_token, PASSWORD, &ada.recovery_codes[0])
+        .await
+        .unwrap();
+    assert_eq!(service.factors(&ada.access_token).await, SecondFactors::default());
+    assert!(service.log_in("Ada", PASSWORD).await.is_ok());
+    let code = ada.app.code(&service, 0);
+    assert_eq!(
+        reason(service.finish(&waiting.token, &code).await),
+        Reason::InvalidChallenge
+    );
+    assert_eq!(
+        reason(service.remove_totp(&ada.access_token, PASSWORD, &code).await),
+        Reason::NotFound
+    );
+    assert_eq!(
+        reason(service.recovery_codes_left(&ada.access_token).await),
+        Reason::NotFound
+    );
+    assert_eq!(
+        reason(service.renew_recovery_codes(&ada.access_token, &code).await),
+        Reason::NotFound
+    );
+    assert_eq!(
+        service.count("SELECT count(*) FROM authentication.recovery_code").await,
+        0
+    );
+    let changes: Vec<_> = told(&service).await.iter().map(SecondFactorChanged::change).collect();
+    assert_eq!(
+        changes,
+        [SecondFactorChange::TotpAdded, SecondFactorChange::TotpRemoved]
+    );
+    assert!(
+        audited(&service, &ada.account)
+            .await
+            .contains(&"totp.removed".to_owned())
+    );
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_change_is_not_made_without_the_event_that_tells_of_it() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let ada = protected_ada(&service).await;
+    sqlx::query("ALTER TABLE authentication.outbox ADD CONSTRAINT broken CHECK (false) NOT VALID")
+        .execute(&service.database)
+        .await
+        .unwrap();
+    let code = ada.app.code(&service, 0);
+    assert_eq!(
+        reason(service.remove_totp(&ada.access_token, PASSWORD, &code).await),
+        Reason::Internal
+    );
+    assert!(service.factors(&ada.access_token).await.totp);
+    assert!(service.log_in_with(&code).await.is_ok(), "the code was not used up");
+    service.stop().await;
+}
+
+/// Everything that the database, the events and the audit log know, as text.
+#[tokio::test]
+async fn no_secret_is_stored_or_told_as_it_is() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    service.clock.stop();
+    let signed_up = service.sign_up(ada()).await.unwrap();
+    let set_up = service.begin_totp(&signed_up.access_token, PASSWORD).await.unwrap();
+    let app = App::new(&set_up.secret);
+    let codes = service
+        .confirm_totp(&signed_up.access_token, &app.code(&service, 0))
+        .await
+        .unwrap();
+    let challenge = service.challenge("Ada").await;
+    let bytes = Secret::try_from_base32(&set_up.secret).unwrap();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let mut secrets = vec![
+        set_up.secret.clone(),
+        hex(bytes.as_bytes()),
+        hex(set_up.secret.as_bytes()),
+    ];
+    secrets.extend([challenge.token.clone(), hex(challenge.token.as_bytes())]);
+    for code in codes {
+        let bare = code.replace('-', "");
+        secrets.extend([hex(code.as_bytes()), hex(bare.as_bytes()), code, bare]);
+    }
+    for table in ["totp", "recovery_code", "login_challenge", "outbox", "audit"] {
+        let rows: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+            "SELECT t::text FROM authentication.{table} t"
+        )))
+        .fetch_all(&service.database)
+        .await
+        .unwrap();
+        assert!(!rows.is_empty(), "{table}");
+        for row in rows {
+            for secret in &secrets {
+                assert!(!row.contains(secret.as_str()), "{table}: {row}");
+            }
+        }
+    }
+    service.stop().await;
+}
+
+/// The secret of one account, put into the row of another, is nobody's.
+#[tokio::test]
+async fn a_sealed_secret_opens_for_its_own_account_only() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let ada = protected_ada(&service).await;
+    let grace = voltgate_proto::auth::v1::SignUpRequest {
+        username: "grace".to_owned(),
+        ..crate::service::ada()
+    };
+    let grace = service.sign_up(grace).await.unwrap();
+    protect(&service, &grace.access_token, &grace.id).await;
+    sqlx::query(
+        "UPDATE authentication.totp SET sealed_secret =
+             (SELECT sealed_secret FROM authentication.totp WHERE account_id = $1::uuid)",
+    )
+    .bind(&ada.account)
+    .execute(&service.database)
+    .await
+    .unwrap();
+    let challenge = service.challenge("grace").await;
+    let code = ada.app.code(&service, 0);
+    assert_eq!(reason(service.finish(&challenge.token, &code).await), Reason::Internal);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_login_in_two_steps_and_a_wrong_code_are_in_the_audit_log() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let ada = protected_ada(&service).await;
+    let wrong = ada.app.wrong_code(&service);
+    service.log_in_with(&wrong).await.unwrap_err();
+    service.log_in_with(&ada.app.code(&service, 0)).await.unwrap();
+    let audited = audited(&service, &ada.account).await;
+    assert_eq!(
+        audited[audited.len() - 2..],
+        ["second-factor.failed", "session.started"]
+    );
+    let details: serde_json::Value =
+        sqlx::query_scalar("SELECT details FROM authentication.audit ORDER BY id DESC LIMIT 1")
+            .fetch_one(&service.database)
+            .await
+            .unwrap();
+    assert_eq!(details["secondFactor"], "totp");
+    service.stop().await;
+}
