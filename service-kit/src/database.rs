@@ -23,6 +23,10 @@ const STATEMENT_TIMEOUT: &str = "statement_timeout";
 /// `query_canceled`: what the database says of a statement that it ended.
 const CANCELED: &str = "57014";
 
+/// How the codes begin by which it says that it goes, starts, or has too much to do (classes 08 and 53, 57P01 and those that
+/// follow), and that somebody else was in the way (class 40): each time the same may succeed a moment later.
+const AWAY_OR_BUSY: [&str; 4] = ["08", "40", "53", "57P"];
+
 /// How long a caller waits before trying again.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -95,7 +99,7 @@ fn longest_statement(database: &PgPool) -> Option<Duration> {
 /// How callers are told. A database that is away or busy is worth another try; anything else it says is our fault.
 pub fn failed(error: &sqlx::Error) -> Status {
     match error {
-        sqlx::Error::PoolTimedOut | sqlx::Error::Io(_) => {
+        error if is_away_or_busy(error) => {
             tracing::warn!(error = error as &dyn std::error::Error, "The database does not answer");
             Reason::Unavailable.retry_after(RETRY_AFTER, "The database is not available just now; try again")
         }
@@ -103,6 +107,17 @@ pub fn failed(error: &sqlx::Error) -> Status {
             Reason::DeadlineExceeded.status("The database did not answer in time")
         }
         _ => reason::internal(error),
+    }
+}
+
+fn is_away_or_busy(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => true,
+        sqlx::Error::Database(error) => {
+            let code = error.code();
+            code.is_some_and(|code| AWAY_OR_BUSY.iter().any(|begin| code.starts_with(begin)))
+        }
+        _ => false,
     }
 }
 

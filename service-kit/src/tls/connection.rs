@@ -7,12 +7,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, stream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::{TlsAcceptor, TlsStream};
-use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport::server::Connected;
 
 use super::certificate::Certificate;
@@ -21,6 +20,9 @@ use super::services::ServiceTls;
 /// How long a handshake may take, and how many may be under way.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const HANDSHAKES: usize = 256;
+
+/// After a failure to accept, the next try waits this long.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A connection that is ready for requests.
 #[derive(Debug)]
@@ -39,14 +41,10 @@ pub struct Peer {
 
 /// The connections that come in. A handshake that fails is the other side's affair.
 pub fn incoming(listener: TcpListener, tls: Option<ServiceTls>) -> impl Stream<Item = io::Result<Connection>> {
-    TcpListenerStream::new(listener)
-        .map(move |accepted| {
+    accepted(listener)
+        .map(move |stream| {
             let tls = tls.clone();
             async move {
-                let stream = match accepted {
-                    Ok(stream) => stream,
-                    Err(error) => return Some(Err(error)),
-                };
                 // Without it a small frame waits for the acknowledgement of the one before.
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "Nagle's algorithm stays on");
@@ -59,6 +57,21 @@ pub fn incoming(listener: TcpListener, tls: Option<ServiceTls>) -> impl Stream<I
         })
         .buffer_unordered(HANDSHAKES)
         .filter_map(std::future::ready)
+}
+
+/// Without end. Where there is no file descriptor left, to try again at once would only take the processor too.
+fn accepted(listener: TcpListener) -> impl Stream<Item = TcpStream> {
+    stream::unfold(listener, |listener| async move {
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => return Some((stream, listener)),
+                Err(error) => {
+                    tracing::warn!(%error, "A connection could not be accepted");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    })
 }
 
 async fn shake_hands(stream: TcpStream, tls: &ServiceTls) -> Option<Connection> {

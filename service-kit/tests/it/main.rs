@@ -1,6 +1,7 @@
 //! service-kit on a real PostgreSQL and a real RabbitMQ.
 #![allow(clippy::unwrap_used)]
 
+mod database;
 mod mutual_tls;
 mod outbox;
 mod rabbitmq;
