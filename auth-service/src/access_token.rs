@@ -30,7 +30,8 @@ impl AccessTokens {
         session: Uuid,
         now: DateTime<Utc>,
     ) -> Result<String, jsonwebtoken::errors::Error> {
-        let key = self.keys.newest();
+        let keys = self.keys.known();
+        let key = keys.signer(now);
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some(ACCESS_TOKEN_TYPE.to_owned());
         header.kid = Some(key.kid().to_owned());
@@ -63,6 +64,8 @@ mod tests {
     use super::*;
     use crate::authority::OwnAuthority;
     use crate::revocation::Feed;
+    use crate::sealing::SealingKey;
+    use crate::signing_key::rotation::Rotation;
 
     fn tokens() -> AccessTokens {
         AccessTokens {
@@ -84,10 +87,15 @@ mod tests {
     /// Knows the keys, and of no revocation.
     fn authority() -> OwnAuthority {
         let database = PgPool::connect_lazy("postgres://127.0.0.1:1/nowhere").unwrap();
-        OwnAuthority {
+        let rotation = Rotation {
+            database: database.clone(),
+            sealing: SealingKey::derive("of no matter here"),
+            clock: Arc::new(SystemClock),
             keys: tokens().keys,
-            revocations: Feed::new(database, Arc::new(SystemClock)),
-        }
+            period: TimeDelta::days(30),
+            lifetime: TimeDelta::minutes(5),
+        };
+        OwnAuthority::new(Arc::new(rotation), Feed::new(database, Arc::new(SystemClock)))
     }
 
     /// What everybody who accepts our tokens runs.
@@ -121,7 +129,10 @@ mod tests {
             .unwrap();
         let header = jsonwebtoken::decode_header(&token).unwrap();
         assert_eq!((header.typ.as_deref(), header.alg), (Some("at+jwt"), Algorithm::EdDSA));
-        assert_eq!(header.kid.as_deref(), Some(tokens().keys.newest().kid()));
+        assert_eq!(
+            header.kid.as_deref(),
+            Some(tokens().keys.known().signer(Utc::now()).kid())
+        );
         let mut claims: Value = jsonwebtoken::dangerous::insecure_decode(&token).unwrap().claims;
         assert!(Uuid::parse_str(claims["jti"].take().as_str().unwrap()).is_ok());
         assert_eq!(
@@ -144,8 +155,8 @@ mod tests {
         let sign = |typ: &str, claims: &Value| {
             let mut header = Header::new(Algorithm::EdDSA);
             header.typ = Some(typ.to_owned());
-            header.kid = Some(tokens().keys.newest().kid().to_owned());
-            jsonwebtoken::encode(&header, claims, tokens().keys.newest().private()).unwrap()
+            header.kid = Some(tokens().keys.known().signer(Utc::now()).kid().to_owned());
+            jsonwebtoken::encode(&header, claims, tokens().keys.known().signer(Utc::now()).private()).unwrap()
         };
         assert!(verify(&sign("at+jwt", &good)).await.is_ok());
         for typ in ["JWT", "jwt", "service+jwt", "id+jwt", ""] {
@@ -179,10 +190,14 @@ mod tests {
     async fn a_token_signed_with_another_key_under_our_key_id_is_refused() {
         let mut header = Header::new(Algorithm::EdDSA);
         header.typ = Some("at+jwt".to_owned());
-        header.kid = Some(tokens().keys.newest().kid().to_owned());
+        header.kid = Some(tokens().keys.known().signer(Utc::now()).kid().to_owned());
         let genuine = tokens().issue(&ada(), Uuid::now_v7(), Utc::now()).unwrap();
         let claims: Value = jsonwebtoken::dangerous::insecure_decode(&genuine).unwrap().claims;
-        let other: &EncodingKey = &SigningKeys::from_seed([8; 32]).newest().private().clone();
+        let other: &EncodingKey = &SigningKeys::from_seed([8; 32])
+            .known()
+            .signer(Utc::now())
+            .private()
+            .clone();
         assert!(
             verify(&jsonwebtoken::encode(&header, &claims, other).unwrap())
                 .await

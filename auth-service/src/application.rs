@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use service_kit::Shared;
 use service_kit::access::AccessLayer;
 use service_kit::grpc::{ServeError, Server};
@@ -16,6 +17,7 @@ use voltgate_proto::auth::v1::login_session_service_server::{self, LoginSessionS
 use voltgate_proto::auth::v1::passkey_service_server::{self, PasskeyServiceServer};
 use voltgate_proto::auth::v1::profile_service_server::{self, ProfileServiceServer};
 use voltgate_proto::auth::v1::second_factor_service_server::{self, SecondFactorServiceServer};
+use voltgate_proto::auth::v1::signing_key_service_server::{self, SigningKeyServiceServer};
 use voltgate_proto::auth::v1::verification_service_server::{self, VerificationServiceServer};
 
 use crate::access_token::AccessTokens;
@@ -24,18 +26,20 @@ use crate::authority::OwnAuthority;
 use crate::housekeeping::keep_house;
 use crate::password_hash::PasswordHasher;
 use crate::settings::Settings;
-use crate::signing_key::{SigningKeyError, SigningKeys};
+use crate::signing_key::SigningKeyError;
+use crate::signing_key::rotation::{self, Rotation};
 use crate::throttle::Throttle;
 use crate::username::{Username, claim};
-use crate::{State, grpc, passkey, profile, revocation, second_factor, session};
+use crate::{State, grpc, passkey, profile, revocation, second_factor, session, signing_key};
 
 /// The gRPC services, by their full names.
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 7] = [
     auth_service_server::SERVICE_NAME,
     passkey_service_server::SERVICE_NAME,
     profile_service_server::SERVICE_NAME,
     second_factor_service_server::SERVICE_NAME,
     login_session_service_server::SERVICE_NAME,
+    signing_key_service_server::SERVICE_NAME,
     verification_service_server::SERVICE_NAME,
 ];
 
@@ -71,13 +75,18 @@ impl Application {
         claim::complete(&database)
             .await
             .map_err(|error| StartError::other("cannot bring the usernames up to date", error))?;
-        let keys = SigningKeys::load_or_create(&database, &sealing, shared.clock.now()).await?;
+        let keys = rotation::load_or_create(&database, &sealing, shared.clock.now()).await?;
         let revocations = revocation::Feed::new(database.clone(), Arc::clone(&shared.clock));
         revocations.look().await.map_err(SigningKeyError::Database)?;
-        let authority = OwnAuthority {
+        let rotation = Arc::new(Rotation {
+            database: database.clone(),
+            sealing: sealing.clone(),
+            clock: Arc::clone(&shared.clock),
             keys: keys.clone(),
-            revocations: revocations.clone(),
-        };
+            period: settings.signing_key_period(),
+            lifetime: TimeDelta::seconds(settings.auth_access_token_seconds.into()),
+        });
+        let authority = OwnAuthority::new(Arc::clone(&rotation), revocations.clone());
         let access = AccessLayer::new(shared.access(Arc::new(authority))?);
         let passwords = PasswordHasher::start()
             .await
@@ -103,6 +112,7 @@ impl Application {
             clock: shared.clock,
             passwords,
             tokens,
+            rotation,
             sessions: settings.session_lifetimes(),
             revocations,
             throttle,
@@ -189,6 +199,9 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
             SecondFactorServiceServer::new(second_factor::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST),
         )
         .add_service(LoginSessionServiceServer::new(session::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST))
+        .add_service(
+            SigningKeyServiceServer::new(signing_key::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST),
+        )
         .add_service(
             VerificationServiceServer::new(revocation::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST),
         );

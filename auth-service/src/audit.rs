@@ -46,6 +46,8 @@ actions! {
     PasskeySuspected = "passkey.suspected";
     /// A used refresh token was shown again, and its session ended for it.
     RefreshTokenReplayed = "session.replayed";
+    /// An administrator replaced the keys that sign access tokens.
+    SigningKeysRotated = "signing-keys.rotated";
 }
 
 /// A row of the log, being put together.

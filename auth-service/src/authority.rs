@@ -1,22 +1,58 @@
 //! This service verifies tokens as all others do, with its own keys and revocations, and without asking itself over the
 //! network.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use async_trait::async_trait;
 use jsonwebtoken::DecodingKey;
 use service_kit::access::{Authority, KeysUnavailable, Revocations};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::revocation::Feed;
-use crate::signing_key::SigningKeys;
+use crate::signing_key::rotation::Rotation;
+
+/// An unknown key id has the database looked at, for another replica may have made the key just now; but not more often
+/// than this, so that made-up ids cost nothing.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 pub struct OwnAuthority {
-    pub keys: SigningKeys,
-    pub revocations: Feed,
+    rotation: Arc<Rotation>,
+    revocations: Feed,
+    last_look: Mutex<Option<Instant>>,
+}
+
+impl OwnAuthority {
+    pub fn new(rotation: Arc<Rotation>, revocations: Feed) -> Self {
+        Self {
+            rotation,
+            revocations,
+            last_look: Mutex::default(),
+        }
+    }
 }
 
 #[async_trait]
 impl Authority for OwnAuthority {
     async fn verification_key(&self, kid: &str) -> Result<Option<DecodingKey>, KeysUnavailable> {
-        Ok(self.keys.verification_key(kid))
+        if let Some(key) = self.rotation.keys.known().verification_key(kid) {
+            return Ok(Some(key));
+        }
+        // An async lock, held while one caller looks: the others wait here and then find the key.
+        let mut last_look = self.last_look.lock().await;
+        let known = self.rotation.keys.known().verification_key(kid);
+        if known.is_some() || last_look.is_some_and(|at| at.elapsed() < LOOK_INTERVAL) {
+            return Ok(known);
+        }
+        let looked = self.rotation.look().await;
+        looked.map_err(|error| KeysUnavailable(error.into()))?;
+        *last_look = Some(Instant::now());
+        Ok(self.rotation.keys.known().verification_key(kid))
+    }
+
+    fn has_key(&self, kid: &str) -> bool {
+        self.rotation.keys.known().contains(kid)
     }
 
     fn revocations(&self) -> &Revocations {
@@ -24,6 +60,6 @@ impl Authority for OwnAuthority {
     }
 
     async fn follow(&self) {
-        self.revocations.follow().await;
+        tokio::join!(self.revocations.follow(), self.rotation.follow());
     }
 }

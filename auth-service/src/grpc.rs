@@ -57,7 +57,7 @@ impl AuthService for Grpc {
     }
 
     async fn get_jwks(&self, _: Request<GetJwksRequest>) -> Result<Response<HttpBody>, Status> {
-        let keys = serde_json::to_vec(&self.0.tokens.keys.jwks()).map_err(|error| reason::internal(&error))?;
+        let keys = serde_json::to_vec(&self.0.tokens.keys.known().jwks()).map_err(|error| reason::internal(&error))?;
         let content_type = "application/jwk-set+json".to_owned();
         Ok(Response::new(HttpBody {
             content_type,

@@ -20,6 +20,7 @@ pub async fn keep_house(state: &State) {
         every(EXPIRY, "removing expired revocations", || revocation::remove_expired(
             state
         )),
+        every(EXPIRY, "replacing signing keys", || state.rotation.by_schedule()),
         every(EXPIRY, "removing attempts that are forgotten", || {
             state.throttle.remove_forgotten(state.clock.now())
         }),

@@ -37,6 +37,8 @@ pub use password::Password;
 pub use settings::Settings;
 pub use username::Username;
 
+use std::sync::Arc;
+
 use service_kit::clock::SharedClock;
 use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
@@ -50,6 +52,7 @@ struct State {
     clock: SharedClock,
     passwords: password_hash::PasswordHasher,
     tokens: access_token::AccessTokens,
+    rotation: Arc<signing_key::rotation::Rotation>,
     sessions: session::Lifetimes,
     revocations: revocation::Feed,
     throttle: throttle::Throttle,

@@ -15,13 +15,14 @@ use sqlx::postgres::PgListener;
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::broadcast;
 use tokio::time::timeout;
-use tokio_stream::wrappers::BroadcastStream;
+use tokio_stream::wrappers::{BroadcastStream, WatchStream};
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
 use voltgate_proto::auth::v1::verification_service_server::VerificationService;
 use voltgate_proto::auth::v1::{self as proto, WatchRevocationsRequest, WatchRevocationsResponse};
 
 use crate::State;
+use crate::signing_key::KeySet;
 
 const CHANNEL: &str = "authentication_revocation";
 
@@ -221,6 +222,16 @@ fn message(revocations: &[Revocation], complete: bool) -> WatchRevocationsRespon
     WatchRevocationsResponse {
         revocations: revocations.collect(),
         complete,
+        key_ids: Vec::new(),
+    }
+}
+
+/// Tells which keys there are.
+fn keys_message(keys: &KeySet) -> WatchRevocationsResponse {
+    WatchRevocationsResponse {
+        revocations: Vec::new(),
+        complete: false,
+        key_ids: keys.kids().map(str::to_owned).collect(),
     }
 }
 
@@ -235,10 +246,8 @@ impl VerificationService for Grpc {
         _: Request<WatchRevocationsRequest>,
     ) -> Result<Response<Self::WatchRevocationsStream>, Status> {
         let stopping = self.0.stopping.clone();
-        let told = self
-            .0
-            .revocations
-            .watch()
+        let keys = WatchStream::new(self.0.tokens.keys.watch()).map(|keys| keys_message(&keys));
+        let told = stream::select(keys, self.0.revocations.watch())
             .map(Ok)
             .take_until(stopping.cancelled_owned());
         Ok(Response::new(told.boxed()))

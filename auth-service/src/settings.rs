@@ -31,6 +31,9 @@ pub struct Settings {
     /// Seconds that an access token is valid
     #[arg(long, env, default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub auth_access_token_seconds: u32,
+    /// Days that a key signs access tokens before the next one takes its place
+    #[arg(long, env, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub auth_signing_key_days: u32,
     /// Days that a session lasts without being used
     #[arg(long, env, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub auth_session_idle_days: u32,
@@ -84,6 +87,10 @@ impl Settings {
 
     pub(crate) fn access_token_lifetime(&self) -> Duration {
         Duration::from_secs(self.auth_access_token_seconds.into())
+    }
+
+    pub(crate) fn signing_key_period(&self) -> TimeDelta {
+        TimeDelta::days(self.auth_signing_key_days.into())
     }
 
     pub(crate) fn session_lifetimes(&self) -> Lifetimes {

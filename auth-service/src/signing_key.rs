@@ -1,12 +1,29 @@
 //! The Ed25519 keys that sign access tokens. The first service to start on an empty database makes one; all replicas
-//! and all later starts use it. The private half leaves the database only sealed, the public half is in the JWKS.
+//! and all later starts use it, until the next one takes its place (`signing_key/rotation.rs`). The private half leaves the
+//! database only sealed, the public half is in the JWKS.
+
+pub mod rotation;
+
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
-use sqlx::{PgConnection, PgPool};
+use service_kit::access::Client;
+use service_kit::event::timestamp;
+use service_kit::{database, reason};
+use sqlx::PgConnection;
 use thiserror::Error;
+use tokio::sync::watch;
+use tonic::{Request, Response, Status};
+use voltgate_proto::auth::v1::signing_key_service_server::SigningKeyService;
+use voltgate_proto::auth::v1::{
+    ListSigningKeysRequest, ListSigningKeysResponse, RotateSigningKeysRequest, SigningKey as SigningKeyResponse,
+};
 
+use self::rotation::Urgency;
+use crate::State;
+use crate::caller::LoggedInAs;
 use crate::sealing::{DoesNotOpen, SealingKey};
 
 /// What stands before the 32 bytes of a private key in its PKCS #8 form (RFC 8410, section 7).
@@ -27,6 +44,15 @@ pub enum SigningKeyError {
     Database(#[from] sqlx::Error),
 }
 
+impl From<SigningKeyError> for Status {
+    fn from(error: SigningKeyError) -> Self {
+        match error {
+            SigningKeyError::Sealed(_) | SigningKeyError::NotAKey(_) => reason::internal(&error),
+            SigningKeyError::Database(error) => database::failed(&error),
+        }
+    }
+}
+
 /// One key, ready to sign and to verify.
 #[derive(Clone)]
 pub struct SigningKey {
@@ -34,10 +60,12 @@ pub struct SigningKey {
     public: DecodingKey,
     jwk: Jwk,
     kid: String,
+    signs_from: DateTime<Utc>,
+    verifies_until: Option<DateTime<Utc>>,
 }
 
 impl SigningKey {
-    fn from_seed(seed: &Seed) -> Result<Self, jsonwebtoken::errors::Error> {
+    fn from_seed(seed: &Seed, signs_from: DateTime<Utc>) -> Result<Self, jsonwebtoken::errors::Error> {
         let private = EncodingKey::from_ed_der(&[PKCS8_PREFIX.as_slice(), seed].concat());
         let mut jwk = Jwk::from_encoding_key(&private, Algorithm::EdDSA)?;
         // RFC 7638: the id follows from the key, so nobody has to agree on one.
@@ -50,6 +78,8 @@ impl SigningKey {
             public,
             jwk,
             kid,
+            signs_from,
+            verifies_until: None,
         })
     }
 
@@ -62,110 +92,149 @@ impl SigningKey {
     }
 }
 
-/// All keys whose tokens are valid. There is always one that signs.
-#[derive(Clone)]
-pub struct SigningKeys {
-    newest: SigningKey,
-    older: Vec<SigningKey>,
-}
+/// All keys whose tokens are valid, the one that signs last first. There is always one.
+pub struct KeySet(Vec<SigningKey>);
 
-impl SigningKeys {
-    /// Reads the keys, and makes the first one if there is none. Replicas that start at once agree on it: the
-    /// transaction lock lets one of them look and make at a time.
-    pub async fn load_or_create(
-        database: &PgPool,
-        sealing: &SealingKey,
-        now: DateTime<Utc>,
-    ) -> Result<Self, SigningKeyError> {
-        let mut transaction = database.begin().await?;
-        lock(&mut transaction).await?;
-        let mut stored = stored_newest_first(&mut transaction).await?.into_iter();
-        let newest = match stored.next() {
-            Some(row) => row.open(sealing)?,
-            None => create(&mut transaction, sealing, now).await?,
-        };
-        let older = stored.map(|row| row.open(sealing)).collect::<Result<_, _>>()?;
-        transaction.commit().await?;
-        Ok(Self { newest, older })
-    }
-
-    /// The key that signs.
-    pub fn newest(&self) -> &SigningKey {
-        &self.newest
+impl KeySet {
+    /// The key that signs at this time. Where the clock is behind that of whoever made the first key, that one.
+    pub fn signer(&self, now: DateTime<Utc>) -> &SigningKey {
+        let signs = |key: &&SigningKey| key.signs_from <= now;
+        self.0.iter().find(signs).unwrap_or(&self.0[self.0.len() - 1])
     }
 
     /// The public half of the key with this id.
     pub fn verification_key(&self, kid: &str) -> Option<DecodingKey> {
-        self.all().find(|key| key.kid == kid).map(|key| key.public.clone())
+        self.0.iter().find(|key| key.kid == kid).map(|key| key.public.clone())
+    }
+
+    pub fn contains(&self, kid: &str) -> bool {
+        self.0.iter().any(|key| key.kid == kid)
+    }
+
+    pub fn kids(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(SigningKey::kid)
     }
 
     /// The public keys as a JSON Web Key Set (RFC 7517).
     pub fn jwks(&self) -> JwkSet {
         JwkSet {
-            keys: self.all().map(|key| key.jwk.clone()).collect(),
+            keys: self.0.iter().map(|key| key.jwk.clone()).collect(),
         }
+    }
+}
+
+/// The keys as this replica knows them. Clones share them.
+#[derive(Clone)]
+pub struct SigningKeys(watch::Sender<Arc<KeySet>>);
+
+impl SigningKeys {
+    fn new(keys: Vec<SigningKey>) -> Self {
+        Self(watch::Sender::new(Arc::new(KeySet(keys))))
+    }
+
+    pub fn known(&self) -> Arc<KeySet> {
+        Arc::clone(&self.0.borrow())
+    }
+
+    /// Tells what is known now, and then every change.
+    pub fn watch(&self) -> watch::Receiver<Arc<KeySet>> {
+        self.0.subscribe()
+    }
+
+    /// Takes over what the database has. A set without a key is none: there is one in a transaction that is not seen yet.
+    fn set(&self, keys: Vec<SigningKey>) {
+        let same = |one: &SigningKey, other: &SigningKey| {
+            (&one.kid, one.signs_from, one.verifies_until) == (&other.kid, other.signs_from, other.verifies_until)
+        };
+        self.0.send_if_modified(|known| {
+            let changed =
+                known.0.len() != keys.len() || known.0.iter().zip(&keys).any(|(one, other)| !same(one, other));
+            if changed && !keys.is_empty() {
+                *known = Arc::new(KeySet(keys));
+                return true;
+            }
+            false
+        });
     }
 
     #[cfg(test)]
     pub fn from_seed(seed: Seed) -> Self {
-        Self {
-            newest: SigningKey::from_seed(&seed).expect("any 32 bytes are a key"),
-            older: Vec::new(),
-        }
-    }
-
-    fn all(&self) -> impl Iterator<Item = &SigningKey> {
-        std::iter::once(&self.newest).chain(&self.older)
+        let key = SigningKey::from_seed(&seed, DateTime::UNIX_EPOCH).expect("any 32 bytes are a key");
+        Self::new(vec![key])
     }
 }
 
-struct StoredKey {
-    kid: String,
-    sealed_seed: Vec<u8>,
-}
-
-impl StoredKey {
-    fn open(self, sealing: &SealingKey) -> Result<SigningKey, SigningKeyError> {
-        let seed = sealing.open(&self.sealed_seed, &self.kid)?;
-        let seed = Seed::try_from(seed).map_err(|_| DoesNotOpen)?;
-        Ok(SigningKey::from_seed(&seed)?)
-    }
-}
-
-async fn create(
-    connection: &mut PgConnection,
-    sealing: &SealingKey,
-    now: DateTime<Utc>,
-) -> Result<SigningKey, SigningKeyError> {
-    let seed: Seed = rand::random();
-    let key = SigningKey::from_seed(&seed)?;
-    let sealed_seed = sealing.seal(&seed, &key.kid)?;
-    sqlx::query!(
-        "INSERT INTO authentication.signing_key (kid, sealed_seed, created_at) VALUES ($1, $2, $3)",
-        key.kid,
-        sealed_seed,
-        now
-    )
-    .execute(connection)
-    .await?;
-    tracing::info!(kid = key.kid, "Made the first signing key");
-    Ok(key)
-}
-
-async fn lock(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended('authentication.signing_key', 0))")
-        .execute(connection)
-        .await?;
-    Ok(())
-}
-
-async fn stored_newest_first(connection: &mut PgConnection) -> Result<Vec<StoredKey>, sqlx::Error> {
-    sqlx::query_as!(
-        StoredKey,
-        "SELECT kid, sealed_seed FROM authentication.signing_key ORDER BY created_at DESC, kid"
+/// The keys in the database, in the order of [`KeySet`].
+async fn stored(connection: &mut PgConnection, sealing: &SealingKey) -> Result<Vec<SigningKey>, SigningKeyError> {
+    let rows = sqlx::query!(
+        "SELECT kid, sealed_seed, signs_from, verifies_until
+         FROM authentication.signing_key
+         ORDER BY signs_from DESC, kid"
     )
     .fetch_all(connection)
-    .await
+    .await?;
+    let open = |kid: &str, sealed_seed: &[u8]| -> Result<Seed, DoesNotOpen> {
+        sealing.open(sealed_seed, kid)?.try_into().map_err(|_| DoesNotOpen)
+    };
+    rows.into_iter()
+        .map(|row| {
+            let key = SigningKey::from_seed(&open(&row.kid, &row.sealed_seed)?, row.signs_from)?;
+            Ok(SigningKey {
+                verifies_until: row.verifies_until,
+                ..key
+            })
+        })
+        .collect()
+}
+
+pub struct Grpc(pub Arc<State>);
+
+impl Grpc {
+    fn list(&self) -> Response<ListSigningKeysResponse> {
+        let keys = self.0.tokens.keys.known();
+        let signer = keys.signer(self.0.clock.now());
+        let signing_keys = keys.0.iter().map(|key| SigningKeyResponse {
+            id: key.kid.clone(),
+            state: if key.kid == signer.kid {
+                "current"
+            } else if key.signs_from > signer.signs_from {
+                "next"
+            } else {
+                "old"
+            }
+            .to_owned(),
+            signs_from: Some(timestamp(key.signs_from)),
+            verifies_until: key.verifies_until.map(timestamp),
+        });
+        Response::new(ListSigningKeysResponse {
+            signing_keys: signing_keys.collect(),
+        })
+    }
+}
+
+#[tonic::async_trait]
+impl SigningKeyService for Grpc {
+    async fn list_signing_keys(
+        &self,
+        _: Request<ListSigningKeysRequest>,
+    ) -> Result<Response<ListSigningKeysResponse>, Status> {
+        self.0.rotation.look().await?;
+        Ok(self.list())
+    }
+
+    async fn rotate_signing_keys(
+        &self,
+        request: Request<RotateSigningKeysRequest>,
+    ) -> Result<Response<ListSigningKeysResponse>, Status> {
+        let (caller, client) = (LoggedInAs::of(&request)?, Client::of(&request));
+        let urgency = if request.into_inner().compromised {
+            Urgency::Compromised
+        } else {
+            Urgency::Now
+        };
+        self.0.rotation.by_command(urgency, &caller, &client).await?;
+        Ok(self.list())
+    }
 }
 
 #[cfg(test)]
@@ -173,6 +242,7 @@ async fn stored_newest_first(connection: &mut PgConnection) -> Result<Vec<Stored
 mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use chrono::TimeDelta;
 
     use super::*;
 
@@ -181,7 +251,16 @@ mod tests {
         let seed = URL_SAFE_NO_PAD
             .decode("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A")
             .unwrap();
-        SigningKey::from_seed(&seed.try_into().unwrap()).unwrap()
+        SigningKey::from_seed(&seed.try_into().unwrap(), start()).unwrap()
+    }
+
+    fn start() -> DateTime<Utc> {
+        DateTime::from_timestamp(1_800_000_000, 0).unwrap()
+    }
+
+    fn two_keys() -> KeySet {
+        let next = SigningKey::from_seed(&[7; 32], start() + TimeDelta::hours(1)).unwrap();
+        KeySet(vec![next, key_of_rfc_8037()])
     }
 
     #[test]
@@ -203,12 +282,7 @@ mod tests {
 
     #[test]
     fn the_key_set_holds_every_key_and_no_private_part() {
-        let (newest, older) = (key_of_rfc_8037(), SigningKey::from_seed(&[7; 32]).unwrap());
-        let keys = SigningKeys {
-            newest,
-            older: vec![older],
-        };
-        let json = serde_json::to_value(keys.jwks()).unwrap();
+        let json = serde_json::to_value(two_keys().jwks()).unwrap();
         assert_eq!(json["keys"].as_array().unwrap().len(), 2);
         assert!(
             json["keys"]
@@ -221,11 +295,19 @@ mod tests {
 
     #[test]
     fn a_key_is_found_by_its_id_only() {
-        let keys = SigningKeys {
-            newest: key_of_rfc_8037(),
-            older: Vec::new(),
-        };
+        let keys = two_keys();
         assert!(keys.verification_key(key_of_rfc_8037().kid()).is_some());
         assert!(keys.verification_key("another").is_none());
+    }
+
+    #[test]
+    fn a_key_signs_from_its_time_on_and_the_one_before_until_then() {
+        let keys = two_keys();
+        let (next, first) = (&keys.0[0].kid, &keys.0[1].kid);
+        let signer = |minutes| keys.signer(start() + TimeDelta::minutes(minutes)).kid();
+        assert_eq!(signer(0), first);
+        assert_eq!(signer(59), first);
+        assert_eq!(signer(60), next);
+        assert_eq!(signer(-10), first, "by a clock that is behind");
     }
 }

@@ -67,6 +67,14 @@ impl Api {
         self.token.as_deref().expect("somebody is logged in")
     }
 
+    /// The same API with this access token.
+    pub fn with_token(&self, token: &str) -> Self {
+        Self {
+            token: Some(token.to_owned()),
+            ..self.clone()
+        }
+    }
+
     /// The same API with the access token of an account.
     pub async fn log_in(&self, username: &str, password: &str) -> Self {
         let answer = self

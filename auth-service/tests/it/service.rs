@@ -26,6 +26,7 @@ use voltgate_proto::auth::v1::login_session_service_client::LoginSessionServiceC
 use voltgate_proto::auth::v1::passkey_service_client::PasskeyServiceClient;
 use voltgate_proto::auth::v1::profile_service_client::ProfileServiceClient;
 use voltgate_proto::auth::v1::second_factor_service_client::SecondFactorServiceClient;
+use voltgate_proto::auth::v1::signing_key_service_client::SigningKeyServiceClient;
 use voltgate_proto::auth::v1::verification_service_client::VerificationServiceClient;
 use voltgate_proto::auth::v1::{
     GetJwksRequest, GetProfileRequest, LogInRequest, LogInResponse, Profile, SignUpRequest, TokenResponse,
@@ -127,6 +128,7 @@ impl Setup {
             sessions: LoginSessionServiceClient::new(channel.clone()),
             second_factors: SecondFactorServiceClient::new(channel.clone()),
             passkeys: PasskeyServiceClient::new(channel.clone()),
+            signing_keys: SigningKeyServiceClient::new(channel.clone()),
             verification: VerificationServiceClient::new(channel),
             shutdown,
             running,
@@ -145,6 +147,7 @@ pub struct Service {
     pub sessions: LoginSessionServiceClient<Channel>,
     pub second_factors: SecondFactorServiceClient<Channel>,
     pub passkeys: PasskeyServiceClient<Channel>,
+    pub signing_keys: SigningKeyServiceClient<Channel>,
     pub verification: VerificationServiceClient<Channel>,
     shutdown: CancellationToken,
     running: JoinHandle<Result<(), service_kit::grpc::ServeError>>,

@@ -13,6 +13,7 @@ mod processes;
 mod real_things;
 mod restart;
 mod second_factor;
+mod signing_keys;
 mod signup;
 mod tls;
 mod versions;

@@ -224,6 +224,10 @@ impl Authority for Keys {
         Ok((kid == KEY_ID).then_some(key))
     }
 
+    fn has_key(&self, kid: &str) -> bool {
+        kid == KEY_ID
+    }
+
     fn revocations(&self) -> &Revocations {
         &self.0
     }
@@ -273,6 +277,7 @@ impl VerificationService for Behind {
     ) -> Result<Response<Self::WatchRevocationsStream>, Status> {
         let told = auth::WatchRevocationsResponse {
             revocations: Vec::new(),
+            key_ids: Vec::new(),
             complete: true,
         };
         Ok(Response::new(

@@ -11,6 +11,9 @@ pub trait Authority: Send + Sync {
     /// The key of this id; nothing where there is no such key.
     async fn verification_key(&self, kid: &str) -> Result<Option<DecodingKey>, KeysUnavailable>;
 
+    /// Whether tokens of this key, which there was when they were verified, are still valid.
+    fn has_key(&self, kid: &str) -> bool;
+
     /// Tokens that are void before they expire, as far as is known.
     fn revocations(&self) -> &Revocations;
 

@@ -1,6 +1,6 @@
 //! auth-service as the other processes see it: its keys, fetched and kept, and its revocations, followed as a stream.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
@@ -52,6 +52,8 @@ pub struct RemoteAuthority {
     service_tokens: ServiceTokens,
     clock: SharedClock,
     known: RwLock<HashMap<String, DecodingKey>>,
+    /// Ids of keys that are void: a replica which has not heard so yet may still tell of them.
+    void: RwLock<HashSet<String>>,
     last_fetch: Mutex<Option<Instant>>,
     revocations: Revocations,
     /// Whether auth-service has told all its revocations at least once.
@@ -87,6 +89,7 @@ impl RemoteAuthority {
             service_tokens,
             clock,
             known: RwLock::default(),
+            void: RwLock::default(),
             last_fetch: Mutex::default(),
             revocations: Revocations::default(),
             told: watch::Sender::new(false),
@@ -113,12 +116,29 @@ impl RemoteAuthority {
             .into_inner();
         let set: KeySet = serde_json::from_slice(&body.data).map_err(|error| KeysUnavailable(error.into()))?;
         let mut keys = HashMap::with_capacity(set.keys.len());
-        for key in set.keys {
+        for key in set.keys.into_iter().filter(|key| !self.is_void(&key.kid)) {
             let decoded = DecodingKey::from_ed_components(&key.x).map_err(|error| KeysUnavailable(error.into()))?;
             keys.insert(key.kid, decoded);
         }
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = keys;
         Ok(())
+    }
+
+    fn is_void(&self, kid: &str) -> bool {
+        self.void.read().unwrap_or_else(PoisonError::into_inner).contains(kid)
+    }
+
+    /// Lets go of every key but these, and fetches those that are new, so that nobody has to wait for them.
+    async fn keep_keys(&self, valid: &[String]) {
+        let has_all = {
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            let mut void = self.void.write().unwrap_or_else(PoisonError::into_inner);
+            void.extend(known.extract_if(|kid, _| !valid.contains(kid)).map(|(kid, _)| kid));
+            valid.iter().all(|kid| known.contains_key(kid))
+        };
+        if !has_all && let Err(error) = self.fetch().await {
+            tracing::debug!(%error, "A new signing key is fetched later");
+        }
     }
 
     /// Follows one stream to its end.
@@ -138,6 +158,9 @@ impl RemoteAuthority {
         );
         let mut stream = self.verification.clone().watch_revocations(request).await?.into_inner();
         while let Some(told) = stream.message().await? {
+            if !told.key_ids.is_empty() {
+                self.keep_keys(&told.key_ids).await;
+            }
             self.take_in(told);
         }
         Ok(())
@@ -186,6 +209,11 @@ impl Authority for RemoteAuthority {
         }
         *last_fetch = Some(Instant::now());
         Ok(self.known(kid))
+    }
+
+    fn has_key(&self, kid: &str) -> bool {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.contains_key(kid)
     }
 
     fn revocations(&self) -> &Revocations {

@@ -125,7 +125,7 @@ impl Verifier {
     }
 
     async fn account(&self, token: &str, kid: &str) -> Result<Caller, Status> {
-        let claims = match self.verified.get(token) {
+        let claims = match self.verified.get(token).filter(|_| self.authority.has_key(kid)) {
             Some(claims) => claims,
             None => {
                 let claims = Arc::new(self.verify(token, kid).await?);

@@ -54,6 +54,10 @@ impl TokenAuthority for NoKeys {
         Ok(None)
     }
 
+    fn has_key(&self, _: &str) -> bool {
+        false
+    }
+
     fn revocations(&self) -> &Revocations {
         &self.0
     }
