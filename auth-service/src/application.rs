@@ -10,6 +10,7 @@ use service_kit::access::AccessLayer;
 use service_kit::grpc::{ServeError, Server};
 use service_kit::outbox::Relay;
 use service_kit::start::StartError;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::service::RoutesBuilder;
 use voltgate_proto::auth::v1::auth_service_server::{self, AuthServiceServer};
@@ -23,6 +24,7 @@ use voltgate_proto::auth::v1::verification_service_server::{self, VerificationSe
 use crate::access_token::AccessTokens;
 use crate::administrator::{self, Administrator, AdministratorError, FirstPassword};
 use crate::authority::OwnAuthority;
+use crate::health::{self, Health};
 use crate::housekeeping::keep_house;
 use crate::password_hash::PasswordHasher;
 use crate::settings::Settings;
@@ -116,6 +118,10 @@ impl Application {
             sessions: settings.session_lifetimes(),
             revocations,
             throttle,
+            health: watch::Sender::new(Health {
+                database: true,
+                events: true,
+            }),
             sealing,
             passkeys,
             site_name: settings.auth_site_name,
@@ -166,6 +172,8 @@ impl Application {
             drain,
             ..
         } = self;
+        let (serving, is_serving) = watch::channel(true);
+        let server = server.healthy_while(is_serving);
         let served = CancellationToken::new();
         let serve = async {
             let result = server
@@ -178,11 +186,12 @@ impl Application {
             served.run_until_cancelled(shutdown.cancelled()).await;
             state.stopping.cancel();
         };
-        let (result, (), (), _) = tokio::join!(
+        let (result, (), (), _, _) = tokio::join!(
             serve,
             relay.run(served.clone()),
             end_streams,
             served.run_until_cancelled(keep_house(&state)),
+            served.run_until_cancelled(health::watch(&state.database, &state.health, &serving)),
         );
         result
     }

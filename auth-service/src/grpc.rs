@@ -10,7 +10,8 @@ use service_kit::reason::{self, Reason};
 use tonic::{Request, Response, Status};
 use voltgate_proto::auth::v1::auth_service_server::AuthService;
 use voltgate_proto::auth::v1::{
-    GetJwksRequest, LogInRequest, LogInResponse, LogOutRequest, RefreshRequest, SignUpRequest, TokenResponse,
+    GetHealthRequest, GetJwksRequest, Health, LogInRequest, LogInResponse, LogOutRequest, RefreshRequest,
+    SignUpRequest, TokenResponse,
 };
 use voltgate_proto::google::api::HttpBody;
 
@@ -54,6 +55,11 @@ impl AuthService for Grpc {
         let which = logout::which(&request.into_inner(), &caller).map_err(reason::invalid)?;
         logout::log_out(&self.0, &caller, &client, which).await?;
         Ok(Response::new(()))
+    }
+
+    async fn get_health(&self, _: Request<GetHealthRequest>) -> Result<Response<Health>, Status> {
+        let health = *self.0.health.borrow();
+        Ok(Response::new(health.into()))
     }
 
     async fn get_jwks(&self, _: Request<GetJwksRequest>) -> Result<Response<HttpBody>, Status> {

@@ -11,6 +11,7 @@ mod caller;
 mod challenge_token;
 mod email;
 mod grpc;
+mod health;
 mod housekeeping;
 mod login;
 mod logout;
@@ -41,6 +42,7 @@ use std::sync::Arc;
 
 use service_kit::clock::SharedClock;
 use sqlx::PgPool;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 /// The name under which this service writes events and is known to the others.
@@ -56,6 +58,7 @@ struct State {
     sessions: session::Lifetimes,
     revocations: revocation::Feed,
     throttle: throttle::Throttle,
+    health: watch::Sender<health::Health>,
     sealing: sealing::SealingKey,
     passkeys: passkey::RelyingParty,
     /// What people call this installation.

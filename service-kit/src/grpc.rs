@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::service::RoutesBuilder;
 
@@ -30,6 +31,7 @@ pub struct Server {
     address: SocketAddr,
     tls: Option<ServiceTls>,
     max_calls: usize,
+    healthy: watch::Receiver<bool>,
 }
 
 /// Why a server ended before it was told to.
@@ -55,12 +57,21 @@ impl Server {
         let address = listener
             .local_addr()
             .map_err(|error| StartError::other("cannot read the address of a listener", error))?;
+        // Without anybody to say otherwise.
+        let (_, healthy) = watch::channel(true);
         Ok(Self {
             listener,
             address,
             tls,
             max_calls,
+            healthy,
         })
+    }
+
+    /// Has the health of the services say what `healthy` says.
+    #[must_use]
+    pub fn healthy_while(self, healthy: watch::Receiver<bool>) -> Self {
+        Self { healthy, ..self }
     }
 
     pub fn local_addr(&self) -> SocketAddr {
@@ -83,11 +94,19 @@ impl Server {
         let address = self.address;
         let follow = access.access();
         let (health, health_service) = tonic_health::server::health_reporter();
-        for service in services {
-            health
-                .set_service_status(service, tonic_health::ServingStatus::Serving)
-                .await;
-        }
+        let tell = async |serving: bool| {
+            let status = if serving {
+                tonic_health::ServingStatus::Serving
+            } else {
+                tonic_health::ServingStatus::NotServing
+            };
+            for service in services {
+                health.set_service_status(service, status).await;
+            }
+        };
+        let mut healthy = self.healthy;
+        let now = *healthy.borrow_and_update();
+        tell(now).await;
         routes.add_service(health_service);
         add_reflection(&mut routes, services);
 
@@ -105,12 +124,15 @@ impl Server {
                 shutdown.clone().cancelled_owned(),
             );
         let drained = async {
+            let follow_health = async {
+                while healthy.changed().await.is_ok() {
+                    let now = *healthy.borrow_and_update();
+                    tell(now).await;
+                }
+            };
+            shutdown.run_until_cancelled(follow_health).await;
             shutdown.cancelled().await;
-            for service in services {
-                health
-                    .set_service_status(service, tonic_health::ServingStatus::NotServing)
-                    .await;
-            }
+            tell(false).await;
             tokio::time::sleep(drain).await;
         };
         tokio::select! {

@@ -5,6 +5,7 @@ mod administrator;
 mod attacks;
 mod authenticator;
 mod deadline;
+mod health;
 mod login;
 mod passkey;
 mod process;

@@ -123,6 +123,7 @@ impl Setup {
             administrator,
             clock,
             database,
+            channel: channel.clone(),
             client: AuthServiceClient::new(channel.clone()),
             profiles: ProfileServiceClient::new(channel.clone()),
             sessions: LoginSessionServiceClient::new(channel.clone()),
@@ -142,6 +143,7 @@ pub struct Service {
     pub clock: Arc<TestClock>,
     /// For a look behind the scenes.
     pub database: PgPool,
+    pub channel: Channel,
     pub client: AuthServiceClient<Channel>,
     pub profiles: ProfileServiceClient<Channel>,
     pub sessions: LoginSessionServiceClient<Channel>,

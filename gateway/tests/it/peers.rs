@@ -288,6 +288,14 @@ impl VerificationService for Behind {
 
 #[async_trait]
 impl AuthService for Behind {
+    async fn get_health(&self, request: Request<auth::GetHealthRequest>) -> Result<Response<auth::Health>, Status> {
+        self.called(&request);
+        Ok(Response::new(auth::Health {
+            status: "ok".into(),
+            parts: Vec::new(),
+        }))
+    }
+
     async fn sign_up(&self, request: Request<auth::SignUpRequest>) -> Result<Response<auth::TokenResponse>, Status> {
         self.called(&request);
         let request = request.into_inner();

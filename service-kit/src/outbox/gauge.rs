@@ -1,7 +1,26 @@
 //! How full an outbox is: the first number to look at when mail is late.
 
+use std::time::Duration;
+
 use metrics::gauge;
 use sqlx::PgPool;
+
+/// How long the oldest event that is still to be published has waited.
+///
+/// # Errors
+/// The database does not answer.
+pub async fn lag(database: &PgPool) -> Result<Duration, sqlx::Error> {
+    let seconds = sqlx::query_scalar!(
+        r#"
+        SELECT coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 AS "lag!"
+        FROM outbox
+        WHERE sent_at IS NULL AND dead_at IS NULL
+        "#
+    )
+    .fetch_one(database)
+    .await?;
+    Ok(Duration::try_from_secs_f64(seconds).unwrap_or_default())
+}
 
 /// Measures the outbox of `schema` into the process's metrics.
 ///

@@ -17,6 +17,7 @@ mod relay;
 
 use sqlx::PgConnection;
 
+pub use gauge::lag;
 pub use relay::{Pace, Relay};
 
 use crate::bus;

@@ -1,0 +1,69 @@
+//! Whether the service is well: looked at in the background, so that asking costs nothing, however often somebody does.
+//!
+//! Without its database the service serves nothing, and says so to whoever sends it calls (`grpc.health.v1`). That events
+//! are late is told to those who ask for it (`GET /auth/health`), and keeps nobody from logging in.
+
+use std::time::Duration;
+
+use service_kit::outbox;
+use sqlx::PgPool;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+use voltgate_proto::auth::v1::{Health as HealthResponse, HealthPart};
+
+/// Between two looks, and how long one may take.
+const INTERVAL: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// An event that has waited for longer is late. A relay that works publishes within seconds.
+const LATE: Duration = Duration::from_secs(60);
+
+/// What the last look found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Health {
+    /// The database answers.
+    pub database: bool,
+    /// No event is late.
+    pub events: bool,
+}
+
+impl From<Health> for HealthResponse {
+    fn from(health: Health) -> Self {
+        let status = |is_ok| if is_ok { "ok" } else { "degraded" }.to_owned();
+        let part = |name: &str, is_ok| HealthPart {
+            name: name.to_owned(),
+            status: status(is_ok),
+        };
+        Self {
+            status: status(health.database && health.events),
+            parts: vec![part("database", health.database), part("events", health.events)],
+        }
+    }
+}
+
+/// Looks from time to time, for as long as it is polled, and tells `health` and `serving` what it finds.
+pub async fn watch(database: &PgPool, health: &watch::Sender<Health>, serving: &watch::Sender<bool>) {
+    loop {
+        let found = look(database).await;
+        let changed = |known: &mut Health| std::mem::replace(known, found) != found;
+        if health.send_if_modified(changed) {
+            tracing::info!(found.database, found.events, "The health of the service has changed");
+        }
+        serving.send_if_modified(|known| std::mem::replace(known, found.database) != found.database);
+        sleep(INTERVAL).await;
+    }
+}
+
+async fn look(database: &PgPool) -> Health {
+    match timeout(PATIENCE, outbox::lag(database)).await {
+        Ok(Ok(lag)) => Health {
+            database: true,
+            events: lag < LATE,
+        },
+        // Whether events are late cannot be told without it, and then they will be.
+        Ok(Err(_)) | Err(_) => Health {
+            database: false,
+            events: false,
+        },
+    }
+}
