@@ -24,7 +24,7 @@ pub struct NewAccount<'a> {
     pub username: &'a Username,
     pub email: Option<&'a Email>,
     pub password: &'a PasswordHash,
-    pub role: Role,
+    pub roles: &'a [Role],
     pub created_at: DateTime<Utc>,
 }
 
@@ -46,7 +46,7 @@ impl From<sqlx::Error> for InsertError {
 }
 
 pub async fn insert(connection: &mut PgConnection, new: &NewAccount<'_>) -> Result<Account, InsertError> {
-    let roles = vec![new.role.as_str().to_owned()];
+    let roles: Vec<_> = new.roles.iter().map(|role| role.as_str().to_owned()).collect();
     if !claim::is_free(connection, new.username, None).await? {
         return Err(InsertError::UsernameTaken);
     }
@@ -69,4 +69,32 @@ pub async fn insert(connection: &mut PgConnection, new: &NewAccount<'_>) -> Resu
         username: new.username.as_str().to_owned(),
         roles,
     })
+}
+
+/// Gives an account another username, if it is in this revision still. Says whether it was.
+///
+/// # Errors
+/// The username is taken, or looks like one that is.
+pub async fn rename(
+    connection: &mut PgConnection,
+    account: Uuid,
+    revision: i64,
+    username: &Username,
+) -> Result<bool, InsertError> {
+    if !claim::is_free(connection, username, Some(account)).await? {
+        return Err(InsertError::UsernameTaken);
+    }
+    let renamed = sqlx::query!(
+        "UPDATE authentication.account
+         SET username = $3, username_key = $4, skeletons = $5, revision = revision + 1
+         WHERE id = $1 AND revision = $2",
+        account,
+        revision,
+        username.as_str(),
+        username.key(),
+        &username.skeletons()
+    )
+    .execute(connection)
+    .await?;
+    Ok(renamed.rows_affected() == 1)
 }

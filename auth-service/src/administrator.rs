@@ -75,7 +75,7 @@ pub async fn create_if_none(
         username: &username,
         email: None,
         password: &hash,
-        role: Role::Admin,
+        roles: &[Role::Admin],
         created_at: now,
     };
     let account = account::insert(&mut transaction, &new).await?;
@@ -86,6 +86,22 @@ pub async fn create_if_none(
     } else {
         Administrator::Created { username }
     })
+}
+
+/// Whether nobody but this account is an administrator who can log in. Until the transaction ends nobody else gets to ask,
+/// so that two administrators cannot step down at once.
+pub async fn is_last(connection: &mut PgConnection, account: Uuid) -> Result<bool, sqlx::Error> {
+    lock(connection).await?;
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM authentication.account WHERE 'admin' = ANY (roles) AND id = $1
+           ) AND NOT EXISTS (
+               SELECT FROM authentication.account WHERE 'admin' = ANY (roles) AND id <> $1 AND disabled_at IS NULL
+           ) AS "last!""#,
+        account
+    )
+    .fetch_one(connection)
+    .await
 }
 
 async fn exists(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {

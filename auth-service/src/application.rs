@@ -13,12 +13,16 @@ use service_kit::start::StartError;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::service::RoutesBuilder;
+use voltgate_proto::auth::v1::audit_service_server::{self, AuditServiceServer};
 use voltgate_proto::auth::v1::auth_service_server::{self, AuthServiceServer};
+use voltgate_proto::auth::v1::email_address_service_server::{self, EmailAddressServiceServer};
 use voltgate_proto::auth::v1::login_session_service_server::{self, LoginSessionServiceServer};
 use voltgate_proto::auth::v1::passkey_service_server::{self, PasskeyServiceServer};
+use voltgate_proto::auth::v1::password_service_server::{self, PasswordServiceServer};
 use voltgate_proto::auth::v1::profile_service_server::{self, ProfileServiceServer};
 use voltgate_proto::auth::v1::second_factor_service_server::{self, SecondFactorServiceServer};
 use voltgate_proto::auth::v1::signing_key_service_server::{self, SigningKeyServiceServer};
+use voltgate_proto::auth::v1::user_service_server::{self, UserServiceServer};
 use voltgate_proto::auth::v1::verification_service_server::{self, VerificationServiceServer};
 
 use crate::access_token::AccessTokens;
@@ -32,16 +36,22 @@ use crate::signing_key::SigningKeyError;
 use crate::signing_key::rotation::{self, Rotation};
 use crate::throttle::Throttle;
 use crate::username::{Username, claim};
-use crate::{State, grpc, passkey, profile, revocation, second_factor, session, signing_key};
+use crate::{
+    State, audit, email, grpc, passkey, password, profile, revocation, second_factor, session, signing_key, user,
+};
 
 /// The gRPC services, by their full names.
-const SERVICES: [&str; 7] = [
+const SERVICES: [&str; 11] = [
+    audit_service_server::SERVICE_NAME,
     auth_service_server::SERVICE_NAME,
+    email_address_service_server::SERVICE_NAME,
     passkey_service_server::SERVICE_NAME,
+    password_service_server::SERVICE_NAME,
     profile_service_server::SERVICE_NAME,
     second_factor_service_server::SERVICE_NAME,
     login_session_service_server::SERVICE_NAME,
     signing_key_service_server::SERVICE_NAME,
+    user_service_server::SERVICE_NAME,
     verification_service_server::SERVICE_NAME,
 ];
 
@@ -201,8 +211,16 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
     let mut routes = RoutesBuilder::default();
     let state = || Arc::clone(state);
     routes
+        .add_service(AuditServiceServer::new(audit::list::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST))
         .add_service(AuthServiceServer::new(grpc::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST))
         .add_service(PasskeyServiceServer::new(passkey::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST))
+        .add_service(
+            EmailAddressServiceServer::new(email::rpc::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST),
+        )
+        .add_service(
+            PasswordServiceServer::new(password::rpc::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST),
+        )
+        .add_service(UserServiceServer::new(user::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST))
         .add_service(ProfileServiceServer::new(profile::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST))
         .add_service(
             SecondFactorServiceServer::new(second_factor::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST),

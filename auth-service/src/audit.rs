@@ -1,6 +1,8 @@
 //! The audit log: every change of credentials, roles and sessions, with who did it, when, and from where. A row is
 //! written in the transaction of the change, so that neither is there without the other.
 
+pub mod list;
+
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value};
 use service_kit::access::Client;
@@ -24,6 +26,32 @@ macro_rules! actions {
 actions! {
     /// Somebody created an account.
     SignedUp = "account.signed-up";
+    /// An administrator created an account.
+    Created = "account.created";
+    /// Somebody changed their username.
+    Renamed = "account.renamed";
+    /// An administrator disabled an account.
+    Disabled = "account.disabled";
+    /// An administrator enabled an account again.
+    Enabled = "account.enabled";
+    /// An administrator gave an account other roles.
+    RolesChanged = "account.roles-changed";
+    /// Somebody deleted their account.
+    Erased = "account.erased";
+    /// Somebody asked for another address.
+    EmailChangeRequested = "email.change-requested";
+    /// An account has another address.
+    EmailChanged = "email.changed";
+    /// Somebody showed to read the mail of their account.
+    EmailVerified = "email.verified";
+    /// Somebody who knew the password changed it.
+    PasswordChanged = "password.changed";
+    /// Somebody asked for a code for a new password.
+    PasswordResetRequested = "password.reset-requested";
+    /// An administrator demanded another password.
+    PasswordResetForced = "password.reset-forced";
+    /// Somebody set a new password with a code.
+    PasswordReset = "password.reset";
     /// A session started.
     LoggedIn = "session.started";
     /// Sessions were ended by their account or by an administrator.
@@ -106,6 +134,18 @@ pub async fn record(connection: &mut PgConnection, entry: Entry) -> Result<(), s
         entry.address,
         entry.device,
         Value::Object(entry.details),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Takes away what tells of the person whose account this was, and leaves that something happened.
+pub async fn anonymise(connection: &mut PgConnection, account: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE authentication.audit SET address = NULL, device = NULL, details = '{}'
+         WHERE account_id = $1 OR actor_id = $1",
+        account
     )
     .execute(connection)
     .await?;

@@ -2,6 +2,10 @@
 //! with a domain name. Quoted local parts, address literals and display names are refused; an international domain is
 //! written in its `xn--` form. Whether somebody reads the mailbox is not decided here.
 
+pub mod change;
+pub mod rpc;
+pub mod verify;
+
 use std::fmt;
 
 use thiserror::Error;

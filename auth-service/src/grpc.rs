@@ -10,12 +10,13 @@ use service_kit::reason::{self, Reason};
 use tonic::{Request, Response, Status};
 use voltgate_proto::auth::v1::auth_service_server::AuthService;
 use voltgate_proto::auth::v1::{
-    GetHealthRequest, GetJwksRequest, Health, LogInRequest, LogInResponse, LogOutRequest, RefreshRequest,
-    SignUpRequest, TokenResponse,
+    GetDiscoveryRequest, GetHealthRequest, GetJwksRequest, LogInRequest, LogInResponse, LogOutRequest, RefreshRequest,
+    ServiceHealth, SignUpRequest, TokenResponse,
 };
 use voltgate_proto::google::api::HttpBody;
 
 use crate::caller::LoggedInAs;
+use crate::discovery;
 use crate::login::{self, Credentials, LogInError, Outcome};
 use crate::password_hash::HashError;
 use crate::session::refresh;
@@ -57,9 +58,19 @@ impl AuthService for Grpc {
         Ok(Response::new(()))
     }
 
-    async fn get_health(&self, _: Request<GetHealthRequest>) -> Result<Response<Health>, Status> {
+    async fn get_health(&self, _: Request<GetHealthRequest>) -> Result<Response<ServiceHealth>, Status> {
         let health = *self.0.health.borrow();
         Ok(Response::new(health.into()))
+    }
+
+    async fn get_discovery(&self, _: Request<GetDiscoveryRequest>) -> Result<Response<HttpBody>, Status> {
+        let document = discovery::document(&self.0.tokens.issuer)
+            .ok_or_else(|| Reason::NotFound.status("The issuer of this installation's tokens is not an https URL"))?;
+        Ok(Response::new(HttpBody {
+            content_type: "application/json".to_owned(),
+            data: document.to_string().into(),
+            extensions: Vec::new(),
+        }))
     }
 
     async fn get_jwks(&self, _: Request<GetJwksRequest>) -> Result<Response<HttpBody>, Status> {

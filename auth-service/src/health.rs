@@ -9,7 +9,7 @@ use service_kit::outbox;
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
-use voltgate_proto::auth::v1::{Health as HealthResponse, HealthPart};
+use voltgate_proto::auth::v1::{HealthPart, ServiceHealth};
 
 /// Between two looks, and how long one may take.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -27,7 +27,7 @@ pub struct Health {
     pub events: bool,
 }
 
-impl From<Health> for HealthResponse {
+impl From<Health> for ServiceHealth {
     fn from(health: Health) -> Self {
         let status = |is_ok| if is_ok { "ok" } else { "degraded" }.to_owned();
         let part = |name: &str, is_ok| HealthPart {

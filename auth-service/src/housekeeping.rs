@@ -1,4 +1,5 @@
-//! What a replica does of its own accord: it removes what has expired. Safe to do at several replicas at once; what fails
+//! What a replica does of its own accord: it removes what has expired, and looks into
+//! requests for a new password. Safe to do at several replicas at once; what fails
 //! is tried again at its next turn.
 
 use std::time::Duration;
@@ -7,7 +8,7 @@ use service_kit::housekeeping::every;
 
 use crate::State;
 use crate::username::claim;
-use crate::{passkey, revocation, second_factor, session};
+use crate::{email_code, passkey, password, revocation, second_factor, session};
 
 const EXPIRY: Duration = Duration::from_secs(60);
 
@@ -24,6 +25,8 @@ pub async fn keep_house(state: &State) {
         every(EXPIRY, "removing attempts that are forgotten", || {
             state.throttle.remove_forgotten(state.clock.now())
         }),
+        every(EXPIRY, "removing expired codes", || email_code::remove_expired(state)),
+        password::forgotten::look_into_requests(state),
         // A replica of the version before may still make some.
         every(EXPIRY, "completing usernames", || claim::complete(&state.database)),
         every(EXPIRY, "removing expired logins", || {

@@ -9,7 +9,9 @@ mod audit;
 mod authority;
 mod caller;
 mod challenge_token;
+mod discovery;
 mod email;
+mod email_code;
 mod grpc;
 mod health;
 mod housekeeping;
@@ -30,6 +32,7 @@ mod signing_key;
 mod signup;
 mod throttle;
 mod totp;
+mod user;
 mod username;
 
 pub use administrator::Administrator;

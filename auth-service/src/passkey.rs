@@ -46,10 +46,10 @@ impl PasskeyService for Grpc {
         &self,
         request: Request<BeginPasskeyRegistrationRequest>,
     ) -> Result<Response<PasskeyChallenge>, Status> {
-        let caller = LoggedInAs::of(&request)?;
+        let (caller, client) = (LoggedInAs::of(&request)?, Client::of(&request));
         let request = request.into_inner();
         let proof = Proof::new(request.password, request.code).map_err(reason::invalid)?;
-        let challenge = register::begin(&self.0, &caller, proof).await?;
+        let challenge = register::begin(&self.0, &caller, proof, &client).await?;
         Ok(Response::new(challenge))
     }
 

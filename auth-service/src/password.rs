@@ -1,13 +1,24 @@
 //! What counts as a password: any 8 to 256 characters that nobody would guess first. There are no rules of composition,
 //! nothing is trimmed, cut off or folded, and no service is asked: the list of common passwords is built in.
 
+pub mod change;
+pub mod forgotten;
+pub mod reset;
+pub mod rpc;
+
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::LazyLock;
 
+use chrono::{DateTime, Utc};
 use rand::RngExt as _;
 use rand::distr::Alphanumeric;
+use service_kit::access::Client;
+use service_kit::event::{self, Event};
+use service_kit::reason::FieldViolation;
 use thiserror::Error;
+use uuid::Uuid;
+use voltgate_proto::events::v1::PasswordChanged;
 
 use crate::username::{Username, key_of};
 
@@ -76,6 +87,31 @@ impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Password(..)")
     }
+}
+
+/// A password out of the field of a request.
+///
+/// # Errors
+/// All that is wrong with it, under the name of the field.
+pub fn of_field(text: &str, field: &str, username: Option<&Username>) -> Result<Password, Vec<FieldViolation>> {
+    Password::parse(text, username).map_err(|problems| {
+        let violations = problems
+            .iter()
+            .map(|problem| FieldViolation::new(field, problem.to_string()));
+        violations.collect()
+    })
+}
+
+/// Tells the account's owner that the password is another one now.
+fn changed(account: Uuid, username: String, email: Option<String>, client: &Client, now: DateTime<Utc>) -> Event {
+    let changed = PasswordChanged {
+        account_id: account.to_string(),
+        username,
+        email,
+        address: client.address.to_string(),
+        device: client.device.clone(),
+    };
+    event::new(crate::NAME, now, &changed)
 }
 
 #[cfg(test)]

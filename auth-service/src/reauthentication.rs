@@ -1,5 +1,6 @@
 //! Somebody who is logged in shows the password again, before something that whoever found an open browser must not do.
 
+use service_kit::access::Client;
 use service_kit::reason::Reason;
 use sqlx::PgConnection;
 use thiserror::Error;
@@ -8,6 +9,7 @@ use uuid::Uuid;
 
 use crate::State;
 use crate::password_hash::{HashError, PasswordHash};
+use crate::throttle::{Purpose, ThrottleError};
 
 /// An account that showed its password, and is the same still.
 pub struct Reauthenticated {
@@ -20,6 +22,8 @@ pub enum ReauthenticationError {
     #[error("the password is another one")]
     WrongPassword,
     #[error(transparent)]
+    Throttle(#[from] ThrottleError),
+    #[error(transparent)]
     Hash(#[from] HashError),
     #[error("the account could not be looked up")]
     Database(#[from] sqlx::Error),
@@ -29,6 +33,7 @@ impl From<ReauthenticationError> for Status {
     fn from(error: ReauthenticationError) -> Self {
         match error {
             ReauthenticationError::WrongPassword => Reason::WrongPassword.status("This is not your password"),
+            ReauthenticationError::Throttle(error) => error.into(),
             ReauthenticationError::Hash(error) => error.into(),
             ReauthenticationError::Database(error) => service_kit::database::failed(&error),
         }
@@ -37,18 +42,37 @@ impl From<ReauthenticationError> for Status {
 
 /// Checks the password. No transaction is open meanwhile, because hashing takes its time; [`Reauthenticated::lock`] makes
 /// sure afterwards that nothing has changed.
-pub async fn require(state: &State, account: Uuid, password: String) -> Result<Reauthenticated, ReauthenticationError> {
-    let stored = sqlx::query_scalar!(
-        "SELECT password_hash FROM authentication.account WHERE id = $1",
+pub async fn require(
+    state: &State,
+    account: Uuid,
+    client: &Client,
+    password: String,
+) -> Result<Reauthenticated, ReauthenticationError> {
+    let stored = sqlx::query!(
+        "SELECT username_key, password_hash FROM authentication.account WHERE id = $1",
         account
     )
     .fetch_optional(&state.database)
     .await?
-    .map(PasswordHash::from);
-    let matches = state.passwords.verify(password, stored.clone()).await?;
-    match stored.filter(|_| matches) {
-        Some(password) => Ok(Reauthenticated { account, password }),
-        None => Err(ReauthenticationError::WrongPassword),
+    .ok_or(ReauthenticationError::WrongPassword)?;
+    let attempt = state
+        .throttle
+        .reserve(Purpose::LogIn, client.address, Some(&stored.username_key))
+        .await?;
+    let hash = PasswordHash::from(stored.password_hash);
+    match state.passwords.verify(password, Some(hash.clone())).await {
+        Ok(true) => {
+            attempt.succeeded().await;
+            Ok(Reauthenticated {
+                account,
+                password: hash,
+            })
+        }
+        Ok(false) => Err(ReauthenticationError::WrongPassword),
+        Err(error) => {
+            attempt.give_back().await;
+            Err(error.into())
+        }
     }
 }
 

@@ -48,9 +48,9 @@ impl SecondFactorService for Grpc {
     }
 
     async fn begin_totp(&self, request: Request<BeginTotpRequest>) -> Result<Response<TotpSetup>, Status> {
-        let caller = LoggedInAs::of(&request)?;
+        let (caller, client) = (LoggedInAs::of(&request)?, Client::of(&request));
         let proof = Proof::by_password(request.into_inner().password).map_err(reason::invalid)?;
-        let set_up = set_up::begin(&self.0, &caller, proof).await?;
+        let set_up = set_up::begin(&self.0, &caller, proof, &client).await?;
         Ok(Response::new(set_up))
     }
 

@@ -10,7 +10,7 @@ pub mod start;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use service_kit::access::Client;
 use service_kit::reason::{self, Reason};
 use tonic::{Request, Response, Status};
@@ -76,6 +76,11 @@ fn access_token(
 ) -> Result<String, jsonwebtoken::errors::Error> {
     let issued_at = tokens_from.map_or(now, |from| from.max(now));
     tokens.issue(account, session, issued_at)
+}
+
+/// The first second that is later than `now`.
+pub fn next_second(now: DateTime<Utc>) -> DateTime<Utc> {
+    now.duration_trunc(TimeDelta::seconds(1)).unwrap_or(now) + TimeDelta::seconds(1)
 }
 
 pub struct Grpc(pub Arc<State>);

@@ -16,6 +16,8 @@ use crate::State;
 use crate::account::{self, InsertError, NewAccount};
 use crate::audit::{self, Action, Entry};
 use crate::email::Email;
+use crate::email::verify::{self, Asked};
+use crate::email_code;
 use crate::password::Password;
 use crate::password_hash::HashError;
 use crate::session::start::SessionError;
@@ -106,11 +108,6 @@ pub async fn sign_up(state: &State, new: SignUp, client: &Client) -> Result<Logg
     };
     let now = state.clock.now();
     let id = Uuid::now_v7();
-    let signed_up = AccountSignedUp {
-        account_id: id.to_string(),
-        username: new.username.to_string(),
-        email: Some(new.email.as_str().to_owned()),
-    };
 
     let mut transaction = database::begin(&state.database).await?;
     let account = NewAccount {
@@ -118,10 +115,26 @@ pub async fn sign_up(state: &State, new: SignUp, client: &Client) -> Result<Logg
         username: &new.username,
         email: Some(&new.email),
         password: &password,
-        role: Role::Driver,
+        roles: &[Role::Driver],
         created_at: now,
     };
     let account = account::insert(&mut transaction, &account).await?;
+    let email = new.email.as_str();
+    let asked = verify::request(
+        &mut transaction,
+        id,
+        new.username.as_str(),
+        email_code::Purpose::VerifyEmail,
+        email,
+        now,
+    )
+    .await?;
+    let signed_up = AccountSignedUp {
+        account_id: id.to_string(),
+        username: new.username.to_string(),
+        // Nobody is welcomed at an address that is somebody else's.
+        email: (asked == Asked::ForACode).then(|| email.to_owned()),
+    };
     outbox::enqueue(&mut transaction, &event::new(crate::NAME, now, &signed_up)).await?;
     let logged_in = session::start::start(&mut transaction, state, account, client, now).await?;
     familiar::remember(&mut transaction, id, client.address, now).await?;

@@ -20,7 +20,7 @@ use voltgate_proto::ocpp::v1::{
 use self::create::NewChargePoint;
 use self::update::Change;
 use crate::State;
-use crate::version::IfMatch;
+use service_kit::version::IfMatch;
 
 pub struct Grpc(pub Arc<State>);
 

@@ -20,7 +20,7 @@ use voltgate_proto::ocpp::v1::{
 use self::create::NewIdToken;
 use self::update::Change;
 use crate::State;
-use crate::version::{IfMatch, Versioned};
+use service_kit::version::{IfMatch, Versioned};
 
 pub struct Grpc(pub Arc<State>);
 

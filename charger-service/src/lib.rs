@@ -21,7 +21,6 @@ mod status;
 mod transaction;
 mod unmatched;
 mod v1_6;
-mod version;
 
 pub use application::Application;
 pub use settings::Settings;

@@ -1,9 +1,11 @@
 //! The four services as processes of their own, on one PostgreSQL with a role and a schema each, one RabbitMQ and one
 //! mail server.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
 use sqlx::{Connection, PgConnection};
 use tempfile::TempDir;
 use testbed::{Broker, Database};
@@ -243,23 +245,117 @@ impl Processes {
             .expect("the query is right")
     }
 
+    /// Every table of every service with a row that has `text` anywhere in it, be it text, JSON or bytes.
+    pub async fn tables_with(&self, text: &str) -> Vec<String> {
+        let mut connection = PgConnection::connect(self.database.url())
+            .await
+            .expect("PostgreSQL is there");
+        let tables: Vec<String> = sqlx::query_scalar(
+            "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
+             WHERE schemaname IN ('authentication', 'ocpp', 'email') ORDER BY 1",
+        )
+        .fetch_all(&mut connection)
+        .await
+        .expect("the tables can be listed");
+        let mut found = Vec::new();
+        for table in tables {
+            let query = sqlx::AssertSqlSafe(format!(
+                "SELECT EXISTS (
+                     SELECT FROM {table} AS one
+                     WHERE one::text LIKE '%' || $1 || '%'
+                         OR one::text LIKE '%' || encode(convert_to($1, 'UTF8'), 'hex') || '%')"
+            ));
+            let there: bool = sqlx::query_scalar(query)
+                .bind(text)
+                .fetch_one(&mut connection)
+                .await
+                .expect("the table can be read");
+            if there {
+                found.push(table);
+            }
+        }
+        found
+    }
+
+    /// Every queue with a message that has `text` in it. The messages stay where they are.
+    pub async fn queues_with(&self, text: &str) -> Vec<String> {
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .expect("a client can be made");
+        let base = format!("{}/api/queues/{}", self.broker.api_url(), self.broker.virtual_host());
+        let guest = |request: reqwest::RequestBuilder| request.basic_auth("guest", Some("guest"));
+        let queues: Vec<Value> = json_of(guest(client.get(&base))).await;
+        assert!(!queues.is_empty(), "the services declare their queues");
+        let mut found = Vec::new();
+        for queue in queues {
+            let name = queue["name"].as_str().expect("a queue has a name");
+            let all = json!({ "count": 10_000, "ackmode": "ack_requeue_true", "encoding": "base64" });
+            let messages: Vec<Value> = json_of(guest(client.post(format!("{base}/{name}/get"))).json(&all)).await;
+            let has_it = |message: &Value| {
+                let payload = STANDARD.decode(message["payload"].as_str().unwrap_or_default());
+                let payload = payload.expect("a payload comes as it was asked for");
+                payload.windows(text.len()).any(|part| part == text.as_bytes())
+            };
+            if messages.iter().any(has_it) {
+                found.push(name.to_owned());
+            }
+        }
+        found
+    }
+
+    /// Every file of what the processes have printed and logged that has `text` in it.
+    pub fn logs_with(&self, text: &str) -> Vec<String> {
+        let files = std::fs::read_dir(self.folder.path()).expect("the folder is there");
+        let mut found = Vec::new();
+        for path in files.flatten().map(|file| file.path()).filter(|path| path.is_file()) {
+            let content = std::fs::read(&path).expect("a log can be read");
+            if String::from_utf8_lossy(&content).contains(text) {
+                found.push(path.display().to_string());
+            }
+        }
+        found
+    }
+
     /// Waits until every event is published and every mail is sent, and returns the mails.
     pub async fn settled_mails(&self) -> Vec<String> {
         until("every event is published and every mail is sent", async || {
             let open = self
                 .count("SELECT count(*) FROM authentication.outbox WHERE sent_at IS NULL")
                 .await;
-            let sent = self
-                .count("SELECT count(*) FROM email.message WHERE status = 'sent'")
+            let not_taken_in = self
+                .count("SELECT (SELECT count(*) FROM authentication.outbox) - (SELECT count(*) FROM email.inbox)")
                 .await;
             let unsent = self
                 .count("SELECT count(*) FROM email.message WHERE status <> 'sent'")
                 .await;
-            (open == 0 && unsent == 0 && sent > 0).then_some(())
+            (open == 0 && not_taken_in == 0 && unsent == 0).then_some(())
         })
         .await;
         self.mail.mails()
     }
+}
+
+/// A signup sends a welcome and a code, to one address. Both are there, and neither of them twice.
+///
+/// # Panics
+/// It is otherwise.
+pub fn welcomed_once(mails: &[String], address: &str) {
+    let to = format!("To: {address}");
+    let mails: Vec<_> = mails.iter().filter(|mail| mail.contains(&to)).collect();
+    let subject = |mail: &&String| {
+        mail.lines()
+            .find(|line| line.starts_with("Subject: "))
+            .map(str::to_owned)
+    };
+    let subjects: BTreeSet<_> = mails.iter().filter_map(subject).collect();
+    assert_eq!((mails.len(), subjects.len()), (2, 2), "{mails:?}");
+}
+
+async fn json_of(request: reqwest::RequestBuilder) -> Vec<Value> {
+    let answer = request.send().await.expect("RabbitMQ answers");
+    let answer = answer.error_for_status().expect("it takes the request");
+    answer.json().await.expect("it answers with a list")
 }
 
 /// `GATEWAY_UPSTREAMS` for services at these addresses.

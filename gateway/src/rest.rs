@@ -134,7 +134,10 @@ pub fn success(endpoint: &Endpoint, metadata: &HeaderMap, content_type: &str, bo
     *response.status_mut() = endpoint.success;
     let headers = response.headers_mut();
     headers.extend(headers::to_client(metadata));
-    headers.insert(header::CONTENT_TYPE, content_type);
+    // There is nothing to have a type (RFC 9110, section 15.3.5).
+    if endpoint.success != http::StatusCode::NO_CONTENT {
+        headers.insert(header::CONTENT_TYPE, content_type);
+    }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if endpoint.options.no_store {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

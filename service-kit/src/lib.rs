@@ -24,6 +24,7 @@ pub mod shutdown;
 pub mod start;
 pub mod telemetry;
 pub mod tls;
+pub mod version;
 pub mod wake;
 
 pub use shared::Shared;

@@ -75,12 +75,16 @@ reasons! {
     InvalidCode = "INVALID_CODE", Unauthenticated, 401, "Wrong code";
     /// Username and password do not belong together.
     InvalidCredentials = "INVALID_CREDENTIALS", Unauthenticated, 401, "Wrong username or password";
+    /// A code that came by mail is expired, used up, or no one's.
+    InvalidEmailedCode = "INVALID_EMAILED_CODE", FailedPrecondition, 400, "The code is not valid";
     /// A refresh token that is expired, used up, or no one's.
     InvalidRefreshToken = "INVALID_REFRESH_TOKEN", Unauthenticated, 401, "The refresh token is not valid";
     /// The request cannot be read; the violations say where.
     InvalidRequest = "INVALID_REQUEST", InvalidArgument, 400, "The request is not valid";
     /// An access token that is expired, forged or meant for somebody else.
     InvalidToken = "INVALID_TOKEN", Unauthenticated, 401, "The access token is not valid";
+    /// Without this account nobody would be an administrator.
+    LastAdministrator = "LAST_ADMINISTRATOR", FailedPrecondition, 409, "The last administrator";
     /// The body is not JSON; the message says where.
     MalformedJson = "MALFORMED_JSON", InvalidArgument, 400, "The body is not JSON";
     /// The path exists, with other methods.
@@ -89,10 +93,14 @@ reasons! {
     MissingCredentials = "MISSING_CREDENTIALS", Unauthenticated, 401, "Credentials are required";
     /// The answer has no form that the client takes.
     NotAcceptable = "NOT_ACCEPTABLE", InvalidArgument, 406, "The answer has no form that you accept";
+    /// The account has no address to send mail to.
+    NoEmail = "NO_EMAIL", FailedPrecondition, 409, "The account has no email address";
     /// No such resource.
     NotFound = "NOT_FOUND", NotFound, 404, "Not found";
     /// None of the WebSocket subprotocols offered is spoken here.
     NoCommonSubprotocol = "NO_COMMON_SUBPROTOCOL", InvalidArgument, 400, "No common subprotocol";
+    /// The account has no address, or its address is verified.
+    NothingToVerify = "NOTHING_TO_VERIFY", FailedPrecondition, 409, "There is nothing to verify";
     /// More work than can be done now.
     Overloaded = "OVERLOADED", Unavailable, 503, "Too busy just now";
     /// The passkey has been registered before.
@@ -129,10 +137,10 @@ reasons! {
     UpgradeRequired = "UPGRADE_REQUIRED", FailedPrecondition, 426, "This is a WebSocket endpoint";
     /// A code, asked for again, is not right, or was used before.
     WrongCode = "WRONG_CODE", PermissionDenied, 403, "Wrong code";
-    /// The current password, asked for again, is another one.
-    WrongPassword = "WRONG_PASSWORD", PermissionDenied, 403, "Wrong password";
     /// Somebody else has the username.
     UsernameTaken = "USERNAME_TAKEN", AlreadyExists, 409, "The username is taken";
+    /// The current password, asked for again, is another one.
+    WrongPassword = "WRONG_PASSWORD", PermissionDenied, 403, "Wrong password";
 }
 
 impl Reason {

@@ -46,6 +46,15 @@ impl Broker {
         &self.url
     }
 
+    /// Where the node's management API listens, which takes the user `guest` with the password `guest`.
+    pub fn api_url(&self) -> &str {
+        &self.api
+    }
+
+    pub fn virtual_host(&self) -> &str {
+        &self.virtual_host
+    }
+
     /// The node's address, as a target for a [`Proxy`](crate::Proxy).
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -87,9 +87,14 @@ impl TryFrom<RegisterPasskeyRequest> for NewPasskey {
     }
 }
 
-pub async fn begin(state: &State, caller: &LoggedInAs, proof: Proof) -> Result<PasskeyChallenge, BeginError> {
+pub async fn begin(
+    state: &State,
+    caller: &LoggedInAs,
+    proof: Proof,
+    client: &Client,
+) -> Result<PasskeyChallenge, BeginError> {
     let now = state.clock.now();
-    let (mut transaction, owner) = proof.check(state, caller.account, now).await?;
+    let (mut transaction, owner) = proof.check(state, caller.account, client, now).await?;
     let existing = existing(&mut transaction, caller.account).await?;
     if existing.len() >= MOST_OF_ONE_ACCOUNT {
         return Err(BeginError::TooMany);

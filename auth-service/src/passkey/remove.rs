@@ -32,7 +32,7 @@ pub async fn remove(
     client: &Client,
 ) -> Result<(), RemoveError> {
     let now = state.clock.now();
-    let (mut transaction, owner) = proof.check(state, caller.account, now).await?;
+    let (mut transaction, owner) = proof.check(state, caller.account, client, now).await?;
     let removed = sqlx::query!(
         "DELETE FROM authentication.passkey WHERE id = $1 AND account_id = $2",
         id,

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use service_kit::access::Client;
 use service_kit::database;
 use service_kit::reason::{self, FieldViolation, Reason};
 use sqlx::{PgConnection, Postgres, Transaction};
@@ -72,9 +73,10 @@ impl Proof {
         self,
         state: &State,
         account: Uuid,
+        client: &Client,
         now: DateTime<Utc>,
     ) -> Result<(Transaction<'static, Postgres>, Locked), ProofError> {
-        let shown = reauthentication::require(state, account, self.password).await?;
+        let shown = reauthentication::require(state, account, client, self.password).await?;
         let mut transaction = database::begin(&state.database).await?;
         let owner = shown.lock(&mut transaction).await?;
         let Some(code) = self.code else {

@@ -48,7 +48,7 @@ pub async fn renew(
     client: &Client,
 ) -> Result<Vec<RecoveryCode>, RecoveryError> {
     let now = state.clock.now();
-    let (mut transaction, owner) = proof.check(state, caller.account, now).await?;
+    let (mut transaction, owner) = proof.check(state, caller.account, client, now).await?;
     if !has_totp(&mut transaction, caller.account).await? {
         return Err(RecoveryError::NotSetUp);
     }

@@ -26,7 +26,7 @@ pub enum RemoveError {
 
 pub async fn remove(state: &State, caller: &LoggedInAs, proof: Proof, client: &Client) -> Result<(), RemoveError> {
     let now = state.clock.now();
-    let (mut transaction, owner) = proof.check(state, caller.account, now).await?;
+    let (mut transaction, owner) = proof.check(state, caller.account, client, now).await?;
     let removed = sqlx::query!(
         "DELETE FROM authentication.totp WHERE account_id = $1 AND confirmed_at IS NOT NULL",
         caller.account

@@ -70,10 +70,10 @@ pub fn code(request: ConfirmTotpRequest) -> Result<String, Vec<FieldViolation>> 
 }
 
 /// Makes a secret, in place of one that was made before and never confirmed.
-pub async fn begin(state: &State, caller: &LoggedInAs, proof: Proof) -> Result<TotpSetup, BeginError> {
+pub async fn begin(state: &State, caller: &LoggedInAs, proof: Proof, client: &Client) -> Result<TotpSetup, BeginError> {
     let now = state.clock.now();
     // Checked first: to an account with an app, a password alone is no proof, and it need not say more.
-    let (mut transaction, owner) = match proof.check(state, caller.account, now).await {
+    let (mut transaction, owner) = match proof.check(state, caller.account, client, now).await {
         Err(ProofError::CodeMissing) => return Err(BeginError::Exists),
         checked => checked?,
     };

@@ -8,6 +8,7 @@ use thiserror::Error;
 use tonic::Status;
 use uuid::Uuid;
 
+use super::next_second;
 use crate::State;
 use crate::audit::{self, Action, Entry};
 use crate::caller::LoggedInAs;
@@ -73,6 +74,25 @@ pub async fn end(
     .await?;
     revocation::revoke(connection, state, &ended, None, now).await?;
     Ok(ended.len())
+}
+
+/// Lets the sessions of an account go on, but makes each of them ask for another access token: the account is not any
+/// more what the ones they have say that it is.
+pub async fn renew_access_tokens(
+    connection: &mut PgConnection,
+    state: &State,
+    account: Uuid,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let from = next_second(now);
+    let sessions = sqlx::query_scalar!(
+        "UPDATE authentication.session SET tokens_from = $2 WHERE account_id = $1 RETURNING id",
+        account,
+        from
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    revocation::revoke(connection, state, &sessions, Some(from), now).await
 }
 
 /// Removes what nobody can use any more. Their access tokens have expired long since.

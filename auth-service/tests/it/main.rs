@@ -1,13 +1,16 @@
 //! auth-service as its clients see it: the real application on a real PostgreSQL, spoken to over gRPC.
 #![allow(clippy::unwrap_used)]
 
+mod addresses;
 mod administrator;
 mod attacks;
 mod authenticator;
 mod deadline;
 mod health;
 mod login;
+mod mailbox;
 mod passkey;
+mod passwords;
 mod process;
 mod profile;
 mod samples;
@@ -18,3 +21,4 @@ mod signing_key;
 mod signup;
 mod throttling;
 mod usernames;
+mod users;

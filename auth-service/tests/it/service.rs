@@ -21,12 +21,16 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 use tonic_types::StatusExt;
+use voltgate_proto::auth::v1::audit_service_client::AuditServiceClient;
 use voltgate_proto::auth::v1::auth_service_client::AuthServiceClient;
+use voltgate_proto::auth::v1::email_address_service_client::EmailAddressServiceClient;
 use voltgate_proto::auth::v1::login_session_service_client::LoginSessionServiceClient;
 use voltgate_proto::auth::v1::passkey_service_client::PasskeyServiceClient;
+use voltgate_proto::auth::v1::password_service_client::PasswordServiceClient;
 use voltgate_proto::auth::v1::profile_service_client::ProfileServiceClient;
 use voltgate_proto::auth::v1::second_factor_service_client::SecondFactorServiceClient;
 use voltgate_proto::auth::v1::signing_key_service_client::SigningKeyServiceClient;
+use voltgate_proto::auth::v1::user_service_client::UserServiceClient;
 use voltgate_proto::auth::v1::verification_service_client::VerificationServiceClient;
 use voltgate_proto::auth::v1::{
     GetJwksRequest, GetProfileRequest, LogInRequest, LogInResponse, Profile, SignUpRequest, TokenResponse,
@@ -125,7 +129,11 @@ impl Setup {
             database,
             channel: channel.clone(),
             client: AuthServiceClient::new(channel.clone()),
+            addresses: EmailAddressServiceClient::new(channel.clone()),
+            audit: AuditServiceClient::new(channel.clone()),
+            passwords: PasswordServiceClient::new(channel.clone()),
             profiles: ProfileServiceClient::new(channel.clone()),
+            users: UserServiceClient::new(channel.clone()),
             sessions: LoginSessionServiceClient::new(channel.clone()),
             second_factors: SecondFactorServiceClient::new(channel.clone()),
             passkeys: PasskeyServiceClient::new(channel.clone()),
@@ -145,11 +153,15 @@ pub struct Service {
     pub database: PgPool,
     pub channel: Channel,
     pub client: AuthServiceClient<Channel>,
+    pub addresses: EmailAddressServiceClient<Channel>,
+    pub audit: AuditServiceClient<Channel>,
+    pub passwords: PasswordServiceClient<Channel>,
     pub profiles: ProfileServiceClient<Channel>,
     pub sessions: LoginSessionServiceClient<Channel>,
     pub second_factors: SecondFactorServiceClient<Channel>,
     pub passkeys: PasskeyServiceClient<Channel>,
     pub signing_keys: SigningKeyServiceClient<Channel>,
+    pub users: UserServiceClient<Channel>,
     pub verification: VerificationServiceClient<Channel>,
     shutdown: CancellationToken,
     running: JoinHandle<Result<(), service_kit::grpc::ServeError>>,

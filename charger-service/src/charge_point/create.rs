@@ -13,7 +13,7 @@ use super::list;
 use super::password::Password;
 use crate::State;
 use crate::boot::Registration;
-use crate::version::Versioned;
+use service_kit::version::Versioned;
 
 const LONGEST_NAME: usize = 100;
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use voltgate_proto::ocpp::v1::{ChargePoint, Connector, ListChargePointsRequest, ListChargePointsResponse};
 
 use super::find::FindError;
-use crate::version::Versioned;
+use service_kit::version::Versioned;
 
 #[derive(Debug)]
 pub struct Page {

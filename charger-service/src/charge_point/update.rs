@@ -10,7 +10,7 @@ use voltgate_proto::ocpp::v1::{ChargePoint, UpdateChargePointRequest};
 use super::find::{self, FindError};
 use super::{create, list};
 use crate::boot::Registration;
-use crate::version::{self, IfMatch, Versioned};
+use service_kit::version::{self, IfMatch, Versioned};
 
 /// A change that breaks no rule. What it does not have stays.
 #[derive(Debug)]

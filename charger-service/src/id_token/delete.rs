@@ -5,7 +5,7 @@ use sqlx::PgPool;
 
 use super::list;
 use super::update::UpdateError;
-use crate::version::IfMatch;
+use service_kit::version::IfMatch;
 
 /// Deletes it in the version that the caller has seen. Transactions keep the token as the station presented it.
 pub async fn delete(database: &PgPool, value: &str, if_match: &IfMatch) -> Result<(), UpdateError> {

@@ -11,7 +11,7 @@ use voltgate_proto::ocpp::v1::UpdateIdTokenRequest;
 use super::Row;
 use super::create::{DEFAULT_TYPE, NOT_A_TIME, NOT_A_TOKEN, NOT_A_TYPE, is_token, kind, time};
 use super::list::{self, GetError};
-use crate::version::{self, IfMatch};
+use service_kit::version::{self, IfMatch};
 
 /// The fields that can be changed.
 const FIELDS: [&str; 4] = ["type", "group_id", "expires_at", "blocked"];

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use e2e::process::{Environment, free_address};
-use e2e::processes::{Processes, somebody};
+use e2e::processes::{Processes, somebody, welcomed_once};
 use e2e::python::Script;
 use serde_json::Value;
 
@@ -109,7 +109,7 @@ async fn the_services_of_the_compose_file_start_by_its_commands_and_environment(
     }
     processes.start_all().await;
     processes.api().post("/auth/signup", &somebody()).await.expect(201);
-    assert_eq!(processes.settled_mails().await.len(), 1);
+    welcomed_once(&processes.settled_mails().await, "ada@example.com");
     processes.api().log_in("admin", &variables["ADMIN_PASSWORD"]).await;
     processes.stop().await;
 }

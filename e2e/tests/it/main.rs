@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod charge;
+mod codes;
 mod compose;
 mod contract;
 mod grpc;
@@ -12,6 +13,7 @@ mod outlive;
 mod processes;
 mod real_things;
 mod restart;
+mod revocation;
 mod second_factor;
 mod signing_keys;
 mod signup;

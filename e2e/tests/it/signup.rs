@@ -1,11 +1,12 @@
 //! A signup, the mail that follows, and logging in.
 
 use e2e::all_in_one::Voltgate;
+use e2e::processes::welcomed_once;
 use e2e::wait::until;
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signup_becomes_one_mail_with_text_and_html() {
+async fn a_signup_becomes_a_welcome_and_a_code_with_text_and_html() {
     let mut voltgate = Voltgate::start().await;
     let body = json!({ "username": "ada@example.com", "password": "correct horse battery" });
     let signed_up = voltgate.api().post("/auth/signup", &body).await;
@@ -28,7 +29,7 @@ async fn a_signup_becomes_one_mail_with_text_and_html() {
     }
     // Stopping lets whatever is under way come to its end.
     voltgate.process.stop().await;
-    assert_eq!(voltgate.mails().len(), 1);
+    welcomed_once(&voltgate.mails(), "ada@example.com");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -50,10 +50,14 @@ fn met(reason: Reason) -> Met {
         | Reason::InvalidChallenge
         | Reason::InvalidCode
         | Reason::InvalidCredentials
+        | Reason::InvalidEmailedCode
         | Reason::InvalidRefreshToken
+        | Reason::LastAdministrator
+        | Reason::NoEmail
         | Reason::NotFound
         | Reason::PasskeyExists
         | Reason::PasskeyRefused
+        | Reason::NothingToVerify
         | Reason::PasswordResetRequired
         | Reason::PreconditionFailed
         | Reason::TooManyPasskeys

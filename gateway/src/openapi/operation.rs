@@ -115,7 +115,16 @@ fn opened() -> Value {
 }
 
 fn success(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Value {
-    let content = match &endpoint.answer {
+    let mut response = json!({"description": described(endpoint), "headers": headers::of_answer(names(endpoint))});
+    // Such an answer has nothing in it.
+    if endpoint.success != http::StatusCode::NO_CONTENT {
+        response["content"] = content(endpoint, schemas);
+    }
+    response
+}
+
+fn content(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Value {
+    match &endpoint.answer {
         AnswerBody::Raw(_) | AnswerBody::RawWhole => {
             let (media_type, content) = raw_answer(endpoint);
             json!({media_type: content})
@@ -127,19 +136,25 @@ fn success(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Value {
             of_kind(endpoint, &json!({"schema": schema, "example": example}))
         }
         AnswerBody::Json(field) => of_kind(endpoint, &json!({"schema": schemas.field(field, Place::Answer)})),
-    };
+    }
+}
+
+fn names(endpoint: &Endpoint) -> Vec<&str> {
     let mut names: Vec<_> = endpoint.options.response_headers.iter().map(String::as_str).collect();
     if endpoint.options.no_store {
         names.push("Cache-Control");
     }
-    let description = match endpoint.kind {
+    names
+}
+
+fn described(endpoint: &Endpoint) -> &'static str {
+    match endpoint.kind {
         Kind::Stream if !endpoint.answer.is_raw() => {
             "One message after the other. Where the stream fails later, its last line is `{\"error\": …}`, or its last event is \
              named `error`, with the problem."
         }
         Kind::Stream | Kind::Unary | Kind::Door => "Success.",
-    };
-    json!({"description": description, "headers": headers::of_answer(names), "content": content})
+    }
 }
 
 /// The media types in which an answer comes.

@@ -206,6 +206,10 @@ fn the_gateway_would_write_every_answer_that_the_document_shows() {
             continue;
         }
         let response = &operation(&document, endpoint)["responses"][endpoint.success.as_str()];
+        if endpoint.success == http::StatusCode::NO_CONTENT {
+            assert_eq!(response.get("content"), None, "{}", endpoint.label);
+            continue;
+        }
         let shown = &response["content"]["application/json"]["example"];
         let read = proto_json::read(
             shown.to_string().as_bytes(),

@@ -262,7 +262,26 @@ impl ProfileService for Behind {
             email: None,
             roles: vec!["driver".into()],
             created_at: Some(prost_timestamp(1_769_847_300)),
+            email_verified: false,
         }))
+    }
+
+    async fn update_profile(
+        &self,
+        request: Request<auth::UpdateProfileRequest>,
+    ) -> Result<Response<auth::Profile>, Status> {
+        self.called(&request);
+        Err(Reason::PreconditionFailed.status("It has been changed"))
+    }
+
+    async fn erase_account(&self, request: Request<auth::EraseAccountRequest>) -> Result<Response<()>, Status> {
+        self.called(&request);
+        Ok(Response::new(()))
+    }
+
+    async fn export_account(&self, request: Request<auth::ExportAccountRequest>) -> Result<Response<HttpBody>, Status> {
+        self.called(&request);
+        Ok(Response::new(HttpBody::default()))
     }
 }
 
@@ -288,9 +307,12 @@ impl VerificationService for Behind {
 
 #[async_trait]
 impl AuthService for Behind {
-    async fn get_health(&self, request: Request<auth::GetHealthRequest>) -> Result<Response<auth::Health>, Status> {
+    async fn get_health(
+        &self,
+        request: Request<auth::GetHealthRequest>,
+    ) -> Result<Response<auth::ServiceHealth>, Status> {
         self.called(&request);
-        Ok(Response::new(auth::Health {
+        Ok(Response::new(auth::ServiceHealth {
             status: "ok".into(),
             parts: Vec::new(),
         }))
@@ -357,6 +379,10 @@ impl AuthService for Behind {
     async fn log_out(&self, request: Request<auth::LogOutRequest>) -> Result<Response<()>, Status> {
         self.called(&request);
         Ok(Response::new(()))
+    }
+
+    async fn get_discovery(&self, _: Request<auth::GetDiscoveryRequest>) -> Result<Response<HttpBody>, Status> {
+        Err(Reason::NotFound.status("The issuer is no URL"))
     }
 
     async fn get_jwks(&self, _: Request<auth::GetJwksRequest>) -> Result<Response<HttpBody>, Status> {

@@ -1,11 +1,12 @@
-//! Versions of what operators change, so that nobody overwrites what they have not seen. A resource's revision is its entity
+//! Versions of what people change, so that nobody overwrites what they have not seen. A resource's revision is its entity
 //! tag; the gateway makes `ETag` of it, and hands `If-Match` on (RFC 9110, section 13.1.1).
 
 use prost::Message;
-use service_kit::entity_tag::{EntityTag, Tags};
-use service_kit::reason::Reason;
 use sha2::{Digest, Sha256};
 use tonic::{Request, Response, Status};
+
+use crate::entity_tag::{EntityTag, Tags};
+use crate::reason::Reason;
 
 /// Bytes of a digest that are enough to tell two reports apart.
 const DIGEST: usize = 8;

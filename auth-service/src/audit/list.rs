@@ -1,0 +1,159 @@
+//! The audit log, newest first, a page at a time.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use service_kit::database;
+use service_kit::event::{instant, timestamp};
+use service_kit::page::{self, PageSize};
+use service_kit::reason::{self, FieldViolation};
+use sqlx::PgPool;
+use sqlx::types::Json;
+use thiserror::Error;
+use tonic::{Request, Response, Status};
+use uuid::Uuid;
+use voltgate_proto::auth::v1::audit_service_server::AuditService;
+use voltgate_proto::auth::v1::{AuditEntry, ListAuditEntriesRequest, ListAuditEntriesResponse};
+
+use crate::State;
+
+pub struct Page {
+    size: PageSize,
+    /// Time, in microseconds since 1970, and id of the last entry seen.
+    before: Option<(i64, Uuid)>,
+    account: Option<Uuid>,
+    actor: Option<Uuid>,
+    action: Option<String>,
+    since: Option<DateTime<Utc>>,
+    until: Option<DateTime<Utc>>,
+}
+
+impl TryFrom<ListAuditEntriesRequest> for Page {
+    type Error = Vec<FieldViolation>;
+
+    fn try_from(request: ListAuditEntriesRequest) -> Result<Self, Self::Error> {
+        let mut violations = Vec::new();
+        let page = page::parse(request.page_size, &request.page_token).map_err(|problems| violations.extend(problems));
+        let mut note = |field: &str, problem: &str| violations.push(FieldViolation::new(field, problem));
+        let mut uuid = |field: &str, text: Option<&str>| {
+            let parsed = text.and_then(|text| Uuid::parse_str(text).ok());
+            if text.is_some() && parsed.is_none() {
+                note(field, "must be a UUID");
+            }
+            parsed
+        };
+        let (account, actor) = (
+            uuid("accountId", request.account_id.as_deref()),
+            uuid("actorId", request.actor_id.as_deref()),
+        );
+        if request.action.contains('\0') {
+            note("action", "must not contain a null character");
+        }
+        let mut time = |field: &str, time: Option<prost_types::Timestamp>| {
+            let parsed = time.and_then(instant);
+            if time.is_some() && parsed.is_none() {
+                note(field, "is not a time");
+            }
+            parsed
+        };
+        let (since, until) = (time("since", request.since), time("until", request.until));
+        match page {
+            Ok((size, before)) if violations.is_empty() => Ok(Self {
+                size,
+                before,
+                account,
+                actor,
+                action: Some(request.action).filter(|action| !action.is_empty()),
+                since,
+                until,
+            }),
+            _ => Err(violations),
+        }
+    }
+}
+
+#[derive(Debug, Error)]
+#[error("the audit log could not be read")]
+pub struct ListError(#[from] sqlx::Error);
+
+impl From<ListError> for Status {
+    fn from(ListError(error): ListError) -> Self {
+        database::failed(&error)
+    }
+}
+
+struct Row {
+    id: Uuid,
+    at: DateTime<Utc>,
+    actor_id: Option<Uuid>,
+    action: String,
+    account_id: Option<Uuid>,
+    address: Option<String>,
+    device: Option<String>,
+    details: Json<serde_json::Value>,
+}
+
+async fn list(database: &PgPool, page: Page) -> Result<ListAuditEntriesResponse, ListError> {
+    let mut connection = database::begin(database).await?;
+    // Later than any entry: the first page begins there.
+    let (before_at, before_id) = match page.before {
+        Some((micros, id)) => (DateTime::from_timestamp_micros(micros), id),
+        None => (None, Uuid::max()),
+    };
+    let mut rows = sqlx::query_as!(
+        Row,
+        r#"SELECT id, at, actor_id, action, account_id, address, device, details AS "details: Json<serde_json::Value>"
+           FROM authentication.audit
+           WHERE (at, id) < (coalesce($1, 'infinity'::timestamptz), $2)
+             AND ($3::uuid IS NULL OR account_id = $3)
+             AND ($4::uuid IS NULL OR actor_id = $4)
+             AND ($5::text IS NULL OR action = $5)
+             AND ($6::timestamptz IS NULL OR at >= $6)
+             AND ($7::timestamptz IS NULL OR at < $7)
+           ORDER BY at DESC, id DESC LIMIT $8"#,
+        before_at,
+        before_id,
+        page.account,
+        page.actor,
+        page.action,
+        page.since,
+        page.until,
+        page.size.limit(),
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let next_page_token = page.size.cut(&mut rows, |row| (row.at.timestamp_micros(), row.id));
+    Ok(ListAuditEntriesResponse {
+        entries: rows.into_iter().map(AuditEntry::from).collect(),
+        next_page_token,
+    })
+}
+
+impl From<Row> for AuditEntry {
+    fn from(row: Row) -> Self {
+        Self {
+            id: row.id.to_string(),
+            at: Some(timestamp(row.at)),
+            action: row.action,
+            actor_id: row.actor_id.map(|id| id.to_string()),
+            account_id: row.account_id.map(|id| id.to_string()),
+            address: row.address,
+            device: row.device,
+            details: row.details.0.to_string(),
+        }
+    }
+}
+
+pub struct Grpc(pub Arc<State>);
+
+#[tonic::async_trait]
+impl AuditService for Grpc {
+    async fn list_audit_entries(
+        &self,
+        request: Request<ListAuditEntriesRequest>,
+    ) -> Result<Response<ListAuditEntriesResponse>, Status> {
+        let page = Page::try_from(request.into_inner()).map_err(reason::invalid)?;
+        let entries = list(&self.0.database, page).await?;
+        Ok(Response::new(entries))
+    }
+}

@@ -1,0 +1,202 @@
+//! The mailbox of an account is its owner's: a code is sent there and shown here.
+
+use chrono::{DateTime, Utc};
+use service_kit::access::Client;
+use service_kit::reason::{self, FieldViolation, Reason};
+use service_kit::{database, event, outbox};
+use sqlx::PgConnection;
+use thiserror::Error;
+use tonic::Status;
+use uuid::Uuid;
+use voltgate_proto::events::v1::{EmailChanged, EmailVerificationRequested, SignupWithKnownEmail};
+
+use crate::State;
+use crate::audit::{self, Action, Entry};
+use crate::email_code::{self, Purpose};
+use crate::throttle::{self, ThrottleError};
+
+#[derive(Debug, Error)]
+pub enum VerifyError {
+    #[error("there is no code")]
+    Missing(FieldViolation),
+    #[error("the code is not valid")]
+    InvalidCode,
+    #[error("the account has no address, or it is verified already")]
+    NothingToVerify,
+    #[error(transparent)]
+    Throttle(#[from] ThrottleError),
+    #[error("the event could not be stored")]
+    Outbox(#[from] outbox::EnqueueError),
+    #[error("the account could not be stored")]
+    Database(#[from] sqlx::Error),
+}
+
+impl From<VerifyError> for Status {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Missing(violation) => reason::invalid(vec![violation]),
+            VerifyError::InvalidCode => {
+                Reason::InvalidEmailedCode.status("The code is not valid any more; ask for another")
+            }
+            VerifyError::NothingToVerify => {
+                Reason::NothingToVerify.status("Your account has no address that waits to be verified")
+            }
+            VerifyError::Throttle(error) => error.into(),
+            VerifyError::Outbox(error) => reason::internal(&error),
+            VerifyError::Database(error) => database::failed(&error),
+        }
+    }
+}
+
+/// What was sent to an address that an account claims.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asked {
+    ForACode,
+    /// The address is somebody else's, who was told.
+    SomebodyElse,
+}
+
+/// Sends a code to an address that an account claims, as part of what claims it. Where somebody else has shown the address
+/// to be theirs, they are told instead, and the one who claims it learns nothing.
+pub async fn request(
+    connection: &mut PgConnection,
+    account: Uuid,
+    username: &str,
+    purpose: Purpose,
+    email: &str,
+    now: DateTime<Utc>,
+) -> Result<Asked, outbox::EnqueueError> {
+    let known = sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM authentication.account
+               WHERE lower(email) = lower($1) AND email_verified_at IS NOT NULL AND id <> $2
+           ) AS "known!""#,
+        email,
+        account
+    )
+    .fetch_one(&mut *connection)
+    .await?;
+    let code = email_code::issue(connection, account, purpose, email, now).await?;
+    let event = if known {
+        // The code stays unknown to everybody.
+        event::new(
+            crate::NAME,
+            now,
+            &SignupWithKnownEmail {
+                email: email.to_owned(),
+            },
+        )
+    } else {
+        let requested = EmailVerificationRequested {
+            account_id: account.to_string(),
+            username: username.to_owned(),
+            email: email.to_owned(),
+            code: code.text,
+            expires_at: Some(event::timestamp(code.expires_at)),
+        };
+        event::expiring(crate::NAME, now, code.expires_at, &requested)
+    };
+    outbox::enqueue(connection, &event).await?;
+    Ok(if known { Asked::SomebodyElse } else { Asked::ForACode })
+}
+
+/// Sends another code to the address that waits to be verified.
+pub async fn resend(state: &State, account: Uuid, client: &Client) -> Result<(), VerifyError> {
+    let row = sqlx::query!(
+        "SELECT username, email FROM authentication.account WHERE id = $1 AND email_verified_at IS NULL",
+        account
+    )
+    .fetch_optional(&state.database)
+    .await?
+    .ok_or(VerifyError::NothingToVerify)?;
+    let email = row.email.ok_or(VerifyError::NothingToVerify)?;
+    // Each mail counts, and so whatever becomes of this one it is not given back.
+    let mailbox = email.to_lowercase();
+    let _counted = state
+        .throttle
+        .reserve(throttle::Purpose::SendMail, client.address, Some(&mailbox))
+        .await?;
+    let mut transaction = database::begin(&state.database).await?;
+    let now = state.clock.now();
+    request(
+        &mut transaction,
+        account,
+        &row.username,
+        Purpose::VerifyEmail,
+        &email,
+        now,
+    )
+    .await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Takes a code for either purpose: an address that the account has, or one that it is to have.
+pub async fn verify(state: &State, code: &str, client: &Client) -> Result<(), VerifyError> {
+    email_code::required(code).map_err(VerifyError::Missing)?;
+    let attempt = state
+        .throttle
+        .reserve(throttle::Purpose::EmailedCode, client.address, None)
+        .await?;
+    let now = state.clock.now();
+    let mut transaction = database::begin(&state.database).await?;
+    if let Some(code) = email_code::redeem(&mut transaction, Purpose::VerifyEmail, code, now).await? {
+        let verified = sqlx::query!(
+            "UPDATE authentication.account SET email_verified_at = $3, revision = revision + 1
+             WHERE id = $1 AND lower(email) = lower($2)",
+            code.account,
+            code.email,
+            now
+        )
+        .execute(&mut *transaction)
+        .await?;
+        if verified.rows_affected() == 0 {
+            return Err(VerifyError::InvalidCode);
+        }
+        let entry = Entry::new(Action::EmailVerified, now, client).on(code.account);
+        audit::record(&mut transaction, entry).await?;
+    } else if let Some(code) = email_code::redeem(&mut transaction, Purpose::ChangeEmail, code, now).await? {
+        change(&mut transaction, code.account, code.email, client, now).await?;
+    } else {
+        return Err(VerifyError::InvalidCode);
+    }
+    transaction.commit().await?;
+    attempt.succeeded().await;
+    Ok(())
+}
+
+/// The account has the address from now on; the old one is told.
+async fn change(
+    connection: &mut PgConnection,
+    account: Uuid,
+    email: String,
+    client: &Client,
+    now: DateTime<Utc>,
+) -> Result<(), VerifyError> {
+    let row = sqlx::query!(
+        "WITH before AS (SELECT id, email FROM authentication.account WHERE id = $1 FOR NO KEY UPDATE)
+         UPDATE authentication.account
+         SET email = $2, email_verified_at = $3, revision = revision + 1
+         FROM before WHERE account.id = before.id AND disabled_at IS NULL
+         RETURNING username, before.email AS \"old_email?\"",
+        account,
+        email,
+        now
+    )
+    .fetch_optional(&mut *connection)
+    .await?
+    .ok_or(VerifyError::InvalidCode)?;
+    // What was sent to the old address lets nobody in any more.
+    email_code::withdraw(connection, account, Purpose::VerifyEmail).await?;
+    email_code::withdraw(connection, account, Purpose::ResetPassword).await?;
+    let entry = Entry::new(Action::EmailChanged, now, client).on(account);
+    audit::record(connection, entry).await?;
+    let changed = EmailChanged {
+        account_id: account.to_string(),
+        username: row.username,
+        old_email: row.old_email,
+        new_email: email,
+    };
+    outbox::enqueue(connection, &event::new(crate::NAME, now, &changed)).await?;
+    Ok(())
+}

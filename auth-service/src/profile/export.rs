@@ -1,0 +1,50 @@
+//! Everything that is kept about an account, for its owner to take along. Hashes and sealed secrets are left out: they say
+//! nothing to anybody.
+
+use serde_json::{Value, json};
+use service_kit::database;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{ProfileError, read};
+use crate::State;
+
+/// The newest entries of the audit log that an export has.
+const MOST_ENTRIES: i64 = 10_000;
+
+pub async fn export(state: &State, account: Uuid) -> Result<Value, ProfileError> {
+    let mut transaction = database::begin(&state.database).await?;
+    let row = read(&mut transaction, account).await?;
+    let sessions = sqlx::query_scalar!(
+        r#"SELECT coalesce(json_agg(json_build_object(
+               'id', id, 'device', device, 'address', address,
+               'startedAt', started_at, 'lastUsedAt', last_used_at, 'expiresAt', expires_at
+           ) ORDER BY started_at), '[]') AS "sessions!: Json<Value>"
+           FROM authentication.session WHERE account_id = $1"#,
+        account
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    let audit = sqlx::query_scalar!(
+        r#"SELECT coalesce(json_agg(json_build_object(
+               'at', at, 'action', action, 'byYou', actor_id = $1, 'address', address, 'device', device, 'details', details
+           ) ORDER BY at), '[]') AS "audit!: Json<Value>"
+           FROM (SELECT * FROM authentication.audit WHERE account_id = $1 ORDER BY at DESC, id DESC LIMIT $2) AS newest"#,
+        account,
+        MOST_ENTRIES
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    Ok(json!({
+        "account": {
+            "id": row.id,
+            "username": row.username,
+            "email": row.email,
+            "emailVerifiedAt": row.email_verified_at,
+            "roles": row.roles,
+            "createdAt": row.created_at,
+        },
+        "sessions": sessions.0,
+        "audit": audit.0,
+    }))
+}

@@ -1,0 +1,92 @@
+//! Changes what an account says about itself.
+
+use service_kit::access::Client;
+use service_kit::database;
+use service_kit::reason::{FieldViolation, Reason};
+use service_kit::version::{self, IfMatch};
+use thiserror::Error;
+use tonic::Status;
+use voltgate_proto::auth::v1::UpdateProfileRequest;
+
+use super::{ProfileError, Row, read};
+use crate::State;
+use crate::account::{self, InsertError};
+use crate::audit::{self, Action, Entry};
+use crate::caller::LoggedInAs;
+use crate::username::Username;
+
+/// A change that breaks no rule. What it does not have stays.
+pub struct Change {
+    username: Option<Username>,
+}
+
+impl TryFrom<UpdateProfileRequest> for Change {
+    type Error = Vec<FieldViolation>;
+
+    fn try_from(request: UpdateProfileRequest) -> Result<Self, Self::Error> {
+        let username = request.username.as_deref().map(Username::parse).transpose();
+        username
+            .map(|username| Self { username })
+            .map_err(|problem| vec![FieldViolation::new("username", problem.to_string())])
+    }
+}
+
+#[derive(Debug, Error)]
+pub enum UpdateError {
+    #[error("the account has been changed meanwhile")]
+    Changed,
+    #[error("the username is taken")]
+    UsernameTaken,
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    #[error("the account could not be stored")]
+    Database(#[from] sqlx::Error),
+}
+
+impl From<InsertError> for UpdateError {
+    fn from(error: InsertError) -> Self {
+        match error {
+            InsertError::UsernameTaken => Self::UsernameTaken,
+            InsertError::Database(error) => Self::Database(error),
+        }
+    }
+}
+
+impl From<UpdateError> for Status {
+    fn from(error: UpdateError) -> Self {
+        match error {
+            UpdateError::Changed => version::changed(),
+            UpdateError::UsernameTaken => Reason::UsernameTaken.status("Somebody else has this username"),
+            UpdateError::Profile(error) => error.into(),
+            UpdateError::Database(error) => database::failed(&error),
+        }
+    }
+}
+
+pub async fn update(
+    state: &State,
+    caller: &LoggedInAs,
+    client: &Client,
+    change: Change,
+    if_match: &IfMatch,
+) -> Result<Row, UpdateError> {
+    let mut transaction = database::begin(&state.database).await?;
+    let row = read(&mut transaction, caller.account).await?;
+    if if_match.revisions().is_some_and(|seen| !seen.contains(&row.revision)) {
+        return Err(UpdateError::Changed);
+    }
+    let Some(username) = change.username.filter(|name| name.as_str() != row.username) else {
+        return Ok(row);
+    };
+    let renamed = account::rename(&mut transaction, caller.account, row.revision, &username).await?;
+    if !renamed {
+        return Err(UpdateError::Changed);
+    }
+    let entry = Entry::new(Action::Renamed, state.clock.now(), client)
+        .by(caller.account)
+        .on(caller.account);
+    audit::record(&mut transaction, entry).await?;
+    let row = read(&mut transaction, caller.account).await?;
+    transaction.commit().await?;
+    Ok(row)
+}

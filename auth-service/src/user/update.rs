@@ -1,0 +1,117 @@
+//! An administrator changes roles, or disables or enables an account.
+
+use service_kit::access::{Client, Role};
+use service_kit::database;
+use service_kit::reason::{FieldViolation, Reason};
+use service_kit::version::{self, IfMatch};
+use thiserror::Error;
+use tonic::Status;
+use uuid::Uuid;
+use voltgate_proto::auth::v1::UpdateUserRequest;
+
+use super::{Row, UserError, read, roles};
+use crate::State;
+use crate::administrator;
+use crate::audit::{self, Action, Entry};
+use crate::caller::LoggedInAs;
+use crate::session::end::{self, Which};
+
+/// A change that breaks no rule. What it does not have stays.
+pub struct Change {
+    roles: Option<Vec<Role>>,
+    disabled: Option<bool>,
+}
+
+impl TryFrom<UpdateUserRequest> for Change {
+    type Error = Vec<FieldViolation>;
+
+    fn try_from(request: UpdateUserRequest) -> Result<Self, Self::Error> {
+        let roles = roles(&request.roles).map_err(|violation| vec![violation])?;
+        Ok(Self {
+            roles: (!roles.is_empty()).then_some(roles),
+            disabled: request.disabled,
+        })
+    }
+}
+
+#[derive(Debug, Error)]
+pub enum UpdateError {
+    #[error("the account has been changed meanwhile")]
+    Changed,
+    #[error("nobody else is an administrator")]
+    LastAdministrator,
+    #[error(transparent)]
+    User(#[from] UserError),
+    #[error("the account could not be stored")]
+    Database(#[from] sqlx::Error),
+}
+
+impl From<UpdateError> for Status {
+    fn from(error: UpdateError) -> Self {
+        match error {
+            UpdateError::Changed => version::changed(),
+            UpdateError::LastAdministrator => {
+                Reason::LastAdministrator.status("This is the last administrator; make somebody else one first")
+            }
+            UpdateError::User(error) => error.into(),
+            UpdateError::Database(error) => database::failed(&error),
+        }
+    }
+}
+
+pub async fn update(
+    state: &State,
+    caller: &LoggedInAs,
+    client: &Client,
+    account: Uuid,
+    change: Change,
+    if_match: &IfMatch,
+) -> Result<Row, UpdateError> {
+    let now = state.clock.now();
+    let mut transaction = database::begin(&state.database).await?;
+    // Asked first, because it takes the lock that comes before those of rows.
+    let is_last = administrator::is_last(&mut transaction, account).await?;
+    let before = read(&mut transaction, account).await?;
+    let names: Option<Vec<String>> = change
+        .roles
+        .map(|roles| roles.iter().map(|role| role.as_str().to_owned()).collect());
+    let loses_admin = names
+        .as_ref()
+        .is_some_and(|names| !names.iter().any(|name| name == "admin"));
+    if is_last && (loses_admin || change.disabled == Some(true)) {
+        return Err(UpdateError::LastAdministrator);
+    }
+    let updated = sqlx::query_as!(
+        Row,
+        "UPDATE authentication.account
+         SET roles = coalesce($2, roles),
+             disabled_at = CASE WHEN $3 THEN coalesce(disabled_at, $4) WHEN NOT $3 THEN NULL ELSE disabled_at END,
+             revision = revision + 1
+         WHERE id = $1 AND ($5::bigint[] IS NULL OR revision = ANY ($5))
+         RETURNING id, username, username_key, email, email_verified_at, roles, disabled_at, password_reset_required,
+                   created_at, revision",
+        account,
+        names.as_deref(),
+        change.disabled,
+        now,
+        if_match.revisions()
+    )
+    .fetch_optional(&mut *transaction)
+    .await?
+    .ok_or(UpdateError::Changed)?;
+    let entry = |action| Entry::new(action, now, client).by(caller.account).on(account);
+    if updated.disabled_at.is_some() && before.disabled_at.is_none() {
+        end::end(&mut transaction, state, account, Which::All, now).await?;
+        audit::record(&mut transaction, entry(Action::Disabled)).await?;
+    }
+    if updated.disabled_at.is_none() && before.disabled_at.is_some() {
+        audit::record(&mut transaction, entry(Action::Enabled)).await?;
+    }
+    if updated.roles != before.roles {
+        end::renew_access_tokens(&mut transaction, state, account, now).await?;
+        let entry = entry(Action::RolesChanged).with("roles", updated.roles.clone());
+        audit::record(&mut transaction, entry).await?;
+    }
+    transaction.commit().await?;
+    Ok(updated)
+}
