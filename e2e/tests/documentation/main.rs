@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod page;
+mod security;
 mod tree;
 
 use std::path::Path;
