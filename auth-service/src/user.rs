@@ -146,7 +146,7 @@ async fn revoke_sessions(state: &State, caller: &LoggedInAs, client: &Client, ac
     let now = state.clock.now();
     let mut transaction = database::begin(&state.database).await?;
     read(&mut transaction, account).await?;
-    let ended = end::end(&mut transaction, state, account, Which::All, now).await?;
+    let ended = end::end(&mut transaction, state, account, Which::All).await?;
     let entry = Entry::new(Action::SessionsEnded, now, client)
         .by(caller.account)
         .on(account)

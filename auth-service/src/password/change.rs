@@ -70,7 +70,7 @@ pub async fn change(
     )
     .execute(&mut *transaction)
     .await?;
-    end::end(&mut transaction, state, account.id, Which::Others(caller.session), now).await?;
+    end::end(&mut transaction, state, account.id, Which::Others(caller.session)).await?;
     let entry = Entry::new(Action::PasswordChanged, now, client)
         .by(account.id)
         .on(account.id);

@@ -93,7 +93,7 @@ pub async fn reset(state: &State, request: ResetPasswordRequest, client: &Client
     .await?
     .ok_or(ResetError::InvalidCode)?;
     familiar::remember(&mut transaction, code.account, client.address, now).await?;
-    end::end(&mut transaction, state, code.account, Which::All, now).await?;
+    end::end(&mut transaction, state, code.account, Which::All).await?;
     let entry = Entry::new(Action::PasswordReset, now, client).on(code.account);
     audit::record(&mut transaction, entry).await?;
     let event = changed(code.account, account.username, account.email, client, now);

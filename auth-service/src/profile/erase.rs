@@ -60,7 +60,7 @@ pub async fn erase(state: &State, caller: &LoggedInAs, client: &Client, password
         return Err(EraseError::LastAdministrator);
     }
     let account = account.lock(&mut transaction).await?;
-    end::end(&mut transaction, state, account.id, Which::All, now).await?;
+    end::end(&mut transaction, state, account.id, Which::All).await?;
     audit::record(
         &mut transaction,
         Entry::new(Action::Erased, now, client).by(account.id).on(account.id),

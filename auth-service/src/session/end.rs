@@ -1,6 +1,5 @@
 //! Sessions end. Their rows go, and with them the refresh tokens; their access tokens are revoked.
 
-use chrono::{DateTime, Utc};
 use service_kit::access::Client;
 use service_kit::database;
 use sqlx::PgConnection;
@@ -37,7 +36,7 @@ impl From<EndError> for Status {
 pub async fn by_account(state: &State, caller: &LoggedInAs, client: &Client, which: Which) -> Result<usize, EndError> {
     let now = state.clock.now();
     let mut transaction = database::begin(&state.database).await?;
-    let ended = end(&mut transaction, state, caller.account, which, now).await?;
+    let ended = end(&mut transaction, state, caller.account, which).await?;
     if ended > 0 {
         let entry = Entry::new(Action::SessionsEnded, now, client)
             .by(caller.account)
@@ -49,13 +48,13 @@ pub async fn by_account(state: &State, caller: &LoggedInAs, client: &Client, whi
     Ok(ended)
 }
 
-/// Ends sessions of an account as a part of something else, and says how many there were.
+/// Ends sessions of an account as a part of something else, and says how many there were. The time is taken when nobody
+/// refreshes them any more: a refresh that was waited for has issued a token later than whatever the caller took for now.
 pub async fn end(
     connection: &mut PgConnection,
     state: &State,
     account: Uuid,
     which: Which,
-    now: DateTime<Utc>,
 ) -> Result<usize, sqlx::Error> {
     let (only, but) = match which {
         Which::One(session) => (Some(session), None),
@@ -63,8 +62,11 @@ pub async fn end(
         Which::All => (None, None),
     };
     let ended = sqlx::query_scalar!(
-        "DELETE FROM authentication.session
-         WHERE account_id = $1 AND ($2::uuid IS NULL OR id = $2) AND ($3::uuid IS NULL OR id <> $3)
+        "DELETE FROM authentication.session WHERE id IN (
+             SELECT id FROM authentication.session
+             WHERE account_id = $1 AND ($2::uuid IS NULL OR id = $2) AND ($3::uuid IS NULL OR id <> $3)
+             ORDER BY id FOR UPDATE
+         )
          RETURNING id",
         account,
         only,
@@ -72,25 +74,35 @@ pub async fn end(
     )
     .fetch_all(&mut *connection)
     .await?;
-    revocation::revoke(connection, state, &ended, None, now).await?;
+    revocation::revoke(connection, state, &ended, None, state.clock.now()).await?;
     Ok(ended.len())
 }
 
 /// Lets the sessions of an account go on, but makes each of them ask for another access token: the account is not any
-/// more what the ones they have say that it is.
+/// more what the ones they have say that it is. The caller has changed the account's row, so that no session starts
+/// meanwhile.
+///
+/// The sessions are locked before the time is taken: a refresh that is waited for has read the account as it was, and what
+/// it has issued must be older than what is voided here.
 pub async fn renew_access_tokens(
     connection: &mut PgConnection,
     state: &State,
     account: Uuid,
-    now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    let from = next_second(now);
     let sessions = sqlx::query_scalar!(
-        "UPDATE authentication.session SET tokens_from = $2 WHERE account_id = $1 RETURNING id",
-        account,
-        from
+        "SELECT id FROM authentication.session WHERE account_id = $1 ORDER BY id FOR UPDATE",
+        account
     )
     .fetch_all(&mut *connection)
+    .await?;
+    let now = state.clock.now();
+    let from = next_second(now);
+    sqlx::query!(
+        "UPDATE authentication.session SET tokens_from = $2 WHERE id = ANY ($1)",
+        &sessions,
+        from
+    )
+    .execute(&mut *connection)
     .await?;
     revocation::revoke(connection, state, &sessions, Some(from), now).await
 }

@@ -70,12 +70,15 @@ pub fn token_of(request: RefreshRequest) -> Result<String, Vec<FieldViolation>> 
 
 pub async fn refresh(state: &State, token: &str, client: &Client) -> Result<LoggedIn, RefreshError> {
     let shown = Shown::parse(token).ok_or(RefreshError::NotValid)?;
-    let now = state.clock.now();
     let mut transaction = database::begin(&state.database).await?;
-    let session = find(&mut transaction, shown.session)
+    let session = lock(&mut transaction, shown.session)
         .await?
-        .filter(|session| session.expires_at > now)
         .ok_or(RefreshError::NotValid)?;
+    // Later than whatever was waited for.
+    let now = state.clock.now();
+    if session.expires_at <= now {
+        return Err(RefreshError::NotValid);
+    }
     let key = session.family_key(state)?;
     let secret = key.genuine(&shown).ok_or(RefreshError::NotValid)?;
     let successor = match session.used_as(&mut transaction, &key, &secret, now).await? {
@@ -112,29 +115,34 @@ struct Session {
     tokens_from: Option<DateTime<Utc>>,
 }
 
-/// Locks the row, so that refreshes of one session come one after the other, at whatever replica.
-async fn find(connection: &mut PgConnection, id: Uuid) -> Result<Option<Session>, sqlx::Error> {
-    let row = sqlx::query!(
-        "SELECT account.id, username, roles, session.expires_at, ends_at, sealed_family_key, refresh_token, tokens_from
-         FROM authentication.session JOIN authentication.account ON account.id = account_id
-         WHERE session.id = $1
-         FOR UPDATE OF session",
+/// Locks the row, so that refreshes of one session come one after the other, at whatever replica. The account is read by a
+/// statement of its own, afterwards: one that waits for a lock sees the locked row as it is then, and all other rows as they
+/// were before. Whoever changes the account meanwhile waits for this session (`end.rs`) and voids what it is given.
+async fn lock(connection: &mut PgConnection, id: Uuid) -> Result<Option<Session>, sqlx::Error> {
+    let session = sqlx::query!(
+        "SELECT account_id, expires_at, ends_at, sealed_family_key, refresh_token, tokens_from
+         FROM authentication.session WHERE id = $1
+         FOR UPDATE",
         id
     )
-    .fetch_optional(connection)
+    .fetch_optional(&mut *connection)
     .await?;
-    Ok(row.map(|row| Session {
+    let Some(session) = session else { return Ok(None) };
+    let account = sqlx::query_as!(
+        Account,
+        "SELECT id, username, roles FROM authentication.account WHERE id = $1",
+        session.account_id
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(Some(Session {
         id,
-        account: Account {
-            id: row.id,
-            username: row.username,
-            roles: row.roles,
-        },
-        expires_at: row.expires_at,
-        ends_at: row.ends_at,
-        sealed_family_key: row.sealed_family_key,
-        refresh_token: row.refresh_token,
-        tokens_from: row.tokens_from,
+        account,
+        expires_at: session.expires_at,
+        ends_at: session.ends_at,
+        sealed_family_key: session.sealed_family_key,
+        refresh_token: session.refresh_token,
+        tokens_from: session.tokens_from,
     }))
 }
 
@@ -209,7 +217,7 @@ impl Session {
     ) -> Result<(), sqlx::Error> {
         let account = self.account.id;
         tracing::warn!(%account, session = %self.id, "A refresh token was shown again; its session is ended");
-        end::end(connection, state, account, Which::One(self.id), now).await?;
+        end::end(connection, state, account, Which::One(self.id)).await?;
         let entry = Entry::new(Action::RefreshTokenReplayed, now, client)
             .on(account)
             .with("session", self.id.to_string());

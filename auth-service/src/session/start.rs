@@ -6,11 +6,11 @@ use sqlx::PgConnection;
 use thiserror::Error;
 use uuid::Uuid;
 
-use super::end::{self, Which};
 use super::refresh_token::{FamilyKey, Secret};
 use super::{LoggedIn, MOST_OF_ONE_ACCOUNT, access_token, expires_at};
 use crate::State;
 use crate::account::Account;
+use crate::revocation;
 use crate::sealing::DoesNotOpen;
 
 #[derive(Debug, Error)]
@@ -66,14 +66,14 @@ async fn make_room(
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     let surplus = sqlx::query_scalar!(
-        "SELECT id FROM authentication.session WHERE account_id = $1 ORDER BY last_used_at DESC, id DESC OFFSET $2",
+        "DELETE FROM authentication.session WHERE id IN (
+             SELECT id FROM authentication.session WHERE account_id = $1 ORDER BY last_used_at DESC, id DESC OFFSET $2
+         )
+         RETURNING id",
         account,
         MOST_OF_ONE_ACCOUNT - 1
     )
     .fetch_all(&mut *connection)
     .await?;
-    for session in surplus {
-        end::end(connection, state, account, Which::One(session), now).await?;
-    }
-    Ok(())
+    revocation::revoke(connection, state, &surplus, None, now).await
 }

@@ -46,7 +46,7 @@ pub async fn force(state: &State, caller: &LoggedInAs, client: &Client, account:
     let user = read(&mut transaction, account).await?;
     let email = user.email.ok_or(ResetError::NoEmail)?;
     demand(&mut transaction, account, &user.username, &email, now).await?;
-    end::end(&mut transaction, state, account, Which::All, now).await?;
+    end::end(&mut transaction, state, account, Which::All).await?;
     let entry = Entry::new(Action::PasswordResetForced, now, client)
         .by(caller.account)
         .on(account);

@@ -101,14 +101,14 @@ pub async fn update(
     .ok_or(UpdateError::Changed)?;
     let entry = |action| Entry::new(action, now, client).by(caller.account).on(account);
     if updated.disabled_at.is_some() && before.disabled_at.is_none() {
-        end::end(&mut transaction, state, account, Which::All, now).await?;
+        end::end(&mut transaction, state, account, Which::All).await?;
         audit::record(&mut transaction, entry(Action::Disabled)).await?;
     }
     if updated.disabled_at.is_none() && before.disabled_at.is_some() {
         audit::record(&mut transaction, entry(Action::Enabled)).await?;
     }
     if updated.roles != before.roles {
-        end::renew_access_tokens(&mut transaction, state, account, now).await?;
+        end::renew_access_tokens(&mut transaction, state, account).await?;
         let entry = entry(Action::RolesChanged).with("roles", updated.roles.clone());
         audit::record(&mut transaction, entry).await?;
     }

@@ -8,7 +8,7 @@ use voltgate_proto::auth::v1::{ChangeEmailRequest, ResendVerificationRequest, Si
 use voltgate_proto::events::v1::{EmailChanged, EmailVerificationRequested, SignupWithKnownEmail};
 
 use crate::mailbox::Mailbox;
-use crate::service::{PASSWORD, Service, Setup, ada, authorized, violations};
+use crate::service::{PASSWORD, Service, Setup, ada, authorized, reason, violations};
 
 async fn start(database: &Database) -> (Service, Mailbox) {
     let setup = Setup::on(database);
@@ -39,10 +39,6 @@ async fn change(service: &Service, token: &str, email: &str, password: &str) -> 
         .change_email(authorized(request, token))
         .await?;
     Ok(())
-}
-
-fn reason(result: Result<(), Status>) -> Reason {
-    Reason::of(&result.unwrap_err())
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod passkey;
 mod passwords;
 mod process;
 mod profile;
+mod races;
 mod samples;
 mod second_factor;
 mod service;

@@ -15,7 +15,7 @@ use voltgate_proto::events::v1::{SecondFactorChange, SecondFactorChanged};
 
 use crate::authenticator::Authenticator;
 use crate::second_factor::{audited, protect, told};
-use crate::service::{PASSWORD, Service, Setup, ada, authorized, violations};
+use crate::service::{PASSWORD, Service, Setup, ada, authorized, reason, violations};
 
 impl Service {
     async fn begin_registration(
@@ -115,10 +115,6 @@ fn grace() -> SignUpRequest {
         username: "grace".to_owned(),
         ..ada()
     }
-}
-
-fn reason<T>(result: Result<T, Status>) -> Reason {
-    Reason::of(&result.err().expect("it is refused"))
 }
 
 fn field<T>(result: Result<T, Status>) -> String {

@@ -13,7 +13,7 @@ use voltgate_proto::events::v1::{EmailVerificationRequested, PasswordChanged, Pa
 
 use crate::mailbox::Mailbox;
 use crate::samples::Samples;
-use crate::service::{PASSWORD, Service, Setup, ada, authorized, passed_on, violations};
+use crate::service::{PASSWORD, Service, Setup, ada, authorized, passed_on, reason, violations};
 
 const NEW: &str = "rain on a tin roof";
 
@@ -51,10 +51,6 @@ async fn reset(service: &Service, code: &str, new: &str) -> Result<(), Status> {
     };
     service.passwords.clone().reset_password(request).await?;
     Ok(())
-}
-
-fn reason<T: std::fmt::Debug>(result: Result<T, Status>) -> Reason {
-    Reason::of(&result.unwrap_err())
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use voltgate_proto::auth::v1::{
 };
 use voltgate_proto::events::v1::{SecondFactorChange, SecondFactorChanged};
 
-use crate::service::{PASSWORD, Service, Setup, ada, authorized, violations};
+use crate::service::{PASSWORD, Service, Setup, ada, authorized, reason, violations};
 
 /// What an authenticator app does with a secret.
 pub struct App(totp_rs::Totp);
@@ -178,10 +178,6 @@ pub async fn audited(service: &Service, account: &str) -> Vec<String> {
         .fetch_all(&service.database)
         .await
         .unwrap()
-}
-
-fn reason<T>(result: Result<T, Status>) -> Reason {
-    Reason::of(&result.err().expect("it is refused"))
 }
 
 #[tokio::test]

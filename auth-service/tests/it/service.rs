@@ -304,3 +304,25 @@ pub fn violations(status: &Status) -> Vec<(String, String)> {
         .map(|violation| (violation.field, violation.description))
         .collect()
 }
+
+/// Why a request was refused.
+pub fn reason<T>(result: Result<T, Status>) -> Reason {
+    match result {
+        Ok(_) => panic!("nothing was refused"),
+        Err(status) => Reason::of(&status),
+    }
+}
+
+/// What voids a token reaches whoever verifies tokens through the database, its own replica included, within a moment.
+pub async fn is_revoked_soon(service: &Service, token: &str) {
+    for _ in 0..200 {
+        match service.profile(token).await {
+            Err(refusal) => {
+                assert_eq!(Reason::of(&refusal), Reason::InvalidToken);
+                return;
+            }
+            Ok(_) => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
+    }
+    panic!("the access token is still valid");
+}

@@ -13,7 +13,7 @@ use voltgate_proto::auth::v1::{
     TokenResponse, WatchRevocationsRequest,
 };
 
-use crate::service::{PASSWORD, Service, Setup, ada, authorized};
+use crate::service::{PASSWORD, Service, Setup, ada, authorized, is_revoked_soon};
 
 async fn refresh(service: &Service, token: &str) -> Result<TokenResponse, Status> {
     let request = RefreshRequest {
@@ -38,20 +38,6 @@ async fn sessions(service: &Service, token: &str) -> Vec<Session> {
 
 fn is_not_valid<T: std::fmt::Debug>(result: Result<T, Status>) -> bool {
     Reason::of(&result.unwrap_err()) == Reason::InvalidRefreshToken
-}
-
-/// A logout reaches its own replica through the database too, within a moment.
-async fn is_revoked_soon(service: &Service, token: &str) {
-    for _ in 0..200 {
-        match service.profile(token).await {
-            Err(refusal) => {
-                assert_eq!(Reason::of(&refusal), Reason::InvalidToken);
-                return;
-            }
-            Ok(_) => tokio::time::sleep(std::time::Duration::from_millis(20)).await,
-        }
-    }
-    panic!("the access token is still valid");
 }
 
 #[tokio::test]

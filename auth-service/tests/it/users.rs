@@ -11,7 +11,7 @@ use voltgate_proto::auth::v1::{
 use voltgate_proto::events::v1::{AccountDeleted, EmailVerificationRequested, PasswordResetRequested};
 
 use crate::mailbox::Mailbox;
-use crate::service::{PASSWORD, Service, Setup, ada, authorized, violations};
+use crate::service::{PASSWORD, Service, Setup, ada, authorized, is_revoked_soon, reason, violations};
 
 /// A service with an administrator who is logged in.
 struct Office {
@@ -97,21 +97,6 @@ fn change(user_id: &str) -> UpdateUserRequest {
         roles: Vec::new(),
         disabled: None,
     }
-}
-
-fn reason<T: std::fmt::Debug>(result: Result<T, Status>) -> Reason {
-    Reason::of(&result.unwrap_err())
-}
-
-/// An administrator's act reaches whoever verifies tokens within a moment.
-async fn is_revoked_soon(service: &Service, token: &str) {
-    for _ in 0..200 {
-        if service.profile(token).await.is_err() {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    panic!("the access token is still valid");
 }
 
 #[tokio::test]
