@@ -83,20 +83,24 @@ pub async fn end(
 /// meanwhile.
 ///
 /// The sessions are locked before the time is taken: a refresh that is waited for has read the account as it was, and what
-/// it has issued must be older than what is voided here.
+/// it has issued must be older than what is voided here. It may say to have been issued later than now, by the clock of
+/// another replica, or because the account has been changed in this very second already.
 pub async fn renew_access_tokens(
     connection: &mut PgConnection,
     state: &State,
     account: Uuid,
 ) -> Result<(), sqlx::Error> {
-    let sessions = sqlx::query_scalar!(
-        "SELECT id FROM authentication.session WHERE account_id = $1 ORDER BY id FOR UPDATE",
+    let sessions = sqlx::query!(
+        r#"SELECT id, greatest(last_used_at, tokens_from) AS "issued_at!" FROM authentication.session
+           WHERE account_id = $1 ORDER BY id FOR UPDATE"#,
         account
     )
     .fetch_all(&mut *connection)
     .await?;
     let now = state.clock.now();
-    let from = next_second(now);
+    let latest = sessions.iter().map(|session| session.issued_at).max();
+    let from = next_second(latest.map_or(now, |issued_at| issued_at.max(now)));
+    let sessions: Vec<Uuid> = sessions.into_iter().map(|session| session.id).collect();
     sqlx::query!(
         "UPDATE authentication.session SET tokens_from = $2 WHERE id = ANY ($1)",
         &sessions,

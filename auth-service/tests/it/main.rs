@@ -14,6 +14,7 @@ mod passwords;
 mod process;
 mod profile;
 mod races;
+mod refresh_model;
 mod samples;
 mod second_factor;
 mod service;

@@ -133,6 +133,22 @@ async fn a_token_with_old_roles_is_void_though_the_change_had_to_wait_while_it_w
 }
 
 #[tokio::test]
+async fn of_two_changes_of_roles_in_one_second_each_voids_the_tokens_from_before() {
+    let database = Database::create().await;
+    let scene = Scene::set(&database).await;
+    let mut roles_so_far = "driver";
+    for roles in ["operator", "driver", "operator"] {
+        let token = scene.refresh().await.access_token;
+        assert_eq!(claims_of(&token)["roles"], serde_json::json!([roles_so_far]));
+        assert!(scene.service.profile(&token).await.is_ok());
+        scene.change(&[roles], None).await.unwrap();
+        is_revoked_soon(&scene.service, &token).await;
+        roles_so_far = roles;
+    }
+    scene.service.stop().await;
+}
+
+#[tokio::test]
 async fn a_token_stays_void_until_it_expires_though_disabling_its_account_had_to_wait() {
     let database = Database::create().await;
     let scene = Scene::set(&database).await;
