@@ -12,12 +12,13 @@ use crate::command::ledger;
 use crate::instance;
 use crate::message::partitions;
 use crate::notice::{Heard, Listener, Notice};
-use crate::session::fence;
+use crate::session::{fence, takeover};
 
 /// A command is expired at most this much late.
 const EXPIRY: Duration = Duration::from_secs(1);
 
-const PARTITIONS: Duration = Duration::from_secs(3600);
+/// What needs no haste: the message log's partitions, and what is left of connections.
+const HOURLY: Duration = Duration::from_secs(3600);
 
 /// Runs until everything else has ended.
 pub async fn keep_house(state: &State, retention: TimeDelta) {
@@ -29,7 +30,10 @@ pub async fn keep_house(state: &State, retention: TimeDelta) {
                 &state.database,
                 state.clock.now()
             )),
-            every(PARTITIONS, "keeping the message log's partitions", || {
+            every(HOURLY, "forgetting connections that never took over", || {
+                takeover::forget(&state.database, state.clock.now())
+            }),
+            every(HOURLY, "keeping the message log's partitions", || {
                 partitions::keep(&state.database, state.clock.now(), retention)
             }),
         )

@@ -15,7 +15,7 @@ pub struct Registry(Mutex<HashMap<Uuid, Handle>>);
 /// What others may do to a session.
 #[derive(Debug, Clone)]
 pub struct Handle {
-    via: Via,
+    pub via: Via,
     /// Look whether a command waits.
     pub work: Arc<Notify>,
     /// A newer session has taken over.
@@ -32,6 +32,20 @@ impl Handle {
             superseded: CancellationToken::new(),
             resumed: CancellationToken::new(),
         }
+    }
+
+    /// Of a session that another one is newer than.
+    pub fn superseded(via: Via) -> Self {
+        let handle = Self::of(via);
+        handle.superseded.cancel();
+        handle
+    }
+
+    /// Of a stream that its session has left.
+    pub fn resumed(via: Via) -> Self {
+        let handle = Self::of(via);
+        handle.resumed.cancel();
+        handle
     }
 
     fn give_way_to(&self, newer: Via) {

@@ -13,7 +13,9 @@ mod conversation;
 mod credentials;
 pub mod fence;
 mod handshake;
+mod inbox;
 pub mod resumption;
+pub mod takeover;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,6 +32,7 @@ use voltgate_proto::ocpp::v1::{FromStation, OpenRequest, ToStation, from_station
 
 use self::conversation::Entry;
 use self::handshake::{Offer, Refusal};
+use self::inbox::Inbox;
 use self::resumption::{Resumption, Token};
 use crate::State;
 
@@ -70,7 +73,7 @@ impl SessionService for Grpc {
             Arc::clone(&self.0),
             admitted,
             entry,
-            inbound,
+            Inbox::new(inbound),
             outbound,
             begin,
         ));

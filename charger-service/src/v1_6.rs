@@ -25,6 +25,14 @@ use thiserror::Error;
 
 use crate::session::answer::{Answer, Incoming, Reply};
 
+/// Whether an action tells of a transaction: what it says is true on whichever connection it comes in.
+pub fn is_transaction_fact(action: &str) -> bool {
+    matches!(
+        Action::parse(action),
+        Some(Action::MeterValues | Action::StartTransaction | Action::StopTransaction)
+    )
+}
+
 /// Why a handler has no answer of its own.
 #[derive(Debug, Error)]
 enum Failure {

@@ -8,7 +8,10 @@
 //! acknowledged when the stream breaks comes in again on the next one.
 
 mod inbound;
+mod last_words;
 mod outbound;
+mod repetition;
+mod waiting;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,15 +19,19 @@ use std::time::Duration;
 use sqlx::PgPool;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tonic::{Status, Streaming};
+use tonic::Status;
 use tracing::Instrument;
 use voltgate_proto::ocpp::v1::{Closed, FromStation, Leaving, ToStation, from_station, to_station};
 
 use self::outbound::{Lost, Outstanding};
-use super::fence::{self, NewSession, Via};
+use self::repetition::Answers;
+use super::fence::{self, GoesOn, Via};
 use super::handshake::{Admitted, Refusal};
+use super::inbox::Inbox;
 use super::resumption::{Resumption, TokenHash};
+use super::takeover::{self, Candidate, Connected, NewSession};
 use crate::State;
+use crate::command::ledger::Unanswered;
 use crate::registry::Handle;
 
 /// How long a gateway that does not take our frames is waited for.
@@ -61,6 +68,8 @@ pub(super) struct Conversation {
     last_sent: i64,
     /// Frames up to this number may have come in on an earlier stream.
     repeated: u64,
+    /// What the charge point was answered lately.
+    answers: Answers,
     /// The CALL of ours whose answer is due.
     outstanding: Option<Outstanding>,
     /// When to give up waiting for the gateway to take its frames elsewhere, where it was told to.
@@ -102,17 +111,16 @@ enum Event {
     NotHandedOver,
 }
 
-/// Runs a session from its claim, or from where it is resumed, to its release.
+/// Runs a session from its beginning, or from where it is resumed, to its end.
 pub(super) async fn run(
     state: Arc<State>,
     station: Admitted,
     entry: Entry,
-    inbound: Streaming<FromStation>,
+    mut inbox: Inbox,
     outbound: mpsc::Sender<Result<ToStation, Status>>,
     begun: oneshot::Sender<Result<(), Refusal>>,
 ) {
-    let entered = Conversation::enter(Arc::clone(&state), station, entry, outbound).await;
-    let (conversation, lost) = match entered {
+    let entered = match enter(&state, &station, entry).await {
         Ok(entered) => entered,
         Err(refusal) => {
             // Nobody is left to hear it where the gateway has hung up.
@@ -122,15 +130,20 @@ pub(super) async fn run(
     };
     // Where the gateway has hung up, the first look at the stream will show it.
     let _ = begun.send(Ok(()));
-    let (via, handle) = (conversation.via, conversation.handle.clone());
+    let via = entered.via();
     let span = tracing::info_span!(
         "session",
-        identity = %conversation.station.identity,
+        identity = %station.identity,
         epoch = via.epoch,
         stream = via.stream
     );
     let session = async {
-        let end = conversation.hold(inbound, lost).await;
+        let Some(present) = entered.take_over(&state, &mut inbox, &outbound).await else {
+            return;
+        };
+        let handle = present.handle.clone();
+        let (conversation, lost) = Conversation::new(Arc::clone(&state), station, present, outbound);
+        let end = conversation.hold(inbox, lost).await;
         let over = is_over(&state, &handle, end).await;
         state.sessions.leave(via);
         if over {
@@ -138,6 +151,82 @@ pub(super) async fn run(
         }
     };
     session.instrument(span).await;
+}
+
+/// A connection that is, or will be, the present one.
+enum Entered {
+    Present(Present),
+    Candidate(Candidate, Option<Resumption>),
+}
+
+/// The present connection, and what is known of it from earlier streams.
+struct Present {
+    handle: Handle,
+    resumption: Option<Resumption>,
+    unanswered: Option<Unanswered>,
+}
+
+async fn enter(state: &State, station: &Admitted, entry: Entry) -> Result<Entered, Refusal> {
+    let present = |handle, resumption, unanswered| {
+        Entered::Present(Present {
+            handle,
+            resumption,
+            unanswered,
+        })
+    };
+    match entry {
+        Entry::New(resumption) => {
+            let new = NewSession {
+                charge_point: station.charge_point,
+                instance: state.instance,
+                version: station.version,
+                peer: station.peer.as_deref(),
+                resumption: &resumption,
+                connected_at: state.clock.now(),
+            };
+            Ok(match takeover::connect(&state.database, &state.sessions, &new).await? {
+                Connected::Present(handle) => present(handle, None, None),
+                Connected::Candidate(via) => Entered::Candidate(Candidate::new(via), None),
+            })
+        }
+        Entry::Resumed(resumption) => {
+            let (charge_point, instance) = (station.charge_point, state.instance);
+            let resumed = fence::resume(&state.database, &state.sessions, charge_point, instance, &resumption).await?;
+            Ok(match resumed.ok_or(Refusal::Superseded)? {
+                GoesOn::Present(resumed) => present(resumed.handle, Some(resumption), resumed.unanswered),
+                GoesOn::Candidate(via) => Entered::Candidate(Candidate::new(via), Some(resumption)),
+            })
+        }
+    }
+}
+
+impl Entered {
+    fn via(&self) -> Via {
+        match self {
+            Self::Present(present) => present.handle.via,
+            Self::Candidate(candidate, _) => candidate.via,
+        }
+    }
+
+    /// Waits for its turn, where it is not the present one yet. None where that never comes.
+    async fn take_over(
+        self,
+        state: &State,
+        inbox: &mut Inbox,
+        outbound: &mpsc::Sender<Result<ToStation, Status>>,
+    ) -> Option<Present> {
+        match self {
+            Self::Present(present) => Some(present),
+            Self::Candidate(candidate, resumption) => {
+                let handle = waiting::take_over(state, candidate, inbox, outbound).await?;
+                Some(Present {
+                    handle,
+                    resumption,
+                    unanswered: None,
+                })
+            }
+        }
+    }
 }
 
 /// Whether the session ends with its stream.
@@ -171,70 +260,38 @@ async fn release(state: &State, via: Via) {
 }
 
 impl Conversation {
-    /// Makes the session the present one, or goes on with it; then there may be a CALL of ours that got lost on the way.
-    async fn enter(
-        state: Arc<State>,
-        station: Admitted,
-        entry: Entry,
-        outbound: mpsc::Sender<Result<ToStation, Status>>,
-    ) -> Result<(Self, Option<Lost>), Refusal> {
-        match entry {
-            Entry::New(resumption) => {
-                let new = NewSession {
-                    charge_point: station.charge_point,
-                    instance: state.instance,
-                    version: station.version,
-                    peer: station.peer.as_deref(),
-                    resumption: &resumption,
-                    connected_at: state.clock.now(),
-                };
-                let (via, handle) = fence::claim(&state.database, &state.sessions, &new).await?;
-                Ok((Self::new(state, station, via, handle, outbound), None))
-            }
-            Entry::Resumed(resumption) => {
-                let resumed = fence::resume(
-                    &state.database,
-                    &state.sessions,
-                    station.charge_point,
-                    state.instance,
-                    &resumption,
-                );
-                let resumed = resumed.await?.ok_or(Refusal::Superseded)?;
-                let mut conversation = Self::new(state, station, resumed.via, resumed.handle, outbound);
-                conversation.last_sent = resumption.received;
-                conversation.repeated = resumption.sent;
-                let lost = resumed
-                    .unanswered
-                    .and_then(|unanswered| conversation.restore(unanswered));
-                Ok((conversation, lost))
-            }
-        }
-    }
-
+    /// Goes on where earlier streams left it; then there may be a CALL of ours that got lost on the way.
     fn new(
         state: Arc<State>,
         station: Admitted,
-        via: Via,
-        handle: Handle,
+        present: Present,
         outbound: mpsc::Sender<Result<ToStation, Status>>,
-    ) -> Self {
-        Self {
+    ) -> (Self, Option<Lost>) {
+        let Present {
+            handle,
+            resumption,
+            unanswered,
+        } = present;
+        let mut conversation = Self {
             state,
             station,
-            via,
+            via: handle.via,
             handle,
             outbound,
-            last_sent: 0,
-            repeated: 0,
+            last_sent: resumption.as_ref().map_or(0, |resumption| resumption.received),
+            repeated: resumption.map_or(0, |resumption| resumption.sent),
+            answers: Answers::default(),
             outstanding: None,
             leaving: None,
             look_again: None,
-        }
+        };
+        let lost = unanswered.and_then(|unanswered| conversation.restore(unanswered));
+        (conversation, lost)
     }
 
-    async fn hold(mut self, inbound: Streaming<FromStation>, lost: Option<Lost>) -> End {
+    async fn hold(mut self, mut inbox: Inbox, lost: Option<Lost>) -> End {
         tracing::info!(peer = self.station.peer, version = %self.station.version, "A charge point is connected");
-        let end = self.converse(inbound, lost).await.unwrap_or_else(|end| end);
+        let end = self.converse(&mut inbox, lost).await.unwrap_or_else(|end| end);
         tracing::info!(?end, "A charge point's stream ended");
         let last = match &end {
             End::Close { code, reason } => Ok(to_station::Event::Close(Closed {
@@ -248,17 +305,20 @@ impl Conversation {
         if timeout(FAREWELL, self.outbound.send(last)).await.is_err() {
             tracing::debug!("The gateway did not take the last message; it learns from the end of the stream");
         }
+        if self.handle.superseded.is_cancelled() {
+            self.last_words(&mut inbox).await;
+        }
         end
     }
 
-    async fn converse(&mut self, mut inbound: Streaming<FromStation>, lost: Option<Lost>) -> Result<End, End> {
+    async fn converse(&mut self, inbox: &mut Inbox, lost: Option<Lost>) -> Result<End, End> {
         if let Some(lost) = lost {
             self.send_lost(lost).await?;
         }
         // Commands may have waited for this connection.
         self.handle.work.notify_one();
         loop {
-            match self.next(&mut inbound).await {
+            match self.next(inbox).await {
                 Event::Superseded => return Ok(SUPERSEDED),
                 Event::Resumed => return Ok(End::Resumed),
                 Event::Leave => self.leave().await?,
@@ -268,7 +328,7 @@ impl Conversation {
                     self.send_next().await?;
                 }
                 Event::Overdue => self.overdue().await?,
-                Event::Inbound(Ok(Some(message))) => self.receive(message).await?,
+                Event::Inbound(Ok(Some(message))) => self.receive(message, inbox).await?,
                 Event::Inbound(Ok(None) | Err(_)) if self.leaving.is_some() => return Ok(End::HandedOver),
                 Event::Inbound(Ok(None) | Err(_)) => return Ok(End::Lost),
                 Event::NotHandedOver => return Ok(End::HandedOver),
@@ -278,7 +338,7 @@ impl Conversation {
 
     /// Frames come before the deadline of an answer: it may be among them. Neither a flood of commands nor one of
     /// frames starves the other, since only one command at a time is let in.
-    async fn next(&self, inbound: &mut Streaming<FromStation>) -> Event {
+    async fn next(&self, inbox: &mut Inbox) -> Event {
         let staying = self.leaving.is_none();
         let free = self.outstanding.is_none() && staying;
         let deadline = self.outstanding.as_ref().map(|outstanding| outstanding.deadline);
@@ -289,7 +349,7 @@ impl Conversation {
             () = self.state.shutdown.cancelled(), if staying => Event::Leave,
             () = self.handle.work.notified(), if free => Event::Work,
             () = until(self.look_again), if free => Event::LookAgain,
-            message = inbound.message() => Event::Inbound(message),
+            message = inbox.next() => Event::Inbound(message),
             () = until(deadline) => Event::Overdue,
             () = until(self.leaving) => Event::NotHandedOver,
         }
@@ -302,9 +362,9 @@ impl Conversation {
         self.tell(unnumbered(to_station::Event::Leaving(Leaving {}))).await
     }
 
-    async fn receive(&mut self, message: FromStation) -> Result<(), End> {
+    async fn receive(&mut self, message: FromStation, inbox: &mut Inbox) -> Result<(), End> {
         match message.event {
-            Some(from_station::Event::Frame(frame)) => self.frame(&frame, message.number).await,
+            Some(from_station::Event::Frame(frame)) => self.frame(&frame, message.number, inbox).await,
             Some(from_station::Event::Closed(closed)) => {
                 tracing::debug!(code = closed.code, "The charge point closed its socket");
                 Err(End::Closed)

@@ -9,11 +9,11 @@
 //! brought, not even a fact: it comes in again on the new one.
 
 use chrono::{DateTime, Utc};
-use ocpp::Version;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::resumption::{Resumption, TokenHash};
+use super::takeover;
 use crate::command::ledger::{self, Unanswered};
 use crate::notice::{Notice, tell};
 use crate::registry::{Handle, Registry};
@@ -33,97 +33,85 @@ impl Via {
     }
 }
 
-#[derive(Debug)]
-pub struct NewSession<'a> {
-    pub charge_point: Uuid,
-    /// The process that owns it.
-    pub instance: Uuid,
-    pub version: Version,
-    /// The charge point's address, as the gateway tells it.
-    pub peer: Option<&'a str>,
-    pub resumption: &'a TokenHash,
-    pub connected_at: DateTime<Utc>,
-}
-
-/// Makes a session the present one. What the one before had sent and not heard back of is over.
-pub async fn claim(database: &PgPool, sessions: &Registry, new: &NewSession<'_>) -> Result<(Via, Handle), sqlx::Error> {
-    let mut transaction = database.begin().await?;
-    let epoch = sqlx::query_scalar!(
-        "INSERT INTO ocpp.session AS known
-             (charge_point_id, epoch, stream, resumption_hash, instance_id, protocol, peer, connected_at)
-         VALUES ($1, 1, 1, $2, $3, $4, $5, $6)
-         ON CONFLICT (charge_point_id) DO UPDATE
-         SET epoch = known.epoch + 1, stream = 1, resumption_hash = excluded.resumption_hash,
-             instance_id = excluded.instance_id, protocol = excluded.protocol, peer = excluded.peer,
-             connected_at = excluded.connected_at, disconnected_at = NULL
-         RETURNING epoch",
-        new.charge_point,
-        new.resumption.as_bytes(),
-        new.instance,
-        new.version.subprotocol(),
-        new.peer,
-        new.connected_at,
-    )
-    .fetch_one(&mut *transaction)
-    .await?;
-    ledger::abandon(&mut transaction, &[(new.charge_point, epoch - 1)], new.connected_at).await?;
-    let via = Via {
-        charge_point: new.charge_point,
-        epoch,
-        stream: 1,
-    };
-    let handle = enter(transaction, sessions, via).await?;
-    Ok((via, handle))
-}
-
 /// A session that goes on.
 #[derive(Debug)]
 pub struct Resumed {
-    pub via: Via,
     pub handle: Handle,
     /// The command whose answer is due.
     pub unanswered: Option<Unanswered>,
 }
 
-/// Goes on with a session on a new stream. None where the charge point has another session by now.
+/// A connection that goes on on a new stream.
+#[derive(Debug)]
+pub enum GoesOn {
+    Present(Resumed),
+    /// It has not taken over yet.
+    Candidate(Via),
+}
+
+/// Goes on with a connection on a new stream. None where the charge point has another session by now.
 pub async fn resume(
     database: &PgPool,
     sessions: &Registry,
     charge_point: Uuid,
     instance: Uuid,
     resumption: &Resumption,
-) -> Result<Option<Resumed>, sqlx::Error> {
+) -> Result<Option<GoesOn>, sqlx::Error> {
     let mut transaction = database.begin().await?;
-    // Waits for the old stream to commit what it is at; what it begins after this does not count.
+    let mut via = present(&mut transaction, charge_point, instance, &resumption.token).await?;
+    if via.is_none() {
+        // It may be about to take over: from here on it is not.
+        lock(&mut transaction, charge_point).await?;
+        if let Some(candidate) = takeover::resume(&mut transaction, charge_point, &resumption.token).await? {
+            transaction.commit().await?;
+            return Ok(Some(GoesOn::Candidate(candidate)));
+        }
+        via = present(&mut transaction, charge_point, instance, &resumption.token).await?;
+    }
+    let Some(via) = via else {
+        return Ok(None);
+    };
+    let unanswered = ledger::restore(&mut transaction, via, resumption.received).await?;
+    let handle = enter(transaction, sessions, via).await?;
+    Ok(Some(GoesOn::Present(Resumed { handle, unanswered })))
+}
+
+/// Waits for the old stream to commit what it is at; what it begins after this does not count.
+async fn present(
+    connection: &mut PgConnection,
+    charge_point: Uuid,
+    instance: Uuid,
+    token: &TokenHash,
+) -> Result<Option<Via>, sqlx::Error> {
     let session = sqlx::query!(
         "UPDATE ocpp.session SET stream = stream + 1, instance_id = $3, disconnected_at = NULL
          WHERE charge_point_id = $1 AND resumption_hash = $2
          RETURNING epoch, stream",
         charge_point,
-        resumption.token.as_bytes(),
+        token.as_bytes(),
         instance,
     )
-    .fetch_optional(&mut *transaction)
+    .fetch_optional(connection)
     .await?;
-    let Some(session) = session else {
-        return Ok(None);
-    };
-    let via = Via {
+    Ok(session.map(|session| Via {
         charge_point,
         epoch: session.epoch,
         stream: session.stream,
-    };
-    let unanswered = ledger::restore(&mut transaction, via, resumption.received).await?;
-    let handle = enter(transaction, sessions, via).await?;
-    Ok(Some(Resumed {
-        via,
-        handle,
-        unanswered,
     }))
 }
 
+async fn lock(connection: &mut PgConnection, charge_point: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "SELECT FROM ocpp.session WHERE charge_point_id = $1 FOR UPDATE",
+        charge_point
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Commits, and tells every replica.
-async fn enter(
+pub async fn enter(
     mut transaction: sqlx::Transaction<'_, sqlx::Postgres>,
     sessions: &Registry,
     via: Via,

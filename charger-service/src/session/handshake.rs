@@ -100,9 +100,15 @@ pub async fn readmit(state: &State, identity: &str, token: &TokenHash) -> Result
     }
     let identity = Identity::parse(identity).map_err(|_| Refusal::UnknownChargePoint)?;
     let session = sqlx::query!(
-        "SELECT id, boot_answer, protocol, peer
-         FROM ocpp.charge_point JOIN ocpp.session ON session.charge_point_id = charge_point.id
-         WHERE identity = $1 AND resumption_hash = $2",
+        r#"SELECT id, boot_answer, protocol AS "protocol!", peer
+         FROM ocpp.charge_point
+         CROSS JOIN LATERAL (
+             SELECT protocol, peer FROM ocpp.session
+             WHERE charge_point_id = charge_point.id AND resumption_hash = $2
+             UNION ALL
+             SELECT protocol, peer FROM ocpp.candidate
+             WHERE charge_point_id = charge_point.id AND resumption_hash = $2) AS connection
+         WHERE identity = $1"#,
         identity.as_str(),
         token.as_bytes(),
     )

@@ -253,6 +253,7 @@ async fn a_session_with_a_successor_cannot_be_resumed() {
     let password = service.register("CP1").await;
     let mut old = Station::connect(&service, "CP1", &password).await;
     let mut new = Station::connect(&service, "CP1", &password).await;
+    new.call("Heartbeat", json!({})).await;
     let refused = old.resume(&service).await.unwrap_err();
     assert_eq!(Reason::of(&refused), Reason::SessionOver);
     new.call("Heartbeat", json!({})).await;

@@ -298,7 +298,11 @@ impl OldStream {
 
     /// Waits for the end of the stream, before which nothing more may come.
     pub async fn ended(&mut self) {
-        let end = timeout(PATIENCE, self.inbound.message())
+        self.ended_in(PATIENCE).await;
+    }
+
+    pub async fn ended_in(&mut self, patience: Duration) {
+        let end = timeout(patience, self.inbound.message())
             .await
             .expect("it ends in time");
         assert_eq!(end.unwrap(), None);

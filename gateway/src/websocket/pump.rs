@@ -158,35 +158,52 @@ impl Pump {
                 Some(Closing::new(frames::POLICY, "Nothing was heard")),
                 Some(Closing::new(frames::LOST, "Silence")),
             ),
-            End::Service(closing) | End::ServiceLost(closing) => (Some(closing), None),
+            End::Service(closing) => return self.dismiss(closing).await,
+            End::ServiceLost(closing) => (Some(closing), None),
         };
         let last_words = async {
             if let Some(closing) = to_service {
-                say_last(self.link, self.held, closing).await;
+                say_last(self.link, self.held, closing, true).await;
             }
         };
-        tokio::join!(self.socket.close(to_station), last_words);
+        tokio::join!(self.socket.close(to_station, |_| {}), last_words);
+    }
+
+    /// The service has closed the socket, and hears the station out as far as it cares to: when a newer connection has taken
+    /// over, what the old one still says may be the stop of a charge.
+    async fn dismiss(self, closing: Closing) {
+        let Self {
+            socket, link, mut held, ..
+        } = self;
+        let hear = |text| {
+            if !held.is_full() {
+                held.push(text);
+            }
+        };
+        socket.close(Some(closing.clone()), hear).await;
+        say_last(link, held, closing, false).await;
     }
 }
 
 /// The socket never came to be: the service hears of it all the same.
 pub async fn tell_lost(link: Link) {
-    say_last(link, Held::default(), Closing::new(frames::LOST, "")).await;
+    say_last(link, Held::default(), Closing::new(frames::LOST, ""), true).await;
 }
 
-/// Gives the service what it does not have yet, on another stream if need be, and the socket's end after it.
-async fn say_last(mut link: Link, mut held: Held, closing: Closing) {
+/// Gives the service what it does not have yet, and the socket's end after it; on another stream if need be, where the
+/// session may go on.
+async fn say_last(mut link: Link, mut held: Held, closing: Closing, may_resume: bool) {
     let last_words = async {
         let mut told = false;
         loop {
-            if link.is_open() && !held.has_more() {
+            if link.is_open() && !held.has_more() && !told {
                 link.close(&closing).await;
                 told = true;
             }
             match link.next(&mut held, true).await {
                 link::Happening::Message(_) | link::Happening::Resumed => {}
                 link::Happening::Ended(_) if told && held.is_empty() => return,
-                link::Happening::Ended(_) if link.resume(&mut held) => told = false,
+                link::Happening::Ended(_) if may_resume && link.resume(&mut held) => told = false,
                 link::Happening::Ended(_) | link::Happening::GivenUp(_) => return,
             }
         }

@@ -95,28 +95,29 @@ impl Socket {
     }
 
     /// Closes with this frame, and waits for the station to do the same, within bounds. Without a frame the station
-    /// closed first, or is gone.
-    pub async fn close(mut self, closing: Option<Closing>) {
+    /// closed first, or is gone. What the station still says until then goes to `hear`.
+    pub async fn close(mut self, closing: Option<Closing>, hear: impl FnMut(String)) {
         let Some(closing) = closing else {
             // The answer that yawc owes the station goes out when it is asked for more.
             let _answered = timeout(CLOSE_TIMEOUT, self.next(true)).await;
             return;
         };
         self.waiting = Some(closing.frame());
-        let answered = timeout(CLOSE_TIMEOUT, self.answered()).await.unwrap_or(false);
+        let answered = timeout(CLOSE_TIMEOUT, self.answered(hear)).await.unwrap_or(false);
         if !answered {
             drop(self.socket);
             self.transport.linger().await;
         }
     }
 
-    /// Whether the station answers our close frame with its own. What else it still says is not heard.
-    async fn answered(&mut self) -> bool {
+    /// Whether the station answers our close frame with its own.
+    async fn answered(&mut self, mut hear: impl FnMut(String)) -> bool {
         loop {
             match self.next(true).await {
                 Happening::Closed(closing) => return closing.code != LOST,
                 Happening::Refused(_) => return false,
-                Happening::Text(_) | Happening::Alive | Happening::Sent => {}
+                Happening::Text(text) => hear(text),
+                Happening::Alive | Happening::Sent => {}
             }
         }
     }

@@ -90,13 +90,13 @@ impl Conversation {
     async fn answer(&mut self, number: u64, text: String) -> Option<()> {
         self.saw(Seen::Frame(number, text.clone()));
         match text.as_str() {
-            "close me" => {
+            "close me" | "close me and listen" => {
                 let closed = Closed {
                     code: 1008,
                     reason: "Superseded".into(),
                 };
                 self.event(to_station::Event::Close(closed), number).await?;
-                None
+                (text == "close me and listen").then_some(())
             }
             "end" => {
                 self.acknowledge(number).await?;

@@ -63,6 +63,22 @@ async fn the_service_closes_with_a_code_of_its_own() {
     assert_eq!(station.closed().await, (1008, "Superseded".into()));
 }
 
+/// Rule 1 of the OCPP decisions: the stop of a charge on the old socket, as it dies, is true.
+#[tokio::test]
+async fn what_a_station_says_before_it_hears_that_it_was_superseded_reaches_the_service() {
+    let (mut system, mut station) = connected().await;
+    for words in ["close me and listen", "stop transaction", "and once more"] {
+        station.say(words).await;
+    }
+    assert_eq!(station.closed().await.0, 1008);
+    let mut heard = Vec::new();
+    while heard.last().is_none_or(|text| text != "and once more") {
+        heard.push(system.peers.frame().await.1);
+    }
+    assert_eq!(heard[1..], ["close me and listen", "stop transaction", "and once more"]);
+    assert_eq!(system.peers.closed().await.0, 1008);
+}
+
 #[tokio::test]
 async fn a_service_that_ends_or_fails_and_cannot_resume_is_1012() {
     for last in ["end", "fail"] {

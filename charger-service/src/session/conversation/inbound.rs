@@ -6,11 +6,20 @@ use ocpp::v1_6::Action;
 use ocpp::{ErrorCode, Version};
 
 use super::outbound::Settled;
+use super::repetition::{Fingerprint, Repetition};
 use super::{Conversation, End};
 use crate::message::record::{Exchange, NotRecorded, Origin, answer_to, excerpt, is_answered, record};
 use crate::redact;
 use crate::session::answer::{Answer, Incoming, Reply};
+use crate::session::inbox::Inbox;
 use crate::v1_6;
+
+/// An answer on its way.
+pub(super) struct Answered {
+    pub(super) reply: String,
+    /// What the CALL says is committed. Otherwise the charge point should try again.
+    is_final: bool,
+}
 
 /// Why a CALL has no answer yet.
 #[derive(Debug, thiserror::Error)]
@@ -30,13 +39,25 @@ impl From<NotRecorded> for Unanswered {
     }
 }
 
+/// Waits for an answer, and takes note of what comes in meanwhile.
+async fn while_gathering<T>(inbox: &mut Inbox, answer: impl Future<Output = T>) -> T {
+    tokio::pin!(answer);
+    loop {
+        tokio::select! {
+            biased;
+            answer = &mut answer => return answer,
+            () = inbox.gather() => {}
+        }
+    }
+}
+
 impl Conversation {
     /// Deals with a frame, then acknowledges it.
-    pub(super) async fn frame(&mut self, text: &str, number: u64) -> Result<(), End> {
+    pub(super) async fn frame(&mut self, text: &str, number: u64, inbox: &mut Inbox) -> Result<(), End> {
         let received_at = self.state.clock.now();
         let repeated = number <= self.repeated;
         let reply = match Frame::parse(text) {
-            Ok(Frame::Call(call)) => Some(self.answer(&call, text, repeated, received_at).await?),
+            Ok(Frame::Call(call)) => self.call(&call, text, number, received_at, inbox).await?,
             Ok(Frame::CallResult(result)) if self.is_outstanding(&result.id) => {
                 self.settle(Settled::Result(result.payload), text, received_at).await?;
                 None
@@ -61,6 +82,52 @@ impl Conversation {
         }
     }
 
+    /// The answer to a CALL, unless one that was given before serves this one too.
+    async fn call(
+        &mut self,
+        call: &Call<'_>,
+        text: &str,
+        number: u64,
+        received_at: DateTime<Utc>,
+        inbox: &mut Inbox,
+    ) -> Result<Option<String>, End> {
+        let fingerprint = Fingerprint::of(call);
+        if let Some(repetition) = self.answers.repetition(fingerprint, number) {
+            let (reply, problem) = match repetition {
+                Repetition::Served { by } => (by, "repeats a CALL whose answer was due, which serves both"),
+                Repetition::Again { reply } => (reply, "repeats a CALL that was answered; the answer is given again"),
+            };
+            self.keep_repetition(call, text, reply, problem, received_at).await;
+            return Ok(match repetition {
+                Repetition::Served { .. } => None,
+                Repetition::Again { reply } => Some(reply.to_owned()),
+            });
+        }
+        let answer = self.answer(call, text, number <= self.repeated, received_at);
+        let answered = while_gathering(inbox, answer).await?;
+        let is_for_good = answered.is_final && v1_6::is_transaction_fact(&call.action);
+        let in_time = inbox.last_number().max(number);
+        self.answers
+            .remember(fingerprint, &answered.reply, in_time, is_for_good);
+        Ok(Some(answered.reply))
+    }
+
+    /// Shows that it came. It had no effect, so a failure to keep it is no reason to end the session.
+    async fn keep_repetition(&self, call: &Call<'_>, text: &str, reply: &str, problem: &str, at: DateTime<Utc>) {
+        let exchange = Exchange {
+            origin: Origin::Station,
+            message_id: Some(&call.id),
+            action: Some(&call.action),
+            request: text,
+            response: Some(reply),
+            error_code: None,
+            violations: &[problem.to_owned()],
+            requested_at: at,
+            responded_at: Some(at),
+        };
+        self.keep_exchange(&exchange).await;
+    }
+
     /// An answer to no CALL that is outstanding.
     async fn unexpected(&self, id: &str, text: &str, repeated: bool, received_at: DateTime<Utc>) {
         let settled_before = repeated
@@ -76,20 +143,21 @@ impl Conversation {
     }
 
     /// The answer leaves after the commit of what it says.
-    async fn answer(
+    pub(super) async fn answer(
         &mut self,
         call: &Call<'_>,
         text: &str,
         repeated: bool,
         received_at: DateTime<Utc>,
-    ) -> Result<String, End> {
+    ) -> Result<Answered, End> {
+        let given = |reply| Answered { reply, is_final: true };
         let answered = match self.answer_given(call, text, repeated, received_at).await {
-            Ok(Some(reply)) => return Ok(reply),
+            Ok(Some(reply)) => return Ok(given(reply)),
             Ok(None) => self.answer_in_one_transaction(call, text, received_at).await,
             Err(error) => Err(error.into()),
         };
         let error = match answered {
-            Ok(reply) => return Ok(reply),
+            Ok(reply) => return Ok(given(reply)),
             Err(Unanswered::Resumed) => return Err(End::Resumed),
             Err(Unanswered::Database(error)) => error,
         };
@@ -111,7 +179,7 @@ impl Conversation {
             )
             .await;
         }
-        Ok(reply)
+        Ok(Answered { reply, is_final: false })
     }
 
     /// The answer that was given before, where the stream broke before it was acknowledged. What it says is done already.
@@ -216,7 +284,7 @@ impl Conversation {
 
     /// Keeps a frame that had no effect: it is no CALL and answers none, or its effect failed. It changes nothing, so that a failure to keep it is no reason to
     /// end the session.
-    async fn keep(
+    pub(super) async fn keep(
         &self,
         text: &str,
         message_id: Option<&str>,
@@ -238,9 +306,13 @@ impl Conversation {
             requested_at: received_at,
             responded_at: answer.map(|_| received_at),
         };
+        self.keep_exchange(&exchange).await;
+    }
+
+    async fn keep_exchange(&self, exchange: &Exchange<'_>) {
         let kept = async {
             let mut connection = self.state.database.acquire().await?;
-            record(&mut connection, self.via, &exchange).await
+            record(&mut connection, self.via, exchange).await
         };
         if let Err(error) = kept.await {
             tracing::error!(

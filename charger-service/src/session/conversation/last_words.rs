@@ -1,0 +1,60 @@
+//! What a connection still says when a newer one has taken over. A hard reset sends the stop of a charge milliseconds before
+//! the socket dies, and the charge point is back before it has arrived: the stop is true all the same.
+
+use std::time::Duration;
+
+use ocpp::Version;
+use ocpp::frame::{Call, Frame};
+use tokio::time::timeout;
+use voltgate_proto::ocpp::v1::from_station;
+
+use super::{Conversation, End};
+use crate::session::inbox::Inbox;
+use crate::v1_6;
+
+/// How long they are waited for; longer than the gateway waits for the socket to close.
+const DYING: Duration = Duration::from_secs(10);
+
+impl Conversation {
+    /// Hears the connection out. Facts about transactions are dealt with, everything else is kept only.
+    pub(super) async fn last_words(&mut self, inbox: &mut Inbox) {
+        let heard_out = async {
+            while let Ok(Some(message)) = inbox.next().await {
+                let dealt_with = match message.event {
+                    Some(from_station::Event::Frame(text)) => self.last_word(&text, message.number).await,
+                    Some(from_station::Event::Closed(_)) => return,
+                    Some(from_station::Event::Open(_)) | None => Ok(()),
+                };
+                if dealt_with.is_err() {
+                    return;
+                }
+            }
+        };
+        if timeout(DYING, heard_out).await.is_err() {
+            tracing::info!("A connection that was superseded did not end in time");
+        }
+    }
+
+    async fn last_word(&mut self, text: &str, number: u64) -> Result<(), End> {
+        let received_at = self.state.clock.now();
+        match Frame::parse(text) {
+            Ok(Frame::Call(call)) if self.is_a_fact(&call) => {
+                let repeated = number <= self.repeated;
+                let answered = self.answer(&call, text, repeated, received_at).await?;
+                self.send(answered.reply, number).await
+            }
+            parsed => {
+                let id = parsed.as_ref().ok().map(Frame::id);
+                let problem = "came on a connection after a newer one had taken over, and was not dealt with";
+                self.keep(text, id, problem.to_owned(), None, received_at).await;
+                self.acknowledge(number).await
+            }
+        }
+    }
+
+    fn is_a_fact(&self, call: &Call<'_>) -> bool {
+        match self.station.version {
+            Version::V1_6 => v1_6::is_transaction_fact(&call.action),
+        }
+    }
+}
