@@ -4,7 +4,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use service_kit::Shared;
 use service_kit::access::AccessLayer;
 use service_kit::grpc::{ServeError, Server};
@@ -18,22 +17,24 @@ use voltgate_proto::ocpp::v1::charge_point_service_server::{self, ChargePointSer
 use voltgate_proto::ocpp::v1::command_service_server::{self, CommandServiceServer};
 use voltgate_proto::ocpp::v1::id_token_service_server::{self, IdTokenServiceServer};
 use voltgate_proto::ocpp::v1::message_service_server::{self, MessageServiceServer};
+use voltgate_proto::ocpp::v1::security_event_service_server::{self, SecurityEventServiceServer};
 use voltgate_proto::ocpp::v1::session_service_server::{self, SessionServiceServer};
 use voltgate_proto::ocpp::v1::transaction_service_server::{self, TransactionServiceServer};
 
 use crate::command::waiters::Waiters;
-use crate::housekeeping::keep_house;
+use crate::housekeeping::{Retention, keep_house};
 use crate::message::partitions;
 use crate::registry::Registry;
 use crate::settings::Settings;
-use crate::{State, charge_point, command, id_token, instance, message, session, transaction};
+use crate::{State, charge_point, command, id_token, instance, message, security_event, session, transaction};
 
 /// The gRPC services, by their full names.
-const SERVICES: [&str; 6] = [
+const SERVICES: [&str; 7] = [
     charge_point_service_server::SERVICE_NAME,
     command_service_server::SERVICE_NAME,
     id_token_service_server::SERVICE_NAME,
     message_service_server::SERVICE_NAME,
+    security_event_service_server::SERVICE_NAME,
     session_service_server::SERVICE_NAME,
     transaction_service_server::SERVICE_NAME,
 ];
@@ -46,7 +47,7 @@ pub struct Application {
     server: Server,
     state: Arc<State>,
     access: AccessLayer,
-    retention: TimeDelta,
+    retention: Retention,
     drain: Duration,
 }
 
@@ -93,7 +94,10 @@ impl Application {
             server,
             state: Arc::new(state),
             access,
-            retention: settings.retention(),
+            retention: Retention {
+                messages: settings.retention(),
+                security_events: settings.security_event_retention(),
+            },
             drain: shared.drain,
         })
     }
@@ -146,6 +150,7 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
         .add_service(CommandServiceServer::new(command::Grpc(Arc::clone(state))))
         .add_service(IdTokenServiceServer::new(id_token::Grpc(Arc::clone(state))))
         .add_service(MessageServiceServer::new(message::Grpc(Arc::clone(state))))
+        .add_service(SecurityEventServiceServer::new(security_event::Grpc(Arc::clone(state))))
         .add_service(SessionServiceServer::new(session::Grpc(Arc::clone(state))))
         .add_service(TransactionServiceServer::new(transaction::Grpc(Arc::clone(state))));
     routes

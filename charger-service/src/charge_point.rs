@@ -5,21 +5,27 @@ pub mod find;
 pub mod identity;
 mod list;
 pub mod password;
+pub mod rotation;
+pub mod security_profile;
 mod update;
 
 use std::sync::Arc;
 
+use service_kit::access::Caller;
 use service_kit::reason;
 use tonic::{Request, Response, Status};
 use voltgate_proto::ocpp::v1::charge_point_service_server::ChargePointService;
 use voltgate_proto::ocpp::v1::{
-    ChargePoint, CreateChargePointRequest, GetChargePointRequest, ListChargePointsRequest, ListChargePointsResponse,
-    ListConnectorsRequest, ListConnectorsResponse, UpdateChargePointRequest,
+    ChargePoint, Command, CreateChargePointRequest, GetChargePointRequest, ListChargePointsRequest,
+    ListChargePointsResponse, ListConnectorsRequest, ListConnectorsResponse, RotatePasswordRequest,
+    UpdateChargePointRequest,
 };
 
 use self::create::NewChargePoint;
 use self::update::Change;
 use crate::State;
+use crate::command::requester;
+use crate::command::send::send;
 use service_kit::version::IfMatch;
 
 pub struct Grpc(pub Arc<State>);
@@ -54,9 +60,15 @@ impl ChargePointService for Grpc {
         request: Request<UpdateChargePointRequest>,
     ) -> Result<Response<ChargePoint>, Status> {
         let if_match = IfMatch::of(&request)?;
-        let change = Change::try_from(request.into_inner()).map_err(reason::invalid)?;
-        let charge_point = update::update(&self.0.database, change, &if_match).await?;
+        let change = Change::parse(request.into_inner(), self.0.allow_unsecured).map_err(reason::invalid)?;
+        let charge_point = update::update(&self.0, change, &if_match).await?;
         Ok(charge_point.into())
+    }
+
+    async fn rotate_password(&self, request: Request<RotatePasswordRequest>) -> Result<Response<Command>, Status> {
+        let requested_by = requester(&Caller::of(&request));
+        let command = rotation::parse(request.into_inner(), requested_by).map_err(reason::invalid)?;
+        Ok(Response::new(send(&self.0, command).await?))
     }
 
     async fn list_connectors(

@@ -6,7 +6,7 @@
 
 pub mod ledger;
 mod list;
-mod send;
+pub mod send;
 pub mod status;
 mod view;
 pub mod waiters;
@@ -53,7 +53,7 @@ impl CommandService for Grpc {
 }
 
 /// Whose command it is, as the ledger keeps it.
-fn requester(caller: &Caller) -> String {
+pub fn requester(caller: &Caller) -> String {
     match caller {
         Caller::Account { id, .. } => format!("account {id}"),
         Caller::Service { name } => format!("service {name}"),

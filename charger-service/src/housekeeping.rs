@@ -12,16 +12,24 @@ use crate::command::ledger;
 use crate::instance;
 use crate::message::partitions;
 use crate::notice::{Heard, Listener, Notice};
+use crate::security_event;
 use crate::session::{fence, takeover};
 
 /// A command is expired at most this much late.
 const EXPIRY: Duration = Duration::from_secs(1);
 
-/// What needs no haste: the message log's partitions, and what is left of connections.
+/// What needs no haste: the message log's partitions, and what is left of connections and old events.
 const HOURLY: Duration = Duration::from_secs(3600);
 
+/// How long what is said is kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    pub messages: TimeDelta,
+    pub security_events: TimeDelta,
+}
+
 /// Runs until everything else has ended.
-pub async fn keep_house(state: &State, retention: TimeDelta) {
+pub async fn keep_house(state: &State, retention: Retention) {
     let work = async {
         tokio::join!(
             listen(state),
@@ -34,7 +42,10 @@ pub async fn keep_house(state: &State, retention: TimeDelta) {
                 takeover::forget(&state.database, state.clock.now())
             }),
             every(HOURLY, "keeping the message log's partitions", || {
-                partitions::keep(&state.database, state.clock.now(), retention)
+                partitions::keep(&state.database, state.clock.now(), retention.messages)
+            }),
+            every(HOURLY, "dropping old security events", || {
+                security_event::prune(&state.database, state.clock.now(), retention.security_events)
             }),
         )
     };

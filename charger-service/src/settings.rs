@@ -41,6 +41,9 @@ pub struct Settings {
     /// Days that the message log is kept; it is dropped by whole weeks
     #[arg(long, env, default_value_t = 90, value_parser = value_parser!(u32).range(1..=3650))]
     pub charger_message_retention_days: u32,
+    /// Days that security events are kept
+    #[arg(long, env, default_value_t = 365, value_parser = value_parser!(u32).range(1..=3650))]
+    pub charger_security_event_retention_days: u32,
 }
 
 impl Settings {
@@ -70,5 +73,9 @@ impl Settings {
 
     pub(crate) fn retention(&self) -> TimeDelta {
         TimeDelta::days(self.charger_message_retention_days.into())
+    }
+
+    pub(crate) fn security_event_retention(&self) -> TimeDelta {
+        TimeDelta::days(self.charger_security_event_retention_days.into())
     }
 }

@@ -3,6 +3,7 @@
 //! Each action has a file that decodes its payload, calls the rule that all versions share, and encodes the answer.
 //! Nothing is decided here but what 1.6 itself decides: who may send what, and which error code a fault deserves.
 
+pub mod answered;
 mod authorize;
 mod boot_gate;
 mod boot_notification;
@@ -12,6 +13,7 @@ mod id_tag_info;
 mod meter_values;
 pub mod outcome;
 mod samples;
+mod security_event_notification;
 mod start_transaction;
 mod status_notification;
 mod stop_transaction;
@@ -103,10 +105,8 @@ async fn dispatch(connection: &mut PgConnection, action: Action, call: &Incoming
         // The specification asks for no more than an answer; the message log has what they say.
         Action::DiagnosticsStatusNotification | Action::FirmwareStatusNotification => Answer::empty(),
         // The security extension.
-        Action::LogStatusNotification
-        | Action::SecurityEventNotification
-        | Action::SignCertificate
-        | Action::SignedFirmwareStatusNotification => {
+        Action::SecurityEventNotification => security_event_notification::answer(connection, call).await,
+        Action::LogStatusNotification | Action::SignCertificate | Action::SignedFirmwareStatusNotification => {
             Ok(Answer::refused(ErrorCode::NotSupported, "this action is not supported"))
         }
         Action::CancelReservation

@@ -141,15 +141,8 @@ fn credentials(
     request: &CreateChargePointRequest,
     allow_unsecured: bool,
 ) -> Result<(i16, Credentials), (&'static str, String)> {
-    let profile = match request.security_profile {
-        None => 1,
-        Some(profile @ 0..=3) => profile as i16,
-        Some(_) => return Err(("securityProfile", "must be 0, 1, 2 or 3".to_owned())),
-    };
-    if profile == 0 && !allow_unsecured {
-        let problem = "is 0, and this installation lets nobody in without credentials";
-        return Err(("securityProfile", problem.to_owned()));
-    }
+    let profile = security_profile(request.security_profile.unwrap_or(1), allow_unsecured)
+        .map_err(|problem| ("securityProfile", problem.to_owned()))?;
     let credentials = match (profile, &request.password) {
         (0 | 3, Some(_)) => return Err(("password", format!("has no use with security profile {profile}"))),
         (0 | 3, None) => Credentials::None,
@@ -161,15 +154,33 @@ fn credentials(
     Ok((profile, credentials))
 }
 
+/// A security profile that this installation knows.
+pub(super) fn security_profile(profile: i32, allow_unsecured: bool) -> Result<i16, &'static str> {
+    match profile {
+        0 if !allow_unsecured => Err("is 0, and this installation lets nobody in without credentials"),
+        0..=3 => Ok(profile as i16),
+        _ => Err("must be 0, 1, 2 or 3"),
+    }
+}
+
 fn certificate_name_problem(request: &CreateChargePointRequest) -> Option<String> {
     let name = request.certificate_name.as_deref()?;
     if request.security_profile != Some(3) {
         return Some("has a use with security profile 3 only".to_owned());
     }
+    check_certificate_name(name).err()
+}
+
+pub(super) fn check_certificate_name(name: &str) -> Result<(), String> {
     let length = name.chars().count();
     let printable = !name.chars().any(char::is_control);
-    (length == 0 || length > LONGEST_CERTIFICATE_NAME || !printable)
-        .then(|| format!("must have 1 to {LONGEST_CERTIFICATE_NAME} printable characters"))
+    if (1..=LONGEST_CERTIFICATE_NAME).contains(&length) && printable {
+        Ok(())
+    } else {
+        Err(format!(
+            "must have 1 to {LONGEST_CERTIFICATE_NAME} printable characters"
+        ))
+    }
 }
 
 pub async fn create(state: &State, new: NewChargePoint) -> Result<Versioned<ChargePoint>, CreateError> {

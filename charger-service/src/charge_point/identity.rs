@@ -8,15 +8,18 @@ use thiserror::Error;
 const MAX_LENGTH: usize = 48;
 
 /// Paths below `/ocpp/` that are not charge points.
-const RESERVED: [&str; 8] = [
+const RESERVED: [&str; 11] = [
     "charge-points",
     "charging-profiles",
     "commands",
     "events",
+    "files",
     "id-tokens",
     "reservations",
+    "security-events",
     "tariffs",
     "transactions",
+    "transfers",
 ];
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -48,6 +48,7 @@ struct Row {
     display_name: String,
     registration_status: String,
     security_profile: i16,
+    next_security_profile: Option<i16>,
     certificate_name: Option<String>,
     online: bool,
     protocol: Option<String>,
@@ -67,7 +68,7 @@ macro_rules! select {
         sqlx::query_as!(
             Row,
             r#"SELECT charge_point.id, identity, display_name, registration_status, security_profile,
-                   certificate_name,
+                   next_security_profile, certificate_name,
                    (disconnected_at IS NULL AND lease_until > now()) IS TRUE AS "online!", protocol AS "protocol?",
                    vendor, model, serial_number, firmware_version, last_seen_at AS "last_seen_at?", last_boot_at,
                    created_at, revision
@@ -164,6 +165,7 @@ impl From<Row> for ChargePoint {
             display_name: row.display_name,
             registration_status: row.registration_status,
             security_profile: row.security_profile.into(),
+            next_security_profile: row.next_security_profile.map(i32::from),
             certificate_name: row.certificate_name,
             password: None,
             online: row.online,

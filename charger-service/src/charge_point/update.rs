@@ -1,14 +1,18 @@
 //! Changes what operators decide about a charge point.
 
 use service_kit::database;
-use service_kit::reason::FieldViolation;
-use sqlx::PgPool;
+use service_kit::reason::{self, FieldViolation};
+use sqlx::PgConnection;
 use thiserror::Error;
 use tonic::Status;
+use uuid::Uuid;
 use voltgate_proto::ocpp::v1::{ChargePoint, UpdateChargePointRequest};
 
 use super::find::{self, FindError};
+use super::identity::Identity;
+use super::password::Password;
 use super::{create, list};
+use crate::State;
 use crate::boot::Registration;
 use service_kit::version::{self, IfMatch, Versioned};
 
@@ -18,12 +22,17 @@ pub struct Change {
     identity: String,
     display_name: Option<String>,
     registration: Option<Registration>,
+    /// 0 to 3.
+    security_profile: Option<i16>,
+    certificate_name: Option<String>,
 }
 
 #[derive(Debug, Error)]
 pub enum UpdateError {
     #[error("the charge point has been changed meanwhile")]
     Changed,
+    #[error("the security profile does not go with the rest")]
+    Misfit(FieldViolation),
     #[error("the charge point could not be changed")]
     Database(#[from] sqlx::Error),
     #[error(transparent)]
@@ -34,16 +43,16 @@ impl From<UpdateError> for Status {
     fn from(error: UpdateError) -> Self {
         match error {
             UpdateError::Changed => version::changed(),
+            UpdateError::Misfit(violation) => reason::invalid(vec![violation]),
             UpdateError::Database(error) => database::failed(&error),
             UpdateError::Find(error) => error.into(),
         }
     }
 }
 
-impl TryFrom<UpdateChargePointRequest> for Change {
-    type Error = Vec<FieldViolation>;
-
-    fn try_from(request: UpdateChargePointRequest) -> Result<Self, Self::Error> {
+impl Change {
+    /// Collects what is wrong with every field before it refuses.
+    pub fn parse(request: UpdateChargePointRequest, allow_unsecured: bool) -> Result<Self, Vec<FieldViolation>> {
         let mut violations = Vec::new();
         let mut note = |field: &str, problem: String| violations.push(FieldViolation::new(field, problem));
         let display_name = request.display_name.and_then(|name| match create::display_name(&name) {
@@ -62,11 +71,21 @@ impl TryFrom<UpdateChargePointRequest> for Change {
                 .map_err(|problem| note("registrationStatus", problem.to_owned()))
                 .ok()
         });
+        let security_profile = request.security_profile.and_then(|profile| {
+            create::security_profile(profile, allow_unsecured)
+                .map_err(|problem| note("securityProfile", problem.to_owned()))
+                .ok()
+        });
+        if let Some(Err(problem)) = request.certificate_name.as_deref().map(create::check_certificate_name) {
+            note("certificateName", problem);
+        }
         if violations.is_empty() {
             Ok(Self {
                 identity: request.identity,
                 display_name,
                 registration,
+                security_profile,
+                certificate_name: request.certificate_name,
             })
         } else {
             Err(violations)
@@ -75,31 +94,68 @@ impl TryFrom<UpdateChargePointRequest> for Change {
 }
 
 /// Changes it in the version that the caller has seen, and returns it as it is then.
-pub async fn update(
-    database: &PgPool,
-    change: Change,
-    if_match: &IfMatch,
-) -> Result<Versioned<ChargePoint>, UpdateError> {
-    let mut transaction = database::begin(database).await?;
+pub async fn update(state: &State, change: Change, if_match: &IfMatch) -> Result<Versioned<ChargePoint>, UpdateError> {
+    let mut transaction = database::begin(&state.database).await?;
     let updated = sqlx::query!(
-        "UPDATE ocpp.charge_point
+        r#"UPDATE ocpp.charge_point
          SET display_name = coalesce($2, display_name), registration_status = coalesce($3, registration_status),
-             revision = nextval('ocpp.revision')
-         WHERE identity = $1 AND ($4::bigint[] IS NULL OR revision = ANY($4))",
+             next_security_profile = CASE WHEN $5::smallint IS NULL THEN next_security_profile END,
+             security_profile = coalesce($5, security_profile),
+             certificate_name = coalesce($6, certificate_name), revision = nextval('ocpp.revision')
+         WHERE identity = $1 AND ($4::bigint[] IS NULL OR revision = ANY($4))
+         RETURNING id, security_profile, password_hash IS NOT NULL AS "has_password!""#,
         change.identity,
         change.display_name,
         change.registration.map(Registration::as_str),
         if_match.revisions(),
+        change.security_profile,
+        change.certificate_name,
     )
-    .execute(&mut *transaction)
+    .fetch_optional(&mut *transaction)
     .await?;
-    if updated.rows_affected() == 0 {
+    let Some(updated) = updated else {
         find::find(&mut transaction, &change.identity).await?;
         return Err(UpdateError::Changed);
-    }
-    let updated = list::read(&mut transaction, &change.identity).await?;
+    };
+    check_fit(&change, updated.security_profile)?;
+    let made = match updated.security_profile {
+        1 | 2 if !updated.has_password => Some(make_password(state, &mut transaction, updated.id).await?),
+        _ => None,
+    };
+    let mut charge_point = list::read(&mut transaction, &change.identity).await?;
     transaction.commit().await?;
-    Ok(updated)
+    charge_point.resource.password = made;
+    Ok(charge_point)
+}
+
+/// What only the charge point's other properties can tell.
+fn check_fit(change: &Change, profile: i16) -> Result<(), UpdateError> {
+    let misfit = |field, problem| Err(UpdateError::Misfit(FieldViolation::new(field, problem)));
+    let basic = change.security_profile.is_some() && matches!(profile, 1 | 2);
+    if basic && !Identity::parse(&change.identity).is_ok_and(|identity| identity.fits_basic_authentication()) {
+        return misfit("securityProfile", "needs an identity without a colon");
+    }
+    if change.certificate_name.is_some() && profile != 3 {
+        return misfit("certificateName", "has a use with security profile 3 only");
+    }
+    Ok(())
+}
+
+async fn make_password(
+    state: &State,
+    connection: &mut PgConnection,
+    charge_point: Uuid,
+) -> Result<String, sqlx::Error> {
+    let password = Password::generate();
+    let hash = state.passwords.hash(charge_point, password.as_str().as_bytes());
+    sqlx::query!(
+        "UPDATE ocpp.charge_point SET password_hash = $2 WHERE id = $1",
+        charge_point,
+        hash.as_slice()
+    )
+    .execute(connection)
+    .await?;
+    Ok(password.as_str().to_owned())
 }
 
 #[cfg(test)]
@@ -112,9 +168,19 @@ mod tests {
             identity: "CP1".to_owned(),
             display_name: Some(" ".to_owned()),
             registration_status: Some(String::new()),
+            security_profile: Some(0),
+            certificate_name: Some(String::new()),
         };
-        let violations = Change::try_from(wrong).expect_err("both are wrong");
+        let violations = Change::parse(wrong, false).expect_err("all are wrong");
         let fields: Vec<_> = violations.into_iter().map(|violation| violation.field).collect();
-        assert_eq!(fields, ["displayName", "registrationStatus"]);
+        assert_eq!(
+            fields,
+            [
+                "displayName",
+                "registrationStatus",
+                "securityProfile",
+                "certificateName"
+            ]
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! The ledger's rows, and the only ways they change. Whatever gives a command its outcome tells whoever waits for it.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
 use sqlx::types::Json;
@@ -239,17 +241,37 @@ pub async fn abandon(connection: &mut PgConnection, ended: &[Ended], now: DateTi
     tell_completed(connection, abandoned).await
 }
 
-/// Ends what waited too long to be sent.
+/// Ends what waited too long to be sent. What is secret in it is not needed any more.
 pub async fn expire(database: &PgPool, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
     let mut transaction = database.begin().await?;
-    let expired = sqlx::query_scalar!(
-        "UPDATE ocpp.command SET status = 'expired', completed_at = $1
+    let expired = sqlx::query!(
+        r#"UPDATE ocpp.command SET status = 'expired', completed_at = $1
          WHERE id IN (SELECT id FROM ocpp.command WHERE status = 'queued' AND expires_at <= $1 FOR UPDATE SKIP LOCKED)
-         RETURNING id",
+         RETURNING id, action, payload AS "payload: Json<Box<RawValue>>""#,
         now,
     )
     .fetch_all(&mut *transaction)
     .await?;
+    let (ids, payloads): (Vec<Uuid>, Vec<String>) = expired
+        .iter()
+        .filter_map(
+            |command| match redact::request(&command.action, command.payload.get()) {
+                Cow::Borrowed(_) => None,
+                Cow::Owned(redacted) => Some((command.id, redacted)),
+            },
+        )
+        .unzip();
+    if !ids.is_empty() {
+        sqlx::query!(
+            "UPDATE ocpp.command SET payload = redacted.payload::json
+             FROM unnest($1::uuid[], $2::text[]) AS redacted (id, payload) WHERE command.id = redacted.id",
+            &ids,
+            &payloads,
+        )
+        .execute(&mut *transaction)
+        .await?;
+    }
+    let expired = expired.into_iter().map(|command| command.id).collect();
     tell_completed(&mut transaction, expired).await?;
     transaction.commit().await
 }

@@ -11,6 +11,9 @@ use super::resumption::TokenHash;
 use crate::State;
 use crate::boot::Registration;
 use crate::charge_point::identity::Identity;
+use crate::charge_point::rotation::{self, Used};
+use crate::charge_point::security_profile;
+use crate::security_event::refused::{self, Kind};
 
 /// What a charge point brings along.
 pub struct Offer {
@@ -82,8 +85,12 @@ async fn decide(state: &State, offer: Offer) -> Result<Admitted, Refusal> {
     let known = find(&state.database, &identity)
         .await?
         .ok_or(Refusal::UnknownChargePoint)?;
-    authenticate(state, &identity, &known, &offer)?;
+    let proof = match authenticate(state, &identity, &known, &offer) {
+        Ok(proof) => proof,
+        Err(refusal) => return Err(note(state, &known, refusal, &offer).await),
+    };
     let version = Version::choose(&offer.subprotocols).ok_or(Refusal::NoCommonSubprotocol)?;
+    settle(state, &known, proof).await?;
     Ok(Admitted {
         charge_point: known.id,
         identity,
@@ -127,7 +134,12 @@ pub async fn readmit(state: &State, identity: &str, token: &TokenHash) -> Result
 struct Known {
     id: Uuid,
     security_profile: i16,
+    /// The one that it has agreed to move up to.
+    next_security_profile: Option<i16>,
     password_hash: Option<Vec<u8>>,
+    /// Passwords that it may have by now, and the commands that brought them.
+    offered_commands: Vec<Uuid>,
+    offered_hashes: Vec<Vec<u8>>,
     certificate_name: Option<String>,
     serial_number: Option<String>,
     boot_answer: Option<String>,
@@ -136,38 +148,107 @@ struct Known {
 async fn find(database: &PgPool, identity: &Identity) -> Result<Option<Known>, sqlx::Error> {
     sqlx::query_as!(
         Known,
-        "SELECT id, security_profile, password_hash, certificate_name, serial_number, boot_answer
-         FROM ocpp.charge_point WHERE identity = $1",
+        r#"SELECT id, security_profile, next_security_profile, password_hash, certificate_name, serial_number,
+               boot_answer,
+               ARRAY(SELECT command_id FROM ocpp.offered_password WHERE charge_point_id = charge_point.id
+                     ORDER BY command_id) AS "offered_commands!",
+               ARRAY(SELECT hash FROM ocpp.offered_password WHERE charge_point_id = charge_point.id
+                     ORDER BY command_id) AS "offered_hashes!"
+           FROM ocpp.charge_point WHERE identity = $1"#,
         identity.as_str(),
     )
     .fetch_optional(database)
     .await
 }
 
-/// By the profile that the operator has set, never by what the connection happens to offer.
-fn authenticate(state: &State, identity: &Identity, known: &Known, offer: &Offer) -> Result<(), Refusal> {
-    match known.security_profile {
-        0 if state.allow_unsecured => Ok(()),
-        0 => Err(Refusal::UnsecuredNotAllowed),
-        // TLS is more than it asks for, and takes nothing away.
-        1 => check_password(state, identity, known, offer),
-        _ if !offer.tls => Err(Refusal::NeedsTls),
-        2 => check_password(state, identity, known, offer),
-        // The column's constraint leaves no other than 3.
-        _ => check_certificate(state, identity, known, offer),
+/// What a charge point has proven itself with.
+struct Proof {
+    /// The security profile that the connection fulfils.
+    profile: i16,
+    /// None where it needs no password.
+    password: Option<Used>,
+}
+
+/// By the profile that the operator has set, or by the higher one that the charge point has agreed to; never by what the
+/// connection happens to offer (A00.FR.002).
+fn authenticate(state: &State, identity: &Identity, known: &Known, offer: &Offer) -> Result<Proof, Refusal> {
+    let higher = known
+        .next_security_profile
+        .map(|next| prove(state, identity, known, offer, next));
+    match higher {
+        Some(Ok(proof)) => Ok(proof),
+        Some(Err(_)) | None => prove(state, identity, known, offer, known.security_profile),
     }
 }
 
-fn check_password(state: &State, identity: &Identity, known: &Known, offer: &Offer) -> Result<(), Refusal> {
+fn prove(state: &State, identity: &Identity, known: &Known, offer: &Offer, profile: i16) -> Result<Proof, Refusal> {
+    let password = match profile {
+        0 if state.allow_unsecured => None,
+        0 => return Err(Refusal::UnsecuredNotAllowed),
+        // TLS is more than it asks for, and takes nothing away.
+        1 => Some(check_password(state, identity, known, offer)?),
+        _ if !offer.tls => return Err(Refusal::NeedsTls),
+        2 => Some(check_password(state, identity, known, offer)?),
+        // The column's constraint leaves no other than 3.
+        _ => {
+            check_certificate(state, identity, known, offer)?;
+            None
+        }
+    };
+    Ok(Proof { profile, password })
+}
+
+fn check_password(state: &State, identity: &Identity, known: &Known, offer: &Offer) -> Result<Used, Refusal> {
     let header = offer.authorization.as_deref();
     let credentials = header.and_then(credentials::basic).ok_or(Refusal::NoCredentials)?;
-    let hash = known.password_hash.as_deref().ok_or(Refusal::WrongCredentials)?;
-    let password = state.passwords.verify(known.id, &credentials.password, hash);
-    if password && credentials.user == identity.as_str().as_bytes() {
-        Ok(())
-    } else {
-        Err(Refusal::WrongCredentials)
+    if credentials.user != identity.as_str().as_bytes() {
+        return Err(Refusal::WrongCredentials);
     }
+    let is = |hash: &[u8]| state.passwords.verify(known.id, &credentials.password, hash);
+    if known.password_hash.as_deref().is_some_and(is) {
+        return Ok(Used::Present);
+    }
+    let mut offered = known.offered_commands.iter().zip(&known.offered_hashes);
+    match offered.find(|(_, hash)| is(hash)) {
+        Some((command, _)) => Ok(Used::Offered(*command)),
+        None => Err(Refusal::WrongCredentials),
+    }
+}
+
+/// Keeps what the connection has shown: which password is in use, and that the higher profile is reached.
+async fn settle(state: &State, known: &Known, proof: Proof) -> Result<(), Refusal> {
+    match proof.password {
+        Some(used) if !known.offered_commands.is_empty() => rotation::settle(&state.database, known.id, used).await?,
+        Some(_) | None => {}
+    }
+    if known.next_security_profile == Some(proof.profile) {
+        security_profile::reached(&state.database, known.id, proof.profile).await?;
+    }
+    Ok(())
+}
+
+/// Makes a security event of a refusal where it deserves one.
+async fn note(state: &State, known: &Known, refusal: Refusal, offer: &Offer) -> Refusal {
+    let kind = match &refusal {
+        Refusal::NoCredentials | Refusal::WrongCredentials => Kind::Password,
+        Refusal::NeedsTls | Refusal::NoCertificate => Kind::Downgrade,
+        Refusal::WrongCertificate(_) => Kind::Certificate,
+        Refusal::Stopping
+        | Refusal::UnknownChargePoint
+        | Refusal::UnsecuredNotAllowed
+        | Refusal::Superseded
+        | Refusal::NoCommonSubprotocol
+        | Refusal::Database(_) => return refusal,
+    };
+    let (what, peer, now) = (refusal.to_string(), offer.peer.as_deref(), state.clock.now());
+    if let Err(error) = refused::note(&state.database, known.id, kind, &what, peer, now).await {
+        // It is refused all the same.
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "A refused attempt to connect could not be kept"
+        );
+    }
+    refusal
 }
 
 /// Its name is the one that was registered; where none was, the serial number that the station told or its identity.

@@ -67,6 +67,7 @@ pub fn settings() -> Settings {
         charger_heartbeat_seconds: 300,
         charger_boot_retry_seconds: 60,
         charger_message_retention_days: 90,
+        charger_security_event_retention_days: 365,
     }
 }
 

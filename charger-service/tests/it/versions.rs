@@ -29,7 +29,7 @@ fn rename(name: &str) -> UpdateChargePointRequest {
     UpdateChargePointRequest {
         identity: "CP1".to_owned(),
         display_name: Some(name.to_owned()),
-        registration_status: None,
+        ..Default::default()
     }
 }
 

@@ -11,11 +11,13 @@ use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::{Conversation, End, RETRY};
+use crate::charge_point::rotation;
 use crate::command::ledger::{self, Outcome};
 use crate::command::status::Status;
 use crate::message::record::{self, Answered, Exchange, NotRecorded, Origin, Pending, excerpt};
 use crate::redact;
 use crate::v1_6;
+use crate::v1_6::answered::{self, Answered as Settlement};
 
 /// How often a charge point's answer is offered to a database that fails. The charge point does not repeat it.
 const ATTEMPTS: u32 = 3;
@@ -156,6 +158,17 @@ impl Conversation {
         let Some(command) = ledger::claim(&mut transaction, self.via, self.last_sent + 1, now).await? else {
             return Ok(None);
         };
+        let key = &self.state.passwords;
+        let (action, payload) = (&command.action, &command.payload);
+        rotation::leaves(
+            &mut transaction,
+            key,
+            self.via.charge_point,
+            command.id,
+            action,
+            payload,
+        )
+        .await?;
         let message_id = command.id.to_string();
         let frame = frame::call(&message_id, &command.action, &command.payload);
         let shown = match redact::request(&command.action, command.payload.get()) {
@@ -214,6 +227,7 @@ impl Conversation {
             error_description: Some(why.into()),
             frame: None,
             violations: Vec::new(),
+            payload: None,
         };
         let stored = self.store(&outstanding, &reading, self.state.clock.now()).await;
         self.handle.work.notify_one();
@@ -269,6 +283,15 @@ impl Conversation {
             record::complete(&mut transaction, self.via, message, &answered).await?;
         }
         let finished = ledger::finish(&mut transaction, self.via, outstanding.command, &outcome, now).await?;
+        if finished && reading.status != Status::Timeout {
+            let settlement = Settlement {
+                charge_point: self.via.charge_point,
+                command: outstanding.command,
+                action: &outstanding.action,
+                response: reading.payload,
+            };
+            answered::answered(&mut transaction, &settlement).await?;
+        }
         transaction.commit().await?;
         if !finished {
             tracing::warn!(command = %outstanding.command, "A command had its outcome before its charge point answered");
@@ -292,6 +315,8 @@ struct Reading<'a> {
     error_description: Option<Cow<'a, str>>,
     frame: Option<Cow<'a, str>>,
     violations: Vec<String>,
+    /// The CALLRESULT's payload as it came.
+    payload: Option<&'a RawValue>,
 }
 
 impl<'a> Reading<'a> {
@@ -305,6 +330,7 @@ impl<'a> Reading<'a> {
                 error_description: Some(description.into()),
                 frame: Some(text.into()),
                 violations: Vec::new(),
+                payload: None,
             },
             Settled::Unreadable { description } => Self {
                 status: Status::Error,
@@ -313,6 +339,7 @@ impl<'a> Reading<'a> {
                 error_description: Some(description.into()),
                 frame: Some(excerpt(redact::unplaced(text)).into()),
                 violations: vec![description.to_owned()],
+                payload: None,
             },
         }
     }
@@ -336,6 +363,7 @@ impl<'a> Reading<'a> {
                 .then(|| "the charge point's answer has no status that can be read".into()),
             frame: Some(frame),
             violations: violations.iter().map(ToString::to_string).collect(),
+            payload: Some(payload),
         }
     }
 }
