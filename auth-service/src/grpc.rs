@@ -131,7 +131,7 @@ impl From<LogInError> for Status {
             LogInError::Throttled(error) => error.into(),
             LogInError::Hash(error) => error.into(),
             LogInError::SecondFactor(error) => error.into(),
-            LogInError::Session(error) => error.into(),
+            LogInError::SignIn(error) => error.into(),
             LogInError::Database(error) => database::failed(&error),
         }
     }

@@ -8,7 +8,7 @@ use service_kit::housekeeping::every;
 
 use crate::State;
 use crate::username::claim;
-use crate::{email_code, passkey, password, revocation, second_factor, session};
+use crate::{email_code, passkey, password, revocation, second_factor, session, sign_in};
 
 const EXPIRY: Duration = Duration::from_secs(60);
 
@@ -32,6 +32,7 @@ pub async fn keep_house(state: &State) {
         every(EXPIRY, "removing expired logins", || {
             second_factor::challenge::remove_expired(state)
         }),
+        every(EXPIRY, "removing devices that are forgotten", || sign_in::prune(state)),
         every(EXPIRY, "removing expired challenges", || passkey::remove_expired(state)),
     );
 }

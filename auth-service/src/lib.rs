@@ -28,6 +28,7 @@ mod sealing;
 mod second_factor;
 mod session;
 mod settings;
+mod sign_in;
 mod signing_key;
 mod signup;
 mod throttle;

@@ -11,13 +11,12 @@ use voltgate_proto::auth::v1::{LogInRequest, SecondFactorRequired};
 
 use crate::State;
 use crate::account::Account;
-use crate::audit::{self, Action, Entry};
 use crate::password_hash::{HashError, PasswordHash};
 use crate::second_factor::challenge;
 use crate::second_factor::code::CodeError;
-use crate::session::start::SessionError;
-use crate::session::{self, LoggedIn};
-use crate::throttle::{Purpose, ThrottleError, familiar};
+use crate::session::LoggedIn;
+use crate::sign_in::{self, Proof, SignInError};
+use crate::throttle::{Purpose, ThrottleError};
 use crate::username::{self, Username};
 
 /// What somebody typed. It need not be a name or a password that a signup would accept.
@@ -47,7 +46,7 @@ pub enum LogInError {
     #[error(transparent)]
     SecondFactor(#[from] CodeError),
     #[error(transparent)]
-    Session(#[from] SessionError),
+    SignIn(#[from] SignInError),
     #[error("the account could not be looked up")]
     Database(#[from] sqlx::Error),
 }
@@ -105,12 +104,7 @@ async fn check(state: &State, credentials: Credentials, client: &Client) -> Resu
         tracing::info!(account = %account.id, "An account is asked for its second factor");
         return Ok(Outcome::SecondFactor(required));
     }
-    let logged_in = session::start::start(&mut transaction, state, account, client, now).await?;
-    familiar::remember(&mut transaction, logged_in.account.id, client.address, now).await?;
-    let entry = Entry::new(Action::LoggedIn, now, client)
-        .by(logged_in.account.id)
-        .on(logged_in.account.id);
-    audit::record(&mut transaction, entry).await?;
+    let logged_in = sign_in::sign_in(&mut transaction, state, account, Proof::Password, client, now).await?;
     transaction.commit().await?;
     tracing::info!(account = %logged_in.account.id, "An account logged in");
     Ok(Outcome::LoggedIn(logged_in))

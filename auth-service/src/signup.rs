@@ -22,6 +22,7 @@ use crate::password::Password;
 use crate::password_hash::HashError;
 use crate::session::start::SessionError;
 use crate::session::{self, LoggedIn};
+use crate::sign_in;
 use crate::throttle::{Purpose, ThrottleError, familiar};
 use crate::username::Username;
 
@@ -138,6 +139,7 @@ pub async fn sign_up(state: &State, new: SignUp, client: &Client) -> Result<Logg
     outbox::enqueue(&mut transaction, &event::new(crate::NAME, now, &signed_up)).await?;
     let logged_in = session::start::start(&mut transaction, state, account, client, now).await?;
     familiar::remember(&mut transaction, id, client.address, now).await?;
+    sign_in::remember(&mut transaction, id, client, now).await?;
     audit::record(
         &mut transaction,
         Entry::new(Action::SignedUp, now, client).by(id).on(id),

@@ -34,9 +34,10 @@ use tokio::sync::Semaphore;
 use tonic::Status;
 use tonic::metadata::MetadataValue;
 
+pub use self::key::Network;
 pub use self::policy::{Limits, Purpose};
 
-use self::key::{Key, Network};
+use self::key::Key;
 use self::lanes::{Lanes, Turn};
 use self::policy::{Kind, Policy};
 

@@ -17,8 +17,8 @@ use super::{challenge, credential};
 use crate::State;
 use crate::account::Account;
 use crate::audit::{self, Action, Entry};
-use crate::session::{LoggedIn, start};
-use crate::throttle::familiar;
+use crate::session::LoggedIn;
+use crate::sign_in::{self, Proof, SignInError};
 
 /// What a client brings to the second step.
 pub struct Assertion {
@@ -46,7 +46,7 @@ pub enum FinishError {
     #[error("an administrator demands another password")]
     PasswordResetRequired,
     #[error(transparent)]
-    Session(#[from] start::SessionError),
+    SignIn(#[from] SignInError),
     #[error("the passkey could not be looked up")]
     Database(#[from] sqlx::Error),
 }
@@ -117,13 +117,8 @@ pub async fn finish(state: &State, assertion: Assertion, client: &Client) -> Res
     )
     .execute(&mut *transaction)
     .await?;
-    let logged_in = start::start(&mut transaction, state, found.account, client, now).await?;
-    familiar::remember(&mut transaction, account, client.address, now).await?;
-    let entry = Entry::new(Action::LoggedIn, now, client)
-        .by(account)
-        .on(account)
-        .with("passkey", found.id.to_string());
-    audit::record(&mut transaction, entry).await?;
+    let proof = Proof::Passkey(found.id);
+    let logged_in = sign_in::sign_in(&mut transaction, state, found.account, proof, client, now).await?;
     transaction.commit().await?;
     tracing::info!(account = %account, passkey = %found.id, "An account logged in with a passkey");
     Ok(logged_in)
@@ -194,7 +189,7 @@ impl From<FinishError> for Status {
             }
             FinishError::PasswordResetRequired => Reason::PasswordResetRequired
                 .status("An administrator demands another password: use the way for forgotten ones"),
-            FinishError::Session(error) => error.into(),
+            FinishError::SignIn(error) => error.into(),
             FinishError::Database(error) => database::failed(&error),
         }
     }

@@ -23,8 +23,8 @@ use crate::audit::{self, Action, Entry};
 use crate::challenge_token::{self, ChallengeToken, LIFETIME, LIFETIME_SECONDS};
 use crate::password_hash::PasswordHash;
 use crate::recovery_code;
-use crate::session::{LoggedIn, start};
-use crate::throttle::familiar;
+use crate::session::LoggedIn;
+use crate::sign_in::{self, Proof, SignInError};
 
 /// Codes that one challenge takes.
 const MOST_ATTEMPTS: i32 = 5;
@@ -50,7 +50,7 @@ pub enum FinishError {
     #[error(transparent)]
     Code(#[from] CodeError),
     #[error(transparent)]
-    Session(#[from] start::SessionError),
+    SignIn(#[from] SignInError),
     #[error("the login could not be finished")]
     Database(#[from] sqlx::Error),
 }
@@ -136,16 +136,10 @@ pub async fn finish(state: &State, answer: &Answer, client: &Client) -> Result<L
         return Err(FinishError::PasswordResetRequired);
     }
     close(&mut transaction, &token).await?;
-    let logged_in = start::start(&mut transaction, state, account.account, client, now).await?;
-    let id = logged_in.account.id;
-    familiar::remember(&mut transaction, id, client.address, now).await?;
-    let entry = Entry::new(Action::LoggedIn, now, client)
-        .by(id)
-        .on(id)
-        .with("secondFactor", method.as_str());
-    audit::record(&mut transaction, entry).await?;
+    let proof = Proof::SecondFactor(method);
+    let logged_in = sign_in::sign_in(&mut transaction, state, account.account, proof, client, now).await?;
     transaction.commit().await?;
-    tracing::info!(account = %id, method = method.as_str(), "An account logged in with its second factor");
+    tracing::info!(account = %logged_in.account.id, method = method.as_str(), "An account logged in with its second factor");
     Ok(logged_in)
 }
 
@@ -233,7 +227,7 @@ impl From<FinishError> for Status {
             FinishError::PasswordResetRequired => Reason::PasswordResetRequired
                 .status("An administrator demands another password: use the way for forgotten ones"),
             FinishError::Code(error) => error.into(),
-            FinishError::Session(error) => error.into(),
+            FinishError::SignIn(error) => error.into(),
             FinishError::Database(error) => database::failed(&error),
         }
     }

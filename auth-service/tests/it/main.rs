@@ -9,6 +9,7 @@ mod deadline;
 mod health;
 mod login;
 mod mailbox;
+mod new_sign_in;
 mod passkey;
 mod passwords;
 mod process;

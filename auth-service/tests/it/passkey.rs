@@ -48,13 +48,13 @@ impl Service {
     }
 
     /// Registers the passkey of a device.
-    async fn register(&self, token: &str, device: &mut Authenticator) -> Result<Passkey, Status> {
+    pub async fn register(&self, token: &str, device: &mut Authenticator) -> Result<Passkey, Status> {
         let challenge = self.begin_registration(token, PASSWORD, None).await?;
         let credential = device.create(&challenge.options);
         self.finish_registration(token, &challenge.token, credential).await
     }
 
-    async fn begin_passkey_log_in(&self) -> PasskeyChallenge {
+    pub async fn begin_passkey_log_in(&self) -> PasskeyChallenge {
         let request = BeginPasskeyLogInRequest {};
         self.passkeys
             .clone()

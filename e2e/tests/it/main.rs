@@ -8,6 +8,7 @@ mod compose;
 mod contract;
 mod grpc;
 mod kill;
+mod new_sign_in;
 mod operations;
 mod outlive;
 mod processes;
