@@ -14,9 +14,14 @@ use tokio_util::task::TaskTracker;
 use tonic::service::RoutesBuilder;
 use uuid::Uuid;
 use voltgate_proto::ocpp::v1::charge_point_service_server::{self, ChargePointServiceServer};
+use voltgate_proto::ocpp::v1::charging_profile_service_server::{self, ChargingProfileServiceServer};
 use voltgate_proto::ocpp::v1::command_service_server::{self, CommandServiceServer};
+use voltgate_proto::ocpp::v1::configuration_service_server::{self, ConfigurationServiceServer};
 use voltgate_proto::ocpp::v1::id_token_service_server::{self, IdTokenServiceServer};
+use voltgate_proto::ocpp::v1::job_service_server::{self, JobServiceServer};
+use voltgate_proto::ocpp::v1::local_list_service_server::{self, LocalListServiceServer};
 use voltgate_proto::ocpp::v1::message_service_server::{self, MessageServiceServer};
+use voltgate_proto::ocpp::v1::reservation_service_server::{self, ReservationServiceServer};
 use voltgate_proto::ocpp::v1::security_event_service_server::{self, SecurityEventServiceServer};
 use voltgate_proto::ocpp::v1::session_service_server::{self, SessionServiceServer};
 use voltgate_proto::ocpp::v1::transaction_service_server::{self, TransactionServiceServer};
@@ -26,14 +31,22 @@ use crate::housekeeping::{Retention, keep_house};
 use crate::message::partitions;
 use crate::registry::Registry;
 use crate::settings::Settings;
-use crate::{State, charge_point, command, id_token, instance, message, security_event, session, transaction};
+use crate::{
+    State, charge_point, charging_profile, command, configuration, id_token, instance, job, local_list, message,
+    reservation, security_event, session, transaction,
+};
 
 /// The gRPC services, by their full names.
-const SERVICES: [&str; 7] = [
+const SERVICES: [&str; 12] = [
     charge_point_service_server::SERVICE_NAME,
+    charging_profile_service_server::SERVICE_NAME,
     command_service_server::SERVICE_NAME,
+    configuration_service_server::SERVICE_NAME,
     id_token_service_server::SERVICE_NAME,
+    job_service_server::SERVICE_NAME,
+    local_list_service_server::SERVICE_NAME,
     message_service_server::SERVICE_NAME,
+    reservation_service_server::SERVICE_NAME,
     security_event_service_server::SERVICE_NAME,
     session_service_server::SERVICE_NAME,
     transaction_service_server::SERVICE_NAME,
@@ -147,9 +160,16 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
     let mut routes = RoutesBuilder::default();
     routes
         .add_service(ChargePointServiceServer::new(charge_point::Grpc(Arc::clone(state))))
+        .add_service(ChargingProfileServiceServer::new(charging_profile::Grpc(Arc::clone(
+            state,
+        ))))
         .add_service(CommandServiceServer::new(command::Grpc(Arc::clone(state))))
+        .add_service(ConfigurationServiceServer::new(configuration::Grpc(Arc::clone(state))))
         .add_service(IdTokenServiceServer::new(id_token::Grpc(Arc::clone(state))))
+        .add_service(JobServiceServer::new(job::Grpc(Arc::clone(state))))
+        .add_service(LocalListServiceServer::new(local_list::Grpc(Arc::clone(state))))
         .add_service(MessageServiceServer::new(message::Grpc(Arc::clone(state))))
+        .add_service(ReservationServiceServer::new(reservation::Grpc(Arc::clone(state))))
         .add_service(SecurityEventServiceServer::new(security_event::Grpc(Arc::clone(state))))
         .add_service(SessionServiceServer::new(session::Grpc(Arc::clone(state))))
         .add_service(TransactionServiceServer::new(transaction::Grpc(Arc::clone(state))));

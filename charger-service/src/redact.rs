@@ -50,11 +50,13 @@ fn may_name_a_secret(json: &str) -> bool {
     lower.contains("authorizationkey") || lower.contains("\\u00")
 }
 
+/// Whether the value of a configuration key is one.
+pub fn is_secret(key: &str) -> bool {
+    key.trim().eq_ignore_ascii_case(SECRET_KEY)
+}
+
 fn hide_value(entry: &mut Value) {
-    let is_secret = entry
-        .get("key")
-        .and_then(Value::as_str)
-        .is_some_and(|key| key.trim().eq_ignore_ascii_case(SECRET_KEY));
+    let is_secret = entry.get("key").and_then(Value::as_str).is_some_and(is_secret);
     if let (true, Some(value)) = (is_secret, entry.get_mut("value")) {
         *value = Value::from(STARS);
     }

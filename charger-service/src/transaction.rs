@@ -3,6 +3,7 @@
 mod list;
 mod list_meter_values;
 pub mod owned;
+pub mod placed;
 pub mod start;
 pub mod stop;
 

@@ -63,6 +63,45 @@ impl<'a> Fields<'a> {
         }
     }
 
+    pub fn boolean(&self, name: &str) -> Option<bool> {
+        let (kind, json) = self.find(name)?;
+        match (kind, json.trim_matches('"')) {
+            (Kind::Boolean | Kind::Text, "true") => Some(true),
+            (Kind::Boolean | Kind::Text, "false") => Some(false),
+            _ => None,
+        }
+    }
+
+    pub fn object(&self, name: &str) -> Option<Fields<'a>> {
+        match self.find(name)? {
+            (Kind::Object, json) => Some(Fields { json }),
+            _ => None,
+        }
+    }
+
+    /// The object as it was written.
+    pub fn as_json(&self) -> &'a str {
+        self.json
+    }
+
+    /// The texts in a list; elements that are none are left out.
+    pub fn texts(&self, name: &str) -> Vec<String> {
+        let Some((Kind::List, json)) = self.find(name) else {
+            return Vec::new();
+        };
+        let mut cursor = Cursor::new(json);
+        let mut texts = Vec::new();
+        cursor.enter();
+        while cursor.element() {
+            let kind = cursor.kind();
+            let json = cursor.skip();
+            if kind == Kind::Text {
+                texts.push(Text::quoted(json).storable().into_owned());
+            }
+        }
+        texts
+    }
+
     /// The objects in a list; elements that are none are left out.
     pub fn list(&self, name: &str) -> Vec<Fields<'a>> {
         let Some((Kind::List, json)) = self.find(name) else {
@@ -146,6 +185,29 @@ mod tests {
     fn the_last_of_a_repeated_field_counts_and_nested_fields_do_not() {
         let fields = Fields::of(raw(r#"{"x": {"idTag": "inner"}, "idTag": "A", "id\u0054ag": "B"}"#));
         assert_eq!(fields.text("idTag").as_deref(), Some("B"));
+    }
+
+    #[test]
+    fn a_truth_in_quotes_is_read_and_a_number_is_no_truth() {
+        let fields = Fields::of(raw(r#"{"a": true, "b": "false", "c": 1, "d": "yes"}"#));
+        assert_eq!((fields.boolean("a"), fields.boolean("b")), (Some(true), Some(false)));
+        assert_eq!((fields.boolean("c"), fields.boolean("d")), (None, None));
+    }
+
+    #[test]
+    fn an_object_within_is_read_and_kept_as_it_was_written() {
+        let fields = Fields::of(raw(r#"{"profile": { "id" : 1.0 }, "none": 3}"#));
+        let profile = fields.object("profile").unwrap();
+        assert_eq!(profile.integer("id"), Some(1));
+        assert_eq!(profile.as_json(), r#"{ "id" : 1.0 }"#);
+        assert!(fields.object("none").is_none());
+    }
+
+    #[test]
+    fn a_list_of_texts_passes_over_what_is_none() {
+        let fields = Fields::of(raw(r#"{"keys": ["a", 1, null, "b"], "none": "c"}"#));
+        assert_eq!(fields.texts("keys"), ["a", "b"]);
+        assert!(fields.texts("none").is_empty());
     }
 
     #[test]

@@ -9,27 +9,42 @@
 mod action;
 mod authorize;
 mod boot_notification;
+mod change_availability;
+mod charging_profile;
+mod configuration;
 mod data_transfer;
 mod heartbeat;
+mod local_list;
 mod meter_values;
+mod reservation;
 mod security_event_notification;
 mod start_transaction;
 mod status_answer;
 mod status_notification;
 mod stop_transaction;
 pub(crate) mod table;
+mod transfer;
 
 pub use action::{Action, Initiator};
 pub use authorize::{Authorize, AuthorizeResponse};
 pub use boot_notification::{BootNotification, BootNotificationResponse};
+pub use change_availability::ChangeAvailability;
+pub use charging_profile::{
+    ChargingProfile, ClearChargingProfile, CompositeSchedule, GetCompositeSchedule, RemoteStartTransaction,
+    SetChargingProfile,
+};
+pub use configuration::{ChangeConfiguration, Configuration, GetConfiguration, KeyValue};
 pub use data_transfer::{DataTransfer, DataTransferResponse};
 pub use heartbeat::{HeartbeatResponse, heartbeat_response};
+pub use local_list::{AuthorizationData, LocalListVersion, SendLocalList};
 pub use meter_values::{MeterReading, MeterValues, Sample};
+pub use reservation::{CancelReservation, ReserveNow};
 pub use security_event_notification::SecurityEventNotification;
 pub use start_transaction::{StartTransaction, StartTransactionResponse};
 pub use status_answer::StatusOnly;
 pub use status_notification::StatusNotification;
 pub use stop_transaction::{StopTransaction, StopTransactionResponse};
+pub use transfer::{FileName, Transfer};
 
 pub use rust_ocpp::v1_6::types::{AuthorizationStatus, DataTransferStatus, IdTagInfo, RegistrationStatus};
 

@@ -59,6 +59,7 @@ struct Row {
     last_seen_at: Option<DateTime<Utc>>,
     last_boot_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
+    number_of_connectors: Option<i32>,
     revision: i64,
 }
 
@@ -71,7 +72,7 @@ macro_rules! select {
                    next_security_profile, certificate_name,
                    (disconnected_at IS NULL AND lease_until > now()) IS TRUE AS "online!", protocol AS "protocol?",
                    vendor, model, serial_number, firmware_version, last_seen_at AS "last_seen_at?", last_boot_at,
-                   created_at, revision
+                   created_at, number_of_connectors, revision
                FROM ocpp.charge_point
                LEFT JOIN ocpp.session ON session.charge_point_id = charge_point.id
                LEFT JOIN ocpp.instance ON instance.id = session.instance_id "# + $condition,
@@ -137,8 +138,15 @@ async fn connectors(
     charge_points: &[Uuid],
 ) -> Result<HashMap<Uuid, Vec<Connector>>, sqlx::Error> {
     let rows = sqlx::query!(
-        "SELECT charge_point_id, connector_id, status, error_code, info, vendor_error_code, status_at
-         FROM ocpp.connector WHERE charge_point_id = ANY($1) ORDER BY charge_point_id, connector_id",
+        r#"SELECT connector.charge_point_id, connector.connector_id, status, error_code, info, vendor_error_code,
+             status_at, received_at, coalesce(own.desired, shared.desired) AS availability,
+             coalesce(own.answer, shared.answer) AS availability_answer
+         FROM ocpp.connector
+         LEFT JOIN ocpp.availability AS own ON own.charge_point_id = connector.charge_point_id
+             AND own.connector_id = connector.connector_id
+         LEFT JOIN ocpp.availability AS shared ON shared.charge_point_id = connector.charge_point_id
+             AND shared.connector_id = 0
+         WHERE connector.charge_point_id = ANY($1) ORDER BY connector.charge_point_id, connector.connector_id"#,
         charge_points,
     )
     .fetch_all(connection)
@@ -152,6 +160,9 @@ async fn connectors(
             info: row.info,
             vendor_error_code: row.vendor_error_code,
             status_at: Some(timestamp(row.status_at)),
+            received_at: Some(timestamp(row.received_at)),
+            availability: row.availability,
+            availability_answer: row.availability_answer,
         });
     }
     Ok(connectors)
@@ -177,6 +188,7 @@ impl From<Row> for ChargePoint {
             last_seen_at: row.last_seen_at.map(timestamp),
             last_boot_at: row.last_boot_at.map(timestamp),
             created_at: Some(timestamp(row.created_at)),
+            number_of_connectors: row.number_of_connectors,
             connectors: Vec::new(),
         }
     }

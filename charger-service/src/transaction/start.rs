@@ -9,6 +9,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::authorization::{self, Authorization, AuthorizationStatus};
+use crate::charging_profile;
+use crate::reservation::redeem::redeemed;
 
 /// What the station says.
 #[derive(Debug, Clone)]
@@ -43,10 +45,13 @@ pub async fn start(connection: &mut PgConnection, start: &Start) -> Result<Start
     }
     let authorization = authorization::decide(connection, &start.id_token, start.received_at).await?;
     match insert(connection, start, authorization.status).await? {
-        Some(transaction_id) => Ok(Started {
-            transaction_id,
-            authorization,
-        }),
+        Some(transaction_id) => {
+            settle(connection, start, transaction_id).await?;
+            Ok(Started {
+                transaction_id,
+                authorization,
+            })
+        }
         // The station's other socket said the same a moment ago.
         None => match find(connection, start).await? {
             Some(known) => repeated(connection, start, known).await,
@@ -54,6 +59,28 @@ pub async fn start(connection: &mut PgConnection, start: &Start) -> Result<Start
             None => Err(sqlx::Error::RowNotFound),
         },
     }
+}
+
+/// What waited for this transaction.
+async fn settle(connection: &mut PgConnection, start: &Start, transaction_id: i32) -> Result<(), sqlx::Error> {
+    if let Some(reservation) = start.reservation_id {
+        redeemed(
+            connection,
+            start.charge_point,
+            reservation,
+            transaction_id,
+            start.received_at,
+        )
+        .await?;
+    }
+    charging_profile::transaction::started(
+        connection,
+        start.charge_point,
+        start.connector_id,
+        &start.id_token,
+        transaction_id,
+    )
+    .await
 }
 
 /// The same id and the same verdict as the first time, whatever has become of the token since.

@@ -9,6 +9,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::owned::Mismatch;
+use super::placed::{self, Stopping};
+use crate::charging_profile;
 
 /// What the station says.
 #[derive(Debug, Clone)]
@@ -34,6 +36,8 @@ pub enum Stopped {
         connector_id: i32,
         /// The register stands lower than at the start, so that the energy is unknown.
         register_fell: bool,
+        /// By the station's own clock it stopped before it started.
+        before_its_start: bool,
     },
     /// The very stop that was applied before.
     Repeated,
@@ -45,13 +49,15 @@ struct Known {
     charge_point_id: Uuid,
     connector_id: i32,
     meter_start_wh: Option<i64>,
+    started_at: Option<DateTime<Utc>>,
     stopped: bool,
     /// Stopped with the facts that are told now.
     alike: bool,
 }
 
 pub async fn stop(connection: &mut PgConnection, stop: &Stop) -> Result<Stopped, sqlx::Error> {
-    let Some(known) = find(connection, stop).await? else {
+    let meant = meant(connection, stop).await?;
+    let Some(known) = find(connection, stop, meant).await? else {
         return Ok(Stopped::Unmatched(Mismatch::UnknownTransaction));
     };
     if known.charge_point_id != stop.charge_point {
@@ -65,21 +71,48 @@ pub async fn stop(connection: &mut PgConnection, stop: &Stop) -> Result<Stopped,
         });
     }
     apply(connection, known.id, stop).await?;
+    charging_profile::transaction::stopped(connection, stop.charge_point, known.connector_id, known.id).await?;
     Ok(Stopped::Applied {
         transaction_id: known.id,
         connector_id: known.connector_id,
+        before_its_start: matches!((known.started_at, stop.stopped_at), (Some(start), Some(stop)) if stop < start),
         register_fell: matches!((known.meter_start_wh, stop.meter_stop_wh), (Some(start), Some(stop)) if stop < start),
     })
 }
 
+/// The transaction that the station means, if it is any.
+async fn meant(connection: &mut PgConnection, stop: &Stop) -> Result<Option<i32>, sqlx::Error> {
+    match stop.transaction_id {
+        Some(told) if placed::is_placeholder(told) => {}
+        told => return Ok(told),
+    }
+    let stopping = Stopping {
+        charge_point: stop.charge_point,
+        at: stop.stopped_at.unwrap_or(stop.received_at),
+        meter_stop_wh: stop.meter_stop_wh,
+        id_token: stop.id_token.as_deref(),
+    };
+    if let Some(stopped_at) = stop.stopped_at {
+        let alike = placed::ended_alike(connection, stop.charge_point, stopped_at, stop.meter_stop_wh).await?;
+        if alike.is_some() {
+            return Ok(alike);
+        }
+    }
+    placed::ended_by(connection, &stopping).await
+}
+
 /// Locks the row, so that two sockets of one station cannot both stop it.
-async fn find(connection: &mut PgConnection, stop: &Stop) -> Result<Option<Known>, sqlx::Error> {
+async fn find(
+    connection: &mut PgConnection,
+    stop: &Stop,
+    transaction_id: Option<i32>,
+) -> Result<Option<Known>, sqlx::Error> {
     sqlx::query_as!(
         Known,
-        r#"SELECT id, charge_point_id, connector_id, meter_start_wh, stop_received_at IS NOT NULL AS "stopped!",
+        r#"SELECT id, charge_point_id, connector_id, meter_start_wh, started_at, stop_received_at IS NOT NULL AS "stopped!",
                (stopped_at IS NOT DISTINCT FROM $2 AND meter_stop_wh IS NOT DISTINCT FROM $3) AS "alike!"
            FROM ocpp.transaction WHERE id = $1 FOR UPDATE"#,
-        stop.transaction_id,
+        transaction_id,
         stop.stopped_at,
         stop.meter_stop_wh,
     )

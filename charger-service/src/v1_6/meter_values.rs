@@ -7,28 +7,31 @@ use super::Failure;
 use super::samples::samples;
 use crate::meter_values::{self, Samples};
 use crate::session::answer::{Answer, Incoming};
-use crate::transaction::owned::owned;
+use crate::transaction::owned::{Mismatch, Owned, owned};
+use crate::transaction::placed;
 use crate::unmatched::{self, Kind, Unmatched};
 
 pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -> Result<Answer, Failure> {
     let request = MeterValues::read(call.payload);
-    let transaction = match request.transaction_id {
-        None => None,
-        Some(reported) => match owned(connection, call.charge_point, reported).await? {
-            Ok(transaction) => Some(transaction),
-            Err(mismatch) => {
-                let stray = Unmatched {
-                    charge_point: call.charge_point,
-                    kind: Kind::MeterValues,
-                    reported_transaction_id: Some(reported),
-                    mismatch,
-                    payload: call.payload.get(),
-                    received_at: call.received_at,
-                };
-                unmatched::keep(connection, &stray).await?;
-                return Ok(Answer::empty()?.flagged([mismatch.sentence().to_owned()]));
-            }
-        },
+    let (transaction, flag) = match meant(connection, &request, call).await? {
+        Meant::None => (None, None),
+        Meant::Told(transaction) => (Some(transaction), None),
+        Meant::Placed { reported, transaction } => {
+            let flag = placed::flag(reported, transaction.id);
+            (Some(transaction), Some(flag))
+        }
+        Meant::Unmatched { reported, mismatch } => {
+            let stray = Unmatched {
+                charge_point: call.charge_point,
+                kind: Kind::MeterValues,
+                reported_transaction_id: Some(reported),
+                mismatch,
+                payload: call.payload.get(),
+                received_at: call.received_at,
+            };
+            unmatched::keep(connection, &stray).await?;
+            return Ok(Answer::empty()?.flagged([mismatch.sentence().to_owned()]));
+        }
     };
     let samples = Samples {
         charge_point: call.charge_point,
@@ -40,5 +43,45 @@ pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -
         received_at: call.received_at,
     };
     meter_values::store(connection, &samples).await?;
-    Answer::empty()
+    Ok(Answer::empty()?.flagged(flag))
+}
+
+/// Which transaction the values are of.
+enum Meant {
+    None,
+    Told(Owned),
+    /// It was told without its number.
+    Placed {
+        reported: i32,
+        transaction: Owned,
+    },
+    Unmatched {
+        reported: i32,
+        mismatch: Mismatch,
+    },
+}
+
+async fn meant(
+    connection: &mut PgConnection,
+    request: &MeterValues,
+    call: &Incoming<'_>,
+) -> Result<Meant, sqlx::Error> {
+    let Some(reported) = request.transaction_id else {
+        return Ok(Meant::None);
+    };
+    if let (true, Some(connector)) = (placed::is_placeholder(reported), request.connector_id) {
+        let times = request.readings.iter().filter_map(|reading| reading.timestamp);
+        let at = times.min().unwrap_or(call.received_at);
+        return Ok(match placed::at(connection, call.charge_point, connector, at).await? {
+            Some(transaction) => Meant::Placed { reported, transaction },
+            None => Meant::Unmatched {
+                reported,
+                mismatch: Mismatch::UnknownTransaction,
+            },
+        });
+    }
+    Ok(match owned(connection, call.charge_point, reported).await? {
+        Ok(transaction) => Meant::Told(transaction),
+        Err(mismatch) => Meant::Unmatched { reported, mismatch },
+    })
 }

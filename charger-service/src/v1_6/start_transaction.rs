@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 use super::Failure;
 use super::id_tag_info::id_tag_info;
 use crate::session::answer::{Answer, Incoming};
+use crate::station_clock;
 use crate::transaction::start::{Start, start};
 
 pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -> Result<Answer, Failure> {
@@ -23,8 +24,9 @@ pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -
         },
     )
     .await?;
-    Answer::result(&StartTransactionResponse {
+    let answer = Answer::result(&StartTransactionResponse {
         id_tag_info: id_tag_info(started.authorization),
         transaction_id: started.transaction_id,
-    })
+    })?;
+    Ok(answer.flagged(station_clock::flag(request.timestamp, call.received_at).map(str::to_owned)))
 }

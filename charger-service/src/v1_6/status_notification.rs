@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 
 use super::Failure;
 use crate::session::answer::{Answer, Incoming};
+use crate::station_clock;
 use crate::status::{self, Status};
 
 pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -> Result<Answer, Failure> {
@@ -21,5 +22,6 @@ pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -
         received_at: call.received_at,
     };
     status::store(connection, &status).await?;
-    Answer::empty()
+    let flag = station_clock::flag(status.status_at, status.received_at);
+    Ok(Answer::empty()?.flagged(flag.map(str::to_owned)))
 }

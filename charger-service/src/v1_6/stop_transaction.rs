@@ -10,6 +10,8 @@ use super::samples::samples;
 use crate::authorization;
 use crate::meter_values::{self, Samples};
 use crate::session::answer::{Answer, Incoming};
+use crate::station_clock;
+use crate::transaction::placed;
 use crate::transaction::stop::{Stop, Stopped, stop};
 use crate::unmatched::{self, Kind, Unmatched};
 
@@ -25,12 +27,16 @@ pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -
         stopped_at: request.timestamp,
         received_at: call.received_at,
     };
-    let mut flags = Vec::new();
+    let mut flags: Vec<_> = station_clock::flag(told.stopped_at, told.received_at)
+        .map(str::to_owned)
+        .into_iter()
+        .collect();
     match stop(connection, &told).await? {
         Stopped::Applied {
             transaction_id,
             connector_id,
             register_fell,
+            before_its_start,
         } => {
             let data = Samples {
                 charge_point: call.charge_point,
@@ -40,6 +46,12 @@ pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -
                 received_at: call.received_at,
             };
             meter_values::store(connection, &data).await?;
+            if let Some(reported) = told.transaction_id.filter(|&reported| reported != transaction_id) {
+                flags.push(placed::flag(reported, transaction_id));
+            }
+            if before_its_start {
+                flags.push("timestamp: is before the transaction's start".to_owned());
+            }
             if register_fell {
                 flags.push("meterStop: is below the transaction's meterStart".to_owned());
             }

@@ -7,7 +7,7 @@ use serde_json::json;
 use service_kit::reason::Reason;
 use testbed::Database;
 use tonic_types::StatusExt;
-use voltgate_proto::ocpp::v1::{ListCommandsRequest, SendCommandRequest};
+use voltgate_proto::ocpp::v1::{Connector, ListCommandsRequest, SendCommandRequest};
 
 use crate::service::{Service, eventually, reason};
 use crate::station::Station;
@@ -404,4 +404,91 @@ async fn commands_are_listed_newest_first() {
         }
     }
     assert_eq!(listed, ids);
+}
+
+/// What the charge point answers is kept to the letter, whether or not more follows from it.
+#[tokio::test]
+async fn every_answer_stays_with_its_command_verbatim() {
+    let database = Database::create().await;
+    let (service, mut station, _) = connected(&database).await;
+    for (action, payload, answer, status) in [
+        ("ClearCache", json!({}), json!({"status": "Rejected"}), "rejected"),
+        (
+            "DataTransfer",
+            json!({"vendorId": "V"}),
+            json!({"status": "Accepted", "data": "d"}),
+            "accepted",
+        ),
+        (
+            "DataTransfer",
+            json!({"vendorId": "V"}),
+            json!({"status": "UnknownMessageId"}),
+            "rejected",
+        ),
+        (
+            "RemoteStopTransaction",
+            json!({"transactionId": 4711}),
+            json!({"status": "Rejected"}),
+            "rejected",
+        ),
+        (
+            "Reset",
+            json!({"type": "Hard"}),
+            json!({"status": "Accepted"}),
+            "accepted",
+        ),
+        (
+            "TriggerMessage",
+            json!({"requestedMessage": "Heartbeat"}),
+            json!({"status": "NotImplemented"}),
+            "rejected",
+        ),
+        (
+            "UnlockConnector",
+            json!({"connectorId": 99}),
+            json!({"status": "NotSupported"}),
+            "rejected",
+        ),
+    ] {
+        let command = service.exchange(&mut station, action, payload, answer.clone()).await;
+        assert_eq!(command.status, status, "{action}");
+        assert_eq!(command.response.as_deref(), Some(&*answer.to_string()), "{action}");
+    }
+}
+
+#[tokio::test]
+async fn the_availability_that_was_asked_for_stands_beside_the_status() {
+    let database = Database::create().await;
+    let (service, mut station, _) = connected(&database).await;
+    for connector in 0..=2 {
+        let status = json!({"connectorId": connector, "status": "Available", "errorCode": "NoError"});
+        station.call("StatusNotification", status).await;
+    }
+    let mut change = async |connector: i32, kind: &str, answer: &str| {
+        let request = json!({"connectorId": connector, "type": kind});
+        service
+            .exchange(&mut station, "ChangeAvailability", request, json!({"status": answer}))
+            .await;
+        let connectors = service.charge_point("CP1").await.connectors;
+        let shown = |connector: Connector| (connector.availability, connector.availability_answer);
+        connectors.into_iter().map(shown).collect::<Vec<_>>()
+    };
+    let is = |kind: &str, answer: &str| (Some(kind.to_owned()), Some(answer.to_owned()));
+    assert_eq!(
+        change(1, "Inoperative", "Scheduled").await,
+        [(None, None), is("Inoperative", "Scheduled"), (None, None)]
+    );
+    assert_eq!(
+        change(0, "Inoperative", "Rejected").await,
+        [
+            is("Inoperative", "Rejected"),
+            is("Inoperative", "Scheduled"),
+            is("Inoperative", "Rejected")
+        ]
+    );
+    let all = is("Operative", "Accepted");
+    assert_eq!(
+        change(0, "Operative", "Accepted").await,
+        [all.clone(), all.clone(), all]
+    );
 }

@@ -2,14 +2,19 @@
 #![allow(clippy::unwrap_used)]
 
 mod charge;
+mod charging_profiles;
 mod commands;
+mod configuration;
 mod deadline;
 mod frames;
 mod handshake;
+mod jobs;
+mod local_list;
 mod model;
 mod operator;
 mod passwords;
 mod repetitions;
+mod reservations;
 mod rest;
 mod restart;
 mod resuming;
@@ -18,6 +23,8 @@ mod security_events;
 mod security_profiles;
 mod service;
 mod sessions;
+mod state;
 mod station;
 mod takeover;
 mod versions;
+mod wild;

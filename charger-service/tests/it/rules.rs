@@ -20,6 +20,7 @@ fn stop(id: i64, meter_stop: i64) -> Value {
     json!({"transactionId": id, "meterStop": meter_stop, "timestamp": "2026-03-01T13:00:00Z"})
 }
 
+/// Rule 3: the duplicate is looked for before the token.
 #[tokio::test]
 async fn a_start_that_is_repeated_is_the_same_transaction_even_when_its_token_was_blocked_in_between() {
     let database = Database::create().await;
@@ -39,6 +40,7 @@ async fn a_start_that_is_repeated_is_the_same_transaction_even_when_its_token_wa
     assert_eq!(service.transactions_of("CP1").await.len(), 1);
 }
 
+/// Rule 3: what was stopped is no duplicate.
 #[tokio::test]
 async fn a_start_like_one_that_was_stopped_is_a_new_transaction() {
     let database = Database::create().await;
@@ -51,6 +53,7 @@ async fn a_start_like_one_that_was_stopped_is_a_new_transaction() {
     assert_eq!(service.transactions_of("CP1").await.len(), 2);
 }
 
+/// Rule 3.
 #[tokio::test]
 async fn two_sockets_that_say_the_same_start_at_once_get_one_transaction() {
     let database = Database::create().await;
@@ -70,6 +73,7 @@ async fn two_sockets_that_say_the_same_start_at_once_get_one_transaction() {
     assert_eq!(service.transactions_of("CP1").await.len(), 1);
 }
 
+/// Rule 3: refused starts are stored, each with an id of its own.
 #[tokio::test]
 async fn a_refused_start_has_an_id_of_its_own_and_its_energy_is_not_lost() {
     let database = Database::create().await;
@@ -91,6 +95,7 @@ async fn a_refused_start_has_an_id_of_its_own_and_its_energy_is_not_lost() {
     );
 }
 
+/// Rule 4.
 #[tokio::test]
 async fn a_stop_that_is_repeated_changes_nothing() {
     let database = Database::create().await;
@@ -106,6 +111,7 @@ async fn a_stop_that_is_repeated_changes_nothing() {
     assert!(service.unmatched().await.is_empty());
 }
 
+/// Rule 4: a repeated stop with other facts.
 #[tokio::test]
 async fn a_stop_that_contradicts_the_first_is_answered_and_kept_and_not_applied() {
     let database = Database::create().await;
@@ -118,6 +124,7 @@ async fn a_stop_that_contradicts_the_first_is_answered_and_kept_and_not_applied(
     assert_eq!(service.unmatched().await, [json!(["stop", id, "already_stopped"])]);
 }
 
+/// Rule 4: unknown ones.
 #[tokio::test]
 async fn stops_and_meter_values_of_no_transaction_are_answered_and_kept_once() {
     let database = Database::create().await;
@@ -145,6 +152,7 @@ async fn stops_and_meter_values_of_no_transaction_are_answered_and_kept_once() {
     assert!(service.messages("CP1").await[0].violations[0].contains("kept for reconciliation"));
 }
 
+/// Rule 3: a station can stop its own only.
 #[tokio::test]
 async fn a_charge_point_can_stop_and_meter_its_own_transactions_only() {
     let database = Database::create().await;
@@ -170,6 +178,7 @@ async fn a_charge_point_can_stop_and_meter_its_own_transactions_only() {
     );
 }
 
+/// Rule 4: an implausible stop is stored and flagged.
 #[tokio::test]
 async fn a_register_that_fell_leaves_the_energy_unknown_and_is_flagged() {
     let database = Database::create().await;
@@ -200,6 +209,7 @@ async fn a_register_beyond_32_bits_is_left_out_of_the_answer_and_its_energy_is_r
     assert_eq!(transaction.energy_wh, Some(1500));
 }
 
+/// Rule 7.
 #[tokio::test]
 async fn a_token_is_judged_by_what_the_operator_said_of_it() {
     let database = Database::create().await;
@@ -239,6 +249,7 @@ async fn a_token_is_judged_by_what_the_operator_said_of_it() {
     assert_eq!(authorize("soon").await["status"], "Expired");
 }
 
+/// Rule 7: concurrent transactions are unlimited.
 #[tokio::test]
 async fn one_token_may_charge_at_two_connectors() {
     let database = Database::create().await;
@@ -255,6 +266,7 @@ async fn one_token_may_charge_at_two_connectors() {
     assert_eq!(service.transactions_of("CP1").await.len(), 2);
 }
 
+/// Rule 2.
 #[tokio::test]
 async fn one_that_is_not_accepted_may_boot_and_tell_of_energy_and_nothing_else() {
     let database = Database::create().await;
@@ -290,6 +302,7 @@ async fn one_that_is_not_accepted_may_boot_and_tell_of_energy_and_nothing_else()
     }
 }
 
+/// Rule 9.
 #[tokio::test]
 async fn a_status_from_the_future_does_not_hide_those_that_follow_and_a_late_one_does_not_win() {
     let database = Database::create().await;
@@ -311,4 +324,211 @@ async fn a_status_from_the_future_does_not_hide_those_that_follow_and_a_late_one
         "Faulted"
     );
     assert_eq!(report("Finishing", None).await, "Finishing");
+}
+
+/// Rule 4: -1 and 0 are joined by connector and time where that is unambiguous.
+#[tokio::test]
+async fn a_transaction_without_its_number_is_known_by_connector_and_time() {
+    let database = Database::create().await;
+    let (service, mut station, _) = connected(&database).await;
+    service.register_token("TAG").await;
+    let first = station.start("TAG", 100, "2026-03-01T12:00:00Z").await;
+    station
+        .call(
+            "StopTransaction",
+            json!({"transactionId": first, "meterStop": 200, "timestamp": "2026-03-01T12:30:00Z"}),
+        )
+        .await;
+    let second = station.start("TAG", 200, "2026-03-01T13:00:00Z").await;
+    let values = |id: i64, connector: i32, time: &str, value: &str| {
+        json!({"connectorId": connector, "transactionId": id, "meterValue": [
+            {"timestamp": format!("2026-03-01T{time}:00Z"), "sampledValue": [{"value": value}]}]})
+    };
+    // In the first, though it is over; in the second; and in none: between them, before them, elsewhere.
+    station.call("MeterValues", values(-1, 1, "12:10", "150")).await;
+    station.call("MeterValues", values(0, 1, "13:10", "250")).await;
+    for (connector, time) in [(1, "12:40"), (1, "11:00"), (2, "13:10")] {
+        station.call("MeterValues", values(-1, connector, time, "1")).await;
+    }
+    assert_eq!(service.meter_values(first).await[0].value, "150");
+    assert_eq!(service.meter_values(second).await[0].value, "250");
+    assert_eq!(service.unmatched().await.len(), 3);
+
+    let stop = json!({"transactionId": -1, "idTag": "tag", "meterStop": 300, "timestamp": "2026-03-01T14:00:00Z"});
+    for _ in 0..2 {
+        let answer = station.call("StopTransaction", stop.clone()).await;
+        assert_eq!(answer, json!({"idTagInfo": {"status": "Accepted"}}));
+    }
+    let stopped = service.transaction(second).await;
+    assert_eq!((stopped.status.as_str(), stopped.energy_wh), ("completed", Some(100)));
+    assert_eq!(service.unmatched().await.len(), 3);
+    assert_eq!(
+        service.messages("CP1").await[1].violations,
+        [format!(
+            "transactionId: is -1, and was taken for {second} by connector and time"
+        )]
+    );
+}
+
+/// Rule 4: where it is ambiguous, an operator decides.
+#[tokio::test]
+async fn a_stop_without_its_number_that_could_end_two_transactions_ends_neither() {
+    let database = Database::create().await;
+    let (service, mut station, _) = connected(&database).await;
+    service.register_token("TAG").await;
+    service.register_token("OTHER").await;
+    let start = |connector: i32, tag: &str, time: &str| json!({"connectorId": connector, "idTag": tag, "meterStart": 10, "timestamp": format!("2026-03-01T{time}:00Z")});
+    // On connector 1 the first one lost its stop.
+    for (connector, tag, time) in [(1, "TAG", "10:00"), (1, "TAG", "12:00"), (2, "TAG", "12:00")] {
+        station.call("StartTransaction", start(connector, tag, time)).await;
+    }
+    let stop = |tag: Value, meter_stop: i64| json!({"transactionId": 0, "idTag": tag, "meterStop": meter_stop, "timestamp": "2026-03-01T13:00:00Z"});
+    // Two can be meant, no start has the token, or no register stood so low.
+    for stop in [
+        stop(json!("TAG"), 100),
+        stop(json!("OTHER"), 100),
+        stop(json!("TAG"), 9),
+    ] {
+        station.call("StopTransaction", stop).await;
+    }
+    assert!(
+        service
+            .transactions_of("CP1")
+            .await
+            .iter()
+            .all(|one| one.status == "active")
+    );
+    assert_eq!(service.unmatched().await.len(), 3);
+    station.call("StartTransaction", start(3, "OTHER", "12:30")).await;
+    station.call("StopTransaction", stop(json!("other"), 100)).await;
+    assert_eq!(service.transactions_of("CP1").await[0].status, "completed");
+}
+
+/// Rule 4: late and implausible ones are stored, flagged and answered.
+#[tokio::test]
+async fn a_stop_before_its_start_is_stored_and_flagged() {
+    let database = Database::create().await;
+    let (service, mut station, _) = connected(&database).await;
+    service.register_token("TAG").await;
+    let id = station.start("TAG", 0, "2026-03-01T14:00:00Z").await;
+    station.call("StopTransaction", stop(id, 100)).await;
+    let stopped = service.transaction(id).await;
+    assert_eq!((stopped.status.as_str(), stopped.energy_wh), ("completed", Some(100)));
+    assert_eq!(
+        service.messages("CP1").await[0].violations,
+        ["timestamp: is before the transaction's start"]
+    );
+    // Values that come in after the stop are of the transaction still.
+    let values = json!({"connectorId": 1, "transactionId": id, "meterValue": [
+        {"timestamp": "2026-03-01T12:30:00Z", "sampledValue": [{"value": "50"}]}]});
+    station.call("MeterValues", values).await;
+    assert_eq!(service.meter_values(id).await.len(), 1);
+}
+
+/// Rule 7: whoever stops a transaction is told what their token is worth, and stops it whatever that is.
+#[tokio::test]
+async fn a_stop_is_applied_whatever_its_token_is_worth() {
+    let database = Database::create().await;
+    let (service, mut station, _) = connected(&database).await;
+    let blocked = CreateIdTokenRequest {
+        id_token: "BLOCKED".to_owned(),
+        blocked: true,
+        ..Default::default()
+    };
+    let member = CreateIdTokenRequest {
+        id_token: "MEMBER".to_owned(),
+        group_id: Some("FLEET".to_owned()),
+        ..Default::default()
+    };
+    service.register_tokens([blocked, member]).await;
+    for (tag, info) in [
+        ("member", json!({"parentIdTag": "FLEET", "status": "Accepted"})),
+        ("BLOCKED", json!({"status": "Blocked"})),
+        ("STRANGER", json!({"status": "Invalid"})),
+    ] {
+        let id = station.start("MEMBER", 0, "2026-03-01T12:00:00Z").await;
+        let mut stop = stop(id, 100);
+        stop["idTag"] = json!(tag);
+        assert_eq!(station.call("StopTransaction", stop).await, json!({"idTagInfo": info}));
+        assert_eq!(service.transaction(id).await.status, "completed");
+    }
+}
+
+/// Rule 8: defaults are written out, phases and signed data kept, units brought to their base, and null is not 0.
+#[tokio::test]
+async fn meter_values_are_kept_as_they_came_and_in_their_base_unit() {
+    let database = Database::create().await;
+    let (service, mut station, _) = connected(&database).await;
+    service.register_token("TAG").await;
+    let id = station.start("TAG", 0, "2026-03-01T12:00:00Z").await;
+    let readings = |time: &str| {
+        json!([{"timestamp": format!("2026-03-01T{time}:00Z"), "sampledValue": [
+            {"value": "1.5", "unit": "kWh"},
+            {"value": "16", "measurand": "Current.Import", "phase": "L2", "unit": "A"},
+            {"value": "a1b2", "format": "SignedData", "context": "Transaction.End"},
+            {"value": null, "measurand": "SoC"},
+            {"value": "7", "measurand": "Vendor.Thing", "unit": "furlong"}]}])
+    };
+    let values = json!({"connectorId": 1, "transactionId": id, "meterValue": readings("12:10")});
+    station.call("MeterValues", values).await;
+    let stop = json!({"transactionId": id, "meterStop": 1500, "timestamp": "2026-03-01T13:00:00Z",
+        "transactionData": readings("13:00")});
+    station.call("StopTransaction", stop).await;
+    let values = service.meter_values(id).await;
+    let shown: Vec<_> = values
+        .iter()
+        .map(|one| {
+            json!([
+                one.value,
+                one.measurand,
+                one.unit,
+                one.format,
+                one.phase,
+                one.normalized_value
+            ])
+        })
+        .collect();
+    let each = [
+        json!(["1.5", "Energy.Active.Import.Register", "kWh", "Raw", null, "1500"]),
+        json!(["16", "Current.Import", "A", "Raw", "L2", "16"]),
+        json!(["a1b2", "Energy.Active.Import.Register", "Wh", "SignedData", null, null]),
+        json!(["7", "Vendor.Thing", "furlong", "Raw", null, null]),
+    ];
+    assert_eq!(shown, [each.clone(), each].concat());
+    assert_eq!(service.transaction(id).await.energy_wh, Some(1500));
+    let flagged = &service.messages("CP1").await[1].violations;
+    assert!(
+        flagged.iter().any(|flag| flag.contains("sampledValue[3].value")),
+        "{flagged:?}"
+    );
+}
+
+/// Rule 10: commands are sent as asked.
+#[tokio::test]
+async fn a_command_for_a_connector_that_nobody_has_heard_of_reaches_the_charge_point() {
+    let database = Database::create().await;
+    let (service, mut station, _) = connected(&database).await;
+    let unlock = json!({"connectorId": 99});
+    let command = service
+        .exchange(
+            &mut station,
+            "UnlockConnector",
+            unlock,
+            json!({"status": "NotSupported"}),
+        )
+        .await;
+    assert_eq!(command.response.as_deref(), Some(r#"{"status":"NotSupported"}"#));
+}
+
+/// Rule 16.
+#[tokio::test]
+async fn a_data_transfer_of_a_vendor_that_nobody_registered_is_of_an_unknown_vendor() {
+    let database = Database::create().await;
+    let (service, mut station, _) = connected(&database).await;
+    let transfer = json!({"vendorId": "com.example", "messageId": "hello", "data": "{\"a\": 1}"});
+    assert_eq!(
+        station.call("DataTransfer", transfer).await,
+        json!({"status": "UnknownVendorId"})
+    );
+    assert!(service.messages("CP1").await[0].request.contains("com.example"));
 }

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use ocpp::frame;
 use ocpp::{Message, Version, validate};
 use serde_json::value::RawValue;
+use sqlx::PgConnection;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -18,6 +19,7 @@ use crate::message::record::{self, Answered, Exchange, NotRecorded, Origin, Pend
 use crate::redact;
 use crate::v1_6;
 use crate::v1_6::answered::{self, Answered as Settlement};
+use crate::v1_6::effect::Asked;
 
 /// How often a charge point's answer is offered to a database that fails. The charge point does not repeat it.
 const ATTEMPTS: u32 = 3;
@@ -38,6 +40,8 @@ pub(super) struct Outstanding {
     /// The CALL's message id.
     message_id: String,
     action: String,
+    /// Without secrets.
+    payload: Box<RawValue>,
     /// Its row in the message log.
     message: Option<Pending>,
     pub(super) deadline: Instant,
@@ -120,10 +124,12 @@ impl Conversation {
         let payload = unanswered.payload;
         let frame = frame::call(&message_id, &unanswered.action, &payload);
         let secret_is_gone = redact::is_redacted(&unanswered.action, payload.get());
+        let payload = payload.0;
         self.outstanding = Some(Outstanding {
             command: unanswered.id,
             message_id,
             action: unanswered.action,
+            payload,
             message: unanswered.message_row.map(|id| Pending {
                 id,
                 requested_at: unanswered.sent_at,
@@ -171,10 +177,8 @@ impl Conversation {
         .await?;
         let message_id = command.id.to_string();
         let frame = frame::call(&message_id, &command.action, &command.payload);
-        let shown = match redact::request(&command.action, command.payload.get()) {
-            Cow::Borrowed(_) => Cow::Borrowed(&frame),
-            Cow::Owned(redacted) => Cow::Owned(format!("[2,\"{message_id}\",\"{}\",{redacted}]", command.action)),
-        };
+        let payload = without_secret(&command.action, command.payload.0);
+        let shown = frame::call(&message_id, &command.action, &payload);
         let exchange = Exchange {
             origin: Origin::Csms,
             message_id: Some(&message_id),
@@ -187,12 +191,23 @@ impl Conversation {
             responded_at: None,
         };
         let message = record::record(&mut transaction, self.via, &exchange).await?;
+        let asked = Asked {
+            charge_point: self.via.charge_point,
+            command: command.id,
+            action: &command.action,
+            payload: &payload,
+            at: now,
+        };
+        match self.station.version {
+            Version::V1_6 => v1_6::effect::of_leaving(&mut transaction, &asked).await?,
+        }
         transaction.commit().await.map_err(NotClaimed::Perhaps)?;
         let deadline = Instant::now() + self.state.call_timeout;
         let outstanding = Outstanding {
             command: command.id,
             message_id,
             action: command.action,
+            payload,
             message: Some(message),
             deadline,
         };
@@ -291,6 +306,7 @@ impl Conversation {
                 response: reading.payload,
             };
             answered::answered(&mut transaction, &settlement).await?;
+            self.take_effect(&mut transaction, outstanding, reading, now).await?;
         }
         transaction.commit().await?;
         if !finished {
@@ -298,6 +314,41 @@ impl Conversation {
         }
         Ok(())
     }
+
+    /// What the charge point said changes what is known of it, once. A CALL that is given up has no effect.
+    async fn take_effect(
+        &self,
+        connection: &mut PgConnection,
+        outstanding: &Outstanding,
+        reading: &Reading<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<(), sqlx::Error> {
+        let asked = Asked {
+            charge_point: self.via.charge_point,
+            command: outstanding.command,
+            action: &outstanding.action,
+            payload: &outstanding.payload,
+            at: now,
+        };
+        let response = reading.response.as_deref().map(serde_json::from_str::<&RawValue>);
+        match (self.station.version, response) {
+            (Version::V1_6, Some(Ok(response))) => v1_6::effect::of_result(connection, &asked, response).await,
+            (Version::V1_6, None) if reading.status == Status::Error => {
+                v1_6::effect::of_error(connection, &asked).await
+            }
+            (Version::V1_6, None | Some(Err(_))) => Ok(()),
+        }
+    }
+}
+
+/// A payload that may be kept.
+fn without_secret(action: &str, payload: Box<RawValue>) -> Box<RawValue> {
+    let redacted = redact::request(action, payload.get());
+    if redacted == payload.get() {
+        return payload;
+    }
+    // What could not be read is withheld as a whole, and no JSON then.
+    RawValue::from_string(redacted.into_owned()).unwrap_or_default()
 }
 
 /// Whether the database would not take it at another time either: it is the data that it refuses (SQLSTATE classes 22 and

@@ -1,0 +1,48 @@
+//! A profile for one transaction lives as long as the transaction (7.10).
+
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::TX_PROFILE;
+
+/// The profile that came with a remote start belongs to the transaction that follows from it.
+pub async fn started(
+    connection: &mut PgConnection,
+    charge_point: Uuid,
+    connector_id: i32,
+    id_tag: &str,
+    transaction_id: i32,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"UPDATE ocpp.charging_profile SET transaction_id = $4, connector_id = $2, id_tag = NULL
+         WHERE charge_point_id = $1 AND lower(id_tag) = lower($3 COLLATE "C") AND coalesce(connector_id, $2) = $2"#,
+        charge_point,
+        connector_id,
+        id_tag,
+        transaction_id,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// One that names no transaction was for the one that ran on its connector. What waits for a remote start stays.
+pub async fn stopped(
+    connection: &mut PgConnection,
+    charge_point: Uuid,
+    connector_id: i32,
+    transaction_id: i32,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "DELETE FROM ocpp.charging_profile
+         WHERE charge_point_id = $1 AND purpose = $2
+           AND (transaction_id = $3 OR (transaction_id IS NULL AND id_tag IS NULL AND connector_id = $4))",
+        charge_point,
+        TX_PROFILE,
+        transaction_id,
+        connector_id,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

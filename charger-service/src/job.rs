@@ -1,0 +1,50 @@
+//! What takes a charge point longer than an answer: it is told to fetch firmware or to upload diagnostics, and says how it
+//! gets on with that.
+//!
+//! A job is there from the moment at which its command leaves, since a charge point may begin before it answers. 1.6 does not
+//! say which job a notification is about, so it is about the latest (rule 14 of the OCPP decisions).
+
+pub mod answer;
+mod list;
+pub mod notification;
+pub mod request;
+
+use std::sync::Arc;
+
+use service_kit::reason;
+use tonic::{Request, Response, Status};
+use voltgate_proto::ocpp::v1::job_service_server::JobService;
+use voltgate_proto::ocpp::v1::{GetJobRequest, Job, ListJobsRequest, ListJobsResponse};
+
+use crate::State;
+
+pub struct Grpc(pub Arc<State>);
+
+#[tonic::async_trait]
+impl JobService for Grpc {
+    async fn list_jobs(&self, request: Request<ListJobsRequest>) -> Result<Response<ListJobsResponse>, Status> {
+        let page = list::Page::try_from(request.into_inner()).map_err(reason::invalid)?;
+        let jobs = list::list(&self.0.database, page).await?;
+        Ok(Response::new(jobs))
+    }
+
+    async fn get_job(&self, request: Request<GetJobRequest>) -> Result<Response<Job>, Status> {
+        let job = list::get(&self.0.database, request.into_inner()).await?;
+        Ok(Response::new(job))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Firmware,
+    Diagnostics,
+}
+
+impl Kind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Firmware => "firmware",
+            Self::Diagnostics => "diagnostics",
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! A charge point says how it gets on with a job.
+
+use chrono::{DateTime, Utc};
+use sqlx::PgConnection;
+use uuid::Uuid;
+
+use super::Kind;
+
+#[derive(Debug)]
+pub struct Notification<'a> {
+    pub charge_point: Uuid,
+    pub kind: Kind,
+    /// Verbatim, such as `Downloading`.
+    pub status: &'a str,
+    pub received_at: DateTime<Utc>,
+}
+
+/// What a notification says of the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// Nothing is going on, which is what a charge point says when it is asked (4.4, 4.5).
+    Idle,
+    /// It fetches or uploads the file.
+    Transferring,
+    Running,
+    Completed,
+    Failed,
+}
+
+impl Progress {
+    fn of(status: &str) -> Self {
+        match status {
+            "Idle" => Self::Idle,
+            "Downloading" | "Uploading" => Self::Transferring,
+            "Installed" | "Uploaded" => Self::Completed,
+            "DownloadFailed" | "InstallationFailed" | "UploadFailed" => Self::Failed,
+            _ => Self::Running,
+        }
+    }
+
+    /// The job's status from then on. A charge point that is idle has said nothing of it.
+    fn job_status(self) -> Option<&'static str> {
+        match self {
+            Self::Idle => None,
+            Self::Transferring | Self::Running => Some("running"),
+            Self::Completed => Some("completed"),
+            Self::Failed => Some("failed"),
+        }
+    }
+}
+
+/// Joins the latest job of its kind. Where there is none, or that one is done and another transfer begins, the job began at
+/// the charge point. After a failure a transfer goes on: the charge point tries again.
+pub async fn notified(connection: &mut PgConnection, notification: &Notification<'_>) -> Result<(), sqlx::Error> {
+    let progress = Progress::of(notification.status);
+    let latest = latest(connection, notification).await?;
+    let joined = latest.filter(|job| !(job.completed && progress == Progress::Transferring));
+    let job = match joined {
+        Some(job) => job.id,
+        None if progress == Progress::Idle => return Ok(()),
+        None => begin(connection, notification).await?,
+    };
+    sqlx::query!(
+        "WITH kept AS (INSERT INTO ocpp.job_notification (job_id, status, received_at) VALUES ($1, $2, $3))
+         UPDATE ocpp.job SET status = coalesce($4, status), progress = $2, updated_at = $3 WHERE id = $1",
+        job,
+        notification.status,
+        notification.received_at,
+        progress.job_status(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+struct Latest {
+    id: Uuid,
+    completed: bool,
+}
+
+async fn latest(connection: &mut PgConnection, notification: &Notification<'_>) -> Result<Option<Latest>, sqlx::Error> {
+    sqlx::query_as!(
+        Latest,
+        r#"SELECT id, status = 'completed' AS "completed!" FROM ocpp.job
+         WHERE charge_point_id = $1 AND kind = $2 AND status <> 'rejected' ORDER BY id DESC LIMIT 1"#,
+        notification.charge_point,
+        notification.kind.as_str(),
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+async fn begin(connection: &mut PgConnection, notification: &Notification<'_>) -> Result<Uuid, sqlx::Error> {
+    let id = Uuid::now_v7();
+    sqlx::query!(
+        "INSERT INTO ocpp.job (id, charge_point_id, kind, status, created_at, updated_at)
+         VALUES ($1, $2, $3, 'running', $4, $4)",
+        id,
+        notification.charge_point,
+        notification.kind.as_str(),
+        notification.received_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_of_1_6_says_how_a_job_stands() {
+        for (status, job) in [
+            ("Idle", None),
+            ("Downloading", Some("running")),
+            ("Downloaded", Some("running")),
+            ("Installing", Some("running")),
+            ("Uploading", Some("running")),
+            ("Installed", Some("completed")),
+            ("Uploaded", Some("completed")),
+            ("DownloadFailed", Some("failed")),
+            ("InstallationFailed", Some("failed")),
+            ("UploadFailed", Some("failed")),
+        ] {
+            assert_eq!(Progress::of(status).job_status(), job, "{status}");
+        }
+    }
+}
