@@ -9,6 +9,7 @@ mod contract;
 mod grpc;
 mod kill;
 mod new_sign_in;
+mod ocpp16;
 mod operations;
 mod outlive;
 mod processes;
