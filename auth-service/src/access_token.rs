@@ -12,6 +12,7 @@ use crate::account::Account;
 use crate::signing_key::SigningKeys;
 
 /// Signs the tokens of this installation.
+#[derive(Clone)]
 pub struct AccessTokens {
     pub keys: SigningKeys,
     pub issuer: String,
@@ -30,6 +31,33 @@ impl AccessTokens {
         session: Uuid,
         now: DateTime<Utc>,
     ) -> Result<String, jsonwebtoken::errors::Error> {
+        self.sign(account, session, None, now, now + self.lifetime)
+    }
+
+    /// A token for whoever shows this API key of `account`, good for these scopes and no longer than the key itself.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn issue_for_key(
+        &self,
+        account: &Account,
+        key: Uuid,
+        scopes: &[String],
+        expires_at: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
+        let until = (now + self.lifetime).min(expires_at);
+        self.sign(account, key, Some(scopes.join(" ")), now, until)
+    }
+
+    fn sign(
+        &self,
+        account: &Account,
+        origin: Uuid,
+        scope: Option<String>,
+        now: DateTime<Utc>,
+        until: DateTime<Utc>,
+    ) -> Result<String, jsonwebtoken::errors::Error> {
         let keys = self.keys.known();
         let key = keys.signer(now);
         let mut header = Header::new(Algorithm::EdDSA);
@@ -39,11 +67,12 @@ impl AccessTokens {
             iss: self.issuer.clone(),
             aud: self.audience.clone(),
             sub: account.id,
-            sid: session,
+            sid: origin,
             jti: Uuid::now_v7(),
             roles: account.roles.clone(),
+            scope,
             iat: now.timestamp(),
-            exp: (now + self.lifetime).timestamp(),
+            exp: until.timestamp(),
         };
         jsonwebtoken::encode(&header, &claims, key.private())
     }
@@ -95,7 +124,7 @@ mod tests {
             period: TimeDelta::days(30),
             lifetime: TimeDelta::minutes(5),
         };
-        OwnAuthority::new(Arc::new(rotation), Feed::new(database, Arc::new(SystemClock)))
+        OwnAuthority::new(Arc::new(rotation), Feed::new(database, Arc::new(SystemClock)), tokens())
     }
 
     /// What everybody who accepts our tokens runs.

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use service_kit::Shared;
-use service_kit::access::AccessLayer;
+use service_kit::access::{AccessLayer, Rules};
 use service_kit::grpc::{ServeError, Server};
 use service_kit::outbox::Relay;
 use service_kit::start::StartError;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tonic::service::RoutesBuilder;
+use voltgate_proto::auth::v1::api_key_service_server::{self, ApiKeyServiceServer};
 use voltgate_proto::auth::v1::audit_service_server::{self, AuditServiceServer};
 use voltgate_proto::auth::v1::auth_service_server::{self, AuthServiceServer};
 use voltgate_proto::auth::v1::email_address_service_server::{self, EmailAddressServiceServer};
@@ -37,11 +38,13 @@ use crate::signing_key::rotation::{self, Rotation};
 use crate::throttle::Throttle;
 use crate::username::{Username, claim};
 use crate::{
-    State, audit, email, grpc, passkey, password, profile, revocation, second_factor, session, signing_key, user,
+    State, api_key, audit, email, grpc, passkey, password, profile, revocation, second_factor, session, signing_key,
+    user, verification,
 };
 
 /// The gRPC services, by their full names.
-const SERVICES: [&str; 11] = [
+const SERVICES: [&str; 12] = [
+    api_key_service_server::SERVICE_NAME,
     audit_service_server::SERVICE_NAME,
     auth_service_server::SERVICE_NAME,
     email_address_service_server::SERVICE_NAME,
@@ -98,7 +101,13 @@ impl Application {
             period: settings.signing_key_period(),
             lifetime: TimeDelta::seconds(settings.auth_access_token_seconds.into()),
         });
-        let authority = OwnAuthority::new(Arc::clone(&rotation), revocations.clone());
+        let tokens = AccessTokens {
+            keys,
+            issuer: shared.access.auth_issuer.clone(),
+            audience: shared.access.auth_audience.clone(),
+            lifetime: settings.access_token_lifetime(),
+        };
+        let authority = OwnAuthority::new(Arc::clone(&rotation), revocations.clone(), tokens.clone());
         let access = AccessLayer::new(shared.access(Arc::new(authority))?);
         let passwords = PasswordHasher::start()
             .await
@@ -112,12 +121,6 @@ impl Application {
         .await?;
 
         let relay = Relay::new(database.clone(), shared.bus.publisher());
-        let tokens = AccessTokens {
-            keys,
-            issuer: shared.access.auth_issuer.clone(),
-            audience: shared.access.auth_audience.clone(),
-            lifetime: settings.access_token_lifetime(),
-        };
         let throttle = Throttle::new(database.clone(), Arc::clone(&shared.clock), settings.throttle_limits());
         let state = State {
             database,
@@ -134,6 +137,7 @@ impl Application {
             }),
             sealing,
             passkeys,
+            scopes: Rules::from_descriptors(voltgate_proto::pool())?.scopes(),
             site_name: settings.auth_site_name,
             stopping: CancellationToken::new(),
         };
@@ -211,6 +215,7 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
     let mut routes = RoutesBuilder::default();
     let state = || Arc::clone(state);
     routes
+        .add_service(ApiKeyServiceServer::new(api_key::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST))
         .add_service(AuditServiceServer::new(audit::list::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST))
         .add_service(AuthServiceServer::new(grpc::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST))
         .add_service(PasskeyServiceServer::new(passkey::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST))
@@ -230,7 +235,7 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
             SigningKeyServiceServer::new(signing_key::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST),
         )
         .add_service(
-            VerificationServiceServer::new(revocation::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST),
+            VerificationServiceServer::new(verification::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST),
         );
     routes
 }

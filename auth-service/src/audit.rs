@@ -52,6 +52,10 @@ actions! {
     PasswordResetForced = "password.reset-forced";
     /// Somebody set a new password with a code.
     PasswordReset = "password.reset";
+    /// Somebody made an API key.
+    ApiKeyCreated = "api-key.created";
+    /// An API key was revoked by its account or by an administrator.
+    ApiKeyRevoked = "api-key.revoked";
     /// A session started.
     LoggedIn = "session.started";
     /// Sessions were ended by their account or by an administrator.

@@ -1,15 +1,17 @@
-//! This service verifies tokens as all others do, with its own keys and revocations, and without asking itself over the
-//! network.
+//! This service verifies tokens and API keys as all others do, with its own keys and revocations, and without asking
+//! itself over the network.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jsonwebtoken::DecodingKey;
-use service_kit::access::{Authority, KeysUnavailable, Revocations};
+use service_kit::access::{ApiKey, Authority, AuthorityUnavailable, Revocations};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::access_token::AccessTokens;
+use crate::api_key::exchange::exchange;
 use crate::revocation::Feed;
 use crate::signing_key::rotation::Rotation;
 
@@ -20,14 +22,16 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 pub struct OwnAuthority {
     rotation: Arc<Rotation>,
     revocations: Feed,
+    tokens: AccessTokens,
     last_look: Mutex<Option<Instant>>,
 }
 
 impl OwnAuthority {
-    pub fn new(rotation: Arc<Rotation>, revocations: Feed) -> Self {
+    pub fn new(rotation: Arc<Rotation>, revocations: Feed, tokens: AccessTokens) -> Self {
         Self {
             rotation,
             revocations,
+            tokens,
             last_look: Mutex::default(),
         }
     }
@@ -35,7 +39,7 @@ impl OwnAuthority {
 
 #[async_trait]
 impl Authority for OwnAuthority {
-    async fn verification_key(&self, kid: &str) -> Result<Option<DecodingKey>, KeysUnavailable> {
+    async fn verification_key(&self, kid: &str) -> Result<Option<DecodingKey>, AuthorityUnavailable> {
         if let Some(key) = self.rotation.keys.known().verification_key(kid) {
             return Ok(Some(key));
         }
@@ -46,13 +50,19 @@ impl Authority for OwnAuthority {
             return Ok(known);
         }
         let looked = self.rotation.look().await;
-        looked.map_err(|error| KeysUnavailable(error.into()))?;
+        looked.map_err(|error| AuthorityUnavailable(error.into()))?;
         *last_look = Some(Instant::now());
         Ok(self.rotation.keys.known().verification_key(kid))
     }
 
     fn has_key(&self, kid: &str) -> bool {
         self.rotation.keys.known().contains(kid)
+    }
+
+    async fn exchange(&self, key: &ApiKey) -> Result<Option<String>, AuthorityUnavailable> {
+        let Rotation { database, clock, .. } = &*self.rotation;
+        let exchanged = exchange(database, &self.tokens, clock, key).await;
+        exchanged.map_err(|error| AuthorityUnavailable(error.into()))
     }
 
     fn revocations(&self) -> &Revocations {

@@ -8,7 +8,7 @@ use service_kit::housekeeping::every;
 
 use crate::State;
 use crate::username::claim;
-use crate::{email_code, passkey, password, revocation, second_factor, session, sign_in};
+use crate::{api_key, email_code, passkey, password, revocation, second_factor, session, sign_in};
 
 const EXPIRY: Duration = Duration::from_secs(60);
 
@@ -25,6 +25,9 @@ pub async fn keep_house(state: &State) {
         every(EXPIRY, "removing attempts that are forgotten", || {
             state.throttle.remove_forgotten(state.clock.now())
         }),
+        every(EXPIRY, "removing expired API keys", || api_key::revoke::remove_expired(
+            state
+        )),
         every(EXPIRY, "removing expired codes", || email_code::remove_expired(state)),
         password::forgotten::look_into_requests(state),
         // A replica of the version before may still make some.

@@ -4,6 +4,7 @@
 mod access_token;
 mod account;
 mod administrator;
+mod api_key;
 mod application;
 mod audit;
 mod authority;
@@ -17,6 +18,7 @@ mod health;
 mod housekeeping;
 mod login;
 mod logout;
+mod name;
 mod passkey;
 mod password;
 mod password_hash;
@@ -35,6 +37,7 @@ mod throttle;
 mod totp;
 mod user;
 mod username;
+mod verification;
 
 pub use administrator::Administrator;
 pub use application::Application;
@@ -42,8 +45,10 @@ pub use password::Password;
 pub use settings::Settings;
 pub use username::Username;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use service_kit::access::Scope;
 use service_kit::clock::SharedClock;
 use sqlx::PgPool;
 use tokio::sync::watch;
@@ -65,6 +70,8 @@ struct State {
     health: watch::Sender<health::Health>,
     sealing: sealing::SealingKey,
     passkeys: passkey::RelyingParty,
+    /// Every scope that an API key can have.
+    scopes: BTreeSet<Scope>,
     /// What people call this installation.
     site_name: String,
     /// Cancelled when the process wants no new work; streams end then.

@@ -6,7 +6,6 @@ mod challenge;
 mod credential;
 mod list;
 mod log_in;
-mod name;
 mod register;
 mod relying_party;
 mod remove;
@@ -29,10 +28,10 @@ pub use self::challenge::remove_expired;
 pub use self::relying_party::{Misconfigured, RelyingParty};
 
 use self::log_in::Assertion;
-use self::name::Name;
 use self::register::NewPasskey;
 use crate::State;
 use crate::caller::LoggedInAs;
+use crate::name::Name;
 use crate::second_factor::proof::Proof;
 
 /// More than anybody has devices.

@@ -2,11 +2,10 @@
 //! hears of it through NOTIFY, and each replica streams it to the processes that verify tokens.
 
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::stream::{self, BoxStream};
+use futures_util::stream;
 use futures_util::{Stream, StreamExt as _};
 use prost_types::Timestamp;
 use service_kit::access::{Revocation, Revocations};
@@ -15,14 +14,11 @@ use sqlx::postgres::PgListener;
 use sqlx::{PgConnection, PgPool};
 use tokio::sync::broadcast;
 use tokio::time::timeout;
-use tokio_stream::wrappers::{BroadcastStream, WatchStream};
-use tonic::{Request, Response, Status};
+use tokio_stream::wrappers::BroadcastStream;
 use uuid::Uuid;
-use voltgate_proto::auth::v1::verification_service_server::VerificationService;
-use voltgate_proto::auth::v1::{self as proto, WatchRevocationsRequest, WatchRevocationsResponse};
+use voltgate_proto::auth::v1::{self as proto, WatchRevocationsResponse};
 
 use crate::State;
-use crate::signing_key::KeySet;
 
 const CHANNEL: &str = "authentication_revocation";
 
@@ -177,7 +173,7 @@ impl Feed {
     }
 
     /// Everything that is known, then what comes in.
-    fn watch(&self) -> impl Stream<Item = WatchRevocationsResponse> + Send + use<> {
+    pub fn watch(&self) -> impl Stream<Item = WatchRevocationsResponse> + Send + use<> {
         // In this order, so that nothing falls between the two.
         let news = BroadcastStream::new(self.news.subscribe());
         let known = self.known.clone();
@@ -223,34 +219,6 @@ fn message(revocations: &[Revocation], complete: bool) -> WatchRevocationsRespon
         revocations: revocations.collect(),
         complete,
         key_ids: Vec::new(),
-    }
-}
-
-/// Tells which keys there are.
-fn keys_message(keys: &KeySet) -> WatchRevocationsResponse {
-    WatchRevocationsResponse {
-        revocations: Vec::new(),
-        complete: false,
-        key_ids: keys.kids().map(str::to_owned).collect(),
-    }
-}
-
-pub struct Grpc(pub Arc<State>);
-
-#[tonic::async_trait]
-impl VerificationService for Grpc {
-    type WatchRevocationsStream = BoxStream<'static, Result<WatchRevocationsResponse, Status>>;
-
-    async fn watch_revocations(
-        &self,
-        _: Request<WatchRevocationsRequest>,
-    ) -> Result<Response<Self::WatchRevocationsStream>, Status> {
-        let stopping = self.0.stopping.clone();
-        let keys = WatchStream::new(self.0.tokens.keys.watch()).map(|keys| keys_message(&keys));
-        let told = stream::select(keys, self.0.revocations.watch())
-            .map(Ok)
-            .take_until(stopping.cancelled_owned());
-        Ok(Response::new(told.boxed()))
     }
 }
 

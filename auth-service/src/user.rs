@@ -182,7 +182,7 @@ impl From<Row> for Versioned<User> {
 ///
 /// # Errors
 /// One of them is unknown.
-fn roles(names: &[String]) -> Result<Vec<service_kit::access::Role>, service_kit::reason::FieldViolation> {
+pub fn roles(names: &[String]) -> Result<Vec<service_kit::access::Role>, service_kit::reason::FieldViolation> {
     use service_kit::access::Role;
     use service_kit::reason::FieldViolation;
     let mut roles: Vec<Role> = Vec::new();

@@ -147,7 +147,7 @@ impl Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if status == StatusCode::UNAUTHORIZED {
+        if status == StatusCode::UNAUTHORIZED || self.reason == Reason::InsufficientScope {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(self.challenge()));
         }
         headers.extend(self.headers);
@@ -162,6 +162,7 @@ impl Problem {
         match (self.challenge, self.reason) {
             (Challenge::Basic, _) => "Basic realm=\"ocpp\", charset=\"UTF-8\"",
             (Challenge::Bearer, Reason::InvalidToken) => "Bearer realm=\"voltgate\", error=\"invalid_token\"",
+            (Challenge::Bearer, Reason::InsufficientScope) => "Bearer realm=\"voltgate\", error=\"insufficient_scope\"",
             (Challenge::Bearer, _) => "Bearer realm=\"voltgate\"",
         }
     }
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_401_always_says_how_to_prove_oneself() {
+    fn a_401_always_says_how_to_prove_oneself_and_so_does_an_api_key_that_is_not_enough() {
         let challenge = |problem| {
             response(problem).headers()[header::WWW_AUTHENTICATE]
                 .to_str()
@@ -214,6 +215,10 @@ mod tests {
         assert_eq!(
             challenge(of(Reason::InvalidToken)),
             "Bearer realm=\"voltgate\", error=\"invalid_token\""
+        );
+        assert_eq!(
+            challenge(of(Reason::InsufficientScope)),
+            "Bearer realm=\"voltgate\", error=\"insufficient_scope\""
         );
         assert_eq!(challenge(of(Reason::InvalidCredentials)), "Bearer realm=\"voltgate\"");
         assert!(challenge(of(Reason::StationUnauthorized).for_station()).starts_with("Basic realm=\"ocpp\""));

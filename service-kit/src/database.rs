@@ -23,6 +23,9 @@ const STATEMENT_TIMEOUT: &str = "statement_timeout";
 /// `query_canceled`: what the database says of a statement that it ended.
 const CANCELED: &str = "57014";
 
+/// A character that PostgreSQL does not keep in a text; it comes to know of none but the null character.
+const NOT_A_TEXT: &str = "22021";
+
 /// How the codes begin by which it says that it goes, starts, or has too much to do (classes 08 and 53, 57P01 and those that
 /// follow), and that somebody else was in the way (class 40): each time the same may succeed a moment later.
 const AWAY_OR_BUSY: [&str; 4] = ["08", "40", "53", "57P"];
@@ -105,6 +108,9 @@ pub fn failed(error: &sqlx::Error) -> Status {
         }
         sqlx::Error::Database(error) if error.code().as_deref() == Some(CANCELED) => {
             Reason::DeadlineExceeded.status("The database did not answer in time")
+        }
+        sqlx::Error::Database(error) if error.code().as_deref() == Some(NOT_A_TEXT) => {
+            Reason::InvalidRequest.status("A text of the request contains a null character")
         }
         _ => reason::internal(error),
     }

@@ -67,6 +67,8 @@ reasons! {
     IdTokenExists = "ID_TOKEN_EXISTS", AlreadyExists, 409, "The id token exists";
     /// The idempotency key came with another request before.
     IdempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED", AlreadyExists, 422, "The idempotency key was used for another request";
+    /// The API key is valid, and not meant for this.
+    InsufficientScope = "INSUFFICIENT_SCOPE", PermissionDenied, 403, "The API key does not allow it";
     /// Our fault; the log has the details.
     Internal = "INTERNAL", Internal, 500, "Something went wrong on our side";
     /// A login whose second step comes too late, too often, or for nothing.
@@ -121,6 +123,8 @@ reasons! {
     StationUnauthorized = "STATION_UNAUTHORIZED", Unauthenticated, 401, "The charge point's credentials are not valid";
     /// The session that was to go on is over, because its charge point has a newer one.
     SessionOver = "SESSION_OVER", FailedPrecondition, 409, "The session is over";
+    /// An account has no room for another API key.
+    TooManyApiKeys = "TOO_MANY_API_KEYS", FailedPrecondition, 409, "Too many API keys";
     /// An account has no room for another passkey.
     TooManyPasskeys = "TOO_MANY_PASSKEYS", FailedPrecondition, 409, "Too many passkeys";
     /// Too many attempts from this client, or for this account, of late.

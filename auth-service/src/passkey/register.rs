@@ -12,11 +12,11 @@ use uuid::Uuid;
 use voltgate_proto::auth::v1::{self as proto, PasskeyChallenge, RegisterPasskeyRequest};
 use webauthn_rs::prelude::{CredentialID, Passkey, PasskeyRegistration, RegisterPublicKeyCredential, WebauthnError};
 
-use super::name::Name;
 use super::relying_party::Refused;
 use super::{MOST_OF_ONE_ACCOUNT, challenge, credential};
 use crate::State;
 use crate::caller::LoggedInAs;
+use crate::name::Name;
 use crate::second_factor::notice::{self, Change, NoticeError};
 use crate::second_factor::proof::{Proof, ProofError};
 
@@ -71,9 +71,7 @@ impl TryFrom<RegisterPasskeyRequest> for NewPasskey {
     fn try_from(request: RegisterPasskeyRequest) -> Result<Self, Self::Error> {
         let mut violations = Vec::new();
         let token = credential::token(request.token).map_err(|violation| violations.push(violation));
-        let name = request
-            .name
-            .map_or_else(|| Ok(Name::default()), |name| Name::parse(&name));
+        let name = Name::parse(request.name.as_deref().unwrap_or("Passkey"));
         let name = name.map_err(|violation| violations.push(violation));
         let credential = credential::parse(&request.credential).map_err(|violation| violations.push(violation));
         match (token, name, credential) {

@@ -8,11 +8,11 @@ use uuid::Uuid;
 use voltgate_proto::auth::v1::Passkey;
 
 use super::list::Row;
-use super::name::Name;
 use super::not_found;
 use crate::State;
 use crate::audit::{self, Action, Entry};
 use crate::caller::LoggedInAs;
+use crate::name::Name;
 
 #[derive(Debug, Error)]
 pub enum RenameError {

@@ -11,6 +11,7 @@ use voltgate_proto::events::v1::AccountDeleted;
 
 use crate::State;
 use crate::administrator;
+use crate::api_key;
 use crate::audit::{self, Action, Entry};
 use crate::caller::LoggedInAs;
 use crate::reauthentication::{self, ReauthenticationError};
@@ -61,6 +62,7 @@ pub async fn erase(state: &State, caller: &LoggedInAs, client: &Client, password
     }
     let account = account.lock(&mut transaction).await?;
     end::end(&mut transaction, state, account.id, Which::All).await?;
+    api_key::revoke::end_all(&mut transaction, state, account.id).await?;
     audit::record(
         &mut transaction,
         Entry::new(Action::Erased, now, client).by(account.id).on(account.id),

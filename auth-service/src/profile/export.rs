@@ -25,6 +25,16 @@ pub async fn export(state: &State, account: Uuid) -> Result<Value, ProfileError>
     )
     .fetch_one(&mut *transaction)
     .await?;
+    let api_keys = sqlx::query_scalar!(
+        r#"SELECT coalesce(json_agg(json_build_object(
+               'id', id, 'name', name, 'scopes', scopes, 'roles', roles,
+               'createdAt', created_at, 'expiresAt', expires_at, 'lastUsedAt', last_used_at
+           ) ORDER BY created_at), '[]') AS "api_keys!: Json<Value>"
+           FROM authentication.api_key WHERE account_id = $1"#,
+        account
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
     let audit = sqlx::query_scalar!(
         r#"SELECT coalesce(json_agg(json_build_object(
                'at', at, 'action', action, 'byYou', actor_id = $1, 'address', address, 'device', device, 'details', details
@@ -45,6 +55,7 @@ pub async fn export(state: &State, account: Uuid) -> Result<Value, ProfileError>
             "createdAt": row.created_at,
         },
         "sessions": sessions.0,
+        "apiKeys": api_keys.0,
         "audit": audit.0,
     }))
 }

@@ -12,6 +12,7 @@ use voltgate_proto::events::v1::PasswordResetRequested;
 
 use super::{UserError, read};
 use crate::State;
+use crate::api_key;
 use crate::audit::{self, Action, Entry};
 use crate::caller::LoggedInAs;
 use crate::email_code::{self, Purpose};
@@ -47,6 +48,7 @@ pub async fn force(state: &State, caller: &LoggedInAs, client: &Client, account:
     let email = user.email.ok_or(ResetError::NoEmail)?;
     demand(&mut transaction, account, &user.username, &email, now).await?;
     end::end(&mut transaction, state, account, Which::All).await?;
+    api_key::revoke::renew_access_tokens(&mut transaction, state, account).await?;
     let entry = Entry::new(Action::PasswordResetForced, now, client)
         .by(caller.account)
         .on(account);

@@ -12,6 +12,7 @@ use voltgate_proto::auth::v1::UpdateUserRequest;
 use super::{Row, UserError, read, roles};
 use crate::State;
 use crate::administrator;
+use crate::api_key;
 use crate::audit::{self, Action, Entry};
 use crate::caller::LoggedInAs;
 use crate::session::end::{self, Which};
@@ -102,6 +103,7 @@ pub async fn update(
     let entry = |action| Entry::new(action, now, client).by(caller.account).on(account);
     if updated.disabled_at.is_some() && before.disabled_at.is_none() {
         end::end(&mut transaction, state, account, Which::All).await?;
+        api_key::revoke::renew_access_tokens(&mut transaction, state, account).await?;
         audit::record(&mut transaction, entry(Action::Disabled)).await?;
     }
     if updated.disabled_at.is_none() && before.disabled_at.is_some() {
@@ -109,6 +111,7 @@ pub async fn update(
     }
     if updated.roles != before.roles {
         end::renew_access_tokens(&mut transaction, state, account).await?;
+        api_key::revoke::renew_access_tokens(&mut transaction, state, account).await?;
         let entry = entry(Action::RolesChanged).with("roles", updated.roles.clone());
         audit::record(&mut transaction, entry).await?;
     }

@@ -3,6 +3,7 @@
 
 mod addresses;
 mod administrator;
+mod api_keys;
 mod attacks;
 mod authenticator;
 mod deadline;

@@ -21,6 +21,7 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use tonic::{Request, Status};
 use tonic_types::StatusExt;
+use voltgate_proto::auth::v1::api_key_service_client::ApiKeyServiceClient;
 use voltgate_proto::auth::v1::audit_service_client::AuditServiceClient;
 use voltgate_proto::auth::v1::auth_service_client::AuthServiceClient;
 use voltgate_proto::auth::v1::email_address_service_client::EmailAddressServiceClient;
@@ -130,6 +131,7 @@ impl Setup {
             channel: channel.clone(),
             client: AuthServiceClient::new(channel.clone()),
             addresses: EmailAddressServiceClient::new(channel.clone()),
+            api_keys: ApiKeyServiceClient::new(channel.clone()),
             audit: AuditServiceClient::new(channel.clone()),
             passwords: PasswordServiceClient::new(channel.clone()),
             profiles: ProfileServiceClient::new(channel.clone()),
@@ -154,6 +156,7 @@ pub struct Service {
     pub channel: Channel,
     pub client: AuthServiceClient<Channel>,
     pub addresses: EmailAddressServiceClient<Channel>,
+    pub api_keys: ApiKeyServiceClient<Channel>,
     pub audit: AuditServiceClient<Channel>,
     pub passwords: PasswordServiceClient<Channel>,
     pub profiles: ProfileServiceClient<Channel>,

@@ -1,6 +1,7 @@
 //! Voltgate from outside: what its users do, and what happens to it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod api_keys;
 mod bad_input;
 mod charge;
 mod codes;

@@ -42,7 +42,9 @@ fn met(reason: Reason) -> Met {
         Reason::PayloadTooLarge | Reason::RequestTimeout => Met::WithBody,
         Reason::MalformedJson | Reason::UnsupportedMediaType => Met::WithJson,
         Reason::NotAcceptable => Met::WithAnswerInJson,
-        Reason::MissingCredentials | Reason::InvalidToken | Reason::PermissionDenied => Met::WithToken,
+        Reason::InsufficientScope | Reason::InvalidToken | Reason::MissingCredentials | Reason::PermissionDenied => {
+            Met::WithToken
+        }
         Reason::NoCommonSubprotocol | Reason::StationUnauthorized | Reason::UpgradeRequired => Met::AtTheDoor,
         Reason::ChargePointExists
         | Reason::IdTokenExists
@@ -60,6 +62,7 @@ fn met(reason: Reason) -> Met {
         | Reason::NothingToVerify
         | Reason::PasswordResetRequired
         | Reason::PreconditionFailed
+        | Reason::TooManyApiKeys
         | Reason::TooManyPasskeys
         | Reason::TooManyRequests
         | Reason::TotpExists

@@ -57,6 +57,11 @@ pub fn document(pool: &DescriptorPool, routes: &Routes) -> Vec<u8> {
                     "bearerFormat": "JWT",
                     "description": "The `accessToken` of a signup or a login.",
                 },
+                "apiKey": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key, of which each operation names the scope that it needs.",
+                },
                 "chargePoint": {
                     "type": "http",
                     "scheme": "basic",

@@ -1,6 +1,7 @@
 //! One endpoint as an OpenAPI operation.
 
 use serde_json::{Map, Value, json};
+use service_kit::access::Scope;
 use voltgate_proto::api::v1::{Access, Role};
 
 use super::schema::{self, Place, Schemas};
@@ -46,12 +47,21 @@ fn first_sentence(comment: &str) -> &str {
 /// Who may call it, in words.
 fn access(endpoint: &Endpoint) -> String {
     let roles: Vec<_> = endpoint.options.roles().map(role_name).collect();
+    let key = match scope(endpoint) {
+        Some(scope) => format!(" An API key needs the scope `{scope}`."),
+        None => " No API key will do.".to_owned(),
+    };
     match (endpoint.kind, endpoint.options.access(), roles.as_slice()) {
         (Kind::Door, _, _) => "For charge points, by name and password.".into(),
         (_, Access::Public, _) => "Open to anybody.".into(),
-        (_, Access::Role, [one]) => format!("Needs an access token with the role {one}."),
-        (_, Access::Role, several) => format!("Needs an access token with one of the roles {}.", several.join(", ")),
-        (_, Access::Authenticated | Access::Internal | Access::Unspecified, _) => "Needs an access token.".into(),
+        (_, Access::Role, [one]) => format!("Needs an access token with the role {one}.{key}"),
+        (_, Access::Role, several) => {
+            let roles = several.join(", ");
+            format!("Needs an access token with one of the roles {roles}.{key}")
+        }
+        (_, Access::Authenticated | Access::Internal | Access::Unspecified, _) => {
+            format!("Needs an access token.{key}")
+        }
     }
 }
 
@@ -59,8 +69,16 @@ fn security(endpoint: &Endpoint) -> Value {
     match (endpoint.kind, endpoint.options.access()) {
         (Kind::Door, _) => json!([{"chargePoint": []}, {}]),
         (_, Access::Public) => json!([]),
-        _ => json!([{"accessToken": []}]),
+        _ => match scope(endpoint) {
+            Some(scope) => json!([{"accessToken": []}, {"apiKey": [scope.to_string()]}]),
+            None => json!([{"accessToken": []}]),
+        },
     }
+}
+
+/// What an API key needs for it; none where no API key will do.
+fn scope(endpoint: &Endpoint) -> Option<Scope> {
+    Scope::of(&endpoint.rpc).filter(|_| !endpoint.options.session_only)
 }
 
 fn request_body(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Option<Value> {

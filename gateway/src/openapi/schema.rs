@@ -99,8 +99,8 @@ impl<'f> Schemas<'f> {
             Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 => integer("int32", i32::MIN, i32::MAX, place),
             Kind::Uint32 | Kind::Fixed32 => integer("uint32", 0, u32::MAX, place),
             // A double, which is what JSON's numbers are in most clients, does not hold every one of these.
-            Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => wide("int64", "^-?[0-9]{1,19}$", place),
-            Kind::Uint64 | Kind::Fixed64 => wide("uint64", "^[0-9]{1,20}$", place),
+            Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => wide("int64", "^(0|-?[1-9][0-9]{0,18})$", place),
+            Kind::Uint64 | Kind::Fixed64 => wide("uint64", "^(0|[1-9][0-9]{0,19})$", place),
             Kind::Float => floating("float", place),
             Kind::Double => floating("double", place),
         }
@@ -179,7 +179,7 @@ fn integer(format: &str, minimum: impl Into<Value>, maximum: impl Into<Value>, p
     let mut schema = json!({"type": "integer", "format": format, "minimum": minimum.into(), "maximum": maximum.into()});
     if place == Place::Request {
         schema["type"] = json!(["integer", "string"]);
-        schema["pattern"] = "^-?[0-9]{1,9}$".into();
+        schema["pattern"] = "^(0|-?[1-9][0-9]{0,8})$".into();
     }
     schema
 }
@@ -196,7 +196,7 @@ fn wide(format: &str, pattern: &str, place: Place) -> Value {
 fn floating(format: &str, place: Place) -> Value {
     let pattern = match place {
         Place::Parameter => return json!({"type": "number", "format": format}),
-        Place::Request => r"^(NaN|-?Infinity|-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?)$",
+        Place::Request => r"^(NaN|-?Infinity|-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?)$",
         Place::Answer => "^(NaN|-?Infinity)$",
     };
     json!({"type": ["number", "string"], "format": format, "pattern": pattern})

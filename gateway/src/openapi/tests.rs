@@ -76,8 +76,13 @@ fn parameters_are_typed_and_the_access_rule_is_told() {
     assert_eq!(named("pageSize")["schema"]["maximum"], 1000);
     assert_eq!(named("id")["schema"]["format"], "int32");
     assert_eq!(named("pageToken")["in"], "query");
-    assert_eq!(list["security"][0]["accessToken"], json!([]));
+    assert_eq!(
+        list["security"],
+        json!([{"accessToken": []}, {"apiKey": ["ocpp:read"]}])
+    );
     assert_eq!(document["paths"]["/auth/login"]["post"]["security"], json!([]));
+    let for_people = &document["paths"]["/auth/logout"]["post"]["security"];
+    assert_eq!(*for_people, json!([{"accessToken": []}]));
     assert!(list["responses"]["403"].is_object());
 }
 

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use futures_util::stream::{self, BoxStream};
 use jsonwebtoken::DecodingKey;
-use service_kit::access::{AccessLayer, Authority, KeysUnavailable, Revocations};
+use service_kit::access::{AccessLayer, ApiKey, Authority, AuthorityUnavailable, Revocations};
 use service_kit::grpc::Server;
 use service_kit::reason::{FieldViolation, Reason, invalid};
 use tokio::net::TcpListener;
@@ -219,13 +219,17 @@ pub struct Keys(Revocations);
 
 #[async_trait]
 impl Authority for Keys {
-    async fn verification_key(&self, kid: &str) -> Result<Option<DecodingKey>, KeysUnavailable> {
-        let key = DecodingKey::from_ed_components(PUBLIC_KEY).map_err(|error| KeysUnavailable(error.into()))?;
+    async fn verification_key(&self, kid: &str) -> Result<Option<DecodingKey>, AuthorityUnavailable> {
+        let key = DecodingKey::from_ed_components(PUBLIC_KEY).map_err(|error| AuthorityUnavailable(error.into()))?;
         Ok((kid == KEY_ID).then_some(key))
     }
 
     fn has_key(&self, kid: &str) -> bool {
         kid == KEY_ID
+    }
+
+    async fn exchange(&self, _: &ApiKey) -> Result<Option<String>, AuthorityUnavailable> {
+        Ok(None)
     }
 
     fn revocations(&self) -> &Revocations {
@@ -302,6 +306,13 @@ impl VerificationService for Behind {
         Ok(Response::new(
             stream::once(async { Ok(told) }).chain(stream::pending()).boxed(),
         ))
+    }
+
+    async fn exchange_api_key(
+        &self,
+        _: Request<auth::ExchangeApiKeyRequest>,
+    ) -> Result<Response<auth::ExchangeApiKeyResponse>, Status> {
+        Ok(Response::new(auth::ExchangeApiKeyResponse { access_token: None }))
     }
 }
 

@@ -5,6 +5,8 @@ use std::fmt;
 use uuid::Uuid;
 use voltgate_proto::api::v1 as api;
 
+use super::scope::Scopes;
+
 /// What an account may do.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Role {
@@ -77,14 +79,16 @@ impl FromIterator<Role> for Roles {
 pub enum Caller {
     /// Sent no credentials, and needed none.
     Anonymous,
-    /// Holds a valid access token.
+    /// Holds a valid access token, or an API key.
     Account {
         id: Uuid,
         roles: Roles,
-        /// `sid` of the token: the session that it comes from.
+        /// `sid` of the token: the session, or the API key, that it comes from.
         session: Uuid,
         /// `jti` of the token.
         token_id: Uuid,
+        /// What an API key may be used for; none for somebody who is logged in, and may do all that the roles allow.
+        scopes: Option<Scopes>,
     },
     /// One of Voltgate's own processes.
     Service { name: String },

@@ -12,7 +12,7 @@ use tower::{Layer, Service};
 use super::caller::Caller;
 use super::client::{self, Client};
 use super::peer;
-use super::rule::Rules;
+use super::rule::{Rules, Who};
 use super::verifier::Verifier;
 use crate::tls::Peer;
 
@@ -50,10 +50,10 @@ impl Access {
         let Some(rule) = self.rules.get(path) else {
             return Ok(Caller::Anonymous);
         };
-        if *rule == super::Rule::Public {
+        if rule.who == Who::Public {
             return Ok(Caller::Anonymous);
         }
-        if *rule == super::Rule::Internal
+        if rule.who == Who::Internal
             && let Some(process) = peer::proven(headers, peer)
         {
             return Ok(Caller::Service { name: process.into() });

@@ -2,24 +2,29 @@
 //! nobody gets round it with a gRPC client, and checked at the gateway by the same code, so that most refusals are
 //! cheap. Nothing here knows accounts or passwords: that is auth-service's.
 
+mod api_key;
 mod authority;
 mod caller;
 mod client;
+mod exchange;
 mod layer;
 mod peer;
 mod remote_authority;
 mod revocations;
 mod rule;
+mod scope;
 mod service_token;
 mod verifier;
 
-pub use authority::{Authority, KeysUnavailable};
+pub use api_key::ApiKey;
+pub use authority::{Authority, AuthorityUnavailable};
 pub use caller::{Caller, Role, Roles};
 pub use client::Client;
 pub use layer::{Access, AccessLayer};
 pub use peer::CALLER;
 pub use remote_authority::RemoteAuthority;
 pub use revocations::{Revocation, Revocations};
-pub use rule::{Rule, Rules};
+pub use rule::{Rule, Rules, Who};
+pub use scope::{Scope, Scopes, Verb};
 pub use service_token::{ServiceSecret, ServiceTokens};
 pub use verifier::{ACCESS_TOKEN_TYPE, AccessClaims, Jwk, Verifier};

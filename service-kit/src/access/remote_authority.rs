@@ -1,4 +1,5 @@
-//! auth-service as the other processes see it: its keys, fetched and kept, and its revocations, followed as a stream.
+//! auth-service as the other processes see it: its keys, fetched and kept, its revocations, followed as a stream, and API
+//! keys, exchanged for tokens.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,9 +17,12 @@ use tonic::{Request, Status};
 use uuid::Uuid;
 use voltgate_proto::auth::v1::auth_service_client::AuthServiceClient;
 use voltgate_proto::auth::v1::verification_service_client::VerificationServiceClient;
-use voltgate_proto::auth::v1::{GetJwksRequest, WatchRevocationsRequest, WatchRevocationsResponse};
+use voltgate_proto::auth::v1::{
+    ExchangeApiKeyRequest, GetJwksRequest, WatchRevocationsRequest, WatchRevocationsResponse,
+};
 
-use super::authority::{Authority, KeysUnavailable};
+use super::api_key::ApiKey;
+use super::authority::{Authority, AuthorityUnavailable};
 use super::peer::CALLER;
 use super::revocations::{Revocation, Revocations};
 use super::service_token::ServiceTokens;
@@ -105,19 +109,20 @@ impl RemoteAuthority {
             .cloned()
     }
 
-    async fn fetch(&self) -> Result<(), KeysUnavailable> {
+    async fn fetch(&self) -> Result<(), AuthorityUnavailable> {
         let mut request = Request::new(GetJwksRequest {});
         request.set_timeout(FETCH_TIMEOUT);
         let mut client = self.keys.clone();
         let answer = timeout(FETCH_TIMEOUT, client.get_jwks(request)).await;
         let body = answer
-            .map_err(|late| KeysUnavailable(late.into()))?
-            .map_err(|status| KeysUnavailable(status.into()))?
+            .map_err(|late| AuthorityUnavailable(late.into()))?
+            .map_err(|status| AuthorityUnavailable(status.into()))?
             .into_inner();
-        let set: KeySet = serde_json::from_slice(&body.data).map_err(|error| KeysUnavailable(error.into()))?;
+        let set: KeySet = serde_json::from_slice(&body.data).map_err(|error| AuthorityUnavailable(error.into()))?;
         let mut keys = HashMap::with_capacity(set.keys.len());
         for key in set.keys.into_iter().filter(|key| !self.is_void(&key.kid)) {
-            let decoded = DecodingKey::from_ed_components(&key.x).map_err(|error| KeysUnavailable(error.into()))?;
+            let decoded =
+                DecodingKey::from_ed_components(&key.x).map_err(|error| AuthorityUnavailable(error.into()))?;
             keys.insert(key.kid, decoded);
         }
         *self.known.write().unwrap_or_else(PoisonError::into_inner) = keys;
@@ -143,7 +148,20 @@ impl RemoteAuthority {
 
     /// Follows one stream to its end.
     async fn follow_once(&self) -> Result<(), Status> {
-        let mut request = Request::new(WatchRevocationsRequest {});
+        let request = self.in_our_name(WatchRevocationsRequest {})?;
+        let mut stream = self.verification.clone().watch_revocations(request).await?.into_inner();
+        while let Some(told) = stream.message().await? {
+            if !told.key_ids.is_empty() {
+                self.keep_keys(&told.key_ids).await;
+            }
+            self.take_in(told);
+        }
+        Ok(())
+    }
+
+    /// A request that proves to be from one of Voltgate's own processes.
+    fn in_our_name<T>(&self, message: T) -> Result<Request<T>, Status> {
+        let mut request = Request::new(message);
         let token = self.service_tokens.bearer();
         let token = token.map_err(|error| Status::internal(error.to_string()))?;
         let metadata = request.metadata_mut();
@@ -156,14 +174,7 @@ impl RemoteAuthority {
             CALLER,
             name.parse().map_err(|_| Status::internal("a name is no header"))?,
         );
-        let mut stream = self.verification.clone().watch_revocations(request).await?.into_inner();
-        while let Some(told) = stream.message().await? {
-            if !told.key_ids.is_empty() {
-                self.keep_keys(&told.key_ids).await;
-            }
-            self.take_in(told);
-        }
-        Ok(())
+        Ok(request)
     }
 
     fn take_in(&self, told: WatchRevocationsResponse) {
@@ -188,7 +199,7 @@ impl RemoteAuthority {
 
 #[async_trait]
 impl Authority for RemoteAuthority {
-    async fn verification_key(&self, kid: &str) -> Result<Option<DecodingKey>, KeysUnavailable> {
+    async fn verification_key(&self, kid: &str) -> Result<Option<DecodingKey>, AuthorityUnavailable> {
         if let Some(key) = self.known(kid) {
             return Ok(Some(key));
         }
@@ -214,6 +225,20 @@ impl Authority for RemoteAuthority {
     fn has_key(&self, kid: &str) -> bool {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
         known.contains_key(kid)
+    }
+
+    async fn exchange(&self, key: &ApiKey) -> Result<Option<String>, AuthorityUnavailable> {
+        let asked = ExchangeApiKeyRequest { api_key: key.write() };
+        let exchange = async {
+            let mut request = self.in_our_name(asked)?;
+            request.set_timeout(FETCH_TIMEOUT);
+            self.verification.clone().exchange_api_key(request).await
+        };
+        timeout(FETCH_TIMEOUT, exchange)
+            .await
+            .map_err(|late| AuthorityUnavailable(late.into()))?
+            .map(|answer| answer.into_inner().access_token)
+            .map_err(|status| AuthorityUnavailable(status.into()))
     }
 
     fn revocations(&self) -> &Revocations {

@@ -1,4 +1,4 @@
-//! Verifies what stands in `authorization`: an access token of an account, or a service token.
+//! Verifies what stands in `authorization`: an access token of an account, an API key, or a service token.
 
 use std::sync::Arc;
 
@@ -8,8 +8,11 @@ use serde::{Deserialize, Serialize};
 use tonic::Status;
 use uuid::Uuid;
 
+use super::api_key::{self, ApiKey};
 use super::authority::Authority;
 use super::caller::{Caller, Role};
+use super::exchange::Exchanges;
+use super::scope::Scopes;
 use super::service_token::{SERVICE_TOKEN_TYPE, ServiceSecret};
 use crate::clock::SharedClock;
 use crate::reason::Reason;
@@ -30,11 +33,14 @@ pub struct AccessClaims {
     pub aud: String,
     /// The account.
     pub sub: Uuid,
-    /// The login that the token comes from.
+    /// The login, or the API key, that the token comes from.
     pub sid: Uuid,
     /// The token itself.
     pub jti: Uuid,
     pub roles: Vec<String>,
+    /// What the API key may be used for that the token comes from; none where it comes from a login.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
     /// Seconds since 1970.
     pub iat: i64,
     /// Seconds since 1970.
@@ -58,6 +64,7 @@ pub struct Jwk {
 #[derive(Clone)]
 pub struct Verifier {
     authority: Arc<dyn Authority>,
+    exchanges: Arc<Exchanges>,
     service_secret: ServiceSecret,
     validation: Validation,
     clock: SharedClock,
@@ -80,6 +87,7 @@ impl Verifier {
         // Expiry is compared with the clock that was passed in.
         validation.validate_exp = false;
         Self {
+            exchanges: Arc::new(Exchanges::new(Arc::clone(&authority))),
             authority,
             service_secret,
             validation,
@@ -97,7 +105,30 @@ impl Verifier {
             return Ok(Caller::Anonymous);
         };
         let token = bearer(authorization)
-            .ok_or_else(|| invalid("The Authorization header must be `Bearer` and an access token"))?;
+            .ok_or_else(|| invalid("The Authorization header must be `Bearer` and an access token or an API key"))?;
+        if token.starts_with(api_key::PREFIX) {
+            self.api_key(token).await
+        } else {
+            self.token(token).await
+        }
+    }
+
+    async fn api_key(&self, text: &str) -> Result<Caller, Status> {
+        let refused = || invalid("The API key is not valid");
+        let key = ApiKey::parse(text).ok_or_else(refused)?;
+        let known = self.exchanges.token(&key).await?.ok_or_else(refused)?;
+        match self.token(&known).await {
+            // It has expired, or the account has changed since. The key may be good for another one.
+            Err(status) if Reason::of(&status) == Reason::InvalidToken => {
+                self.exchanges.forget(&key, &known);
+                let anew = self.exchanges.token(&key).await?.ok_or_else(refused)?;
+                self.token(&anew).await
+            }
+            caller => caller,
+        }
+    }
+
+    async fn token(&self, token: &str) -> Result<Caller, Status> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| invalid("The access token cannot be read"))?;
         match (header.typ.as_deref(), header.kid.as_deref()) {
             (Some(SERVICE_TOKEN_TYPE), _) => self.service(token),
@@ -148,6 +179,7 @@ impl Verifier {
             roles: claims.roles.iter().filter_map(|name| Role::parse(name)).collect(),
             session: claims.sid,
             token_id: claims.jti,
+            scopes: claims.scope.as_deref().map(Scopes::parse),
         })
     }
 

@@ -45,3 +45,12 @@ async fn a_mistake_of_ours_is_our_fault() {
     let error = pool.execute("SELECT nothing").await.unwrap_err();
     assert_eq!(Reason::of(&database::failed(&error)), Reason::Internal);
 }
+
+#[tokio::test]
+async fn a_null_character_is_the_callers_mistake_and_not_ours() {
+    let database = Database::create().await;
+    let pool = PgPool::connect(database.url()).await.unwrap();
+    let refused = sqlx::query("SELECT $1::text").bind("a\0b").execute(&pool).await;
+    let status = database::failed(&refused.unwrap_err());
+    assert_eq!(Reason::of(&status), Reason::InvalidRequest);
+}

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jsonwebtoken::DecodingKey;
 use service_kit::access::{
-    Access, AccessLayer, Authority as TokenAuthority, CALLER, KeysUnavailable, Revocations, Rules, ServiceSecret,
-    ServiceTokens, Verifier,
+    Access, AccessLayer, ApiKey, Authority as TokenAuthority, AuthorityUnavailable, CALLER, Revocations, Rules,
+    ServiceSecret, ServiceTokens, Verifier,
 };
 use service_kit::clock::{SharedClock, SystemClock};
 use service_kit::grpc::Server;
@@ -50,12 +50,16 @@ struct NoKeys(Revocations);
 
 #[async_trait]
 impl TokenAuthority for NoKeys {
-    async fn verification_key(&self, _: &str) -> Result<Option<DecodingKey>, KeysUnavailable> {
+    async fn verification_key(&self, _: &str) -> Result<Option<DecodingKey>, AuthorityUnavailable> {
         Ok(None)
     }
 
     fn has_key(&self, _: &str) -> bool {
         false
+    }
+
+    async fn exchange(&self, _: &ApiKey) -> Result<Option<String>, AuthorityUnavailable> {
+        Ok(None)
     }
 
     fn revocations(&self) -> &Revocations {

@@ -1,4 +1,4 @@
-//! The name that its owner knows a passkey by.
+//! The name that its owner knows a passkey or an API key by.
 
 use service_kit::reason::FieldViolation;
 
@@ -21,13 +21,6 @@ impl Name {
 
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-/// For those who do not care.
-impl Default for Name {
-    fn default() -> Self {
-        Self("Passkey".to_owned())
     }
 }
 

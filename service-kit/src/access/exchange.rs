@@ -1,0 +1,214 @@
+//! API keys are exchanged for access tokens, which are then verified like any other. auth-service is asked once for all
+//! calls that a key makes while its token is valid, and a key that is none is remembered for a while.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quick_cache::sync::Cache;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout};
+use tonic::Status;
+
+use super::api_key::ApiKey;
+use super::authority::{Authority, AuthorityUnavailable};
+use crate::reason::Reason;
+
+/// Keys that are remembered: some 10 MB at the most.
+const MOST_KEYS: usize = 10_000;
+
+/// How long a key that is none stays so. An account that is enabled again waits for as long.
+const REFUSED_FOR: Duration = Duration::from_secs(10);
+
+/// Keys that auth-service is asked about at the same time, so that made-up ones do not crowd out all else.
+const MOST_EXCHANGES: usize = 32;
+
+/// How long a call waits for its key to be exchanged, whoever else asks for the same.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// What a key was exchanged for.
+#[derive(Clone)]
+enum Exchanged {
+    Token(Arc<str>),
+    Refused { until: Instant },
+}
+
+/// The exchanges of this process. They are kept under digests of the keys, so that no key lies in memory.
+pub(super) struct Exchanges {
+    authority: Arc<dyn Authority>,
+    known: Cache<[u8; 32], Exchanged>,
+    under_way: Semaphore,
+}
+
+impl Exchanges {
+    pub(super) fn new(authority: Arc<dyn Authority>) -> Self {
+        Self {
+            authority,
+            known: Cache::new(MOST_KEYS),
+            under_way: Semaphore::new(MOST_EXCHANGES),
+        }
+    }
+
+    /// An access token for a key; none where it is not valid. The token may have expired or been revoked since it was
+    /// fetched: whoever finds out calls [`Exchanges::forget`].
+    ///
+    /// # Errors
+    /// auth-service cannot be asked just now.
+    pub(super) async fn token(&self, key: &ApiKey) -> Result<Option<Arc<str>>, Status> {
+        let digest = key.digest();
+        let is_over = |exchanged: &Exchanged| match exchanged {
+            Exchanged::Token(_) => false,
+            Exchanged::Refused { until } => *until <= Instant::now(),
+        };
+        self.known.remove_if(&digest, is_over);
+        let exchange = self.known.get_or_insert_async(&digest, self.exchange(key));
+        let exchanged = timeout(PATIENCE, exchange)
+            .await
+            .unwrap_or_else(|late| Err(AuthorityUnavailable(late.into())));
+        match exchanged {
+            Ok(Exchanged::Token(token)) => Ok(Some(token)),
+            Ok(Exchanged::Refused { .. }) => Ok(None),
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "An API key cannot be exchanged for a token"
+                );
+                Err(Reason::Unavailable.status("API keys cannot be verified just now"))
+            }
+        }
+    }
+
+    /// Has the key exchanged anew, unless it has been already.
+    pub(super) fn forget(&self, key: &ApiKey, token: &Arc<str>) {
+        let is_it = |exchanged: &Exchanged| matches!(exchanged, Exchanged::Token(known) if Arc::ptr_eq(known, token));
+        self.known.remove_if(&key.digest(), is_it);
+    }
+
+    async fn exchange(&self, key: &ApiKey) -> Result<Exchanged, AuthorityUnavailable> {
+        let permit = self.under_way.acquire().await;
+        let _permit = permit.map_err(|closed| AuthorityUnavailable(closed.into()))?;
+        let token = self.authority.exchange(key).await?;
+        Ok(match token {
+            Some(token) => Exchanged::Token(token.into()),
+            None => Exchanged::Refused {
+                until: Instant::now() + REFUSED_FOR,
+            },
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use async_trait::async_trait;
+    use futures_util::future::join_all;
+    use jsonwebtoken::DecodingKey;
+    use tokio::time::{advance, sleep};
+
+    use super::*;
+    use crate::access::Revocations;
+
+    /// Gives what it is told to, after a while, and counts how often it is asked.
+    #[derive(Default)]
+    struct Counting {
+        asked: AtomicUsize,
+        token: Mutex<Option<&'static str>>,
+        away: Mutex<bool>,
+        revocations: Revocations,
+    }
+
+    #[async_trait]
+    impl Authority for Counting {
+        async fn verification_key(&self, _: &str) -> Result<Option<DecodingKey>, AuthorityUnavailable> {
+            Ok(None)
+        }
+
+        fn has_key(&self, _: &str) -> bool {
+            false
+        }
+
+        async fn exchange(&self, _: &ApiKey) -> Result<Option<String>, AuthorityUnavailable> {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            sleep(Duration::from_millis(50)).await;
+            if *self.away.lock().expect("nobody panicked") {
+                return Err(AuthorityUnavailable("away".into()));
+            }
+            Ok(self.token.lock().expect("nobody panicked").map(str::to_owned))
+        }
+
+        fn revocations(&self) -> &Revocations {
+            &self.revocations
+        }
+
+        async fn follow(&self) {}
+    }
+
+    impl Counting {
+        fn gives(&self, token: Option<&'static str>) {
+            *self.token.lock().expect("nobody panicked") = token;
+        }
+
+        fn asked(&self) -> usize {
+            self.asked.load(Ordering::Relaxed)
+        }
+    }
+
+    async fn token(exchanges: &Exchanges, key: &ApiKey) -> Option<Arc<str>> {
+        exchanges.token(key).await.expect("auth-service answers")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_many_calls_with_one_key_one_asks() {
+        let authority = Arc::new(Counting::default());
+        authority.gives(Some("a token"));
+        let (exchanges, key) = (Exchanges::new(Arc::clone(&authority) as _), ApiKey::generate());
+        let tokens = join_all((0..50).map(|_| token(&exchanges, &key))).await;
+        assert!(tokens.iter().all(|token| token.as_deref() == Some("a token")));
+        assert_eq!(authority.asked(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_that_is_of_no_more_use_is_replaced_once() {
+        let authority = Arc::new(Counting::default());
+        authority.gives(Some("the first"));
+        let (exchanges, key) = (Exchanges::new(Arc::clone(&authority) as _), ApiKey::generate());
+        let first = token(&exchanges, &key).await.expect("the key is valid");
+        authority.gives(Some("the second"));
+        for _ in 0..3 {
+            exchanges.forget(&key, &first);
+            assert_eq!(token(&exchanges, &key).await.as_deref(), Some("the second"));
+        }
+        assert_eq!(authority.asked(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_is_none_is_asked_about_again_after_a_while() {
+        let authority = Arc::new(Counting::default());
+        let (exchanges, key) = (Exchanges::new(Arc::clone(&authority) as _), ApiKey::generate());
+        for _ in 0..3 {
+            assert_eq!(token(&exchanges, &key).await, None);
+        }
+        assert_eq!(authority.asked(), 1);
+        authority.gives(Some("a token"));
+        advance(REFUSED_FOR).await;
+        assert_eq!(token(&exchanges, &key).await.as_deref(), Some("a token"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_outage_is_told_within_seconds_and_not_remembered() {
+        let authority = Arc::new(Counting::default());
+        authority.gives(Some("a token"));
+        *authority.away.lock().expect("nobody panicked") = true;
+        let (exchanges, key) = (Exchanges::new(Arc::clone(&authority) as _), ApiKey::generate());
+        let start = Instant::now();
+        let refused = join_all((0..1000).map(|_| exchanges.token(&key))).await;
+        assert!(start.elapsed() <= PATIENCE + Duration::from_secs(1));
+        for refused in refused {
+            let refused = refused.expect_err("auth-service is away");
+            assert_eq!(Reason::of(&refused), Reason::Unavailable);
+        }
+        *authority.away.lock().expect("nobody panicked") = false;
+        assert_eq!(token(&exchanges, &key).await.as_deref(), Some("a token"));
+    }
+}
