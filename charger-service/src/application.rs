@@ -21,23 +21,27 @@ use voltgate_proto::ocpp::v1::id_token_service_server::{self, IdTokenServiceServ
 use voltgate_proto::ocpp::v1::job_service_server::{self, JobServiceServer};
 use voltgate_proto::ocpp::v1::local_list_service_server::{self, LocalListServiceServer};
 use voltgate_proto::ocpp::v1::message_service_server::{self, MessageServiceServer};
+use voltgate_proto::ocpp::v1::registration_service_server::{self, RegistrationServiceServer};
 use voltgate_proto::ocpp::v1::reservation_service_server::{self, ReservationServiceServer};
 use voltgate_proto::ocpp::v1::security_event_service_server::{self, SecurityEventServiceServer};
 use voltgate_proto::ocpp::v1::session_service_server::{self, SessionServiceServer};
 use voltgate_proto::ocpp::v1::transaction_service_server::{self, TransactionServiceServer};
+use voltgate_proto::ocpp::v1::unknown_charge_point_service_server::{self, UnknownChargePointServiceServer};
 
 use crate::command::waiters::Waiters;
 use crate::housekeeping::{Retention, keep_house};
 use crate::message::partitions;
 use crate::registry::Registry;
+use crate::session::failures::Failures;
 use crate::settings::Settings;
+use crate::unknown::Knocks;
 use crate::{
     State, charge_point, charging_profile, command, configuration, id_token, instance, job, local_list, message,
-    reservation, security_event, session, transaction,
+    registration, reservation, security_event, session, transaction, unknown,
 };
 
 /// The gRPC services, by their full names.
-const SERVICES: [&str; 12] = [
+const SERVICES: [&str; 14] = [
     charge_point_service_server::SERVICE_NAME,
     charging_profile_service_server::SERVICE_NAME,
     command_service_server::SERVICE_NAME,
@@ -46,10 +50,12 @@ const SERVICES: [&str; 12] = [
     job_service_server::SERVICE_NAME,
     local_list_service_server::SERVICE_NAME,
     message_service_server::SERVICE_NAME,
+    registration_service_server::SERVICE_NAME,
     reservation_service_server::SERVICE_NAME,
     security_event_service_server::SERVICE_NAME,
     session_service_server::SERVICE_NAME,
     transaction_service_server::SERVICE_NAME,
+    unknown_charge_point_service_server::SERVICE_NAME,
 ];
 
 /// For the last words in the database.
@@ -96,6 +102,10 @@ impl Application {
             certificate_organization: settings.certificate_organization(),
             intervals: settings.intervals(),
             call_timeout: settings.call_timeout(),
+            accept_unknown: settings.charger_accept_unknown,
+            knocks: Knocks::default(),
+            failures: Failures::default(),
+            messages_per_second: settings.charger_messages_per_second,
             instance,
             sessions: Registry::default(),
             waiters: Waiters::default(),
@@ -169,10 +179,12 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
         .add_service(JobServiceServer::new(job::Grpc(Arc::clone(state))))
         .add_service(LocalListServiceServer::new(local_list::Grpc(Arc::clone(state))))
         .add_service(MessageServiceServer::new(message::Grpc(Arc::clone(state))))
+        .add_service(RegistrationServiceServer::new(registration::Grpc(Arc::clone(state))))
         .add_service(ReservationServiceServer::new(reservation::Grpc(Arc::clone(state))))
         .add_service(SecurityEventServiceServer::new(security_event::Grpc(Arc::clone(state))))
         .add_service(SessionServiceServer::new(session::Grpc(Arc::clone(state))))
-        .add_service(TransactionServiceServer::new(transaction::Grpc(Arc::clone(state))));
+        .add_service(TransactionServiceServer::new(transaction::Grpc(Arc::clone(state))))
+        .add_service(UnknownChargePointServiceServer::new(unknown::Grpc(Arc::clone(state))));
     routes
 }
 

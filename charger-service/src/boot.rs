@@ -4,8 +4,12 @@
 //! follows from what it was told (rule 2 of the OCPP decisions), not from what the operator has chosen since.
 
 use chrono::{DateTime, Utc};
+use serde_json::value::RawValue;
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use uuid::Uuid;
+
+use crate::registration::pending::{self, Step};
 
 /// What the station says of itself. Any of it may be missing.
 #[derive(Debug, Default)]
@@ -46,6 +50,14 @@ impl Registration {
     }
 }
 
+/// What a station is answered.
+#[derive(Debug)]
+pub struct BootAnswer {
+    pub registration: Registration,
+    /// `interval` of the answer; none where the installation's counts.
+    pub interval_seconds: Option<u32>,
+}
+
 /// Stores what the station says and returns what the operator answers. A field that the station leaves out is no
 /// longer known: it may be another device than before.
 pub async fn boot(
@@ -53,13 +65,14 @@ pub async fn boot(
     charge_point: Uuid,
     boot: &Boot,
     now: DateTime<Utc>,
-) -> Result<Registration, sqlx::Error> {
-    let answer = sqlx::query_scalar!(
-        "UPDATE ocpp.charge_point
+) -> Result<BootAnswer, sqlx::Error> {
+    let answer = sqlx::query!(
+        r#"UPDATE ocpp.charge_point
          SET vendor = $2, model = $3, serial_number = $4, charge_box_serial = $5, firmware_version = $6, iccid = $7,
              imsi = $8, meter_type = $9, meter_serial = $10, last_boot_at = $11, boot_answer = registration_status
          WHERE id = $1
-         RETURNING registration_status",
+         RETURNING registration_status, boot_interval_seconds,
+             pending_commands AS "pending_commands: Json<Vec<Step<Box<RawValue>>>>""#,
         charge_point,
         boot.vendor,
         boot.model,
@@ -72,8 +85,19 @@ pub async fn boot(
         boot.meter_serial,
         now,
     )
-    .fetch_one(connection)
+    .fetch_one(&mut *connection)
     .await?;
     // The column's constraint leaves nothing else.
-    Ok(Registration::parse(&answer).unwrap_or(Registration::Rejected))
+    let registration = Registration::parse(&answer.registration_status).unwrap_or(Registration::Rejected);
+    let steps = match registration {
+        Registration::Pending => answer.pending_commands.0,
+        Registration::Accepted | Registration::Rejected => Vec::new(),
+    };
+    pending::queue(connection, charge_point, &steps, now).await?;
+    Ok(BootAnswer {
+        registration,
+        interval_seconds: answer
+            .boot_interval_seconds
+            .and_then(|seconds| u32::try_from(seconds).ok()),
+    })
 }

@@ -8,6 +8,7 @@ mod availability;
 mod boot;
 mod charge_point;
 mod charging_profile;
+mod clock_offset;
 mod command;
 mod configuration;
 mod configuration_change;
@@ -20,6 +21,7 @@ mod message;
 mod meter_values;
 mod notice;
 mod redact;
+mod registration;
 mod registry;
 mod reservation;
 mod security_event;
@@ -28,6 +30,7 @@ mod settings;
 mod station_clock;
 mod status;
 mod transaction;
+mod unknown;
 mod unmatched;
 mod v1_6;
 
@@ -55,6 +58,12 @@ struct State {
     certificate_organization: Option<String>,
     intervals: session::answer::Intervals,
     call_timeout: Duration,
+    /// Register charge points that nobody has registered, when they connect.
+    accept_unknown: bool,
+    knocks: unknown::Knocks,
+    failures: session::failures::Failures,
+    /// Messages that a charge point may send for ever.
+    messages_per_second: u32,
     /// This process among its replicas.
     instance: Uuid,
     sessions: registry::Registry,

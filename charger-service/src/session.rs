@@ -11,10 +11,13 @@ pub mod answer;
 mod certificate;
 mod conversation;
 mod credentials;
+pub mod failures;
 pub mod fence;
 mod handshake;
 mod inbox;
+pub mod pace;
 pub mod resumption;
+mod stranger;
 pub mod takeover;
 
 use std::sync::Arc;
@@ -28,7 +31,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status, Streaming};
 use voltgate_proto::ocpp::v1::session_service_server::SessionService;
-use voltgate_proto::ocpp::v1::{FromStation, OpenRequest, ToStation, from_station};
+use voltgate_proto::ocpp::v1::{ExchangeRequest, ExchangeResponse, FromStation, OpenRequest, ToStation, from_station};
 
 use self::conversation::Entry;
 use self::handshake::{Offer, Refusal};
@@ -41,6 +44,9 @@ const OPENING: Duration = Duration::from_secs(10);
 
 /// Frames on their way to a charge point that does not read as fast as we write.
 const OUTBOUND_FRAMES: usize = 8;
+
+/// What somebody can speak who does not say what.
+const EVERY_VERSION: &str = "ocpp1.6";
 
 pub struct Grpc(pub Arc<State>);
 
@@ -89,6 +95,17 @@ impl SessionService for Grpc {
             metadata.insert("voltgate-resumption", token);
         }
         Ok(response)
+    }
+
+    async fn exchange(&self, request: Request<ExchangeRequest>) -> Result<Response<ExchangeResponse>, Status> {
+        let (metadata, _, ExchangeRequest { identity, frame }) = request.into_parts();
+        let mut offer = offer(&metadata, identity);
+        if offer.subprotocols.is_empty() {
+            EVERY_VERSION.clone_into(&mut offer.subprotocols);
+        }
+        let admitted = handshake::admit(&self.0, offer).await?;
+        let frame = conversation::exchange(Arc::clone(&self.0), admitted, &frame).await?;
+        Ok(Response::new(ExchangeResponse { frame }))
     }
 }
 

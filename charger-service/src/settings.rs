@@ -29,6 +29,12 @@ pub struct Settings {
     /// Organization (O) that charge points' certificates must name with security profile 3; any where it is left out
     #[arg(long, env)]
     pub charger_certificate_organization: Option<String>,
+    /// Register charge points that nobody has registered, when they connect: true or false. With the password that they bring, or none where that is allowed: for laboratories
+    #[arg(long, env, default_value_t = false, action = clap::ArgAction::Set)]
+    pub charger_accept_unknown: bool,
+    /// How many messages a charge point may send in a second for ever; after a burst of ten times as many it is read more slowly
+    #[arg(long, env, default_value_t = 100, value_parser = value_parser!(u32).range(1..=10_000))]
+    pub charger_messages_per_second: u32,
     /// Seconds that a charge point has to answer a command
     #[arg(long, env, default_value_t = 30, value_parser = value_parser!(u32).range(1..=600))]
     pub charger_call_timeout_seconds: u32,

@@ -33,15 +33,12 @@ impl Kind {
     }
 }
 
-/// Keeps it. A station repeats what was not answered, so the same payload is kept once.
+/// Keeps it. A station repeats what was not answered, on two sockets at once even, so the same payload is kept once.
 pub async fn keep(connection: &mut PgConnection, unmatched: &Unmatched<'_>) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "INSERT INTO ocpp.unmatched (id, charge_point_id, kind, reported_transaction_id, reason, payload, received_at)
-         SELECT $1, $2, $3, $4, $5, $6, $7
-         WHERE NOT EXISTS (
-             SELECT FROM ocpp.unmatched
-             WHERE charge_point_id = $2 AND reported_transaction_id IS NOT DISTINCT FROM $4 AND kind = $3
-               AND payload = $6)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (charge_point_id, kind, md5(payload)) DO NOTHING",
         Uuid::now_v7(),
         unmatched.charge_point,
         unmatched.kind.as_str(),

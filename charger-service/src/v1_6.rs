@@ -21,8 +21,9 @@ mod start_transaction;
 mod status_notification;
 mod stop_transaction;
 
+use chrono::{DateTime, Utc};
 use ocpp::v1_6::Action;
-use ocpp::{ErrorCode, Message, Unreadable, Version, Violation, validate};
+use ocpp::{ErrorCode, Fields, Message, Unreadable, Version, Violation, validate};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 use sqlx::PgConnection;
@@ -36,6 +37,18 @@ pub fn is_transaction_fact(action: &str) -> bool {
         Action::parse(action),
         Some(Action::MeterValues | Action::StartTransaction | Action::StopTransaction)
     )
+}
+
+/// The present time by the charge point's clock, where a message tells it.
+pub fn told_time(action: &str, payload: &RawValue) -> Option<DateTime<Utc>> {
+    let tells = matches!(
+        Action::parse(action)?,
+        Action::SecurityEventNotification
+            | Action::StartTransaction
+            | Action::StatusNotification
+            | Action::StopTransaction
+    );
+    tells.then(|| Fields::of(payload).time("timestamp"))?
 }
 
 /// Why a handler has no answer of its own.
@@ -67,7 +80,7 @@ pub async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -> Resul
             "a central system sends this, it does not answer it",
         ));
     }
-    if !boot_gate::lets_through(call.registration, action) {
+    if !boot_gate::lets_through(connection, action, call).await? {
         return Ok(Answer::refused(
             ErrorCode::SecurityError,
             "the charge point has not been accepted",

@@ -57,11 +57,17 @@ async fn endpoint(State(gateway): State<Gateway>, mut request: Request) -> Respo
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
     let found = match gateway.routes.find(request.method(), request.uri().path()) {
         Ok(found) => found,
-        Err(miss) => return missed(miss, request.method(), &id),
+        Err(miss) => match websocket::door_for(&gateway, request.method(), request.uri().path()) {
+            Some(door) => door,
+            None => return missed(miss, request.method(), &id),
+        },
     };
     let Found { endpoint, variables } = found;
     request.extensions_mut().insert(id.clone());
     let result = match endpoint.kind {
+        Kind::Door if request.method() == Method::POST => {
+            websocket::exchange(&gateway, &endpoint, &variables, request).await
+        }
         Kind::Unary => rest::serve(&gateway, &endpoint, &variables, request)
             .await
             .map_err(|status| Problem::from(status).at(&endpoint)),

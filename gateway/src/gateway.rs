@@ -37,6 +37,10 @@ pub struct Parts {
     pub trusted_proxies: TrustedProxies,
     pub request_timeout: Duration,
     pub origins: Origins,
+    /// Charge points may post frames to the door.
+    pub http_binding: bool,
+    /// Messages of charge points may be this large, in bytes.
+    pub largest_message: usize,
     pub sockets: Sockets,
     pub streams: Streams,
     pub openapi: Bytes,
@@ -68,8 +72,9 @@ impl Gateway {
             settings.replicas.rules()?,
             shared.tls.as_ref(),
         )?;
+        let http_binding = settings.gateway_http_binding.unwrap_or(false);
         Ok(Self(Arc::new(Parts {
-            openapi: openapi::document(protos, &routes).into(),
+            openapi: openapi::document(protos, &routes, http_binding).into(),
             raw_json: RawJsonFields::from_descriptors(protos),
             reflection: settings.gateway_reflection.then(|| grpc::descriptors(protos, &rpcs)),
             access: shared.access_to(protos, shared.authority(crate::NAME)?)?,
@@ -83,6 +88,8 @@ impl Gateway {
             routes,
             rpcs,
             upstreams,
+            http_binding,
+            largest_message: settings.largest_message(),
             origins: settings.gateway_allowed_origins.clone(),
         })))
     }

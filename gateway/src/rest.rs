@@ -107,7 +107,7 @@ fn largest_body(endpoint: &Endpoint) -> usize {
     }
 }
 
-async fn read_body(body: Body, largest: usize) -> Result<Bytes, Status> {
+pub async fn read_body(body: Body, largest: usize) -> Result<Bytes, Status> {
     match timeout(BODY_TIMEOUT, Limited::new(body, largest).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => {

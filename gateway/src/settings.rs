@@ -49,6 +49,12 @@ pub struct Settings {
     /// How often a charge point is asked for a sign of life, in seconds; after three without one its socket is closed
     #[arg(long, env, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub gateway_ping_seconds: u64,
+    /// How large a message of a charge point may be, in bytes; over it the socket is closed with 1009
+    #[arg(long, env, default_value_t = 1_048_576, value_parser = clap::value_parser!(u32).range(1024..=3_145_728))]
+    pub gateway_largest_message: u32,
+    /// Let charge points post single frames to /ocpp/{identity}: true or false; true in `voltgate` alone where it is left out
+    #[arg(long, env)]
+    pub gateway_http_binding: Option<bool>,
     /// How long a charge point's socket is kept while no replica of its service can take over, in seconds
     #[arg(long, env, default_value_t = 120, value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub gateway_resume_seconds: u64,
@@ -96,6 +102,10 @@ impl Settings {
 
     pub(crate) fn ping(&self) -> Duration {
         Duration::from_secs(self.gateway_ping_seconds)
+    }
+
+    pub(crate) fn largest_message(&self) -> usize {
+        self.gateway_largest_message as usize
     }
 
     pub(crate) fn resume(&self) -> Duration {

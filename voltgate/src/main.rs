@@ -36,6 +36,7 @@ async fn main() -> anyhow::Result<()> {
         .get_or_insert_with(|| folder.join("mail"));
     // A run on one machine, for trying things out: the simplest charge point may connect unless that was ruled out.
     cli.settings.charger.charger_allow_unsecured.get_or_insert(true);
+    cli.settings.gateway.gateway_http_binding.get_or_insert(true);
     let database = Database::open(&mut cli.settings, &folder).await?;
 
     let result = run(process, cli, &database).await;

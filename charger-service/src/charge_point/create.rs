@@ -1,5 +1,6 @@
 //! Registers a charge point. Where no password is set, one is made and shown this once.
 
+use ocpp::Version;
 use service_kit::database;
 use service_kit::reason::{FieldViolation, Reason};
 use thiserror::Error;
@@ -13,6 +14,7 @@ use super::list;
 use super::password::Password;
 use crate::State;
 use crate::boot::Registration;
+use crate::unknown;
 use service_kit::version::Versioned;
 
 const LONGEST_NAME: usize = 100;
@@ -30,6 +32,8 @@ pub struct NewChargePoint {
     security_profile: i16,
     credentials: Credentials,
     certificate_name: Option<String>,
+    /// The only version that it is to speak.
+    subprotocol: Option<Version>,
 }
 
 #[derive(Debug)]
@@ -88,6 +92,11 @@ impl NewChargePoint {
         let credentials = credentials(&request, allow_unsecured)
             .map_err(|(field, problem)| note(field, problem))
             .ok();
+        let subprotocol = request.subprotocol.as_deref().and_then(|name| {
+            subprotocol(name)
+                .map_err(|problem| note("subprotocol", problem.to_owned()))
+                .ok()
+        });
         if let Some(problem) = certificate_name_problem(&request) {
             note("certificateName", problem);
         }
@@ -117,6 +126,7 @@ impl NewChargePoint {
                     security_profile,
                     credentials,
                     certificate_name: request.certificate_name,
+                    subprotocol: subprotocol.flatten(),
                 })
             }
             _ => Err(violations),
@@ -126,6 +136,14 @@ impl NewChargePoint {
 
 pub(super) fn registration(status: &str) -> Result<Registration, &'static str> {
     Registration::parse(status).ok_or("must be Accepted, Pending or Rejected")
+}
+
+/// The version to insist on; an empty name insists on none.
+pub(super) fn subprotocol(name: &str) -> Result<Option<Version>, &'static str> {
+    match Version::from_subprotocol(name) {
+        None if !name.is_empty() => Err("must be ocpp1.6, or empty for any"),
+        version => Ok(version),
+    }
 }
 
 /// A name for people, as it is kept.
@@ -198,8 +216,8 @@ pub async fn create(state: &State, new: NewChargePoint) -> Result<Versioned<Char
     let mut transaction = database::begin(&state.database).await?;
     sqlx::query!(
         "INSERT INTO ocpp.charge_point (id, identity, display_name, registration_status, security_profile,
-             password_hash, certificate_name, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+             password_hash, certificate_name, created_at, subprotocol)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         id,
         new.identity.as_str(),
         new.display_name,
@@ -208,9 +226,11 @@ pub async fn create(state: &State, new: NewChargePoint) -> Result<Versioned<Char
         hash.as_ref().map(<[u8; 32]>::as_slice),
         new.certificate_name,
         now,
+        new.subprotocol.map(Version::subprotocol),
     )
     .execute(&mut *transaction)
     .await?;
+    unknown::accepted(&mut transaction, new.identity.as_str()).await?;
     let mut created = list::read(&mut transaction, new.identity.as_str()).await?;
     transaction.commit().await?;
     tracing::info!(charge_point = %id, identity = %new.identity, "A charge point was registered");
@@ -254,6 +274,7 @@ mod tests {
             security_profile: Some(4),
             password: None,
             certificate_name: Some("CP1".to_owned()),
+            subprotocol: Some("ocpp1.5".to_owned()),
         };
         assert_eq!(
             fields(wrong),
@@ -261,6 +282,7 @@ mod tests {
                 "identity",
                 "registrationStatus",
                 "securityProfile",
+                "subprotocol",
                 "certificateName",
                 "displayName"
             ]

@@ -8,7 +8,7 @@ use thiserror::Error;
 const MAX_LENGTH: usize = 48;
 
 /// Paths below `/ocpp/` that are not charge points.
-const RESERVED: [&str; 11] = [
+const RESERVED: [&str; 12] = [
     "charge-points",
     "charging-profiles",
     "commands",
@@ -20,6 +20,7 @@ const RESERVED: [&str; 11] = [
     "tariffs",
     "transactions",
     "transfers",
+    "unknown-charge-points",
 ];
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -57,6 +57,8 @@ struct Row {
     serial_number: Option<String>,
     firmware_version: Option<String>,
     last_seen_at: Option<DateTime<Utc>>,
+    clock_offset_seconds: Option<f64>,
+    subprotocol: Option<String>,
     last_boot_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     number_of_connectors: Option<i32>,
@@ -72,6 +74,7 @@ macro_rules! select {
                    next_security_profile, certificate_name,
                    (disconnected_at IS NULL AND lease_until > now()) IS TRUE AS "online!", protocol AS "protocol?",
                    vendor, model, serial_number, firmware_version, last_seen_at AS "last_seen_at?", last_boot_at,
+                   clock_offset_seconds AS "clock_offset_seconds?", subprotocol,
                    created_at, number_of_connectors, revision
                FROM ocpp.charge_point
                LEFT JOIN ocpp.session ON session.charge_point_id = charge_point.id
@@ -190,6 +193,8 @@ impl From<Row> for ChargePoint {
             created_at: Some(timestamp(row.created_at)),
             number_of_connectors: row.number_of_connectors,
             connectors: Vec::new(),
+            clock_offset_seconds: row.clock_offset_seconds,
+            subprotocol: row.subprotocol,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Changes what operators decide about a charge point.
 
+use ocpp::Version;
 use service_kit::database;
 use service_kit::reason::{self, FieldViolation};
 use sqlx::PgConnection;
@@ -25,6 +26,8 @@ pub struct Change {
     /// 0 to 3.
     security_profile: Option<i16>,
     certificate_name: Option<String>,
+    /// Inside: none takes it away.
+    subprotocol: Option<Option<Version>>,
 }
 
 #[derive(Debug, Error)]
@@ -79,6 +82,11 @@ impl Change {
         if let Some(Err(problem)) = request.certificate_name.as_deref().map(create::check_certificate_name) {
             note("certificateName", problem);
         }
+        let subprotocol = request.subprotocol.and_then(|name| {
+            create::subprotocol(&name)
+                .map_err(|problem| note("subprotocol", problem.to_owned()))
+                .ok()
+        });
         if violations.is_empty() {
             Ok(Self {
                 identity: request.identity,
@@ -86,6 +94,7 @@ impl Change {
                 registration,
                 security_profile,
                 certificate_name: request.certificate_name,
+                subprotocol,
             })
         } else {
             Err(violations)
@@ -101,7 +110,8 @@ pub async fn update(state: &State, change: Change, if_match: &IfMatch) -> Result
          SET display_name = coalesce($2, display_name), registration_status = coalesce($3, registration_status),
              next_security_profile = CASE WHEN $5::smallint IS NULL THEN next_security_profile END,
              security_profile = coalesce($5, security_profile),
-             certificate_name = coalesce($6, certificate_name), revision = nextval('ocpp.revision')
+             certificate_name = coalesce($6, certificate_name),
+             subprotocol = CASE WHEN $7 THEN $8 ELSE subprotocol END, revision = nextval('ocpp.revision')
          WHERE identity = $1 AND ($4::bigint[] IS NULL OR revision = ANY($4))
          RETURNING id, security_profile, password_hash IS NOT NULL AS "has_password!""#,
         change.identity,
@@ -110,6 +120,8 @@ pub async fn update(state: &State, change: Change, if_match: &IfMatch) -> Result
         if_match.revisions(),
         change.security_profile,
         change.certificate_name,
+        change.subprotocol.is_some(),
+        change.subprotocol.flatten().map(Version::subprotocol),
     )
     .fetch_optional(&mut *transaction)
     .await?;
@@ -170,6 +182,7 @@ mod tests {
             registration_status: Some(String::new()),
             security_profile: Some(0),
             certificate_name: Some(String::new()),
+            subprotocol: Some("ocpp1.5".to_owned()),
         };
         let violations = Change::parse(wrong, false).expect_err("all are wrong");
         let fields: Vec<_> = violations.into_iter().map(|violation| violation.field).collect();
@@ -179,7 +192,8 @@ mod tests {
                 "displayName",
                 "registrationStatus",
                 "securityProfile",
-                "certificateName"
+                "certificateName",
+                "subprotocol"
             ]
         );
     }

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::status::Status;
 use crate::notice::{Notice, tell};
 use crate::redact;
+use crate::registration::pending::Step;
 use crate::session::fence::Via;
 
 #[derive(Debug)]
@@ -73,6 +74,59 @@ pub async fn enqueue(database: &PgPool, new: &NewCommand<'_>) -> Result<(), Enqu
     .await?;
     transaction.commit().await?;
     Ok(())
+}
+
+/// Whom commands are of that a charge point is sent while it is pending.
+const REGISTRATION: &str = "registration";
+
+/// Queues commands of the registration, in their order.
+pub async fn enqueue_pending(
+    connection: &mut PgConnection,
+    charge_point: Uuid,
+    steps: &[Step<Box<RawValue>>],
+    created_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    // Ids that are made one after the other are in that order.
+    let ids: Vec<Uuid> = steps.iter().map(|_| Uuid::now_v7()).collect();
+    let actions: Vec<&str> = steps.iter().map(|step| step.action.as_str()).collect();
+    let payloads: Vec<&str> = steps.iter().map(|step| step.payload.get()).collect();
+    sqlx::query!(
+        "INSERT INTO ocpp.command (id, charge_point_id, action, payload, requested_by, request_digest, created_at,
+             expires_at)
+         SELECT id, $1, action, payload::json, $5, '', $6, $7
+         FROM unnest($2::uuid[], $3::text[], $4::text[]) AS step (id, action, payload)",
+        charge_point,
+        &ids,
+        &actions as &[&str],
+        &payloads as &[&str],
+        REGISTRATION,
+        created_at,
+        expires_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Ends what an earlier answer to a BootNotification had queued and was not sent.
+pub async fn expire_pending(
+    connection: &mut PgConnection,
+    charge_point: Uuid,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let expired = sqlx::query_scalar!(
+        "UPDATE ocpp.command
+         SET status = 'expired', completed_at = $2, error_description = 'the charge point booted again'
+         WHERE charge_point_id = $1 AND status = 'queued' AND requested_by = $3
+         RETURNING id",
+        charge_point,
+        now,
+        REGISTRATION,
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    tell_completed(connection, expired).await
 }
 
 /// A command that is the session's to send.

@@ -1,36 +1,85 @@
 //! Exchanges of one charge point, a page at a time.
 
 use chrono::{DateTime, Utc};
+use prost_types::Timestamp;
 use service_kit::database;
 use service_kit::event::timestamp;
 use service_kit::page::{self, PageSize};
 use service_kit::reason::FieldViolation;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 use voltgate_proto::ocpp::v1::{ListMessagesRequest, ListMessagesResponse, Message};
 
+use super::record::Origin;
 use crate::charge_point::find::{FindError, find};
 
+/// Which exchanges, and how many.
 #[derive(Debug)]
 pub struct Page {
     identity: String,
-    action: Option<String>,
+    filter: Filter,
     size: PageSize,
     /// Time and id of the last exchange seen.
     before: Option<(DateTime<Utc>, Uuid)>,
 }
 
+/// An exchange is shown where all of it holds.
+#[derive(Debug)]
+struct Filter {
+    action: Option<String>,
+    origin: Option<Origin>,
+    message_id: Option<String>,
+    since: Option<DateTime<Utc>>,
+    until: Option<DateTime<Utc>>,
+    with_violations: bool,
+    with_errors: bool,
+}
+
 impl TryFrom<ListMessagesRequest> for Page {
     type Error = Vec<FieldViolation>;
 
+    /// Collects what is wrong with every field before it refuses.
     fn try_from(request: ListMessagesRequest) -> Result<Self, Self::Error> {
-        let (size, before) = page::parse(request.page_size, &request.page_token)?;
-        Ok(Self {
-            identity: request.identity,
-            action: request.action,
-            size,
-            before,
-        })
+        let (page, mut violations) = match page::parse(request.page_size, &request.page_token) {
+            Ok(page) => (Some(page), Vec::new()),
+            Err(violations) => (None, violations),
+        };
+        let mut note = |field: &str, problem: &str| violations.push(FieldViolation::new(field, problem));
+        let origin = request.origin.as_deref().and_then(|origin| {
+            let parsed = Origin::parse(origin);
+            if parsed.is_none() {
+                note("origin", "must be station or csms");
+            }
+            parsed
+        });
+        let mut moment = |field: &str, told: Option<Timestamp>| {
+            let told = told?;
+            let moment = u32::try_from(told.nanos)
+                .ok()
+                .and_then(|nanos| DateTime::from_timestamp(told.seconds, nanos));
+            if moment.is_none() {
+                note(field, "is not a point in time");
+            }
+            moment
+        };
+        let (since, until) = (moment("since", request.since), moment("until", request.until));
+        match page {
+            Some((size, before)) if violations.is_empty() => Ok(Self {
+                identity: request.identity,
+                filter: Filter {
+                    action: request.action,
+                    origin,
+                    message_id: request.message_id,
+                    since,
+                    until,
+                    with_violations: request.with_violations,
+                    with_errors: request.with_errors,
+                },
+                size,
+                before,
+            }),
+            _ => Err(violations),
+        }
     }
 }
 
@@ -47,43 +96,74 @@ struct Row {
     responded_at: Option<DateTime<Utc>>,
 }
 
-/// One text for both look-ups, so that each can have the condition that its index serves.
+/// One text for all look-ups, so that each can begin with the condition that its index serves.
 macro_rules! select {
-    ($condition:tt $(, $argument:expr)+) => {
+    ($condition:tt, $charge_point:expr, $page:expr) => {{
+        let (before, before_id) = $page.before.map_or((None, Uuid::max()), |(at, id)| (Some(at), id));
+        let filter = &$page.filter;
         sqlx::query_as!(
             Row,
             "SELECT id, origin, message_id, action, request, response, error_code, violations, requested_at, responded_at
              FROM ocpp.message
              WHERE charge_point_id = $1 AND (requested_at, id) < (coalesce($2, 'infinity'::timestamptz), $3)" + $condition +
-            "ORDER BY requested_at DESC, id DESC LIMIT $4"
-            $(, $argument)+
+            "  AND requested_at >= coalesce($5, '-infinity'::timestamptz) AND requested_at < coalesce($6, 'infinity'::timestamptz)
+               AND ($7::text IS NULL OR action = $7) AND ($8::text IS NULL OR origin = $8)
+               AND ($9::text IS NULL OR message_id = $9) AND (NOT $10 OR violations <> '{}')
+               AND (NOT $11 OR error_code IS NOT NULL)
+             ORDER BY requested_at DESC, id DESC LIMIT $4",
+            $charge_point,
+            before,
+            before_id,
+            $page.size.limit(),
+            filter.since,
+            filter.until,
+            filter.action,
+            filter.origin.map(Origin::as_str),
+            filter.message_id,
+            filter.with_violations,
+            filter.with_errors,
         )
-    };
+    }};
 }
 
 /// Newest first.
 pub async fn list(database: &PgPool, page: Page) -> Result<ListMessagesResponse, FindError> {
     let mut connection = database::begin(database).await?;
     let charge_point = find(&mut connection, &page.identity).await?;
-    let (before, before_id) = page.before.map_or((None, Uuid::max()), |(at, id)| (Some(at), id));
-    let limit = page.size.limit();
-    let mut rows = match page.action {
-        None => {
-            select!(" ", charge_point, before, before_id, limit)
-                .fetch_all(&mut *connection)
-                .await?
-        }
-        Some(action) => {
-            select!(" AND action = $5 ", charge_point, before, before_id, limit, action)
-                .fetch_all(&mut *connection)
-                .await?
-        }
-    };
+    let mut rows = read(&mut connection, charge_point, &page).await?;
     let next_page_token = page.size.cut(&mut rows, |row| (row.requested_at, row.id));
     Ok(ListMessagesResponse {
         messages: rows.into_iter().map(Message::from).collect(),
         next_page_token,
     })
+}
+
+/// By the index of the rarest thing that is asked for.
+async fn read(connection: &mut PgConnection, charge_point: Uuid, page: &Page) -> Result<Vec<Row>, sqlx::Error> {
+    let filter = &page.filter;
+    if filter.message_id.is_some() {
+        select!(" AND message_id = $9 ", charge_point, page)
+            .fetch_all(connection)
+            .await
+    } else if filter.with_errors {
+        select!(" AND error_code IS NOT NULL ", charge_point, page)
+            .fetch_all(connection)
+            .await
+    } else if filter.with_violations {
+        select!(" AND violations <> '{}' ", charge_point, page)
+            .fetch_all(connection)
+            .await
+    } else if filter.action.is_some() {
+        select!(" AND action = $7 ", charge_point, page)
+            .fetch_all(connection)
+            .await
+    } else if matches!(filter.origin, Some(Origin::Csms)) {
+        select!(" AND origin = 'csms' ", charge_point, page)
+            .fetch_all(connection)
+            .await
+    } else {
+        select!(" ", charge_point, page).fetch_all(connection).await
+    }
 }
 
 impl From<Row> for Message {

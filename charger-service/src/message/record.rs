@@ -21,7 +21,13 @@ pub enum Origin {
 }
 
 impl Origin {
-    fn as_str(self) -> &'static str {
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Station, Self::Csms]
+            .into_iter()
+            .find(|origin| origin.as_str() == text)
+    }
+
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Station => "station",
             Self::Csms => "csms",
@@ -41,6 +47,8 @@ pub struct Exchange<'a> {
     pub violations: &'a [String],
     pub requested_at: DateTime<Utc>,
     pub responded_at: Option<DateTime<Utc>>,
+    /// How far the charge point's clock is ahead of ours, in seconds, where that is known better now.
+    pub clock_offset: Option<f64>,
 }
 
 /// Names the row of an exchange whose answer is yet to come.
@@ -48,6 +56,8 @@ pub struct Exchange<'a> {
 pub struct Pending {
     pub id: Uuid,
     pub requested_at: DateTime<Utc>,
+    /// The exchange was heard on the present connection of its charge point.
+    pub is_present: bool,
 }
 
 /// Why an exchange is not in the log.
@@ -69,7 +79,7 @@ pub async fn record(connection: &mut PgConnection, via: Via, exchange: &Exchange
     };
     let stream = sqlx::query_scalar!(
         r#"WITH heard AS (
-             UPDATE ocpp.session SET last_seen_at = $12
+             UPDATE ocpp.session SET last_seen_at = $12, clock_offset_seconds = coalesce($14, clock_offset_seconds)
              WHERE $12::timestamptz IS NOT NULL AND charge_point_id = $2 AND epoch = $11
              RETURNING stream),
          kept AS (
@@ -90,6 +100,7 @@ pub async fn record(connection: &mut PgConnection, via: Via, exchange: &Exchange
         via.epoch,
         heard_at,
         exchange.responded_at,
+        exchange.clock_offset,
     )
     .fetch_optional(connection)
     .await?;
@@ -99,6 +110,7 @@ pub async fn record(connection: &mut PgConnection, via: Via, exchange: &Exchange
     Ok(Pending {
         id,
         requested_at: exchange.requested_at,
+        is_present: stream.is_some(),
     })
 }
 

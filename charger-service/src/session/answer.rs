@@ -16,6 +16,8 @@ pub struct Incoming<'a> {
     pub action: &'a str,
     pub payload: &'a RawValue,
     pub received_at: DateTime<Utc>,
+    /// It came in on a connection that has a successor.
+    pub is_late: bool,
     pub intervals: Intervals,
 }
 

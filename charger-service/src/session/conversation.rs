@@ -7,6 +7,7 @@
 //! A frame is acknowledged to the gateway once what it brought about is committed, together with its answer. What is not
 //! acknowledged when the stream breaks comes in again on the next one.
 
+mod exchange;
 mod inbound;
 mod last_words;
 mod outbound;
@@ -23,14 +24,17 @@ use tonic::Status;
 use tracing::Instrument;
 use voltgate_proto::ocpp::v1::{Closed, FromStation, Leaving, ToStation, from_station, to_station};
 
+pub(super) use self::exchange::exchange;
 use self::outbound::{Lost, Outstanding};
 use self::repetition::Answers;
 use super::fence::{self, GoesOn, Via};
 use super::handshake::{Admitted, Refusal};
 use super::inbox::Inbox;
+use super::pace::Pace;
 use super::resumption::{Resumption, TokenHash};
 use super::takeover::{self, Candidate, Connected, NewSession};
 use crate::State;
+use crate::clock_offset::ClockOffset;
 use crate::command::ledger::Unanswered;
 use crate::registry::Handle;
 
@@ -46,6 +50,9 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// How long a session whose stream broke waits to be resumed before it counts as over. A gateway that lives comes back
 /// within seconds; one that comes later resumes it all the same.
 const LINGER: Duration = Duration::from_secs(10);
+
+/// Seconds' worth of messages that a charge point may send at once, such as what it queued while it was offline.
+const BURST: u32 = 10;
 
 /// Between attempts when the database is away.
 const RETRY: Duration = Duration::from_secs(1);
@@ -68,6 +75,8 @@ pub(super) struct Conversation {
     last_sent: i64,
     /// Frames up to this number may have come in on an earlier stream.
     repeated: u64,
+    clock_offset: ClockOffset,
+    pace: Pace,
     /// What the charge point was answered lately.
     answers: Answers,
     /// The CALL of ours whose answer is due.
@@ -107,6 +116,8 @@ enum Event {
     Work,
     LookAgain,
     Inbound(Result<Option<FromStation>, Status>),
+    /// The charge point may be read again, after it had talked too fast.
+    Rested,
     Overdue,
     NotHandedOver,
 }
@@ -273,6 +284,8 @@ impl Conversation {
             unanswered,
         } = present;
         let mut conversation = Self {
+            clock_offset: ClockOffset::new(station.clock_is_known),
+            pace: Pace::new(state.messages_per_second, state.messages_per_second * BURST),
             state,
             station,
             via: handle.via,
@@ -327,6 +340,7 @@ impl Conversation {
                     self.look_again = None;
                     self.send_next().await?;
                 }
+                Event::Rested => {}
                 Event::Overdue => self.overdue().await?,
                 Event::Inbound(Ok(Some(message))) => self.receive(message, inbox).await?,
                 Event::Inbound(Ok(None) | Err(_)) if self.leaving.is_some() => return Ok(End::HandedOver),
@@ -340,6 +354,7 @@ impl Conversation {
     /// frames starves the other, since only one command at a time is let in.
     async fn next(&self, inbox: &mut Inbox) -> Event {
         let staying = self.leaving.is_none();
+        let rest = self.pace.next();
         let free = self.outstanding.is_none() && staying;
         let deadline = self.outstanding.as_ref().map(|outstanding| outstanding.deadline);
         tokio::select! {
@@ -349,7 +364,8 @@ impl Conversation {
             () = self.state.shutdown.cancelled(), if staying => Event::Leave,
             () = self.handle.work.notified(), if free => Event::Work,
             () = until(self.look_again), if free => Event::LookAgain,
-            message = inbox.next() => Event::Inbound(message),
+            message = inbox.next(), if rest.is_none() => Event::Inbound(message),
+            () = until(rest) => Event::Rested,
             () = until(deadline) => Event::Overdue,
             () = until(self.leaving) => Event::NotHandedOver,
         }
@@ -364,7 +380,10 @@ impl Conversation {
 
     async fn receive(&mut self, message: FromStation, inbox: &mut Inbox) -> Result<(), End> {
         match message.event {
-            Some(from_station::Event::Frame(frame)) => self.frame(&frame, message.number, inbox).await,
+            Some(from_station::Event::Frame(frame)) => {
+                self.pace.count();
+                self.frame(&frame, message.number, inbox).await
+            }
             Some(from_station::Event::Closed(closed)) => {
                 tracing::debug!(code = closed.code, "The charge point closed its socket");
                 Err(End::Closed)

@@ -3,11 +3,13 @@
 use ocpp::Version;
 use sqlx::PgPool;
 use thiserror::Error;
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::certificate::{self, WrongCertificate};
 use super::credentials;
 use super::resumption::TokenHash;
+use super::stranger;
 use crate::State;
 use crate::boot::Registration;
 use crate::charge_point::identity::Identity;
@@ -39,6 +41,8 @@ pub struct Admitted {
     /// The last answer to a BootNotification.
     pub registration: Option<Registration>,
     pub peer: Option<String>,
+    /// How far its clock is from ours has been found before.
+    pub clock_is_known: bool,
 }
 
 #[derive(Debug, Error)]
@@ -82,14 +86,24 @@ async fn decide(state: &State, offer: Offer) -> Result<Admitted, Refusal> {
         return Err(Refusal::Stopping);
     }
     let identity = Identity::parse(&offer.identity).map_err(|_| Refusal::UnknownChargePoint)?;
-    let known = find(&state.database, &identity)
-        .await?
-        .ok_or(Refusal::UnknownChargePoint)?;
+    let known = match find(&state.database, &identity).await? {
+        Some(known) => known,
+        None if stranger::accept(state, &identity, &offer).await? => find(&state.database, &identity)
+            .await?
+            .ok_or(Refusal::UnknownChargePoint)?,
+        None => return Err(Refusal::UnknownChargePoint),
+    };
     let proof = match authenticate(state, &identity, &known, &offer) {
         Ok(proof) => proof,
-        Err(refusal) => return Err(note(state, &known, refusal, &offer).await),
+        Err(refusal) => {
+            if matches!(refusal, Refusal::WrongCredentials | Refusal::WrongCertificate(_)) {
+                sleep(state.failures.count(known.id)).await;
+            }
+            return Err(note(state, &known, refusal, &offer).await);
+        }
     };
-    let version = Version::choose(&offer.subprotocols).ok_or(Refusal::NoCommonSubprotocol)?;
+    state.failures.forget(known.id);
+    let version = choose(&offer.subprotocols, known.subprotocol.as_deref()).ok_or(Refusal::NoCommonSubprotocol)?;
     settle(state, &known, proof).await?;
     Ok(Admitted {
         charge_point: known.id,
@@ -97,7 +111,16 @@ async fn decide(state: &State, offer: Offer) -> Result<Admitted, Refusal> {
         version,
         registration: known.boot_answer.as_deref().and_then(Registration::parse),
         peer: offer.peer,
+        clock_is_known: known.clock_is_known,
     })
+}
+
+/// The first that it offers and we speak; or the one that it is to speak, if it offers that.
+fn choose(offered: &str, pinned: Option<&str>) -> Option<Version> {
+    match pinned {
+        None => Version::choose(offered),
+        Some(pinned) => Version::choose(offered.split(',').map(str::trim).find(|name| *name == pinned)?),
+    }
 }
 
 /// Lets a session go on, whose charge point has proven itself when it began.
@@ -128,6 +151,7 @@ pub async fn readmit(state: &State, identity: &str, token: &TokenHash) -> Result
         version: Version::choose(&session.protocol).ok_or(Refusal::NoCommonSubprotocol)?,
         registration: session.boot_answer.as_deref().and_then(Registration::parse),
         peer: session.peer,
+        clock_is_known: true,
     })
 }
 
@@ -143,18 +167,21 @@ struct Known {
     certificate_name: Option<String>,
     serial_number: Option<String>,
     boot_answer: Option<String>,
+    subprotocol: Option<String>,
+    clock_is_known: bool,
 }
 
 async fn find(database: &PgPool, identity: &Identity) -> Result<Option<Known>, sqlx::Error> {
     sqlx::query_as!(
         Known,
         r#"SELECT id, security_profile, next_security_profile, password_hash, certificate_name, serial_number,
-               boot_answer,
+               boot_answer, subprotocol, clock_offset_seconds IS NOT NULL AS "clock_is_known!",
                ARRAY(SELECT command_id FROM ocpp.offered_password WHERE charge_point_id = charge_point.id
                      ORDER BY command_id) AS "offered_commands!",
                ARRAY(SELECT hash FROM ocpp.offered_password WHERE charge_point_id = charge_point.id
                      ORDER BY command_id) AS "offered_hashes!"
-           FROM ocpp.charge_point WHERE identity = $1"#,
+           FROM ocpp.charge_point LEFT JOIN ocpp.session ON session.charge_point_id = charge_point.id
+           WHERE identity = $1"#,
         identity.as_str(),
     )
     .fetch_optional(database)

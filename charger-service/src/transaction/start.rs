@@ -4,13 +4,16 @@
 //! (rule 3 of the OCPP decisions): were the token looked at first, a token blocked in between would turn a running charge
 //! into a refused one. A refused start is stored as well and has an id of its own, since the station may charge anyway.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::authorization::{self, Authorization, AuthorizationStatus};
 use crate::charging_profile;
 use crate::reservation::redeem::redeemed;
+
+/// No connection outlives its successor by nearly as much.
+const LATE: TimeDelta = TimeDelta::hours(1);
 
 /// What the station says.
 #[derive(Debug, Clone)]
@@ -25,6 +28,9 @@ pub struct Start {
     pub started_at: Option<DateTime<Utc>>,
     /// By ours.
     pub received_at: DateTime<Utc>,
+    /// It came in on a connection that has a successor. The station may have said it again on that one since, and have
+    /// stopped the transaction as well.
+    pub is_late: bool,
 }
 
 #[derive(Debug)]
@@ -41,6 +47,11 @@ struct Known {
 
 pub async fn start(connection: &mut PgConnection, start: &Start) -> Result<Started, sqlx::Error> {
     if let Some(known) = find(connection, start).await? {
+        return repeated(connection, start, known).await;
+    }
+    if start.is_late
+        && let Some(known) = find_stopped(connection, start).await?
+    {
         return repeated(connection, start, known).await;
     }
     let authorization = authorization::decide(connection, &start.id_token, start.received_at).await?;
@@ -109,6 +120,27 @@ async fn find(connection: &mut PgConnection, start: &Start) -> Result<Option<Kno
         start.id_token,
         start.started_at,
         start.meter_start_wh,
+    )
+    .fetch_optional(connection)
+    .await
+}
+
+/// Like [`find`], among those that were stopped of late.
+async fn find_stopped(connection: &mut PgConnection, start: &Start) -> Result<Option<Known>, sqlx::Error> {
+    sqlx::query_as!(
+        Known,
+        r#"SELECT id, authorization_status FROM ocpp.transaction
+           WHERE charge_point_id = $1 AND connector_id = $2 AND left(lower(id_token), 255) = left(lower($3 COLLATE "C"), 255)
+             AND coalesce(started_at, '-infinity'::timestamptz) = coalesce($4, '-infinity'::timestamptz)
+             AND coalesce(meter_start_wh, -9223372036854775808) = coalesce($5, -9223372036854775808)
+             AND start_received_at > $6
+           ORDER BY id DESC LIMIT 1"#,
+        start.charge_point,
+        start.connector_id,
+        start.id_token,
+        start.started_at,
+        start.meter_start_wh,
+        start.received_at - LATE,
     )
     .fetch_optional(connection)
     .await

@@ -20,12 +20,13 @@ pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -
         meter_type: request.meter_type,
         meter_serial: request.meter_serial_number,
     };
-    let registration = boot::boot(connection, call.charge_point, &boot, call.received_at).await?;
-    let (status, interval) = match registration {
+    let answer = boot::boot(connection, call.charge_point, &boot, call.received_at).await?;
+    let (status, interval) = match answer.registration {
         Registration::Accepted => (RegistrationStatus::Accepted, call.intervals.heartbeat_seconds),
         Registration::Pending => (RegistrationStatus::Pending, call.intervals.boot_retry_seconds),
         Registration::Rejected => (RegistrationStatus::Rejected, call.intervals.boot_retry_seconds),
     };
+    let interval = answer.interval_seconds.unwrap_or(interval);
     let response = BootNotificationResponse::new(status, call.received_at, interval);
-    Ok(Answer::result(&response)?.registering(registration))
+    Ok(Answer::result(&response)?.registering(answer.registration))
 }

@@ -21,6 +21,7 @@ pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -
             reservation_id: request.reservation_id,
             started_at: request.timestamp,
             received_at: call.received_at,
+            is_late: call.is_late,
         },
     )
     .await?;

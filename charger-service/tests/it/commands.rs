@@ -94,6 +94,7 @@ async fn a_refusal_and_an_error_are_told_as_they_came() {
     assert_eq!((command.status.as_str(), command.response), ("error", None));
 }
 
+/// Row "one CALL at a time" of the OCPP decisions on framing.
 #[tokio::test]
 async fn one_that_is_not_answered_times_out_and_a_late_answer_changes_nothing() {
     let database = Database::create().await;
@@ -113,6 +114,7 @@ async fn one_that_is_not_answered_times_out_and_a_late_answer_changes_nothing() 
     assert_eq!(sending.await.unwrap().unwrap().status, "accepted");
 }
 
+/// Row "one CALL at a time" of the OCPP decisions on framing.
 #[tokio::test]
 async fn only_one_is_outstanding_at_a_time_and_they_leave_in_their_order() {
     let database = Database::create().await;

@@ -13,6 +13,7 @@ async fn connected(database: &Database) -> (Service, Station) {
     (service, station)
 }
 
+/// Row "malformed" of the OCPP decisions on framing.
 #[tokio::test]
 async fn what_is_no_message_is_kept_and_not_answered_and_the_socket_stays_open() {
     let database = Database::create().await;
@@ -56,6 +57,7 @@ async fn what_is_no_message_is_kept_and_not_answered_and_the_socket_stays_open()
     }
 }
 
+/// Row "mapping" of the OCPP decisions on framing.
 #[tokio::test]
 async fn a_call_that_can_be_told_to_be_one_is_refused_with_the_code_that_it_deserves() {
     let database = Database::create().await;
@@ -177,6 +179,7 @@ async fn an_answer_to_nothing_is_kept_and_ignored() {
     assert_eq!(kept.violations, ["answers no CALL that is outstanding"]);
 }
 
+/// Row "one CALL at a time" of the OCPP decisions on framing.
 #[tokio::test]
 async fn calls_that_come_all_at_once_are_answered_in_their_order() {
     let database = Database::create().await;

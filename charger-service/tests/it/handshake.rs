@@ -55,6 +55,7 @@ async fn only_a_registered_charge_point_with_its_password_and_a_protocol_of_ours
     assert_eq!(Station::open(&service, several).await.unwrap().subprotocol, "ocpp1.6");
 }
 
+/// Row "Basic" of the OCPP decisions on framing.
 #[tokio::test]
 async fn a_password_may_have_colons_and_may_come_as_hexadecimal_digits_or_the_bytes_they_mean() {
     let database = Database::create().await;

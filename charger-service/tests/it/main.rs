@@ -1,15 +1,20 @@
 //! charger-service as it runs, on a real PostgreSQL, with the tests in the gateway's place.
 #![allow(clippy::unwrap_used)]
 
+mod boot_gate;
 mod charge;
 mod charging_profiles;
+mod clock_offset;
 mod commands;
 mod configuration;
 mod deadline;
+mod door;
 mod frames;
 mod handshake;
 mod jobs;
 mod local_list;
+mod message_log;
+mod messages;
 mod model;
 mod operator;
 mod passwords;

@@ -251,6 +251,7 @@ async fn meter_values_and_messages_come_by_the_page_and_by_what_they_are() {
             action: action.map(str::to_owned),
             page_size: 2,
             page_token,
+            ..Default::default()
         };
         let mut client = MessageServiceClient::new(service.channel.clone());
         client.list_messages(service.asks(request)).await.unwrap().into_inner()

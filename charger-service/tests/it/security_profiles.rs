@@ -10,6 +10,8 @@ use crate::service::{Service, reason};
 use crate::station::{Offer, Station};
 
 async fn agree(service: &Service, station: &mut Station, profile: &str, status: &str) {
+    // A connection that has spoken is the present one.
+    station.call("Heartbeat", json!({})).await;
     let payload = json!({"key": "SecurityProfile", "value": profile});
     let asking = service.command("CP1", "ChangeConfiguration", payload, 30);
     let (id, ..) = station.called().await;

@@ -63,6 +63,8 @@ pub fn settings() -> Settings {
         charger_secret: Some("x8Fq2LmZ0vKc7RtB4nWs9YpD3hJg6aEu".to_owned()),
         charger_allow_unsecured: Some(true),
         charger_certificate_organization: None,
+        charger_accept_unknown: false,
+        charger_messages_per_second: 100,
         charger_call_timeout_seconds: 2,
         charger_heartbeat_seconds: 300,
         charger_boot_retry_seconds: 60,
@@ -77,7 +79,7 @@ impl Service {
     }
 
     pub async fn start_with(database: &Database, settings: Settings) -> Self {
-        Self::start_at(database, database.url().to_owned(), settings).await
+        Self::start_at(database.url(), database.url().to_owned(), settings).await
     }
 
     /// With a way to the database that can be cut. What the test itself looks at there, it looks at directly.
@@ -87,10 +89,16 @@ impl Service {
         let proxy = Proxy::start(direct.parse().unwrap()).await;
         let url = database.url().replacen(&direct, &proxy.address().to_string(), 1);
         assert_ne!(url, database.url());
-        (Self::start_at(database, url, settings()).await, proxy)
+        (Self::start_at(database.url(), url, settings()).await, proxy)
     }
 
-    async fn start_at(database: &Database, url: String, settings: Settings) -> Self {
+    /// One more replica at a database.
+    pub async fn start_at_url(url: &str) -> Self {
+        Self::start_at(url, url.to_owned(), settings()).await
+    }
+
+    /// `direct`: where the test itself looks.
+    async fn start_at(direct: &str, url: String, settings: Settings) -> Self {
         let clock = Arc::new(TestClock::default());
         let shared = Shared {
             clock: clock.clone(),
@@ -122,7 +130,7 @@ impl Service {
         let address = receive.await.unwrap();
         Self {
             clock,
-            pool: PgPool::connect(database.url()).await.unwrap(),
+            pool: PgPool::connect(direct).await.unwrap(),
             channel: Channel::from_shared(format!("http://{address}"))
                 .unwrap()
                 .connect_lazy(),

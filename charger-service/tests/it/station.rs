@@ -10,7 +10,7 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Request, Response, Status, Streaming};
 use voltgate_proto::ocpp::v1::session_service_client::SessionServiceClient;
 use voltgate_proto::ocpp::v1::{
-    Closed, FromStation, Leaving, OpenRequest, Resumption, ToStation, from_station, to_station,
+    Closed, ExchangeRequest, FromStation, Leaving, OpenRequest, Resumption, ToStation, from_station, to_station,
 };
 
 use crate::service::Service;
@@ -148,6 +148,16 @@ impl Station {
         self.send_again(self.sent, frame).await;
     }
 
+    /// Sends a frame, if the service still listens.
+    pub async fn try_send(&mut self, frame: &str) -> bool {
+        self.sent += 1;
+        let frame = FromStation {
+            event: Some(from_station::Event::Frame(frame.to_owned())),
+            number: self.sent,
+        };
+        self.outbound.send(frame).await.is_ok()
+    }
+
     /// Sends a frame under a number that it had before.
     pub async fn send_again(&self, number: u64, frame: &str) {
         let frame = FromStation {
@@ -267,6 +277,11 @@ impl Station {
 
     /// As a socket that breaks.
     pub async fn hang_up(self) {
+        assert!(self.try_hang_up().await);
+    }
+
+    /// As a socket that breaks, if the service still listens.
+    pub async fn try_hang_up(self) -> bool {
         let closed = Closed {
             code: 1006,
             reason: String::new(),
@@ -275,7 +290,7 @@ impl Station {
             event: Some(from_station::Event::Closed(closed)),
             number: 0,
         };
-        self.outbound.send(closed).await.unwrap();
+        self.outbound.send(closed).await.is_ok()
     }
 }
 
@@ -327,4 +342,25 @@ async fn open_stream(
     request.metadata_mut().insert("authorization", token);
     let response = SessionServiceClient::new(service.channel.clone()).open(request).await?;
     Ok((outbound, response))
+}
+
+/// Posts one frame, as the gateway passes it on.
+pub async fn exchange(
+    service: &Service,
+    identity: &str,
+    password: &str,
+    frame: &str,
+) -> Result<Option<String>, Status> {
+    let mut request = Request::new(ExchangeRequest {
+        identity: identity.to_owned(),
+        frame: frame.to_owned(),
+    });
+    let metadata = request.metadata_mut();
+    metadata.insert("authorization", service.gateway_token().parse().unwrap());
+    let credentials = basic(identity, password.as_bytes());
+    metadata.insert("voltgate-authorization", credentials.parse().unwrap());
+    let answer = SessionServiceClient::new(service.channel.clone())
+        .exchange(request)
+        .await?;
+    Ok(answer.into_inner().frame)
 }

@@ -3,6 +3,7 @@
 
 mod comments;
 mod example;
+mod exchange;
 mod facts;
 mod failures;
 mod headers;
@@ -16,7 +17,7 @@ use std::collections::{BTreeMap, HashMap};
 use prost_reflect::DescriptorPool;
 use serde_json::{Map, Value, json};
 
-use crate::routes::Routes;
+use crate::routes::{Kind, Routes};
 use facts::Facts;
 use schema::Schemas;
 
@@ -29,10 +30,10 @@ parameter is refused. Lists come a page at a time; `nextPageToken` of one page i
 answer has an `X-Request-Id`, which a client may choose by sending one.";
 
 /// The document as JSON text.
-pub fn document(pool: &DescriptorPool, routes: &Routes) -> Vec<u8> {
+pub fn document(pool: &DescriptorPool, routes: &Routes, http_binding: bool) -> Vec<u8> {
     let facts = Facts::of(pool);
     let mut schemas = Schemas::new(&facts);
-    let paths = paths(routes, &mut schemas);
+    let paths = paths(routes, &mut schemas, http_binding);
     let mut components = schemas.into_components();
     components.insert("Health".into(), own_paths::health());
     components.insert("Problem".into(), failures::problem());
@@ -74,7 +75,7 @@ pub fn document(pool: &DescriptorPool, routes: &Routes) -> Vec<u8> {
     serde_json::to_vec(&document).unwrap_or_default()
 }
 
-fn paths(routes: &Routes, schemas: &mut Schemas<'_>) -> BTreeMap<String, Map<String, Value>> {
+fn paths(routes: &Routes, schemas: &mut Schemas<'_>, http_binding: bool) -> BTreeMap<String, Map<String, Value>> {
     let mut paths: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
     let mut bindings: HashMap<String, usize> = HashMap::new();
     for endpoint in routes.endpoints() {
@@ -83,6 +84,9 @@ fn paths(routes: &Routes, schemas: &mut Schemas<'_>) -> BTreeMap<String, Map<Str
         let operation = operation::operation(endpoint, *binding, schemas);
         let path = paths.entry(endpoint.label.clone()).or_default();
         path.insert(endpoint.method.as_str().to_ascii_lowercase(), operation);
+        if http_binding && endpoint.kind == Kind::Door {
+            path.insert("post".into(), exchange::operation(endpoint));
+        }
     }
     for (path, operation) in own_paths::operations() {
         paths

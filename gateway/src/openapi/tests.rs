@@ -16,7 +16,7 @@ use crate::transcode::{self, Input};
 fn generated() -> Value {
     let pool = voltgate_proto::pool();
     let routes = Routes::from_descriptors(pool).unwrap();
-    serde_json::from_slice(&document(pool, &routes)).unwrap()
+    serde_json::from_slice(&document(pool, &routes, false)).unwrap()
 }
 
 #[test]

@@ -33,7 +33,7 @@ pub async fn admit(
     request: Request,
 ) -> Result<Response, Problem> {
     let (mut parts, _) = request.into_parts();
-    let handshake = Handshake::read(&mut parts).await?;
+    let handshake = Handshake::read(&mut parts, gateway.largest_message).await?;
     if !gateway.origins.admit(&parts.headers) {
         return Err(Reason::PermissionDenied
             .status("Pages of this origin may not connect")
@@ -82,7 +82,7 @@ pub async fn admit(
 }
 
 /// What the service is told besides the identity.
-fn metadata(
+pub(super) fn metadata(
     gateway: &Gateway,
     parts: &http::request::Parts,
     peer: Option<&Peer>,
@@ -122,7 +122,7 @@ fn metadata(
 }
 
 /// The service's refusal, for the station. One of our own token is none of the station's business.
-fn refused(status: Status) -> Problem {
+pub(super) fn refused(status: Status) -> Problem {
     match Reason::of(&status) {
         Reason::InvalidToken | Reason::MissingCredentials => {
             tracing::error!(

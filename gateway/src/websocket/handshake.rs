@@ -16,9 +16,6 @@ use super::socket::Socket;
 use super::transport::Transport;
 use crate::problem::Problem;
 
-/// Messages may be this large, in bytes. yawc's bounds are exclusive.
-const LARGEST_MESSAGE: usize = 1024 * 1024;
-
 /// Buffers of an idle socket, in bytes. They grow with what they carry.
 const BUFFER: usize = 1024;
 
@@ -29,12 +26,15 @@ const FRAGMENT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(60)
 pub struct Handshake {
     upgrade: IncomingUpgrade,
     on_upgrade: OnUpgrade,
+    largest_message: usize,
 }
 
 impl Handshake {
+    /// `largest_message`: in bytes.
+    ///
     /// # Errors
     /// The request asks for something else.
-    pub async fn read(parts: &mut Parts) -> Result<Self, Problem> {
+    pub async fn read(parts: &mut Parts, largest_message: usize) -> Result<Self, Problem> {
         if !asks_for_websocket(&parts.headers) {
             return Err(upgrade_required("Connect with a WebSocket"));
         }
@@ -51,7 +51,11 @@ impl Handshake {
         let (on_upgrade, upgrade) = on_upgrade
             .zip(upgrade)
             .ok_or_else(|| Reason::InvalidRequest.status("The WebSocket handshake is not complete"))?;
-        Ok(Self { upgrade, on_upgrade })
+        Ok(Self {
+            upgrade,
+            on_upgrade,
+            largest_message,
+        })
     }
 
     /// Accepts: the answer to the client, and the socket that exists once the answer is out.
@@ -61,7 +65,8 @@ impl Handshake {
     pub fn accept(self, subprotocol: Option<&str>) -> Result<(Response, Opened), Status> {
         let options = compression::with_compression(
             Options::default()
-                .with_limits(LARGEST_MESSAGE + 1, LARGEST_MESSAGE + 1)
+                // yawc's bounds are exclusive.
+                .with_limits(self.largest_message + 1, self.largest_message + 1)
                 .with_read_buffer_capacity(BUFFER)
                 .with_write_buffer_capacity(BUFFER)
                 .with_fragment_timeout(FRAGMENT_TIMEOUT),

@@ -12,6 +12,7 @@
 
 mod compression;
 mod door;
+mod exchange;
 mod frames;
 mod handshake;
 mod held;
@@ -24,4 +25,5 @@ mod sockets;
 mod transport;
 
 pub use door::admit;
+pub use exchange::{door_for, exchange};
 pub use sockets::Sockets;

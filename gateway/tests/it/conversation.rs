@@ -54,6 +54,24 @@ impl SessionService for Behind {
         }
         Ok(response)
     }
+
+    async fn exchange(
+        &self,
+        request: Request<ocpp::ExchangeRequest>,
+    ) -> Result<Response<ocpp::ExchangeResponse>, Status> {
+        let (metadata, _, request) = request.into_parts();
+        self.saw(Seen::Call(metadata.clone()));
+        match request.identity.as_str() {
+            "unknown" => return Err(Reason::NotFound.status("This charge point is not registered")),
+            "locked" if metadata.get("voltgate-authorization").is_none() => {
+                return Err(Reason::StationUnauthorized.status("A password is required"));
+            }
+            _ => {}
+        }
+        let frame = (request.frame != "keep quiet").then(|| format!("heard: {}", request.frame));
+        self.saw(Seen::Frame(0, format!("{} {}", request.identity, request.frame)));
+        Ok(Response::new(ocpp::ExchangeResponse { frame }))
+    }
 }
 
 /// By which a session can be resumed.

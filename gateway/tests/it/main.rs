@@ -13,6 +13,7 @@ mod envoy;
 mod errors;
 mod grpc;
 mod head;
+mod http_binding;
 mod lifecycle;
 mod own_paths;
 mod peers;

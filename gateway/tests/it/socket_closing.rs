@@ -27,6 +27,7 @@ async fn the_service_learns_with_which_code_the_station_closed() {
     assert_eq!(station.closed().await.0, 1001);
 }
 
+/// Seen in the wild.
 #[tokio::test]
 async fn a_close_without_a_code_is_1005() {
     let (mut system, mut station) = connected().await;
@@ -34,6 +35,7 @@ async fn a_close_without_a_code_is_1005() {
     assert_eq!(system.peers.closed().await, (1005, String::new()));
 }
 
+/// Seen in the wild.
 #[tokio::test]
 async fn a_connection_that_is_lost_is_1006() {
     let (mut system, station) = connected().await;
@@ -56,6 +58,7 @@ async fn the_last_words_of_a_station_arrive_before_its_close() {
     assert_eq!(system.peers.closed().await.0, 1006);
 }
 
+/// Row "close codes" of the OCPP decisions on framing.
 #[tokio::test]
 async fn the_service_closes_with_a_code_of_its_own() {
     let (_system, mut station) = connected().await;
@@ -97,6 +100,7 @@ async fn a_service_that_crashes_and_cannot_resume_is_1012() {
     assert_eq!(station.closed().await.0, 1012);
 }
 
+/// Row "message size" of the OCPP decisions on framing.
 #[tokio::test]
 async fn a_message_that_is_too_large_is_1009() {
     for size in [1024 * 1024 + 1, 3 * 1024 * 1024] {
@@ -107,6 +111,7 @@ async fn a_message_that_is_too_large_is_1009() {
     }
 }
 
+/// Row "message size" of the OCPP decisions on framing.
 #[tokio::test]
 async fn a_message_that_is_too_large_in_fragments_is_1009() {
     let (mut system, mut station) = connected().await;
@@ -140,6 +145,7 @@ async fn text_that_is_not_utf8_is_1007() {
     assert_eq!(system.peers.closed().await.0, 1007);
 }
 
+/// Row "close codes" of the OCPP decisions on framing.
 #[tokio::test]
 async fn when_the_gateway_stops_sockets_close_with_1012() {
     let (mut system, mut station) = connected().await;
@@ -150,6 +156,7 @@ async fn when_the_gateway_stops_sockets_close_with_1012() {
     assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
 }
 
+/// Row "ping" of the OCPP decisions on framing.
 #[tokio::test]
 async fn a_station_that_answers_pings_stays_and_a_silent_one_is_closed() {
     let mut system = System::start_with(&["--gateway-ping-seconds=1"]).await;

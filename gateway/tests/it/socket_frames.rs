@@ -22,6 +22,7 @@ async fn text_goes_both_ways_in_order_and_unread() {
     }
 }
 
+/// Row "message size" of the OCPP decisions on framing.
 #[tokio::test]
 async fn a_message_of_a_mebibyte_passes() {
     let mut system = System::start().await;
@@ -51,6 +52,7 @@ async fn a_message_in_fragments_arrives_as_one() {
     assert_eq!(station.hear().await, "heard: in small pieces");
 }
 
+/// Row "compression" of the OCPP decisions on framing.
 #[tokio::test]
 async fn compression_is_agreed_on_without_keeping_a_dictionary() {
     let system = System::start().await;

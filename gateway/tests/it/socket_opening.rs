@@ -25,6 +25,7 @@ async fn refusal(path: &str, headers: &str) -> String {
     shown(&answer)
 }
 
+/// Row "unknown identity" of the OCPP decisions on framing.
 #[tokio::test]
 async fn an_unknown_charge_point_is_refused_before_there_is_a_socket() {
     assert_snapshot!(refusal("/ocpp/unknown", &format!("{UPGRADE}{OCPP16}")).await);
@@ -35,6 +36,7 @@ async fn a_charge_point_without_its_password_is_asked_for_it() {
     assert_snapshot!(refusal("/ocpp/locked", &format!("{UPGRADE}{OCPP16}")).await);
 }
 
+/// Row "subprotocol" of the OCPP decisions on framing.
 #[tokio::test]
 async fn without_a_common_subprotocol_there_is_no_socket() {
     assert_snapshot!(refusal("/ocpp/CP-1", &format!("{UPGRADE}Sec-WebSocket-Protocol: ocpp9.9\r\n")).await);
@@ -83,6 +85,7 @@ async fn a_foreign_web_page_cannot_connect() {
     assert_eq!(connect(&format!("http://{}", system.address)).await, 101);
 }
 
+/// Row "subprotocol" of the OCPP decisions on framing.
 #[tokio::test]
 async fn the_chosen_subprotocol_is_echoed_and_the_service_knows_who_knocks() {
     let mut system = System::start().await;

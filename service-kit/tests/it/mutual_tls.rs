@@ -25,7 +25,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 use voltgate_proto::ocpp::v1::session_service_client::SessionServiceClient;
 use voltgate_proto::ocpp::v1::session_service_server::{self, SessionService, SessionServiceServer};
-use voltgate_proto::ocpp::v1::{FromStation, ToStation};
+use voltgate_proto::ocpp::v1::{ExchangeRequest, ExchangeResponse, FromStation, ToStation};
 
 const SECRET: &[u8] = b"a secret that exists for these tests only";
 
@@ -33,7 +33,7 @@ fn clock() -> SharedClock {
     Arc::new(SystemClock)
 }
 
-/// A service whose only call is internal. Whoever gets as far as the call hears `Aborted`.
+/// A service whose calls are internal. Whoever gets as far as one hears `Aborted`.
 struct Behind;
 
 #[async_trait]
@@ -41,6 +41,10 @@ impl SessionService for Behind {
     type OpenStream = ReceiverStream<Result<ToStation, Status>>;
 
     async fn open(&self, _: Request<Streaming<FromStation>>) -> Result<Response<Self::OpenStream>, Status> {
+        Err(Status::aborted("you are in"))
+    }
+
+    async fn exchange(&self, _: Request<ExchangeRequest>) -> Result<Response<ExchangeResponse>, Status> {
         Err(Status::aborted("you are in"))
     }
 }

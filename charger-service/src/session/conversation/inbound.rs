@@ -8,6 +8,7 @@ use ocpp::{ErrorCode, Version};
 use super::outbound::Settled;
 use super::repetition::{Fingerprint, Repetition};
 use super::{Conversation, End};
+use crate::boot::Registration;
 use crate::message::record::{Exchange, NotRecorded, Origin, answer_to, excerpt, is_answered, record};
 use crate::redact;
 use crate::session::answer::{Answer, Incoming, Reply};
@@ -19,6 +20,13 @@ pub(super) struct Answered {
     pub(super) reply: String,
     /// What the CALL says is committed. Otherwise the charge point should try again.
     is_final: bool,
+}
+
+/// An answer that is in the database.
+struct Committed {
+    reply: String,
+    /// The boot gate from here on, where it has changed.
+    registration: Option<Registration>,
 }
 
 /// Why a CALL has no answer yet.
@@ -124,12 +132,13 @@ impl Conversation {
             violations: &[problem.to_owned()],
             requested_at: at,
             responded_at: Some(at),
+            clock_offset: None,
         };
         self.keep_exchange(&exchange).await;
     }
 
     /// An answer to no CALL that is outstanding.
-    async fn unexpected(&self, id: &str, text: &str, repeated: bool, received_at: DateTime<Utc>) {
+    pub(super) async fn unexpected(&self, id: &str, text: &str, repeated: bool, received_at: DateTime<Utc>) {
         let settled_before = repeated
             && is_answered(&self.state.database, self.via, id, received_at)
                 .await
@@ -202,12 +211,44 @@ impl Conversation {
         text: &str,
         received_at: DateTime<Utc>,
     ) -> Result<String, Unanswered> {
+        let told_time = match self.station.version {
+            Version::V1_6 => v1_6::told_time(&call.action, call.payload),
+        };
+        let clock_offset = told_time.and_then(|told| self.clock_offset.heard(told, received_at));
+        let is_late = self.is_late();
+        let attempt = self.attempt(call, text, received_at, clock_offset, is_late).await?;
+        let Committed { reply, registration } = match attempt {
+            Some(committed) => committed,
+            // From here on the newer connection is there, whatever it has said by now.
+            None => self
+                .attempt(call, text, received_at, clock_offset, true)
+                .await?
+                .ok_or(Unanswered::Resumed)?,
+        };
+        if let Some(registration) = registration {
+            self.station.registration = Some(registration);
+            // Commands may have waited for the gate to open.
+            self.handle.work.notify_one();
+        }
+        Ok(reply)
+    }
+
+    /// None, and nothing is done, where a newer connection has taken over and this one did not know.
+    async fn attempt(
+        &self,
+        call: &Call<'_>,
+        text: &str,
+        received_at: DateTime<Utc>,
+        clock_offset: Option<f64>,
+        is_late: bool,
+    ) -> Result<Option<Committed>, Unanswered> {
         let incoming = Incoming {
             charge_point: self.via.charge_point,
             registration: self.station.registration,
             action: &call.action,
             payload: call.payload,
             received_at,
+            is_late,
             intervals: self.state.intervals,
         };
         let mut transaction = self.state.database.begin().await?;
@@ -228,16 +269,27 @@ impl Conversation {
             violations: &answer.flags,
             requested_at: received_at,
             responded_at: Some(self.state.clock.now()),
+            clock_offset,
         };
-        record(&mut transaction, self.via, &exchange).await?;
-        transaction.commit().await?;
-
-        if let Some(registration) = answer.registration {
-            self.station.registration = Some(registration);
-            // Commands may have waited for the gate to open.
-            self.handle.work.notify_one();
+        let recorded = record(&mut transaction, self.via, &exchange).await?;
+        if !recorded.is_present && !is_late && self.has_session() {
+            return Ok(None);
         }
-        Ok(reply)
+        transaction.commit().await?;
+        Ok(Some(Committed {
+            reply,
+            registration: answer.registration,
+        }))
+    }
+
+    /// Whether a newer connection has taken over.
+    fn is_late(&self) -> bool {
+        self.has_session() && self.handle.superseded.is_cancelled()
+    }
+
+    /// What is posted without one has no successor either.
+    fn has_session(&self) -> bool {
+        self.via.epoch > 0
     }
 
     fn written(&self, call: &Call<'_>, answer: &Answer) -> String {
@@ -256,7 +308,7 @@ impl Conversation {
     }
 
     /// 1.6 has no answer to most malformed frames. They are kept, and the socket stays open.
-    async fn malformed(
+    pub(super) async fn malformed(
         &mut self,
         malformed: MalformedFrame,
         text: &str,
@@ -305,6 +357,7 @@ impl Conversation {
             violations: &[problem],
             requested_at: received_at,
             responded_at: answer.map(|_| received_at),
+            clock_offset: None,
         };
         self.keep_exchange(&exchange).await;
     }

@@ -133,6 +133,7 @@ impl Conversation {
             message: unanswered.message_row.map(|id| Pending {
                 id,
                 requested_at: unanswered.sent_at,
+                is_present: true,
             }),
             // The answer may be among what the gateway has held back.
             deadline: Instant::now() + left.max(HELD_BACK),
@@ -189,6 +190,7 @@ impl Conversation {
             violations: &[],
             requested_at: now,
             responded_at: None,
+            clock_offset: None,
         };
         let message = record::record(&mut transaction, self.via, &exchange).await?;
         let asked = Asked {

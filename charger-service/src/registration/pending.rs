@@ -1,0 +1,179 @@
+//! What is asked of a charge point that is kept waiting.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use ocpp::v1_6::Action;
+use ocpp::{Message, Version, validate};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use service_kit::reason::FieldViolation;
+use sqlx::PgConnection;
+use uuid::Uuid;
+use voltgate_proto::ocpp::v1::PendingCommand;
+
+use crate::command::ledger;
+use crate::redact;
+
+/// As many commands there may be.
+const MOST: usize = 50;
+
+/// Those of a charge point that never boots again go on waiting no longer.
+const EXPIRY: TimeDelta = TimeDelta::days(1);
+
+/// One command. `Payload` is raw JSON, to the letter.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Step<Payload> {
+    pub action: String,
+    pub payload: Payload,
+}
+
+/// Commands that a charge point may be sent while it waits.
+#[derive(Debug)]
+pub(super) struct Steps(pub(super) Vec<Step<Box<RawValue>>>);
+
+impl Steps {
+    /// Collects what is wrong with every command before it refuses.
+    pub(super) fn parse(commands: Vec<PendingCommand>) -> Result<Self, Vec<FieldViolation>> {
+        if commands.len() > MOST {
+            let problem = format!("must have at most {MOST} commands");
+            return Err(vec![FieldViolation::new("pendingCommands", problem)]);
+        }
+        let mut violations = Vec::new();
+        let mut steps = Vec::new();
+        for (index, command) in commands.into_iter().enumerate() {
+            let problems = match step(command) {
+                Ok(step) => {
+                    steps.push(step);
+                    continue;
+                }
+                Err(problems) => problems,
+            };
+            violations.extend(
+                problems
+                    .into_iter()
+                    .map(|(field, problem)| FieldViolation::new(format!("pendingCommands[{index}].{field}"), problem)),
+            );
+        }
+        if violations.is_empty() {
+            Ok(Self(steps))
+        } else {
+            Err(violations)
+        }
+    }
+}
+
+impl Steps {
+    /// To the letter, so that each payload stays as it was written.
+    pub(super) fn to_json(&self) -> String {
+        // Strings and JSON documents always serialise.
+        serde_json::to_string(&self.0).unwrap_or_else(|_| "[]".to_owned())
+    }
+}
+
+type Problem = (String, String);
+
+fn step(command: PendingCommand) -> Result<Step<Box<RawValue>>, Vec<Problem>> {
+    let problem = |field: &str, problem: &str| vec![(field.to_owned(), problem.to_owned())];
+    let action = Action::parse(&command.action).filter(|action| action.is_for_station());
+    let Some(action) = action else {
+        return Err(problem("action", "must be an action that a central system may send"));
+    };
+    if matches!(action, Action::RemoteStartTransaction | Action::RemoteStopTransaction) {
+        return Err(problem("action", "is not sent to a charge point that is pending"));
+    }
+    let payload = if command.payload.is_empty() {
+        "{}"
+    } else {
+        &command.payload
+    };
+    let payload: Box<RawValue> =
+        serde_json::from_str(payload).map_err(|error| problem("payload", &format!("is not JSON: {error}")))?;
+    let violations = validate(Version::V1_6, Message::Request(action.as_str()), &payload);
+    if !violations.is_empty() {
+        let of = |path: &str| format!("payload{}", path.strip_prefix('$').unwrap_or(path));
+        return Err(violations
+            .iter()
+            .map(|violation| (of(&violation.path), violation.detail.clone()))
+            .collect());
+    }
+    if redact::request(action.as_str(), payload.get()) != payload.get() {
+        return Err(problem(
+            "payload",
+            "holds a secret, which is sent with a single command only",
+        ));
+    }
+    Ok(Step {
+        action: command.action,
+        payload,
+    })
+}
+
+impl From<Step<Box<RawValue>>> for PendingCommand {
+    fn from(step: Step<Box<RawValue>>) -> Self {
+        Self {
+            action: step.action,
+            payload: step.payload.get().to_owned(),
+        }
+    }
+}
+
+/// After an answer to a BootNotification: what an earlier one had queued and was not sent is over, and these come next, in
+/// their order.
+pub async fn queue(
+    connection: &mut PgConnection,
+    charge_point: Uuid,
+    steps: &[Step<Box<RawValue>>],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    ledger::expire_pending(&mut *connection, charge_point, now).await?;
+    if !steps.is_empty() {
+        ledger::enqueue_pending(connection, charge_point, steps, now, now + EXPIRY).await?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(commands: &[(&str, &str)]) -> Vec<String> {
+        let commands = commands.iter().map(|(action, payload)| PendingCommand {
+            action: (*action).to_owned(),
+            payload: (*payload).to_owned(),
+        });
+        match Steps::parse(commands.collect()) {
+            Ok(_) => Vec::new(),
+            Err(violations) => violations.into_iter().map(|violation| violation.field).collect(),
+        }
+    }
+
+    #[test]
+    fn every_command_that_is_wrong_is_named_at_once() {
+        let commands = [
+            ("GetConfiguration", ""),
+            ("BootNotification", "{}"),
+            ("RemoteStopTransaction", r#"{"transactionId":1}"#),
+            ("ChangeConfiguration", r#"{"key":"a"}"#),
+            (
+                "ChangeConfiguration",
+                r#"{"key":"AuthorizationKey","value":"0123456789abcdef"}"#,
+            ),
+            ("Reset", "{"),
+        ];
+        assert_eq!(
+            fields(&commands),
+            [
+                "pendingCommands[1].action",
+                "pendingCommands[2].action",
+                "pendingCommands[3].payload.value",
+                "pendingCommands[4].payload",
+                "pendingCommands[5].payload",
+            ]
+        );
+    }
+
+    #[test]
+    fn there_may_be_fifty() {
+        assert_eq!(fields(&[("ClearCache", "{}"); 50]), [""; 0]);
+        assert_eq!(fields(&[("ClearCache", "{}"); 51]), ["pendingCommands"]);
+    }
+}

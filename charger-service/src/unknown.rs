@@ -1,0 +1,117 @@
+//! Charge points that knocked and are not registered. An operator sees them, newest first, and accepts one by registering
+//! it. What strangers can make us store is bounded, and so is how often.
+
+mod list;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, Utc};
+use service_kit::reason;
+use sqlx::{PgConnection, PgPool};
+use tonic::{Request, Response, Status};
+use voltgate_proto::ocpp::v1::unknown_charge_point_service_server::UnknownChargePointService;
+use voltgate_proto::ocpp::v1::{ListUnknownChargePointsRequest, ListUnknownChargePointsResponse};
+
+use crate::State;
+use crate::session::pace::Pace;
+
+/// The newest are kept.
+const MOST: i64 = 1000;
+
+/// How often a replica notes one, for ever and at once.
+const PER_SECOND: u32 = 5;
+const BURST: u32 = 50;
+
+pub struct Grpc(pub Arc<State>);
+
+#[tonic::async_trait]
+impl UnknownChargePointService for Grpc {
+    async fn list_unknown_charge_points(
+        &self,
+        request: Request<ListUnknownChargePointsRequest>,
+    ) -> Result<Response<ListUnknownChargePointsResponse>, Status> {
+        let page = list::Page::try_from(request.into_inner()).map_err(reason::invalid)?;
+        let unknown = list::list(&self.0.database, page).await?;
+        Ok(Response::new(unknown))
+    }
+}
+
+/// Notes who knocks.
+#[derive(Debug)]
+pub struct Knocks(Mutex<Pace>);
+
+/// Somebody at the door.
+#[derive(Debug)]
+pub struct Knock<'a> {
+    pub identity: &'a str,
+    pub peer: Option<&'a str>,
+    /// As it offered them.
+    pub subprotocols: &'a str,
+    pub at: DateTime<Utc>,
+}
+
+impl Default for Knocks {
+    fn default() -> Self {
+        Self(Mutex::new(Pace::new(PER_SECOND, BURST)))
+    }
+}
+
+impl Knocks {
+    /// Notes one, unless there are too many of late.
+    pub async fn note(&self, database: &PgPool, knock: &Knock<'_>) -> Result<(), sqlx::Error> {
+        if !self.has_room() {
+            return Ok(());
+        }
+        let mut transaction = database.begin().await?;
+        let is_new = upsert(&mut transaction, knock).await?;
+        if is_new {
+            forget_oldest(&mut transaction).await?;
+        }
+        transaction.commit().await
+    }
+
+    fn has_room(&self) -> bool {
+        let mut pace = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_room = pace.next().is_none();
+        if has_room {
+            pace.count();
+        }
+        has_room
+    }
+}
+
+async fn upsert(connection: &mut PgConnection, knock: &Knock<'_>) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"INSERT INTO ocpp.unknown_charge_point AS known (identity, first_seen_at, last_seen_at, peer, subprotocols)
+           VALUES ($1, $2, $2, $3, left($4, 200))
+           ON CONFLICT (identity) DO UPDATE
+           SET last_seen_at = greatest(known.last_seen_at, excluded.last_seen_at), attempts = known.attempts + 1,
+               peer = excluded.peer, subprotocols = excluded.subprotocols
+           RETURNING attempts = 1 AS "new!""#,
+        knock.identity,
+        knock.at,
+        knock.peer,
+        knock.subprotocols,
+    )
+    .fetch_one(connection)
+    .await
+}
+
+async fn forget_oldest(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "DELETE FROM ocpp.unknown_charge_point WHERE identity IN (
+             SELECT identity FROM ocpp.unknown_charge_point ORDER BY last_seen_at DESC, identity DESC OFFSET $1)",
+        MOST,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// It is registered now.
+pub async fn accepted(connection: &mut PgConnection, identity: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!("DELETE FROM ocpp.unknown_charge_point WHERE identity = $1", identity)
+        .execute(connection)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! Two replicas, either of which may be killed at any moment and comes back.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use chrono::TimeDelta;
+use rand::RngExt as _;
+use rand::rngs::StdRng;
+use sqlx::PgPool;
+use testbed::Database;
+use tokio::sync::RwLock;
+
+use crate::service::Service;
+use crate::station::{Offer, Station};
+
+pub struct Fleet {
+    replicas: [RwLock<Service>; 2],
+    pub pool: PgPool,
+    url: String,
+    /// How often one is killed, in ten thousand steps.
+    kills: u64,
+    registered: AtomicU64,
+}
+
+impl Fleet {
+    pub async fn start(database: &Database, kills: u64) -> Self {
+        let replicas = [Service::start(database).await, Service::start(database).await];
+        replicas[0].register_token("TAG").await;
+        Self {
+            pool: PgPool::connect(database.url()).await.unwrap(),
+            replicas: replicas.map(RwLock::new),
+            url: database.url().to_owned(),
+            kills,
+            registered: AtomicU64::new(0),
+        }
+    }
+
+    /// Identity and password of a charge point that is new.
+    pub async fn register(&self) -> (String, String) {
+        let identity = format!("CP{}", self.registered.fetch_add(1, Ordering::Relaxed));
+        let password = self.replicas[0].read().await.register(&identity).await;
+        (identity, password)
+    }
+
+    pub async fn connect(&self, replica: usize, identity: &str, password: &str) -> Option<Station> {
+        let service = self.replicas[replica].read().await;
+        Station::open(&service, Offer::of(identity, password)).await.ok()
+    }
+
+    /// The same socket, on another stream.
+    pub async fn resume(&self, replica: usize, station: &mut Station) -> bool {
+        let service = self.replicas[replica].read().await;
+        station.resume(&service).await.is_ok()
+    }
+
+    /// Now and then something happens to a process or to its clock.
+    pub async fn befall(&self, random: &mut StdRng) {
+        let replica = random.random_range(0..2);
+        if random.random_range(0..10_000) < self.kills {
+            let mut service = self.replicas[replica].write().await;
+            let reborn = Service::start_at_url(&self.url).await;
+            std::mem::replace(&mut *service, reborn).kill();
+        } else if random.random_range(0..50) == 0 {
+            let seconds = random.random_range(-20..=20);
+            self.replicas[replica]
+                .read()
+                .await
+                .clock
+                .advance(TimeDelta::seconds(seconds));
+        }
+    }
+}
