@@ -36,7 +36,7 @@ actions! {
     Enabled = "account.enabled";
     /// An administrator gave an account other roles.
     RolesChanged = "account.roles-changed";
-    /// Somebody deleted their account.
+    /// Somebody deleted their account, or an administrator did.
     Erased = "account.erased";
     /// Somebody asked for another address.
     EmailChangeRequested = "email.change-requested";
@@ -144,10 +144,15 @@ pub async fn record(connection: &mut PgConnection, entry: Entry) -> Result<(), s
     Ok(())
 }
 
-/// Takes away what tells of the person whose account this was, and leaves that something happened.
+/// Takes away what tells of the person whose account this was, and leaves that something happened. An address and a device
+/// are those of who did it: they go where that was this account, or nobody who was logged in. Details are about whom it was
+/// done to: what an administrator did to others stays to be seen when the administrator is gone.
 pub async fn anonymise(connection: &mut PgConnection, account: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE authentication.audit SET address = NULL, device = NULL, details = '{}'
+        "UPDATE authentication.audit
+         SET address = CASE WHEN coalesce(actor_id, $1) <> $1 THEN address END,
+             device = CASE WHEN coalesce(actor_id, $1) <> $1 THEN device END,
+             details = CASE WHEN account_id = $1 THEN '{}' ELSE details END
          WHERE account_id = $1 OR actor_id = $1",
         account
     )

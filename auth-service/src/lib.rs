@@ -13,6 +13,7 @@ mod challenge_token;
 mod discovery;
 mod email;
 mod email_code;
+mod erasure;
 mod grpc;
 mod health;
 mod housekeeping;

@@ -1,6 +1,7 @@
 //! Accounts as administrators see them.
 
 mod create;
+mod erase;
 mod list;
 mod reset;
 mod update;
@@ -19,8 +20,8 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 use voltgate_proto::auth::v1::user_service_server::UserService;
 use voltgate_proto::auth::v1::{
-    CreateUserRequest, ForcePasswordResetRequest, GetUserRequest, ListSessionsResponse, ListUserSessionsRequest,
-    ListUsersRequest, ListUsersResponse, RevokeUserSessionsRequest, UpdateUserRequest, User,
+    CreateUserRequest, EraseUserRequest, ForcePasswordResetRequest, GetUserRequest, ListSessionsResponse,
+    ListUserSessionsRequest, ListUsersRequest, ListUsersResponse, RevokeUserSessionsRequest, UpdateUserRequest, User,
 };
 
 use self::create::NewUser;
@@ -112,6 +113,13 @@ impl UserService for Grpc {
         let change = Change::try_from(request).map_err(reason::invalid)?;
         let row = update::update(&self.0, &caller, &client, account, change, &if_match).await?;
         Ok(Versioned::from(row).into())
+    }
+
+    async fn erase_user(&self, request: Request<EraseUserRequest>) -> Result<Response<()>, Status> {
+        let (caller, client) = (LoggedInAs::of(&request)?, Client::of(&request));
+        let account = id(&request.into_inner().user_id)?;
+        erase::erase(&self.0, &caller, &client, account).await?;
+        Ok(Response::new(()))
     }
 
     async fn force_password_reset(&self, request: Request<ForcePasswordResetRequest>) -> Result<Response<()>, Status> {

@@ -90,6 +90,18 @@ pub async fn begin(database: &PgPool) -> Result<Transaction<'static, Postgres>, 
     database.begin_with(sqlx::AssertSqlSafe(begin)).await
 }
 
+/// Has what follows in this transaction planned for the very values that it comes with. A statement that filters by
+/// whatever is given, and is planned once for all that may be, reads whole tables (docs/performance.md).
+///
+/// # Errors
+/// The database is away.
+pub async fn plan_for_values(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("SET LOCAL plan_cache_mode = force_custom_plan")
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
 /// The bound of every statement, as [`connect`] has set it.
 fn longest_statement(database: &PgPool) -> Option<Duration> {
     let options = database.connect_options();

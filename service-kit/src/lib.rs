@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod audit;
 pub mod backoff;
 pub mod bus;
 pub mod calls;

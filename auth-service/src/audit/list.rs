@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use service_kit::audit::{self, Asked};
 use service_kit::database;
-use service_kit::event::{instant, timestamp};
-use service_kit::page::{self, PageSize};
+use service_kit::event::timestamp;
 use service_kit::reason::{self, FieldViolation};
 use sqlx::PgPool;
 use sqlx::types::Json;
@@ -18,14 +18,8 @@ use voltgate_proto::auth::v1::{AuditEntry, ListAuditEntriesRequest, ListAuditEnt
 use crate::State;
 
 pub struct Page {
-    size: PageSize,
-    /// Time, in microseconds since 1970, and id of the last entry seen.
-    before: Option<(i64, Uuid)>,
+    page: audit::Page,
     account: Option<Uuid>,
-    actor: Option<Uuid>,
-    action: Option<String>,
-    since: Option<DateTime<Utc>>,
-    until: Option<DateTime<Utc>>,
 }
 
 impl TryFrom<ListAuditEntriesRequest> for Page {
@@ -33,40 +27,17 @@ impl TryFrom<ListAuditEntriesRequest> for Page {
 
     fn try_from(request: ListAuditEntriesRequest) -> Result<Self, Self::Error> {
         let mut violations = Vec::new();
-        let page = page::parse(request.page_size, &request.page_token).map_err(|problems| violations.extend(problems));
-        let mut note = |field: &str, problem: &str| violations.push(FieldViolation::new(field, problem));
-        let mut uuid = |field: &str, text: Option<&str>| {
-            let parsed = text.and_then(|text| Uuid::parse_str(text).ok());
-            if text.is_some() && parsed.is_none() {
-                note(field, "must be a UUID");
-            }
-            parsed
+        let account = audit::uuid("accountId", request.account_id.as_deref(), &mut violations);
+        let asked = Asked {
+            page_size: request.page_size,
+            page_token: &request.page_token,
+            actor_id: request.actor_id.as_deref(),
+            action: &request.action,
+            since: request.since,
+            until: request.until,
         };
-        let (account, actor) = (
-            uuid("accountId", request.account_id.as_deref()),
-            uuid("actorId", request.actor_id.as_deref()),
-        );
-        if request.action.contains('\0') {
-            note("action", "must not contain a null character");
-        }
-        let mut time = |field: &str, time: Option<prost_types::Timestamp>| {
-            let parsed = time.and_then(instant);
-            if time.is_some() && parsed.is_none() {
-                note(field, "is not a time");
-            }
-            parsed
-        };
-        let (since, until) = (time("since", request.since), time("until", request.until));
-        match page {
-            Ok((size, before)) if violations.is_empty() => Ok(Self {
-                size,
-                before,
-                account,
-                actor,
-                action: Some(request.action).filter(|action| !action.is_empty()),
-                since,
-                until,
-            }),
+        match audit::Page::parse(asked, &mut violations) {
+            Some(page) if violations.is_empty() => Ok(Self { page, account }),
             _ => Err(violations),
         }
     }
@@ -93,13 +64,10 @@ struct Row {
     details: Json<serde_json::Value>,
 }
 
-async fn list(database: &PgPool, page: Page) -> Result<ListAuditEntriesResponse, ListError> {
+async fn list(database: &PgPool, Page { page, account }: Page) -> Result<ListAuditEntriesResponse, ListError> {
     let mut connection = database::begin(database).await?;
-    // Later than any entry: the first page begins there.
-    let (before_at, before_id) = match page.before {
-        Some((micros, id)) => (DateTime::from_timestamp_micros(micros), id),
-        None => (None, Uuid::max()),
-    };
+    database::plan_for_values(&mut connection).await?;
+    let (before_at, before_id) = page.before();
     let mut rows = sqlx::query_as!(
         Row,
         r#"SELECT id, at, actor_id, action, account_id, address, device, details AS "details: Json<serde_json::Value>"
@@ -109,20 +77,18 @@ async fn list(database: &PgPool, page: Page) -> Result<ListAuditEntriesResponse,
              AND ($4::uuid IS NULL OR actor_id = $4)
              AND ($5::text IS NULL OR action = $5)
              AND ($6::timestamptz IS NULL OR at >= $6)
-             AND ($7::timestamptz IS NULL OR at < $7)
-           ORDER BY at DESC, id DESC LIMIT $8"#,
+           ORDER BY at DESC, id DESC LIMIT $7"#,
         before_at,
         before_id,
-        page.account,
+        account,
         page.actor,
         page.action,
         page.since,
-        page.until,
         page.size.limit(),
     )
     .fetch_all(&mut *connection)
     .await?;
-    let next_page_token = page.size.cut(&mut rows, |row| (row.at.timestamp_micros(), row.id));
+    let next_page_token = page.cut(&mut rows, |row| (row.at, row.id));
     Ok(ListAuditEntriesResponse {
         entries: rows.into_iter().map(AuditEntry::from).collect(),
         next_page_token,

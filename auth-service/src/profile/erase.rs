@@ -1,21 +1,17 @@
-//! Deletes an account with everything that tells of its owner. The audit log keeps that something happened, and not from
-//! where.
+//! Deletes an account at its owner's wish.
 
 use service_kit::access::Client;
-use service_kit::reason::{self, FieldViolation, Reason};
-use service_kit::{database, event, outbox};
+use service_kit::database;
+use service_kit::reason::{FieldViolation, Reason};
 use thiserror::Error;
 use tonic::Status;
 use voltgate_proto::auth::v1::EraseAccountRequest;
-use voltgate_proto::events::v1::AccountDeleted;
 
 use crate::State;
 use crate::administrator;
-use crate::api_key;
-use crate::audit::{self, Action, Entry};
 use crate::caller::LoggedInAs;
+use crate::erasure::{self, ErasureError};
 use crate::reauthentication::{self, ReauthenticationError};
-use crate::session::end::{self, Which};
 
 /// The password of a request.
 ///
@@ -34,8 +30,8 @@ pub enum EraseError {
     LastAdministrator,
     #[error(transparent)]
     Reauthentication(#[from] ReauthenticationError),
-    #[error("the event could not be stored")]
-    Outbox(#[from] outbox::EnqueueError),
+    #[error(transparent)]
+    Erasure(#[from] ErasureError),
     #[error("the account could not be deleted")]
     Database(#[from] sqlx::Error),
 }
@@ -47,7 +43,7 @@ impl From<EraseError> for Status {
                 Reason::LastAdministrator.status("You are the last administrator; make somebody else one first")
             }
             EraseError::Reauthentication(error) => error.into(),
-            EraseError::Outbox(error) => reason::internal(&error),
+            EraseError::Erasure(error) => error.into(),
             EraseError::Database(error) => database::failed(&error),
         }
     }
@@ -61,24 +57,9 @@ pub async fn erase(state: &State, caller: &LoggedInAs, client: &Client, password
         return Err(EraseError::LastAdministrator);
     }
     let account = account.lock(&mut transaction).await?;
-    end::end(&mut transaction, state, account.id, Which::All).await?;
-    api_key::revoke::end_all(&mut transaction, state, account.id).await?;
-    audit::record(
-        &mut transaction,
-        Entry::new(Action::Erased, now, client).by(account.id).on(account.id),
-    )
-    .await?;
-    audit::anonymise(&mut transaction, account.id).await?;
-    sqlx::query!("DELETE FROM authentication.account WHERE id = $1", account.id)
-        .execute(&mut *transaction)
-        .await?;
-    let deleted = AccountDeleted {
-        account_id: account.id.to_string(),
-        username: account.username,
-        email: account.email,
-    };
-    outbox::enqueue(&mut transaction, &event::new(crate::NAME, now, &deleted)).await?;
+    let id = account.id;
+    erasure::erase(&mut transaction, state, account, id, client, now).await?;
     transaction.commit().await?;
-    tracing::info!(account = %account.id, "An account was deleted at its owner's wish");
+    tracing::info!(account = %id, "An account was deleted at its owner's wish");
     Ok(())
 }

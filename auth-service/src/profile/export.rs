@@ -35,11 +35,41 @@ pub async fn export(state: &State, account: Uuid) -> Result<Value, ProfileError>
     )
     .fetch_one(&mut *transaction)
     .await?;
+    let passkeys = sqlx::query_scalar!(
+        r#"SELECT coalesce(json_agg(json_build_object(
+               'id', id, 'name', name, 'createdAt', created_at, 'lastUsedAt', last_used_at
+           ) ORDER BY created_at), '[]') AS "passkeys!: Json<Value>"
+           FROM authentication.passkey WHERE account_id = $1"#,
+        account
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    let second_factor = sqlx::query_scalar!(
+        r#"SELECT json_build_object(
+               'totpSince', (SELECT confirmed_at FROM authentication.totp WHERE account_id = $1),
+               'recoveryCodesLeft', (SELECT count(*) FROM authentication.recovery_code WHERE account_id = $1)
+           ) AS "second_factor!: Json<Value>""#,
+        account
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    let devices = sqlx::query_scalar!(
+        r#"SELECT coalesce(json_agg(json_build_object(
+               'device', device, 'network', network, 'firstUsedAt', first_used_at, 'lastUsedAt', last_used_at
+           ) ORDER BY first_used_at), '[]') AS "devices!: Json<Value>"
+           FROM authentication.known_device WHERE account_id = $1"#,
+        account
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
     let audit = sqlx::query_scalar!(
         r#"SELECT coalesce(json_agg(json_build_object(
                'at', at, 'action', action, 'byYou', actor_id = $1, 'address', address, 'device', device, 'details', details
            ) ORDER BY at), '[]') AS "audit!: Json<Value>"
-           FROM (SELECT * FROM authentication.audit WHERE account_id = $1 ORDER BY at DESC, id DESC LIMIT $2) AS newest"#,
+           FROM (
+               SELECT * FROM authentication.audit WHERE account_id = $1 OR (actor_id = $1 AND account_id IS NULL)
+               ORDER BY at DESC, id DESC LIMIT $2
+           ) AS newest"#,
         account,
         MOST_ENTRIES
     )
@@ -54,8 +84,11 @@ pub async fn export(state: &State, account: Uuid) -> Result<Value, ProfileError>
             "roles": row.roles,
             "createdAt": row.created_at,
         },
+        "secondFactor": second_factor.0,
+        "passkeys": passkeys.0,
         "sessions": sessions.0,
         "apiKeys": api_keys.0,
+        "knownDevices": devices.0,
         "audit": audit.0,
     }))
 }

@@ -61,6 +61,7 @@ impl TryFrom<ListUsersRequest> for Page {
 
 pub async fn list(database: &PgPool, page: Page) -> Result<ListUsersResponse, UserError> {
     let mut connection = database::begin(database).await?;
+    database::plan_for_values(&mut connection).await?;
     let mut rows = sqlx::query_as!(
         Row,
         r#"SELECT id, username, username_key, email, email_verified_at, roles, disabled_at, password_reset_required,
