@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::RoutesBuilder;
 use uuid::Uuid;
+use voltgate_proto::ocpp::v1::audit_service_server::{self, AuditServiceServer};
 use voltgate_proto::ocpp::v1::charge_point_service_server::{self, ChargePointServiceServer};
 use voltgate_proto::ocpp::v1::charging_profile_service_server::{self, ChargingProfileServiceServer};
 use voltgate_proto::ocpp::v1::command_service_server::{self, CommandServiceServer};
@@ -36,12 +37,13 @@ use crate::session::failures::Failures;
 use crate::settings::Settings;
 use crate::unknown::Knocks;
 use crate::{
-    State, charge_point, charging_profile, command, configuration, id_token, instance, job, local_list, message,
+    State, audit, charge_point, charging_profile, command, configuration, id_token, instance, job, local_list, message,
     registration, reservation, security_event, session, transaction, unknown,
 };
 
 /// The gRPC services, by their full names.
-const SERVICES: [&str; 14] = [
+const SERVICES: [&str; 15] = [
+    audit_service_server::SERVICE_NAME,
     charge_point_service_server::SERVICE_NAME,
     charging_profile_service_server::SERVICE_NAME,
     command_service_server::SERVICE_NAME,
@@ -169,6 +171,7 @@ impl Application {
 fn routes(state: &Arc<State>) -> RoutesBuilder {
     let mut routes = RoutesBuilder::default();
     routes
+        .add_service(AuditServiceServer::new(audit::Grpc(Arc::clone(state))))
         .add_service(ChargePointServiceServer::new(charge_point::Grpc(Arc::clone(state))))
         .add_service(ChargingProfileServiceServer::new(charging_profile::Grpc(Arc::clone(
             state,

@@ -11,7 +11,6 @@ mod update;
 
 use std::sync::Arc;
 
-use service_kit::access::Caller;
 use service_kit::reason;
 use tonic::{Request, Response, Status};
 use voltgate_proto::ocpp::v1::charge_point_service_server::ChargePointService;
@@ -24,7 +23,7 @@ use voltgate_proto::ocpp::v1::{
 use self::create::NewChargePoint;
 use self::update::Change;
 use crate::State;
-use crate::command::requester;
+use crate::audit::Author;
 use crate::command::send::send;
 use service_kit::version::IfMatch;
 
@@ -36,8 +35,9 @@ impl ChargePointService for Grpc {
         &self,
         request: Request<CreateChargePointRequest>,
     ) -> Result<Response<ChargePoint>, Status> {
+        let author = Author::of(&request);
         let new = NewChargePoint::parse(request.into_inner(), self.0.allow_unsecured).map_err(reason::invalid)?;
-        let created = create::create(&self.0, new).await?;
+        let created = create::create(&self.0, new, &author).await?;
         Ok(created.into())
     }
 
@@ -59,14 +59,14 @@ impl ChargePointService for Grpc {
         &self,
         request: Request<UpdateChargePointRequest>,
     ) -> Result<Response<ChargePoint>, Status> {
-        let if_match = IfMatch::of(&request)?;
+        let (author, if_match) = (Author::of(&request), IfMatch::of(&request)?);
         let change = Change::parse(request.into_inner(), self.0.allow_unsecured).map_err(reason::invalid)?;
-        let charge_point = update::update(&self.0, change, &if_match).await?;
+        let charge_point = update::update(&self.0, change, &if_match, &author).await?;
         Ok(charge_point.into())
     }
 
     async fn rotate_password(&self, request: Request<RotatePasswordRequest>) -> Result<Response<Command>, Status> {
-        let requested_by = requester(&Caller::of(&request));
+        let requested_by = Author::of(&request);
         let command = rotation::parse(request.into_inner(), requested_by).map_err(reason::invalid)?;
         Ok(Response::new(send(&self.0, command).await?))
     }

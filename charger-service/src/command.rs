@@ -13,7 +13,6 @@ pub mod waiters;
 
 use std::sync::Arc;
 
-use service_kit::access::Caller;
 use service_kit::reason;
 use tonic::{Request, Response, Status};
 use voltgate_proto::ocpp::v1::command_service_server::CommandService;
@@ -23,13 +22,14 @@ use voltgate_proto::ocpp::v1::{
 
 use self::send::SendCommand;
 use crate::State;
+use crate::audit::Author;
 
 pub struct Grpc(pub Arc<State>);
 
 #[tonic::async_trait]
 impl CommandService for Grpc {
     async fn send_command(&self, request: Request<SendCommandRequest>) -> Result<Response<Command>, Status> {
-        let requested_by = requester(&Caller::of(&request));
+        let requested_by = Author::of(&request);
         let idempotency_key = send::idempotency_key(request.metadata()).map_err(reason::invalid)?;
         let command =
             SendCommand::parse(request.into_inner(), requested_by, idempotency_key).map_err(reason::invalid)?;
@@ -49,14 +49,5 @@ impl CommandService for Grpc {
     async fn get_command(&self, request: Request<GetCommandRequest>) -> Result<Response<Command>, Status> {
         let command = list::get(&self.0.database, &request.into_inner().id).await?;
         Ok(Response::new(command))
-    }
-}
-
-/// Whose command it is, as the ledger keeps it.
-pub fn requester(caller: &Caller) -> String {
-    match caller {
-        Caller::Account { id, .. } => format!("account {id}"),
-        Caller::Service { name } => format!("service {name}"),
-        Caller::Anonymous => "anonymous".to_owned(),
     }
 }

@@ -20,6 +20,7 @@ use voltgate_proto::ocpp::v1::{
 use self::create::NewIdToken;
 use self::update::Change;
 use crate::State;
+use crate::audit::Author;
 use service_kit::version::{IfMatch, Versioned};
 
 pub struct Grpc(pub Arc<State>);
@@ -27,8 +28,9 @@ pub struct Grpc(pub Arc<State>);
 #[tonic::async_trait]
 impl IdTokenService for Grpc {
     async fn create_id_token(&self, request: Request<CreateIdTokenRequest>) -> Result<Response<IdToken>, Status> {
+        let author = Author::of(&request);
         let new = NewIdToken::try_from(request.into_inner()).map_err(reason::invalid)?;
-        let created = create::create(&self.0, new).await?;
+        let created = create::create(&self.0, new, &author).await?;
         Ok(Versioned::from(created).into())
     }
 
@@ -47,15 +49,15 @@ impl IdTokenService for Grpc {
     }
 
     async fn update_id_token(&self, request: Request<UpdateIdTokenRequest>) -> Result<Response<IdToken>, Status> {
-        let if_match = IfMatch::of(&request)?;
+        let (author, if_match) = (Author::of(&request), IfMatch::of(&request)?);
         let change = Change::try_from(request.into_inner()).map_err(reason::invalid)?;
-        let id_token = update::update(&self.0.database, change, &if_match).await?;
+        let id_token = update::update(&self.0, change, &if_match, &author).await?;
         Ok(Versioned::from(id_token).into())
     }
 
     async fn delete_id_token(&self, request: Request<DeleteIdTokenRequest>) -> Result<Response<()>, Status> {
-        let if_match = IfMatch::of(&request)?;
-        delete::delete(&self.0.database, &request.into_inner().id_token, &if_match).await?;
+        let (author, if_match) = (Author::of(&request), IfMatch::of(&request)?);
+        delete::delete(&self.0, &request.into_inner().id_token, &if_match, &author).await?;
         Ok(Response::new(()))
     }
 }

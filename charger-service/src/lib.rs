@@ -3,6 +3,7 @@
 //! the gateway's.
 
 mod application;
+mod audit;
 mod authorization;
 mod availability;
 mod boot;

@@ -13,6 +13,7 @@ use super::identity::Identity;
 use super::list;
 use super::password::Password;
 use crate::State;
+use crate::audit::{self, Action, Author, Entry};
 use crate::boot::Registration;
 use crate::unknown;
 use service_kit::version::Versioned;
@@ -201,7 +202,11 @@ pub(super) fn check_certificate_name(name: &str) -> Result<(), String> {
     }
 }
 
-pub async fn create(state: &State, new: NewChargePoint) -> Result<Versioned<ChargePoint>, CreateError> {
+pub async fn create(
+    state: &State,
+    new: NewChargePoint,
+    author: &Author,
+) -> Result<Versioned<ChargePoint>, CreateError> {
     let id = Uuid::now_v7();
     let now = state.clock.now();
     let (password, made) = match new.credentials {
@@ -231,6 +236,11 @@ pub async fn create(state: &State, new: NewChargePoint) -> Result<Versioned<Char
     .execute(&mut *transaction)
     .await?;
     unknown::accepted(&mut transaction, new.identity.as_str()).await?;
+    let entry = Entry::new(Action::ChargePointCreated, now, author)
+        .on_charge_point(new.identity.as_str())
+        .with("registrationStatus", Some(new.registration.as_str()))
+        .with("securityProfile", Some(new.security_profile));
+    audit::record(&mut transaction, entry).await?;
     let mut created = list::read(&mut transaction, new.identity.as_str()).await?;
     transaction.commit().await?;
     tracing::info!(charge_point = %id, identity = %new.identity, "A charge point was registered");

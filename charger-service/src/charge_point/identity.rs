@@ -8,7 +8,8 @@ use thiserror::Error;
 const MAX_LENGTH: usize = 48;
 
 /// Paths below `/ocpp/` that are not charge points.
-const RESERVED: [&str; 12] = [
+const RESERVED: [&str; 13] = [
+    "audit",
     "charge-points",
     "charging-profiles",
     "commands",

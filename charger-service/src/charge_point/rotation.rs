@@ -15,6 +15,7 @@ use voltgate_proto::google::api::HttpBody;
 use voltgate_proto::ocpp::v1::{RotatePasswordRequest, SendCommandRequest};
 
 use super::password::PasswordKey;
+use crate::audit::Author;
 use crate::command::send::SendCommand;
 use crate::configuration_change::ConfigurationChange;
 
@@ -25,7 +26,7 @@ const MADE_BYTES: usize = 20;
 const MOST_OFFERED: i64 = 5;
 
 /// A command that gives the charge point another password: the one asked for, or one that nobody has seen.
-pub fn parse(request: RotatePasswordRequest, requested_by: String) -> Result<SendCommand, Vec<FieldViolation>> {
+pub fn parse(request: RotatePasswordRequest, requested_by: Author) -> Result<SendCommand, Vec<FieldViolation>> {
     if let Some(password) = &request.password
         && (!(1..=40).contains(&password.chars().count()) || password.chars().any(char::is_control))
     {
@@ -176,9 +177,9 @@ mod tests {
 
     #[test]
     fn a_chosen_password_may_be_short_and_not_longer_than_a_charge_point_takes() {
-        assert!(parse(request(Some("short")), "somebody".to_owned()).is_ok());
+        assert!(parse(request(Some("short")), Author::of(&tonic::Request::new(()))).is_ok());
         for refused in [String::new(), "x".repeat(41), "a\nb".to_owned()] {
-            let violations = parse(request(Some(&refused)), "somebody".to_owned()).unwrap_err();
+            let violations = parse(request(Some(&refused)), Author::of(&tonic::Request::new(()))).unwrap_err();
             assert_eq!(violations[0].field, "password");
         }
     }

@@ -14,6 +14,7 @@ use super::identity::Identity;
 use super::password::Password;
 use super::{create, list};
 use crate::State;
+use crate::audit::{self, Action, Author, Entry};
 use crate::boot::Registration;
 use service_kit::version::{self, IfMatch, Versioned};
 
@@ -103,7 +104,12 @@ impl Change {
 }
 
 /// Changes it in the version that the caller has seen, and returns it as it is then.
-pub async fn update(state: &State, change: Change, if_match: &IfMatch) -> Result<Versioned<ChargePoint>, UpdateError> {
+pub async fn update(
+    state: &State,
+    change: Change,
+    if_match: &IfMatch,
+    author: &Author,
+) -> Result<Versioned<ChargePoint>, UpdateError> {
     let mut transaction = database::begin(&state.database).await?;
     let updated = sqlx::query!(
         r#"UPDATE ocpp.charge_point
@@ -134,6 +140,18 @@ pub async fn update(state: &State, change: Change, if_match: &IfMatch) -> Result
         1 | 2 if !updated.has_password => Some(make_password(state, &mut transaction, updated.id).await?),
         _ => None,
     };
+    let now = state.clock.now();
+    let entry = Entry::new(Action::ChargePointUpdated, now, author)
+        .on_charge_point(&change.identity)
+        .with("displayName", change.display_name.as_deref())
+        .with("registrationStatus", change.registration.map(Registration::as_str))
+        .with("securityProfile", change.security_profile)
+        .with("certificateName", change.certificate_name.as_deref());
+    audit::record(&mut transaction, entry).await?;
+    if made.is_some() {
+        let entry = Entry::new(Action::PasswordMade, now, author).on_charge_point(&change.identity);
+        audit::record(&mut transaction, entry).await?;
+    }
     let mut charge_point = list::read(&mut transaction, &change.identity).await?;
     transaction.commit().await?;
     charge_point.resource.password = made;

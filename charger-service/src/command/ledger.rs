@@ -9,6 +9,7 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::status::Status;
+use crate::audit::{self, Author, Entry};
 use crate::notice::{Notice, tell};
 use crate::redact;
 use crate::registration::pending::Step;
@@ -18,10 +19,11 @@ use crate::session::fence::Via;
 pub struct NewCommand<'a> {
     pub id: Uuid,
     pub charge_point: Uuid,
+    pub identity: &'a str,
     pub action: &'a str,
     /// JSON.
     pub payload: &'a str,
-    pub requested_by: &'a str,
+    pub author: &'a Author,
     pub idempotency_key: Option<&'a str>,
     /// Tells a repeated request from another one under the same key.
     pub digest: &'a [u8],
@@ -57,7 +59,7 @@ pub async fn enqueue(database: &PgPool, new: &NewCommand<'_>) -> Result<(), Enqu
         new.charge_point,
         new.action,
         new.payload,
-        new.requested_by,
+        new.author.to_string(),
         new.idempotency_key,
         new.digest,
         new.created_at,
@@ -65,6 +67,12 @@ pub async fn enqueue(database: &PgPool, new: &NewCommand<'_>) -> Result<(), Enqu
     )
     .execute(&mut *transaction)
     .await?;
+    // The payload, which may hold a secret for a while, stays in the ledger.
+    let entry = Entry::new(audit::Action::CommandRequested, new.created_at, new.author)
+        .on_charge_point(new.identity)
+        .with("action", Some(new.action))
+        .with("command", Some(new.id.to_string()));
+    audit::record(&mut transaction, entry).await?;
     tell(
         &mut transaction,
         &[Notice::Queued {

@@ -22,6 +22,7 @@ use super::ledger::{self, EnqueueError, NewCommand};
 use super::status::Status as CommandStatus;
 use super::view::{self, Row};
 use crate::State;
+use crate::audit::Author;
 use crate::charge_point::find::{FindError, find};
 
 const LONGEST_KEY: usize = 255;
@@ -36,7 +37,7 @@ pub struct SendCommand {
     payload: Box<RawValue>,
     wait: Duration,
     expires_in: TimeDelta,
-    requested_by: String,
+    requested_by: Author,
     idempotency_key: Option<String>,
 }
 
@@ -80,7 +81,7 @@ impl SendCommand {
     /// Collects what is wrong with every field before it refuses. Faults in the payload carry their JSON path.
     pub fn parse(
         request: SendCommandRequest,
-        requested_by: String,
+        requested_by: Author,
         idempotency_key: Option<String>,
     ) -> Result<Self, Vec<FieldViolation>> {
         let mut violations = Vec::new();
@@ -150,9 +151,10 @@ async fn enqueue(state: &State, charge_point: Uuid, command: &SendCommand) -> Re
     let new = NewCommand {
         id,
         charge_point,
+        identity: &command.identity,
         action: command.action,
         payload: command.payload.get(),
-        requested_by: &command.requested_by,
+        author: &command.requested_by,
         idempotency_key: command.idempotency_key.as_deref(),
         digest: &digest,
         created_at: now,
@@ -169,7 +171,7 @@ async fn repeated(state: &State, new: &NewCommand<'_>) -> Result<Uuid, SendError
     let mut connection = database::begin(&state.database).await?;
     let before = sqlx::query!(
         "SELECT id, request_digest FROM ocpp.command WHERE requested_by = $1 AND idempotency_key = $2",
-        new.requested_by,
+        new.author.to_string(),
         new.idempotency_key,
     )
     .fetch_one(&mut *connection)
@@ -217,7 +219,7 @@ mod tests {
     }
 
     fn fields(request: SendCommandRequest) -> Vec<String> {
-        match SendCommand::parse(request, "somebody".to_owned(), None) {
+        match SendCommand::parse(request, Author::of(&tonic::Request::new(())), None) {
             Ok(_) => Vec::new(),
             Err(violations) => violations.into_iter().map(|violation| violation.field).collect(),
         }
@@ -226,7 +228,8 @@ mod tests {
     #[test]
     fn a_payload_that_matches_is_kept_to_the_letter() {
         let payload = r#"{ "type" : "Hard" }"#;
-        let command = SendCommand::parse(request("Reset", payload), "somebody".to_owned(), None).unwrap();
+        let command =
+            SendCommand::parse(request("Reset", payload), Author::of(&tonic::Request::new(())), None).unwrap();
         assert_eq!(command.payload.get(), payload);
     }
 

@@ -10,6 +10,7 @@ use voltgate_proto::ocpp::v1::CreateIdTokenRequest;
 
 use super::Row;
 use crate::State;
+use crate::audit::{self, Action, Author, Entry};
 
 /// As long as a token may be in OCPP 2.x; 1.6 has room for 20 characters.
 const LONGEST: usize = 36;
@@ -122,7 +123,8 @@ pub(super) fn time(time: prost_types::Timestamp) -> Option<DateTime<Utc>> {
     DateTime::from_timestamp(time.seconds, nanos).filter(|_| years.contains(&time.seconds))
 }
 
-pub async fn create(state: &State, new: NewIdToken) -> Result<Row, CreateError> {
+pub async fn create(state: &State, new: NewIdToken, author: &Author) -> Result<Row, CreateError> {
+    let now = state.clock.now();
     let mut transaction = database::begin(&state.database).await?;
     let created = sqlx::query_as!(
         Row,
@@ -135,12 +137,23 @@ pub async fn create(state: &State, new: NewIdToken) -> Result<Row, CreateError> 
         new.group_id,
         new.expires_at,
         new.blocked,
-        state.clock.now(),
+        now,
     )
     .fetch_one(&mut *transaction)
     .await?;
+    let entry = Entry::new(Action::IdTokenCreated, now, author).on_id_token(&created.value);
+    audit::record(&mut transaction, properties(entry, &created)).await?;
     transaction.commit().await?;
     Ok(created)
+}
+
+/// What a token is from then on, as far as it decides who may charge.
+pub(super) fn properties<'a>(entry: Entry<'a>, row: &Row) -> Entry<'a> {
+    entry
+        .with("type", Some(row.r#type.as_str()))
+        .with("groupId", row.group_id.as_deref())
+        .with("expiresAt", row.expires_at.map(|time| time.to_rfc3339()))
+        .with("blocked", Some(row.blocked))
 }
 
 #[cfg(test)]

@@ -1,15 +1,16 @@
 //! Takes an id token off the register.
 
 use service_kit::database;
-use sqlx::PgPool;
 
 use super::list;
 use super::update::UpdateError;
+use crate::State;
+use crate::audit::{self, Action, Author, Entry};
 use service_kit::version::IfMatch;
 
 /// Deletes it in the version that the caller has seen. Transactions keep the token as the station presented it.
-pub async fn delete(database: &PgPool, value: &str, if_match: &IfMatch) -> Result<(), UpdateError> {
-    let mut transaction = database::begin(database).await?;
+pub async fn delete(state: &State, value: &str, if_match: &IfMatch, author: &Author) -> Result<(), UpdateError> {
+    let mut transaction = database::begin(&state.database).await?;
     let deleted = sqlx::query!(
         r#"DELETE FROM ocpp.id_token
            WHERE lower(value) = lower($1 COLLATE "C") AND ($2::bigint[] IS NULL OR revision = ANY($2))"#,
@@ -22,6 +23,8 @@ pub async fn delete(database: &PgPool, value: &str, if_match: &IfMatch) -> Resul
         list::read(&mut transaction, value).await?;
         return Err(UpdateError::Changed);
     }
+    let entry = Entry::new(Action::IdTokenDeleted, state.clock.now(), author).on_id_token(value);
+    audit::record(&mut transaction, entry).await?;
     transaction.commit().await?;
     Ok(())
 }

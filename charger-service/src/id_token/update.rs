@@ -3,14 +3,15 @@
 use chrono::{DateTime, Utc};
 use service_kit::database;
 use service_kit::reason::FieldViolation;
-use sqlx::PgPool;
 use thiserror::Error;
 use tonic::Status;
 use voltgate_proto::ocpp::v1::UpdateIdTokenRequest;
 
 use super::Row;
-use super::create::{DEFAULT_TYPE, NOT_A_TIME, NOT_A_TOKEN, NOT_A_TYPE, is_token, kind, time};
+use super::create::{DEFAULT_TYPE, NOT_A_TIME, NOT_A_TOKEN, NOT_A_TYPE, is_token, kind, properties, time};
 use super::list::{self, GetError};
+use crate::State;
+use crate::audit::{self, Action, Author, Entry};
 use service_kit::version::{self, IfMatch};
 
 /// The fields that can be changed.
@@ -91,8 +92,8 @@ impl TryFrom<UpdateIdTokenRequest> for Change {
 }
 
 /// Changes it in the version that the caller has seen, and returns it as it is then.
-pub async fn update(database: &PgPool, change: Change, if_match: &IfMatch) -> Result<Row, UpdateError> {
-    let mut transaction = database::begin(database).await?;
+pub async fn update(state: &State, change: Change, if_match: &IfMatch, author: &Author) -> Result<Row, UpdateError> {
+    let mut transaction = database::begin(&state.database).await?;
     let updated = sqlx::query_as!(
         Row,
         r#"UPDATE ocpp.id_token
@@ -116,6 +117,8 @@ pub async fn update(database: &PgPool, change: Change, if_match: &IfMatch) -> Re
         list::read(&mut transaction, &change.value).await?;
         return Err(UpdateError::Changed);
     };
+    let entry = Entry::new(Action::IdTokenUpdated, state.clock.now(), author).on_id_token(&updated.value);
+    audit::record(&mut transaction, properties(entry, &updated)).await?;
     transaction.commit().await?;
     Ok(updated)
 }

@@ -1,0 +1,141 @@
+//! The audit log: every change of charge points and id tokens, and every command, with who did it, when, and from where. A
+//! row is written in the transaction of the change, so that neither is there without the other.
+
+mod list;
+
+pub use self::list::Grpc;
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde_json::{Map, Value};
+use service_kit::access::{Caller, Client};
+use sqlx::PgConnection;
+use tonic::Request;
+use uuid::Uuid;
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    ChargePointCreated,
+    ChargePointUpdated,
+    /// A password was made for a charge point, because its security profile asks for one now.
+    PasswordMade,
+    IdTokenCreated,
+    IdTokenUpdated,
+    IdTokenDeleted,
+    /// A command was taken in. What became of it, the ledger says.
+    CommandRequested,
+}
+
+impl Action {
+    /// Part of the API, and never changed.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ChargePointCreated => "charge-point.created",
+            Self::ChargePointUpdated => "charge-point.updated",
+            Self::PasswordMade => "charge-point.password-made",
+            Self::IdTokenCreated => "id-token.created",
+            Self::IdTokenUpdated => "id-token.updated",
+            Self::IdTokenDeleted => "id-token.deleted",
+            Self::CommandRequested => "command.requested",
+        }
+    }
+}
+
+/// Who does something, and from where.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Author {
+    caller: Caller,
+    client: Client,
+}
+
+impl Author {
+    pub fn of<T>(request: &Request<T>) -> Self {
+        Self {
+            caller: Caller::of(request),
+            client: Client::of(request),
+        }
+    }
+
+    fn account(&self) -> Option<Uuid> {
+        match self.caller {
+            Caller::Account { id, .. } => Some(id),
+            Caller::Service { .. } | Caller::Anonymous => None,
+        }
+    }
+}
+
+/// As the ledger of commands keeps it.
+impl fmt::Display for Author {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.caller {
+            Caller::Account { id, .. } => write!(formatter, "account {id}"),
+            Caller::Service { name } => write!(formatter, "service {name}"),
+            Caller::Anonymous => formatter.write_str("anonymous"),
+        }
+    }
+}
+
+/// A row of the log, being put together.
+#[must_use]
+pub struct Entry<'a> {
+    action: Action,
+    at: DateTime<Utc>,
+    author: &'a Author,
+    charge_point: Option<&'a str>,
+    id_token: Option<&'a str>,
+    details: Map<String, Value>,
+}
+
+impl<'a> Entry<'a> {
+    pub fn new(action: Action, at: DateTime<Utc>, author: &'a Author) -> Self {
+        Self {
+            action,
+            at,
+            author,
+            charge_point: None,
+            id_token: None,
+            details: Map::new(),
+        }
+    }
+
+    /// The charge point of this identity is what it is done to.
+    pub fn on_charge_point(mut self, identity: &'a str) -> Self {
+        self.charge_point = Some(identity);
+        self
+    }
+
+    /// This id token is what it is done to.
+    pub fn on_id_token(mut self, value: &'a str) -> Self {
+        self.id_token = Some(value);
+        self
+    }
+
+    /// What else there is to say, where there is something. Never a secret.
+    pub fn with(mut self, name: &str, value: Option<impl Into<Value>>) -> Self {
+        if let Some(value) = value {
+            self.details.insert(name.to_owned(), value.into());
+        }
+        self
+    }
+}
+
+pub async fn record(connection: &mut PgConnection, entry: Entry<'_>) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO ocpp.audit (id, at, actor_id, action, charge_point, id_token, address, device, details)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        Uuid::now_v7(),
+        entry.at,
+        entry.author.account(),
+        entry.action.as_str(),
+        entry.charge_point,
+        entry.id_token,
+        entry.author.client.address.to_string(),
+        entry.author.client.device,
+        Value::Object(entry.details),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
