@@ -79,20 +79,18 @@ pub async fn ended_by(connection: &mut PgConnection, stop: &Stopping<'_>) -> Res
     }
 }
 
-/// The transaction that was stopped with the very same facts before.
-pub async fn ended_alike(
-    connection: &mut PgConnection,
-    charge_point: Uuid,
-    stopped_at: DateTime<Utc>,
-    meter_stop_wh: Option<i64>,
-) -> Result<Option<i32>, sqlx::Error> {
+/// The transaction that was stopped with the very same facts before. After a power loss those of two connectors may differ by
+/// their tokens only.
+pub async fn ended_alike(connection: &mut PgConnection, stop: &Stopping<'_>) -> Result<Option<i32>, sqlx::Error> {
     sqlx::query_scalar!(
         "SELECT id FROM ocpp.transaction
          WHERE charge_point_id = $1 AND stopped_at = $2 AND meter_stop_wh IS NOT DISTINCT FROM $3
+           AND stop_id_token IS NOT DISTINCT FROM $4
          ORDER BY id LIMIT 1",
-        charge_point,
-        stopped_at,
-        meter_stop_wh,
+        stop.charge_point,
+        stop.at,
+        stop.meter_stop_wh,
+        stop.id_token,
     )
     .fetch_optional(connection)
     .await

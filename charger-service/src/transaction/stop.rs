@@ -92,13 +92,10 @@ async fn meant(connection: &mut PgConnection, stop: &Stop) -> Result<Option<i32>
         meter_stop_wh: stop.meter_stop_wh,
         id_token: stop.id_token.as_deref(),
     };
-    if let Some(stopped_at) = stop.stopped_at {
-        let alike = placed::ended_alike(connection, stop.charge_point, stopped_at, stop.meter_stop_wh).await?;
-        if alike.is_some() {
-            return Ok(alike);
-        }
+    match placed::ended_alike(connection, &stopping).await? {
+        Some(alike) => Ok(Some(alike)),
+        None => placed::ended_by(connection, &stopping).await,
     }
-    placed::ended_by(connection, &stopping).await
 }
 
 /// Locks the row, so that two sockets of one station cannot both stop it.

@@ -532,3 +532,24 @@ async fn a_data_transfer_of_a_vendor_that_nobody_registered_is_of_an_unknown_ven
     );
     assert!(service.messages("CP1").await[0].request.contains("com.example"));
 }
+
+/// Rule 4: two connectors that lost their power at once are two stops.
+#[tokio::test]
+async fn stops_without_their_numbers_that_differ_by_their_tokens_only_end_a_transaction_each() {
+    let database = Database::create().await;
+    let (service, mut station, _) = connected(&database).await;
+    service.register_token("ONE").await;
+    service.register_token("TWO").await;
+    for (connector, tag) in [(1, "ONE"), (2, "TWO")] {
+        let start =
+            json!({"connectorId": connector, "idTag": tag, "meterStart": 0, "timestamp": "2026-03-01T12:00:00Z"});
+        station.call("StartTransaction", start).await;
+    }
+    for tag in ["ONE", "TWO", "ONE"] {
+        let stop = json!({"transactionId": -1, "idTag": tag, "meterStop": 0, "timestamp": "2026-03-01T13:00:00Z"});
+        station.call("StopTransaction", stop).await;
+    }
+    let transactions = service.transactions_of("CP1").await;
+    assert!(transactions.iter().all(|one| one.status == "completed"));
+    assert!(service.unmatched().await.is_empty());
+}
