@@ -28,6 +28,7 @@ fn every_test_that_the_page_names_is_there() {
         "charger-service",
         "email-service",
         "gateway",
+        "ocpp",
         "service-kit",
         "e2e",
     ] {
