@@ -93,8 +93,8 @@ mod tests {
     use super::*;
     use crate::authority::OwnAuthority;
     use crate::revocation::Feed;
-    use crate::sealing::SealingKey;
     use crate::signing_key::rotation::Rotation;
+    use service_kit::sealing::SealingKey;
 
     fn tokens() -> AccessTokens {
         AccessTokens {
@@ -118,7 +118,7 @@ mod tests {
         let database = PgPool::connect_lazy("postgres://127.0.0.1:1/nowhere").unwrap();
         let rotation = Rotation {
             database: database.clone(),
-            sealing: SealingKey::derive("of no matter here"),
+            sealing: SealingKey::derive("test", "of no matter here"),
             clock: Arc::new(SystemClock),
             keys: tokens().keys,
             period: TimeDelta::days(30),

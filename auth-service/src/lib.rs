@@ -27,7 +27,6 @@ mod profile;
 mod reauthentication;
 mod recovery_code;
 mod revocation;
-mod sealing;
 mod second_factor;
 mod session;
 mod settings;
@@ -69,7 +68,7 @@ struct State {
     revocations: revocation::Feed,
     throttle: throttle::Throttle,
     health: watch::Sender<health::Health>,
-    sealing: sealing::SealingKey,
+    sealing: service_kit::sealing::SealingKey,
     passkeys: passkey::RelyingParty,
     /// Every scope that an API key can have.
     scopes: BTreeSet<Scope>,

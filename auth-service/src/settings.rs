@@ -11,10 +11,10 @@ use service_kit::start::StartError;
 use crate::administrator::FirstPassword;
 use crate::passkey::{Misconfigured, RelyingParty};
 use crate::password::Password;
-use crate::sealing::SealingKey;
 use crate::session::Lifetimes;
 use crate::throttle::Limits;
 use crate::username::Username;
+use service_kit::sealing::SealingKey;
 
 #[derive(Args, Clone)]
 #[group(skip)]
@@ -82,7 +82,10 @@ impl Default for Settings {
 
 impl Settings {
     pub(crate) fn sealing_key(&self) -> Result<SealingKey, StartError> {
-        Ok(SealingKey::derive(secret("AUTH_SECRET", self.auth_secret.as_deref())?))
+        Ok(SealingKey::derive(
+            "authentication",
+            secret("AUTH_SECRET", self.auth_secret.as_deref())?,
+        ))
     }
 
     pub(crate) fn access_token_lifetime(&self) -> Duration {

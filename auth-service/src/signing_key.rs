@@ -24,7 +24,7 @@ use voltgate_proto::auth::v1::{
 use self::rotation::Urgency;
 use crate::State;
 use crate::caller::LoggedInAs;
-use crate::sealing::{DoesNotOpen, SealingKey};
+use service_kit::sealing::{DoesNotOpen, SealingKey};
 
 /// What stands before the 32 bytes of a private key in its PKCS #8 form (RFC 8410, section 7).
 const PKCS8_PREFIX: [u8; 16] = [

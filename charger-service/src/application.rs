@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use tonic::service::RoutesBuilder;
 use uuid::Uuid;
 use voltgate_proto::ocpp::v1::audit_service_server::{self, AuditServiceServer};
+use voltgate_proto::ocpp::v1::certificate_service_server::{self, CertificateServiceServer};
 use voltgate_proto::ocpp::v1::charge_point_service_server::{self, ChargePointServiceServer};
 use voltgate_proto::ocpp::v1::charging_profile_service_server::{self, ChargingProfileServiceServer};
 use voltgate_proto::ocpp::v1::command_service_server::{self, CommandServiceServer};
@@ -37,13 +38,14 @@ use crate::session::failures::Failures;
 use crate::settings::Settings;
 use crate::unknown::Knocks;
 use crate::{
-    State, audit, charge_point, charging_profile, command, configuration, id_token, instance, job, local_list, message,
-    registration, reservation, security_event, session, transaction, unknown,
+    State, audit, certificate, charge_point, charging_profile, command, configuration, id_token, instance, job,
+    local_list, message, registration, reservation, security_event, session, transaction, unknown,
 };
 
 /// The gRPC services, by their full names.
-const SERVICES: [&str; 15] = [
+const SERVICES: [&str; 16] = [
     audit_service_server::SERVICE_NAME,
+    certificate_service_server::SERVICE_NAME,
     charge_point_service_server::SERVICE_NAME,
     charging_profile_service_server::SERVICE_NAME,
     command_service_server::SERVICE_NAME,
@@ -89,6 +91,7 @@ impl Application {
             .map_err(unusable)?;
         let instance = Uuid::now_v7();
         instance::renew(&database, instance).await.map_err(unusable)?;
+        let issuance = settings.issuance(&database, shared.clock.now()).await?;
         let server = Server::bind(
             settings.charger_listen,
             "CHARGER_LISTEN",
@@ -101,7 +104,7 @@ impl Application {
             clock: shared.clock.clone(),
             passwords,
             allow_unsecured: settings.charger_allow_unsecured.unwrap_or(false),
-            certificate_organization: settings.certificate_organization(),
+            issuance,
             intervals: settings.intervals(),
             call_timeout: settings.call_timeout(),
             accept_unknown: settings.charger_accept_unknown,
@@ -172,6 +175,7 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
     let mut routes = RoutesBuilder::default();
     routes
         .add_service(AuditServiceServer::new(audit::Grpc(Arc::clone(state))))
+        .add_service(CertificateServiceServer::new(certificate::Grpc(Arc::clone(state))))
         .add_service(ChargePointServiceServer::new(charge_point::Grpc(Arc::clone(state))))
         .add_service(ChargingProfileServiceServer::new(charging_profile::Grpc(Arc::clone(
             state,

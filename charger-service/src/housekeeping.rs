@@ -8,6 +8,7 @@ use chrono::TimeDelta;
 use service_kit::housekeeping::every;
 
 use crate::State;
+use crate::certificate::issue;
 use crate::command::ledger;
 use crate::instance;
 use crate::message::partitions;
@@ -43,6 +44,9 @@ pub async fn keep_house(state: &State, retention: Retention) {
             }),
             every(HOURLY, "keeping the message log's partitions", || {
                 partitions::keep(&state.database, state.clock.now(), retention.messages)
+            }),
+            every(HOURLY, "watching certificates end", || {
+                issue::watch_expiry(&state.database, state.clock.now())
             }),
             every(HOURLY, "dropping old security events", || {
                 security_event::prune(&state.database, state.clock.now(), retention.security_events)

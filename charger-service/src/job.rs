@@ -2,7 +2,8 @@
 //! gets on with that.
 //!
 //! A job is there from the moment at which its command leaves, since a charge point may begin before it answers. 1.6 does not
-//! say which job a notification is about, so it is about the latest (rule 14 of the OCPP decisions).
+//! say which job a notification is about, so it is about the latest; its security extension does, by a number (rule 14 of the OCPP
+//! decisions).
 
 pub mod answer;
 mod list;
@@ -38,6 +39,7 @@ impl JobService for Grpc {
 pub enum Kind {
     Firmware,
     Diagnostics,
+    Log,
 }
 
 impl Kind {
@@ -45,6 +47,7 @@ impl Kind {
         match self {
             Self::Firmware => "firmware",
             Self::Diagnostics => "diagnostics",
+            Self::Log => "log",
         }
     }
 }

@@ -7,6 +7,7 @@ mod audit;
 mod authorization;
 mod availability;
 mod boot;
+mod certificate;
 mod charge_point;
 mod charging_profile;
 mod clock_offset;
@@ -55,8 +56,7 @@ struct State {
     clock: SharedClock,
     passwords: charge_point::password::PasswordKey,
     allow_unsecured: bool,
-    /// Organization that charge points' certificates must name.
-    certificate_organization: Option<String>,
+    issuance: certificate::issue::Issuance,
     intervals: session::answer::Intervals,
     call_timeout: Duration,
     /// Register charge points that nobody has registered, when they connect.

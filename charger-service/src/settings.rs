@@ -1,13 +1,18 @@
 //! The settings of charger-service alone. What it shares with other services is `service_kit::settings`.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, value_parser};
+use service_kit::sealing::SealingKey;
 use service_kit::settings::secret;
 use service_kit::start::StartError;
+use sqlx::PgPool;
 
+use crate::certificate::authority::{Authority, AuthorityError};
+use crate::certificate::issue::Issuance;
 use crate::charge_point::password::PasswordKey;
 use crate::session::answer::Intervals;
 
@@ -35,6 +40,18 @@ pub struct Settings {
     /// How many messages a charge point may send in a second for ever; after a burst of ten times as many it is read more slowly
     #[arg(long, env, default_value_t = 100, value_parser = value_parser!(u32).range(1..=10_000))]
     pub charger_messages_per_second: u32,
+    /// The authority that issues charge points' certificates, with those above it, in PEM; one of our own, kept in the database, where it is left out
+    #[arg(long, env)]
+    pub charger_certificate_authority: Option<PathBuf>,
+    /// Its private key, in PEM
+    #[arg(long, env)]
+    pub charger_certificate_authority_key: Option<PathBuf>,
+    /// Days that a charge point's certificate is good
+    #[arg(long, env, default_value_t = 397, value_parser = value_parser!(u32).range(1..=3650))]
+    pub charger_certificate_days: u32,
+    /// Sign and send at once what charge points ask for with SignCertificate: true or false
+    #[arg(long, env, default_value_t = true, action = clap::ArgAction::Set)]
+    pub charger_sign_certificates: bool,
     /// Seconds that a charge point has to answer a command
     #[arg(long, env, default_value_t = 30, value_parser = value_parser!(u32).range(1..=600))]
     pub charger_call_timeout_seconds: u32,
@@ -60,7 +77,45 @@ impl Settings {
         )?))
     }
 
-    pub(crate) fn certificate_organization(&self) -> Option<String> {
+    /// Who issues certificates, and how.
+    pub(crate) async fn issuance(&self, database: &PgPool, now: DateTime<Utc>) -> Result<Issuance, StartError> {
+        let validity = TimeDelta::days(self.charger_certificate_days.into());
+        let file = |path: &Option<PathBuf>| path.clone().filter(|path| !path.as_os_str().is_empty());
+        let files = (
+            file(&self.charger_certificate_authority),
+            file(&self.charger_certificate_authority_key),
+        );
+        let authority = match files {
+            (Some(chain), Some(key)) => {
+                let chain = read("CHARGER_CERTIFICATE_AUTHORITY", &chain)?;
+                let key = read("CHARGER_CERTIFICATE_AUTHORITY_KEY", &key)?;
+                Authority::of_files(&chain, &key, validity)
+                    .map_err(|error| unusable("CHARGER_CERTIFICATE_AUTHORITY", &error))?
+            }
+            (None, None) => {
+                let secret = secret("CHARGER_SECRET", self.charger_secret.as_deref())?;
+                let sealing = SealingKey::derive("ocpp", secret);
+                Authority::own(database, &sealing, validity, now)
+                    .await
+                    .map_err(|error| unusable("CHARGER_SECRET", &error))?
+            }
+            (Some(_), None) => {
+                let problem = "is not set, though CHARGER_CERTIFICATE_AUTHORITY is";
+                return Err(StartError::setting("CHARGER_CERTIFICATE_AUTHORITY_KEY", problem));
+            }
+            (None, Some(_)) => {
+                let problem = "is not set, though CHARGER_CERTIFICATE_AUTHORITY_KEY is";
+                return Err(StartError::setting("CHARGER_CERTIFICATE_AUTHORITY", problem));
+            }
+        };
+        Ok(Issuance {
+            authority,
+            organization: self.certificate_organization(),
+            automatic: self.charger_sign_certificates,
+        })
+    }
+
+    fn certificate_organization(&self) -> Option<String> {
         self.charger_certificate_organization
             .clone()
             .filter(|name| !name.is_empty())
@@ -84,4 +139,12 @@ impl Settings {
     pub(crate) fn security_event_retention(&self) -> TimeDelta {
         TimeDelta::days(self.charger_security_event_retention_days.into())
     }
+}
+
+fn read(setting: &'static str, path: &Path) -> Result<String, StartError> {
+    std::fs::read_to_string(path).map_err(|error| StartError::setting(setting, format!("{}: {error}", path.display())))
+}
+
+fn unusable(setting: &'static str, error: &AuthorityError) -> StartError {
+    StartError::setting(setting, error.to_string())
 }

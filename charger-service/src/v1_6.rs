@@ -13,10 +13,13 @@ pub mod effect;
 mod firmware_status_notification;
 mod heartbeat;
 mod id_tag_info;
+mod log_status_notification;
 mod meter_values;
 pub mod outcome;
 mod samples;
 mod security_event_notification;
+mod sign_certificate;
+mod signed_firmware_status_notification;
 mod start_transaction;
 mod status_notification;
 mod stop_transaction;
@@ -122,9 +125,9 @@ async fn dispatch(connection: &mut PgConnection, action: Action, call: &Incoming
         Action::StopTransaction => stop_transaction::answer(connection, call).await,
         // The security extension.
         Action::SecurityEventNotification => security_event_notification::answer(connection, call).await,
-        Action::LogStatusNotification | Action::SignCertificate | Action::SignedFirmwareStatusNotification => {
-            Ok(Answer::refused(ErrorCode::NotSupported, "this action is not supported"))
-        }
+        Action::SignCertificate => sign_certificate::answer(connection, call).await,
+        Action::LogStatusNotification => log_status_notification::answer(connection, call).await,
+        Action::SignedFirmwareStatusNotification => signed_firmware_status_notification::answer(connection, call).await,
         Action::CancelReservation
         | Action::CertificateSigned
         | Action::ChangeAvailability

@@ -62,6 +62,9 @@ END_THEIR_CALLER = (
     "LoginSessionService.RevokeSessions",
 )
 
+# Operations that send a command.
+ANSWERED_BY_A_STATION = ("CertificateService.RenewCertificate", "ChargePointService.RotatePassword")
+
 
 class Visitor:
     """Somebody who logs in anew for each call that may be the last one."""
@@ -92,7 +95,7 @@ def before_call(context, case, kwargs):
         case.headers = {**case.headers, "Authorization": f"Bearer {token}"}
     if operation == "CommandService.SendCommand":
         answer_at_once(case)
-    if operation == "ChargePointService.RotatePassword" and isinstance(case.body, dict):
+    if operation in ANSWERED_BY_A_STATION and isinstance(case.body, dict):
         case.body = {**case.body, "waitSeconds": 0} if good_wait(case.body.get("waitSeconds", 0)) else case.body
     if operation == "SigningKeyService.RotateSigningKeys" and isinstance(case.body, dict):
         # Of the token that it asks with, nothing would be left.

@@ -10,13 +10,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::edge;
 use crate::gateway::Gateway;
-use crate::server::{self, Limits, Ports, PublicAddresses};
+use crate::server::{self, Limits, Ports, PublicAddresses, PublicTls, StationAuthorities};
 use crate::settings::Settings;
 
 /// The gateway, its ports bound and not yet served.
 pub struct Application {
     gateway: Gateway,
     ports: Ports,
+    /// Where charge points that charger-service vouches for are let in.
+    stations: Option<(StationAuthorities, PublicTls)>,
     addresses: PublicAddresses,
     limits: Limits,
 }
@@ -37,13 +39,16 @@ impl Application {
     pub async fn build_for(protos: &DescriptorPool, settings: Settings, shared: Shared) -> Result<Self, StartError> {
         let gateway = Gateway::new(protos, &settings, &shared)?;
         gateway.upstreams.look_up().await;
-        let tls = settings.public_tls(Arc::clone(&shared.clock))?;
+        let stations = StationAuthorities::default();
+        let tls = settings.public_tls(stations.clone(), Arc::clone(&shared.clock))?;
+        let followed = tls.clone().filter(|_| settings.gateway_tls_station_authority);
         let ports = Ports::bind(settings.gateway_listen, settings.gateway_tls_listen, tls).await?;
         let addresses = ports
             .addresses()
             .map_err(|error| StartError::other("cannot read the address of a port", error))?;
         Ok(Self {
             gateway,
+            stations: followed.map(|tls| (stations, tls)),
             ports,
             addresses,
             limits: Limits {
@@ -65,8 +70,16 @@ impl Application {
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Infallible> {
         let router = edge::router(self.gateway.clone());
         let (upstreams, access) = (self.gateway.upstreams.clone(), self.gateway.access.clone());
+        let (gateway, stations) = (self.gateway.clone(), self.stations);
+        let follow_stations = async {
+            match &stations {
+                Some((authorities, tls)) => authorities.follow(&gateway, tls).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             () = server::serve(self.ports, router, self.gateway, self.limits, shutdown) => {}
+            () = follow_stations => {}
             () = upstreams.maintain() => {}
             () = access.follow() => {}
         }

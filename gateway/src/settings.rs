@@ -9,7 +9,7 @@ use service_kit::start::StartError;
 
 use crate::client::TrustedProxies;
 use crate::origins::Origins;
-use crate::server::{CertificateFiles, Listen, PublicTls};
+use crate::server::{CertificateFiles, Listen, PublicTls, StationAuthorities};
 use crate::upstream::{Addresses, ReplicaSettings};
 
 /// The gateway's own settings.
@@ -28,6 +28,9 @@ pub struct Settings {
     /// Authorities of charge points' certificates (security profile 3), in PEM
     #[arg(long, env)]
     pub gateway_tls_client_ca: Option<PathBuf>,
+    /// Let charge points in with certificates that charger-service has issued, too: true or false
+    #[arg(long, env, default_value_t = true, action = clap::ArgAction::Set)]
+    pub gateway_tls_station_authority: bool,
     /// Where the services are, by the names that the protos give them; `|` between replicas of one, or a host's name for all
     #[arg(
         long,
@@ -78,7 +81,11 @@ pub struct Settings {
 impl Settings {
     /// # Errors
     /// A file cannot be used, or there are authorities for a port that has no TLS.
-    pub(crate) fn public_tls(&self, clock: SharedClock) -> Result<Option<PublicTls>, StartError> {
+    pub(crate) fn public_tls(
+        &self,
+        stations: StationAuthorities,
+        clock: SharedClock,
+    ) -> Result<Option<PublicTls>, StartError> {
         let client_ca = self.gateway_tls_client_ca.clone();
         let client_ca = client_ca.filter(|path| !path.as_os_str().is_empty());
         let certificates = self.gateway_tls_certificates.clone();
@@ -88,7 +95,7 @@ impl Settings {
                 let problem = "is set, though GATEWAY_TLS_CERTIFICATES is not";
                 Err(StartError::setting("GATEWAY_TLS_CLIENT_CA", problem))
             }
-            (false, client_ca) => PublicTls::load(certificates, client_ca, clock).map(Some),
+            (false, client_ca) => PublicTls::load(certificates, client_ca, stations, clock).map(Some),
         }
     }
 

@@ -19,6 +19,7 @@ pub mod outbox;
 pub mod page;
 pub mod process;
 pub mod reason;
+pub mod sealing;
 pub mod settings;
 mod shared;
 pub mod shutdown;

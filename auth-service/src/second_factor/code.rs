@@ -13,8 +13,8 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::recovery_code::{self, RecoveryCode};
-use crate::sealing::{DoesNotOpen, SealingKey};
 use crate::totp::TotpSecret;
+use service_kit::sealing::{DoesNotOpen, SealingKey};
 
 /// Wrong codes that cost nothing.
 const FREE: i32 = 4;

@@ -17,8 +17,8 @@ use super::proof::{Proof, ProofError, WRONG};
 use crate::State;
 use crate::caller::LoggedInAs;
 use crate::recovery_code::{self, RecoveryCode};
-use crate::sealing::DoesNotOpen;
 use crate::totp::{self, NotShown, TotpSecret};
+use service_kit::sealing::DoesNotOpen;
 
 /// How long the second step may take.
 const LIFETIME: TimeDelta = TimeDelta::minutes(10);

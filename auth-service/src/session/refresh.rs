@@ -20,7 +20,7 @@ use super::{LoggedIn, access_token, expires_at};
 use crate::State;
 use crate::account::Account;
 use crate::audit::{self, Action, Entry};
-use crate::sealing::DoesNotOpen;
+use service_kit::sealing::DoesNotOpen;
 
 /// How long a token that was used still gets its successor.
 pub const GRACE: TimeDelta = TimeDelta::seconds(10);

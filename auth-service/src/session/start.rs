@@ -11,7 +11,7 @@ use super::{LoggedIn, MOST_OF_ONE_ACCOUNT, access_token, expires_at};
 use crate::State;
 use crate::account::Account;
 use crate::revocation;
-use crate::sealing::DoesNotOpen;
+use service_kit::sealing::DoesNotOpen;
 
 #[derive(Debug, Error)]
 pub enum SessionError {

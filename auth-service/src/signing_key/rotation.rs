@@ -13,7 +13,7 @@ use sqlx::{PgConnection, PgPool};
 use super::{Seed, SigningKey, SigningKeyError, SigningKeys, stored};
 use crate::audit::{self, Action, Entry};
 use crate::caller::LoggedInAs;
-use crate::sealing::SealingKey;
+use service_kit::sealing::SealingKey;
 
 const CHANNEL: &str = "authentication_signing_key";
 

@@ -8,8 +8,9 @@ use thiserror::Error;
 const MAX_LENGTH: usize = 48;
 
 /// Paths below `/ocpp/` that are not charge points.
-const RESERVED: [&str; 13] = [
+const RESERVED: [&str; 14] = [
     "audit",
+    "certificate-authority",
     "charge-points",
     "charging-profiles",
     "commands",

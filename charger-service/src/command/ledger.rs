@@ -84,6 +84,37 @@ pub async fn enqueue(database: &PgPool, new: &NewCommand<'_>) -> Result<(), Enqu
     Ok(())
 }
 
+/// Whom commands are of that follow from what a charge point said.
+const AUTOMATIC: &str = "automatic";
+
+/// Queues a command that nobody asked for, and wakes the session. Returns its id.
+pub async fn enqueue_automatic(
+    connection: &mut PgConnection,
+    charge_point: Uuid,
+    action: &str,
+    payload: &str,
+    created_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+) -> Result<Uuid, sqlx::Error> {
+    let id = Uuid::now_v7();
+    sqlx::query!(
+        "INSERT INTO ocpp.command (id, charge_point_id, action, payload, requested_by, request_digest, created_at,
+             expires_at)
+         VALUES ($1, $2, $3, $4::text::json, $5, '', $6, $7)",
+        id,
+        charge_point,
+        action,
+        payload,
+        AUTOMATIC,
+        created_at,
+        expires_at,
+    )
+    .execute(&mut *connection)
+    .await?;
+    tell(connection, &[Notice::Queued { charge_point }]).await?;
+    Ok(id)
+}
+
 /// Whom commands are of that a charge point is sent while it is pending.
 const REGISTRATION: &str = "registration";
 

@@ -24,12 +24,38 @@ pub async fn accepted(
     Ok(())
 }
 
-/// It will not.
-pub async fn rejected(connection: &mut PgConnection, command: Uuid, at: DateTime<Utc>) -> Result<(), sqlx::Error> {
+/// For it, it gives up those of its kind that were under way.
+pub async fn canceled_earlier(
+    connection: &mut PgConnection,
+    command: Uuid,
+    at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE ocpp.job SET status = 'rejected', updated_at = $2 WHERE command_id = $1 AND status = 'requested'",
+        "UPDATE ocpp.job AS earlier SET status = 'canceled', updated_at = $2
+         FROM ocpp.job AS newer
+         WHERE newer.command_id = $1 AND earlier.charge_point_id = newer.charge_point_id AND earlier.kind = newer.kind
+           AND earlier.id < newer.id AND earlier.status IN ('accepted', 'running')",
         command,
         at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// It will not. `why`: the word that it says so with, where it is more than a refusal.
+pub async fn rejected(
+    connection: &mut PgConnection,
+    command: Uuid,
+    why: Option<&str>,
+    at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE ocpp.job SET status = 'rejected', progress = coalesce($3, progress), updated_at = $2
+         WHERE command_id = $1 AND status = 'requested'",
+        command,
+        at,
+        why,
     )
     .execute(connection)
     .await?;

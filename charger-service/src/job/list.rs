@@ -61,6 +61,7 @@ struct Row {
     id: Uuid,
     kind: String,
     command_id: Option<Uuid>,
+    request_id: Option<i32>,
     location: Option<String>,
     file_name: Option<String>,
     status: String,
@@ -75,7 +76,7 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListJobsResponse, Fin
     let charge_point = find(&mut connection, &page.identity).await?;
     let mut rows = sqlx::query_as!(
         Row,
-        "SELECT id, kind, command_id, location, file_name, status, progress, created_at, updated_at FROM ocpp.job
+        "SELECT id, kind, command_id, request_id, location, file_name, status, progress, created_at, updated_at FROM ocpp.job
          WHERE charge_point_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
         charge_point,
         page.before.unwrap_or(Uuid::max()),
@@ -97,7 +98,7 @@ pub async fn get(database: &PgPool, request: GetJobRequest) -> Result<Job, GetEr
     let id = Uuid::parse_str(&request.id).map_err(|_| GetError::NotFound)?;
     let row = sqlx::query_as!(
         Row,
-        "SELECT id, kind, command_id, location, file_name, status, progress, created_at, updated_at FROM ocpp.job
+        "SELECT id, kind, command_id, request_id, location, file_name, status, progress, created_at, updated_at FROM ocpp.job
          WHERE charge_point_id = $1 AND id = $2",
         charge_point,
         id,
@@ -135,6 +136,7 @@ impl From<Row> for Job {
             id: row.id.to_string(),
             kind: row.kind,
             command_id: row.command_id.map(|id| id.to_string()),
+            request_id: row.request_id,
             location: row.location,
             file_name: row.file_name,
             status: row.status,

@@ -10,6 +10,8 @@ use super::Kind;
 pub struct Notification<'a> {
     pub charge_point: Uuid,
     pub kind: Kind,
+    /// Of the job that it is about, where it says so.
+    pub request_id: Option<i32>,
     /// Verbatim, such as `Downloading`.
     pub status: &'a str,
     pub received_at: DateTime<Utc>,
@@ -34,6 +36,13 @@ impl Progress {
             "Downloading" | "Uploading" => Self::Transferring,
             "Installed" | "Uploaded" => Self::Completed,
             "DownloadFailed" | "InstallationFailed" | "UploadFailed" => Self::Failed,
+            // The security extension.
+            "InstallVerificationFailed"
+            | "InvalidSignature"
+            | "BadMessage"
+            | "NotSupportedOperation"
+            | "PermissionDenied"
+            | "UploadFailure" => Self::Failed,
             _ => Self::Running,
         }
     }
@@ -53,10 +62,15 @@ impl Progress {
 /// the charge point. After a failure a transfer goes on: the charge point tries again.
 pub async fn notified(connection: &mut PgConnection, notification: &Notification<'_>) -> Result<(), sqlx::Error> {
     let progress = Progress::of(notification.status);
-    let latest = latest(connection, notification).await?;
-    let joined = latest.filter(|job| !(job.completed && progress == Progress::Transferring));
+    let joined = match numbered(connection, notification).await? {
+        Some(job) => Some(job),
+        None => latest(connection, notification)
+            .await?
+            .filter(|job| !(job.completed && progress == Progress::Transferring))
+            .map(|job| job.id),
+    };
     let job = match joined {
-        Some(job) => job.id,
+        Some(job) => job,
         None if progress == Progress::Idle => return Ok(()),
         None => begin(connection, notification).await?,
     };
@@ -71,6 +85,22 @@ pub async fn notified(connection: &mut PgConnection, notification: &Notification
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// The job whose number it says.
+async fn numbered(connection: &mut PgConnection, notification: &Notification<'_>) -> Result<Option<Uuid>, sqlx::Error> {
+    let Some(request_id) = notification.request_id else {
+        return Ok(None);
+    };
+    sqlx::query_scalar!(
+        "SELECT id FROM ocpp.job WHERE charge_point_id = $1 AND kind = $2 AND request_id = $3 AND status <> 'rejected'
+         ORDER BY id DESC LIMIT 1",
+        notification.charge_point,
+        notification.kind.as_str(),
+        request_id,
+    )
+    .fetch_optional(connection)
+    .await
 }
 
 struct Latest {
@@ -93,12 +123,13 @@ async fn latest(connection: &mut PgConnection, notification: &Notification<'_>) 
 async fn begin(connection: &mut PgConnection, notification: &Notification<'_>) -> Result<Uuid, sqlx::Error> {
     let id = Uuid::now_v7();
     sqlx::query!(
-        "INSERT INTO ocpp.job (id, charge_point_id, kind, status, created_at, updated_at)
-         VALUES ($1, $2, $3, 'running', $4, $4)",
+        "INSERT INTO ocpp.job (id, charge_point_id, kind, status, created_at, updated_at, request_id)
+         VALUES ($1, $2, $3, 'running', $4, $4, $5)",
         id,
         notification.charge_point,
         notification.kind.as_str(),
         notification.received_at,
+        notification.request_id,
     )
     .execute(connection)
     .await?;
@@ -122,6 +153,9 @@ mod tests {
             ("DownloadFailed", Some("failed")),
             ("InstallationFailed", Some("failed")),
             ("UploadFailed", Some("failed")),
+            ("UploadFailure", Some("failed")),
+            ("InvalidSignature", Some("failed")),
+            ("SignatureVerified", Some("running")),
         ] {
             assert_eq!(Progress::of(status).job_status(), job, "{status}");
         }

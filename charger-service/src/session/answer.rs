@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::boot::Registration;
+use crate::certificate::issue::Issuance;
 
 /// A CALL, with what its handler needs to know of the session.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub struct Incoming<'a> {
     /// It came in on a connection that has a successor.
     pub is_late: bool,
     pub intervals: Intervals,
+    pub issuance: &'a Issuance,
 }
 
 /// What a charge point is told about when to call again.

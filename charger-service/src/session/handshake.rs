@@ -288,9 +288,5 @@ fn check_certificate(state: &State, identity: &Identity, known: &Known, offer: &
             .flatten()
             .collect(),
     };
-    Ok(certificate::check(
-        der,
-        &names,
-        state.certificate_organization.as_deref(),
-    )?)
+    Ok(certificate::check(der, &names, state.issuance.organization.as_deref())?)
 }

@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use ocpp::Unreadable;
 use ocpp::v1_6::{
     Action, CancelReservation, ChangeAvailability, ChangeConfiguration, ClearChargingProfile, CompositeSchedule,
-    Configuration, FileName, GetCompositeSchedule, GetConfiguration, LocalListVersion, RemoteStartTransaction,
-    ReserveNow, SendLocalList, SetChargingProfile, StatusOnly, Transfer,
+    Configuration, FileName, GetCompositeSchedule, GetConfiguration, LocalListVersion, LogFile, NumberedTransfer,
+    RemoteStartTransaction, ReserveNow, SendLocalList, SetChargingProfile, StatusOnly, Transfer,
 };
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
@@ -52,20 +52,28 @@ enum NoEffect {
 
 /// What changes when a CALL leaves: part of the transaction that marks it sent.
 pub async fn of_leaving(connection: &mut PgConnection, call: &Asked<'_>) -> Result<(), sqlx::Error> {
-    let kind = match call.action {
-        "UpdateFirmware" => Kind::Firmware,
-        "GetDiagnostics" => Kind::Diagnostics,
+    let numbered = |transfer: NumberedTransfer| (transfer.location, Some(transfer.request_id));
+    let unnumbered = |transfer: Transfer| (transfer.location, None);
+    let (kind, transfer) = match call.action {
+        "UpdateFirmware" => (Kind::Firmware, Transfer::read(call.payload).map(unnumbered)),
+        "SignedUpdateFirmware" => (
+            Kind::Firmware,
+            NumberedTransfer::of_firmware(call.payload).map(numbered),
+        ),
+        "GetDiagnostics" => (Kind::Diagnostics, Transfer::read(call.payload).map(unnumbered)),
+        "GetLog" => (Kind::Log, NumberedTransfer::of_log(call.payload).map(numbered)),
         _ => return Ok(()),
     };
     // It was held against the specification when it was queued.
-    let Ok(transfer) = Transfer::read(call.payload) else {
+    let Ok((location, request_id)) = transfer else {
         return Ok(());
     };
     let job = Requested {
         charge_point: call.charge_point,
         command: call.command,
         kind,
-        location: &transfer.location,
+        request_id,
+        location: &location,
         at: call.at,
     };
     requested(connection, &job).await
@@ -74,7 +82,9 @@ pub async fn of_leaving(connection: &mut PgConnection, call: &Asked<'_>) -> Resu
 /// What changes when a CALL is answered with a CALLERROR.
 pub async fn of_error(connection: &mut PgConnection, call: &Asked<'_>) -> Result<(), sqlx::Error> {
     match call.action {
-        "UpdateFirmware" | "GetDiagnostics" => answer::rejected(connection, call.command, call.at).await,
+        "UpdateFirmware" | "GetDiagnostics" | "SignedUpdateFirmware" | "GetLog" => {
+            answer::rejected(connection, call.command, None, call.at).await
+        }
         _ => Ok(()),
     }
 }
@@ -132,14 +142,17 @@ async fn apply(
         | Action::Reset
         | Action::TriggerMessage
         | Action::UnlockConnector => Ok(()),
-        // The security extension.
+        Action::GetLog => {
+            let file = LogFile::read(response);
+            numbered_transfer(connection, call, response, file.file_name.as_deref()).await
+        }
+        Action::SignedUpdateFirmware => numbered_transfer(connection, call, response, None).await,
+        // The security extension has a place of its own for the rest.
         Action::CertificateSigned
         | Action::DeleteCertificate
         | Action::ExtendedTriggerMessage
         | Action::GetInstalledCertificateIds
-        | Action::GetLog
-        | Action::InstallCertificate
-        | Action::SignedUpdateFirmware => Ok(()),
+        | Action::InstallCertificate => Ok(()),
         // Charge points send these.
         Action::Authorize
         | Action::BootNotification
@@ -313,6 +326,25 @@ async fn set_charging_profile(
             at: call.at,
         };
         set(connection, &confirmed).await?;
+    }
+    Ok(())
+}
+
+/// L01, N01: a newer transfer may cancel the one that is under way.
+async fn numbered_transfer(
+    connection: &mut PgConnection,
+    call: &Asked<'_>,
+    response: &RawValue,
+    file_name: Option<&str>,
+) -> Result<(), NoEffect> {
+    match StatusOnly::read(response)?.status.as_str() {
+        "Accepted" => answer::accepted(connection, call.command, file_name, call.at).await?,
+        "AcceptedCanceled" => {
+            answer::canceled_earlier(connection, call.command, call.at).await?;
+            answer::accepted(connection, call.command, file_name, call.at).await?;
+        }
+        // `InvalidCertificate` and `RevokedCertificate` say what is wrong with the firmware's.
+        why => answer::rejected(connection, call.command, Some(why), call.at).await?,
     }
     Ok(())
 }

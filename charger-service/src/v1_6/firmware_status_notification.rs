@@ -13,6 +13,7 @@ pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -
     let notification = Notification {
         charge_point: call.charge_point,
         kind: Kind::Firmware,
+        request_id: None,
         status: &request.status,
         received_at: call.received_at,
     };

@@ -3,6 +3,7 @@
 
 mod audit;
 mod boot_gate;
+mod certificates;
 mod charge;
 mod charging_profiles;
 mod clock_offset;
@@ -17,6 +18,7 @@ mod local_list;
 mod message_log;
 mod messages;
 mod model;
+mod numbered_jobs;
 mod operator;
 mod passwords;
 mod repetitions;

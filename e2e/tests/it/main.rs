@@ -18,6 +18,7 @@ mod real_things;
 mod restart;
 mod revocation;
 mod second_factor;
+mod security_extension;
 mod signing_keys;
 mod signup;
 mod tls;

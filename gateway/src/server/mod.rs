@@ -5,6 +5,7 @@ mod activity;
 mod certificates;
 mod connection;
 mod ports;
+mod station_authorities;
 mod tls;
 
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use tracing::{info, warn};
 
 pub use certificates::CertificateFiles;
 pub use ports::{Listen, Ports, PublicAddresses};
+pub use station_authorities::StationAuthorities;
 pub use tls::{PublicTls, TlsSession};
 
 use crate::gateway::Gateway;

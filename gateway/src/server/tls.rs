@@ -16,11 +16,13 @@ use service_kit::tls::{self, FileError, Files, Reloaded};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::server::NoServerSessionStorage;
-use tokio_rustls::rustls::{ProtocolVersion, ServerConfig};
+use tokio_rustls::rustls::{ProtocolVersion, RootCertStore, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
 use super::certificates::{CertificateFiles, Certificates};
+use super::station_authorities::StationAuthorities;
 
 /// A handshake that takes longer is given up.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -47,12 +49,13 @@ impl PublicTls {
     pub fn load(
         certificates: CertificateFiles,
         client_ca: Option<PathBuf>,
+        stations: StationAuthorities,
         clock: SharedClock,
     ) -> Result<Self, StartError> {
         let paths = certificates.paths().chain(client_ca.clone()).collect();
         let ca = client_ca.clone();
         let configuration = Reloaded::load(paths, clock, move |files| {
-            configure(files, &certificates, client_ca.as_deref()).map(Arc::new)
+            configure(files, &certificates, client_ca.as_deref(), stations.all()).map(Arc::new)
         });
         configuration.map(Self).map_err(|error| {
             let setting = match ca {
@@ -61,6 +64,11 @@ impl PublicTls {
             };
             StartError::setting(setting, error.to_string())
         })
+    }
+
+    /// Station authorities have changed.
+    pub fn renew(&self) {
+        self.0.renew();
     }
 
     /// Nothing where the client and we do not come together.
@@ -102,15 +110,24 @@ fn configure(
     files: &Files,
     certificates: &CertificateFiles,
     client_ca: Option<&Path>,
+    stations: Vec<CertificateDer<'static>>,
 ) -> Result<ServerConfig, FileError> {
     let certificates = Arc::new(Certificates::read(files, certificates)?);
-    let mut configuration = match client_ca {
-        None => tls::server()?.with_no_client_auth().with_cert_resolver(certificates),
-        Some(ca) => {
-            let verifier = tls::client_verifier(files.authorities(ca)?)
+    let mut authorities = match client_ca {
+        Some(ca) => files.authorities(ca)?.as_ref().clone(),
+        None => RootCertStore::empty(),
+    };
+    let (_, unusable) = authorities.add_parsable_certificates(stations);
+    if unusable > 0 {
+        tracing::error!(unusable, "Authorities that charger-service issues from cannot be used");
+    }
+    let mut configuration = match authorities.is_empty() {
+        true => tls::server()?.with_no_client_auth().with_cert_resolver(certificates),
+        false => {
+            let verifier = tls::client_verifier(Arc::new(authorities))
                 .allow_unauthenticated()
                 .build()
-                .map_err(|error| FileError::new(ca, error))?;
+                .map_err(|error| FileError::new(client_ca.unwrap_or(Path::new("TLS")), error))?;
             let mut configuration = tls::server()?
                 .with_client_cert_verifier(verifier)
                 .with_cert_resolver(certificates);

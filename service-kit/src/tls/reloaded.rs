@@ -6,6 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -20,6 +21,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// is logged, and the old stays.
 pub struct Reloaded<T> {
     current: Arc<RwLock<Arc<T>>>,
+    again: Arc<Notify>,
     /// Ends with the last clone.
     _watch: Arc<AbortOnDropHandle<()>>,
 }
@@ -43,6 +45,7 @@ impl<T> Clone for Reloaded<T> {
     fn clone(&self) -> Self {
         Self {
             current: Arc::clone(&self.current),
+            again: Arc::clone(&self.again),
             _watch: Arc::clone(&self._watch),
         }
     }
@@ -60,8 +63,10 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
     ) -> Result<Self, FileError> {
         let files = Files::read(&paths)?;
         let current = Arc::new(RwLock::new(Arc::new(make(&files)?)));
+        let again = Arc::new(Notify::new());
         let watch = Watch {
             current: Arc::clone(&current),
+            again: Arc::clone(&again),
             paths,
             make,
             clock,
@@ -70,8 +75,14 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
         };
         Ok(Self {
             current,
+            again,
             _watch: Arc::new(AbortOnDropHandle::new(tokio::spawn(watch.run()))),
         })
+    }
+
+    /// Has it made again soon, from the files as they are: something else that it is made of has changed.
+    pub fn renew(&self) {
+        self.again.notify_one();
     }
 
     pub fn current(&self) -> Arc<T> {
@@ -81,6 +92,7 @@ impl<T: Send + Sync + 'static> Reloaded<T> {
 
 struct Watch<T, F> {
     current: Arc<RwLock<Arc<T>>>,
+    again: Arc<Notify>,
     paths: Vec<PathBuf>,
     make: F,
     clock: SharedClock,
@@ -95,9 +107,10 @@ impl<T, F: Fn(&Files) -> Result<T, FileError>> Watch<T, F> {
         let mut last = self.used.clone();
         loop {
             self.expiry.tell(self.clock.now());
-            let told = tokio::select! {
-                () = tokio::time::sleep(LOOK_EVERY) => false,
-                () = hangup(&mut hangups) => true,
+            let (told, anew) = tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => (false, false),
+                () = hangup(&mut hangups) => (true, false),
+                () = self.again.notified() => (true, true),
             };
             let paths = self.paths.clone();
             let Ok(read) = spawn_blocking(move || Files::read(&paths)).await else {
@@ -106,7 +119,7 @@ impl<T, F: Fn(&Files) -> Result<T, FileError>> Watch<T, F> {
             };
             // A certificate and its key are seldom replaced in one instant: they are taken when they stand still.
             let settled = told || read == last;
-            if settled && read != self.used {
+            if settled && (anew || read != self.used) {
                 self.take(read.clone());
             }
             last = read;

@@ -250,6 +250,7 @@ impl Conversation {
             received_at,
             is_late,
             intervals: self.state.intervals,
+            issuance: &self.state.issuance,
         };
         let mut transaction = self.state.database.begin().await?;
         let answer = match self.station.version {

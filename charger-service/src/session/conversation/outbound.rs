@@ -306,6 +306,7 @@ impl Conversation {
                 command: outstanding.command,
                 action: &outstanding.action,
                 response: reading.payload,
+                at: now,
             };
             answered::answered(&mut transaction, &settlement).await?;
             self.take_effect(&mut transaction, outstanding, reading, now).await?;

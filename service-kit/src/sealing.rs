@@ -1,4 +1,4 @@
-//! Secrets that the database keeps: sealed with XChaCha20-Poly1305 under a key derived from `AUTH_SECRET`, so that a
+//! Secrets that a database keeps: sealed with XChaCha20-Poly1305 under a key derived from a service's secret, so that a
 //! stolen dump opens nothing. Each secret is bound to the row it belongs to and opens nowhere else.
 
 use chacha20poly1305::aead::{Aead, Generate, KeyInit, Payload};
@@ -7,7 +7,6 @@ use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 const NONCE_BYTES: usize = 24;
-const LABEL: &str = "voltgate authentication: secrets at rest, version 1\n";
 
 /// Seals and opens. Holds the derived key only, and shows nothing of it.
 #[derive(Clone)]
@@ -19,13 +18,18 @@ pub struct SealingKey(XChaCha20Poly1305);
 pub struct DoesNotOpen;
 
 impl SealingKey {
-    /// `secret` is random already, so one hash is enough; its label keeps the key apart from others of the same secret.
-    pub fn derive(secret: &str) -> Self {
-        let key = Sha256::new().chain_update(LABEL).chain_update(secret).finalize();
+    /// `secret` is random already, so one hash is enough. The key of `service` is apart from whatever else is derived from the
+    /// same secret.
+    pub fn derive(service: &str, secret: &str) -> Self {
+        let label = format!("voltgate {service}: secrets at rest, version 1\n");
+        let key = Sha256::new().chain_update(label).chain_update(secret).finalize();
         Self(XChaCha20Poly1305::new(&Key::from(<[u8; 32]>::from(key))))
     }
 
     /// `owner` names the row, such as the key's id.
+    ///
+    /// # Errors
+    /// The secret is longer than anything that is kept.
     pub fn seal(&self, secret: &[u8], owner: &str) -> Result<Vec<u8>, DoesNotOpen> {
         let nonce = XNonce::generate();
         let sealed = self
@@ -41,6 +45,8 @@ impl SealingKey {
         Ok([nonce.as_slice(), &sealed].concat())
     }
 
+    /// # Errors
+    /// It was sealed with another secret or for another owner, or was changed.
     pub fn open(&self, sealed: &[u8], owner: &str) -> Result<Vec<u8>, DoesNotOpen> {
         let (nonce, sealed) = sealed.split_first_chunk::<NONCE_BYTES>().ok_or(DoesNotOpen)?;
         self.0
@@ -62,16 +68,22 @@ mod tests {
 
     #[test]
     fn what_was_sealed_opens_with_the_same_secret_for_the_same_owner() {
-        let sealed = SealingKey::derive("a secret").seal(b"seed", "key-1").unwrap();
-        assert_eq!(SealingKey::derive("a secret").open(&sealed, "key-1").unwrap(), b"seed");
+        let sealed = SealingKey::derive("test", "a secret").seal(b"seed", "key-1").unwrap();
+        assert_eq!(
+            SealingKey::derive("test", "a secret").open(&sealed, "key-1").unwrap(),
+            b"seed"
+        );
         assert!(!sealed.windows(4).any(|window| window == b"seed"));
     }
 
     #[test]
     fn another_secret_another_owner_or_a_changed_byte_opens_nothing() {
-        let key = SealingKey::derive("a secret");
+        let key = SealingKey::derive("test", "a secret");
         let sealed = key.seal(b"seed", "key-1").unwrap();
-        assert_eq!(SealingKey::derive("another").open(&sealed, "key-1"), Err(DoesNotOpen));
+        assert_eq!(
+            SealingKey::derive("test", "another").open(&sealed, "key-1"),
+            Err(DoesNotOpen)
+        );
         assert_eq!(key.open(&sealed, "key-2"), Err(DoesNotOpen));
         for position in 0..sealed.len() {
             let mut changed = sealed.clone();
@@ -83,7 +95,7 @@ mod tests {
 
     #[test]
     fn one_secret_sealed_twice_looks_different() {
-        let key = SealingKey::derive("a secret");
+        let key = SealingKey::derive("test", "a secret");
         assert_ne!(key.seal(b"seed", "key-1").unwrap(), key.seal(b"seed", "key-1").unwrap());
     }
 }

@@ -1,0 +1,233 @@
+//! A charge point asks for a certificate (A02, A03): the request is looked at, signed, and the certificate sent on its way, all
+//! in the transaction of the answer (rule 12 of the OCPP decisions).
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde_json::json;
+use sqlx::{PgConnection, PgPool};
+use thiserror::Error;
+use uuid::Uuid;
+
+use super::authority::Authority;
+use super::details::Details;
+use super::request::{SigningRequest, Unfit};
+use crate::command::ledger;
+use crate::security_event::{self, Origin, SecurityEvent};
+
+/// Requests of one charge point within a day; one that keeps asking fills no disk.
+const MOST_A_DAY: i64 = 50;
+
+/// Certificates of one charge point that are kept; beyond them the oldest go.
+const MOST_KEPT: i64 = 100;
+
+/// How long a certificate waits for its charge point.
+const WAITS: TimeDelta = TimeDelta::days(1);
+
+/// From then on the log says that a certificate ends.
+const AHEAD: TimeDelta = TimeDelta::days(30);
+
+/// How certificates are issued here.
+#[derive(Debug)]
+pub struct Issuance {
+    pub authority: Authority,
+    /// Organization that certificates must name.
+    pub organization: Option<String>,
+    /// Whether what is right is signed and sent at once; else it waits for somebody to do so.
+    pub automatic: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+enum Refused {
+    #[error("{0}")]
+    Unfit(#[from] Unfit),
+    #[error("it is one of too many")]
+    TooMany,
+    #[error("it cannot be signed")]
+    NotSigned,
+}
+
+/// A request that is right.
+struct Fit {
+    chain: Option<String>,
+}
+
+/// Whether the charge point's request is accepted.
+pub async fn asked(
+    connection: &mut PgConnection,
+    issuance: &Issuance,
+    charge_point: Uuid,
+    csr: &str,
+    now: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
+    let names = names(connection, charge_point).await?;
+    let fit = match decide(connection, issuance, charge_point, csr, &names, now).await? {
+        Ok(fit) => fit,
+        Err(refused) => {
+            refuse(connection, charge_point, refused, now).await?;
+            return Ok(false);
+        }
+    };
+    let command = match &fit.chain {
+        Some(chain) => Some(send(connection, charge_point, chain, now).await?),
+        None => None,
+    };
+    keep(connection, charge_point, Some(csr), fit.chain.as_deref(), command, now).await?;
+    Ok(true)
+}
+
+async fn decide(
+    connection: &mut PgConnection,
+    issuance: &Issuance,
+    charge_point: Uuid,
+    csr: &str,
+    names: &[String],
+    now: DateTime<Utc>,
+) -> Result<Result<Fit, Refused>, sqlx::Error> {
+    let of_late = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM (
+             SELECT created_at FROM ocpp.issued_certificate WHERE charge_point_id = $1 ORDER BY id DESC LIMIT $2) AS newest
+           WHERE created_at > $3"#,
+        charge_point,
+        MOST_A_DAY,
+        now - TimeDelta::days(1),
+    )
+    .fetch_one(connection)
+    .await?;
+    if of_late >= MOST_A_DAY {
+        return Ok(Err(Refused::TooMany));
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    Ok(sign(issuance, csr, &names, now))
+}
+
+fn sign(issuance: &Issuance, csr: &str, names: &[&str], now: DateTime<Utc>) -> Result<Fit, Refused> {
+    let request = SigningRequest::parse(csr)?;
+    let subject = request.subject(names, issuance.organization.as_deref())?;
+    if !issuance.automatic {
+        return Ok(Fit { chain: None });
+    }
+    match issuance.authority.issue(&subject, &request.key, now) {
+        Ok(chain) => Ok(Fit { chain: Some(chain) }),
+        Err(error) => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "A certificate could not be signed"
+            );
+            Err(Refused::NotSigned)
+        }
+    }
+}
+
+/// The names that its certificate may have, as a connection with it is let in; the preferred one first.
+async fn names(connection: &mut PgConnection, charge_point: Uuid) -> Result<Vec<String>, sqlx::Error> {
+    let known = sqlx::query!(
+        "SELECT identity, serial_number, certificate_name FROM ocpp.charge_point WHERE id = $1",
+        charge_point,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(match known.certificate_name {
+        Some(name) => vec![name],
+        None => {
+            let serial_number = known.serial_number.filter(|number| !number.trim().is_empty());
+            serial_number.into_iter().chain([known.identity]).collect()
+        }
+    })
+}
+
+/// The charge point is told no more than that, so whoever runs it has to find out here (A02, error handling).
+async fn refuse(
+    connection: &mut PgConnection,
+    charge_point: Uuid,
+    refused: Refused,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    tracing::info!(%charge_point, %refused, "A certificate signing request is rejected");
+    let tech_info = refused.to_string();
+    let event = SecurityEvent {
+        charge_point,
+        origin: Origin::Csms,
+        kind: "CertificateSigningRequestRejected",
+        tech_info: Some(&tech_info),
+        occurred_at: now,
+        received_at: now,
+    };
+    security_event::store(connection, &event).await
+}
+
+/// Queues the CertificateSigned. It leaves after the answer.
+async fn send(
+    connection: &mut PgConnection,
+    charge_point: Uuid,
+    chain: &str,
+    now: DateTime<Utc>,
+) -> Result<Uuid, sqlx::Error> {
+    let payload = json!({ "certificateChain": chain }).to_string();
+    ledger::enqueue_automatic(
+        connection,
+        charge_point,
+        "CertificateSigned",
+        &payload,
+        now,
+        now + WAITS,
+    )
+    .await
+}
+
+/// Keeps a request, or a certificate, or both.
+pub(super) async fn keep(
+    connection: &mut PgConnection,
+    charge_point: Uuid,
+    request: Option<&str>,
+    chain: Option<&str>,
+    command: Option<Uuid>,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let details = chain.and_then(Details::of_first);
+    sqlx::query!(
+        "INSERT INTO ocpp.issued_certificate (id, charge_point_id, request, chain, serial_number, common_name, not_before,
+             not_after, command_id, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        Uuid::now_v7(),
+        charge_point,
+        request,
+        chain,
+        details.as_ref().map(|details| details.serial_number.as_str()),
+        details.as_ref().and_then(|details| details.common_name.as_deref()),
+        details.as_ref().map(|details| details.not_before),
+        details.as_ref().map(|details| details.not_after),
+        command,
+        now,
+    )
+    .execute(&mut *connection)
+    .await?;
+    sqlx::query!(
+        "DELETE FROM ocpp.issued_certificate WHERE charge_point_id = $1 AND id <= (
+             SELECT id FROM ocpp.issued_certificate WHERE charge_point_id = $1 ORDER BY id DESC OFFSET $2 LIMIT 1)",
+        charge_point,
+        MOST_KEPT,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Tells how many charge points have a certificate that ends soon: as a metric, and in the log.
+pub async fn watch_expiry(database: &PgPool, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    let ending = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "count!" FROM (
+             SELECT DISTINCT ON (issued.charge_point_id) issued.not_after
+             FROM ocpp.issued_certificate AS issued JOIN ocpp.command ON command.id = issued.command_id
+             WHERE command.status = 'accepted'
+             ORDER BY issued.charge_point_id, issued.id DESC) AS newest
+           WHERE not_after < $1"#,
+        now + AHEAD,
+    )
+    .fetch_one(database)
+    .await?;
+    #[allow(clippy::cast_precision_loss, reason = "there are not that many charge points")]
+    metrics::gauge!("charger_certificates_ending").set(ending as f64);
+    if ending > 0 {
+        tracing::warn!(ending, "Charge points have certificates that end within thirty days");
+    }
+    Ok(())
+}
