@@ -5,6 +5,7 @@ use ocpp::v1_6::{
     Action, Authorize, BootNotification, DataTransfer, MeterValues, StartTransaction, StatusNotification, StatusOnly,
     StopTransaction,
 };
+use ocpp::validate::MAX_VIOLATIONS;
 use ocpp::{ErrorCode, Message, Unreadable, Version, Violation, validate};
 use serde_json::value::RawValue;
 
@@ -26,8 +27,9 @@ pub fn messages(input: &[u8]) {
     judge(&request);
     if let Err(unreadable) = decode(action, payload) {
         let path = format!("$.{}", unreadable.field);
+        // A list that is full does not hold everything.
         assert!(
-            request.iter().any(|violation| violation.path == path),
+            request.len() == MAX_VIOLATIONS || request.iter().any(|violation| violation.path == path),
             "{action:?} {payload}: {unreadable}, and the validator finds {request:?}"
         );
     }

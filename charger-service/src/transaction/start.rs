@@ -50,13 +50,20 @@ pub async fn start(connection: &mut PgConnection, start: &Start) -> Result<Start
         return repeated(connection, start, known).await;
     }
     if start.is_late
-        && let Some(known) = find_stopped(connection, start).await?
+        && let Some(known) = find_stopped(connection, start, i32::MAX).await?
     {
         return repeated(connection, start, known).await;
     }
     let authorization = authorization::decide(connection, &start.id_token, start.received_at).await?;
     match insert(connection, start, authorization.status).await? {
         Some(transaction_id) => {
+            // The other socket may have stopped it while this one waited to insert the same.
+            if start.is_late
+                && let Some(known) = find_stopped(connection, start, transaction_id).await?
+            {
+                withdraw(connection, transaction_id).await?;
+                return repeated(connection, start, known).await;
+            }
             settle(connection, start, transaction_id).await?;
             Ok(Started {
                 transaction_id,
@@ -125,15 +132,22 @@ async fn find(connection: &mut PgConnection, start: &Start) -> Result<Option<Kno
     .await
 }
 
-/// Like [`find`], among those that were stopped of late.
-async fn find_stopped(connection: &mut PgConnection, start: &Start) -> Result<Option<Known>, sqlx::Error> {
+async fn withdraw(connection: &mut PgConnection, transaction_id: i32) -> Result<(), sqlx::Error> {
+    sqlx::query!("DELETE FROM ocpp.transaction WHERE id = $1", transaction_id)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Like [`find`], among those that were stopped of late, and before this one.
+async fn find_stopped(connection: &mut PgConnection, start: &Start, before: i32) -> Result<Option<Known>, sqlx::Error> {
     sqlx::query_as!(
         Known,
         r#"SELECT id, authorization_status FROM ocpp.transaction
            WHERE charge_point_id = $1 AND connector_id = $2 AND left(lower(id_token), 255) = left(lower($3 COLLATE "C"), 255)
              AND coalesce(started_at, '-infinity'::timestamptz) = coalesce($4, '-infinity'::timestamptz)
              AND coalesce(meter_start_wh, -9223372036854775808) = coalesce($5, -9223372036854775808)
-             AND start_received_at > $6
+             AND start_received_at > $6 AND id < $7
            ORDER BY id DESC LIMIT 1"#,
         start.charge_point,
         start.connector_id,
@@ -141,6 +155,7 @@ async fn find_stopped(connection: &mut PgConnection, start: &Start) -> Result<Op
         start.started_at,
         start.meter_start_wh,
         start.received_at - LATE,
+        before,
     )
     .fetch_optional(connection)
     .await

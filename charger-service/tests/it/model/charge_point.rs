@@ -51,7 +51,6 @@ pub struct Life {
     seed: u64,
     random: StdRng,
     identity: String,
-    password: String,
     clock: DateTime<Utc>,
     charges: Vec<Charge>,
     strays: HashSet<i64>,
@@ -64,12 +63,11 @@ pub struct Life {
 
 impl Life {
     pub async fn begin(fleet: &Fleet, seed: u64) -> Self {
-        let (identity, password) = fleet.register().await;
+        let identity = fleet.register().await;
         Self {
             seed,
             random: StdRng::seed_from_u64(seed),
             identity,
-            password,
             clock: "2026-03-01T12:00:00Z".parse().unwrap(),
             charges: Vec::new(),
             strays: HashSet::new(),
@@ -258,7 +256,7 @@ impl Life {
     /// The old socket stays as it is.
     async fn reconnect(&mut self, fleet: &Fleet) {
         let replica = self.random.random_range(0..2);
-        let new = fleet.connect(replica, &self.identity, &self.password).await;
+        let new = fleet.connect(replica, &self.identity).await;
         if let Some(old) = std::mem::replace(&mut self.station, new) {
             self.before = Some(old);
         }
