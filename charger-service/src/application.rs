@@ -13,8 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::RoutesBuilder;
 use uuid::Uuid;
-use voltgate_proto::ocpp::v1::audit_service_server::{self, AuditServiceServer};
 use voltgate_proto::ocpp::v1::certificate_service_server::{self, CertificateServiceServer};
+use voltgate_proto::ocpp::v1::charge_point_audit_service_server::{self, ChargePointAuditServiceServer};
 use voltgate_proto::ocpp::v1::charge_point_service_server::{self, ChargePointServiceServer};
 use voltgate_proto::ocpp::v1::charging_profile_service_server::{self, ChargingProfileServiceServer};
 use voltgate_proto::ocpp::v1::command_service_server::{self, CommandServiceServer};
@@ -44,7 +44,7 @@ use crate::{
 
 /// The gRPC services, by their full names.
 const SERVICES: [&str; 16] = [
-    audit_service_server::SERVICE_NAME,
+    charge_point_audit_service_server::SERVICE_NAME,
     certificate_service_server::SERVICE_NAME,
     charge_point_service_server::SERVICE_NAME,
     charging_profile_service_server::SERVICE_NAME,
@@ -174,7 +174,7 @@ impl Application {
 fn routes(state: &Arc<State>) -> RoutesBuilder {
     let mut routes = RoutesBuilder::default();
     routes
-        .add_service(AuditServiceServer::new(audit::Grpc(Arc::clone(state))))
+        .add_service(ChargePointAuditServiceServer::new(audit::Grpc(Arc::clone(state))))
         .add_service(CertificateServiceServer::new(certificate::Grpc(Arc::clone(state))))
         .add_service(ChargePointServiceServer::new(charge_point::Grpc(Arc::clone(state))))
         .add_service(ChargingProfileServiceServer::new(charging_profile::Grpc(Arc::clone(

@@ -97,7 +97,11 @@ async fn upsert(connection: &mut PgConnection, knock: &Knock<'_>) -> Result<bool
     .await
 }
 
+/// One at a time: of two that see the same oldest one go, neither would see what the other has added.
 async fn forget_oldest(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtext('ocpp.unknown_charge_point'))")
+        .execute(&mut *connection)
+        .await?;
     sqlx::query!(
         "DELETE FROM ocpp.unknown_charge_point WHERE identity IN (
              SELECT identity FROM ocpp.unknown_charge_point ORDER BY last_seen_at DESC, identity DESC OFFSET $1)",
@@ -114,4 +118,21 @@ pub async fn accepted(connection: &mut PgConnection, identity: &str) -> Result<(
         .execute(connection)
         .await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn strangers_are_noted_at_a_bounded_pace() {
+        let knocks = Knocks::default();
+        let noted = |of: usize| (0..of).filter(|_| knocks.has_room()).count();
+        // The burst, and the first at the steady pace.
+        assert_eq!(noted(1000), 51);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(noted(1000), 5);
+    }
 }

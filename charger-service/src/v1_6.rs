@@ -3,7 +3,6 @@
 //! Each action has a file that decodes its payload, calls the rule that all versions share, and encodes the answer.
 //! Nothing is decided here but what 1.6 itself decides: who may send what, and which error code a fault deserves.
 
-pub mod answered;
 mod authorize;
 mod boot_gate;
 mod boot_notification;

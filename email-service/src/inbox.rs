@@ -116,6 +116,7 @@ fn second_factor_changed(event: SecondFactorChanged) -> Decision {
         SecondFactorChange::TotpRemoved => "The authenticator app was removed.",
         SecondFactorChange::PasskeyAdded => "A passkey was added.",
         SecondFactorChange::PasskeyRemoved => "A passkey was removed.",
+        SecondFactorChange::ApiKeyCreated => "An API key was made, by which a program can act for you.",
         SecondFactorChange::RecoveryCodesRenewed => "New recovery codes were made; the old ones are void.",
         // One of a later version.
         SecondFactorChange::Unspecified => "The second factor was changed.",

@@ -59,7 +59,10 @@ async fn endpoint(State(gateway): State<Gateway>, mut request: Request) -> Respo
         Ok(found) => found,
         Err(miss) => match websocket::door_for(&gateway, request.method(), request.uri().path()) {
             Some(door) => door,
-            None => return missed(miss, request.method(), &id),
+            None => {
+                let miss = websocket::wrong_method(&gateway, request.uri().path(), miss);
+                return missed(miss, request.method(), &id);
+            }
         },
     };
     let Found { endpoint, variables } = found;

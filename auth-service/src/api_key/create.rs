@@ -13,9 +13,9 @@ use voltgate_proto::auth::v1::{self as proto, CreateApiKeyRequest, CreatedApiKey
 
 use super::MOST_OF_ONE_ACCOUNT;
 use crate::State;
-use crate::audit::{self, Action, Entry};
 use crate::caller::LoggedInAs;
 use crate::name::Name;
+use crate::second_factor::notice::{self, Change, NoticeError};
 use crate::second_factor::proof::{Proof, ProofError};
 use crate::user::roles;
 
@@ -101,6 +101,8 @@ pub enum CreateError {
     NotTheirs(Role),
     #[error("the account has as many keys as it may have")]
     TooMany,
+    #[error(transparent)]
+    Notice(#[from] NoticeError),
     #[error("the key could not be stored")]
     Database(#[from] sqlx::Error),
 }
@@ -116,6 +118,7 @@ impl From<CreateError> for Status {
             CreateError::TooMany => Reason::TooManyApiKeys.status(format!(
                 "You have {MOST_OF_ONE_ACCOUNT} API keys; revoke one that is not used any more"
             )),
+            CreateError::Notice(error) => error.into(),
             CreateError::Database(error) => database::failed(&error),
         }
     }
@@ -162,12 +165,7 @@ pub async fn create(
     )
     .execute(&mut *transaction)
     .await?;
-    let entry = Entry::new(Action::ApiKeyCreated, now, client)
-        .by(owner.id)
-        .on(owner.id)
-        .with("apiKey", key.id.to_string())
-        .with("scopes", new.scopes.clone());
-    audit::record(&mut transaction, entry).await?;
+    notice::tell(&mut transaction, &owner, Change::ApiKeyCreated(key.id), client, now).await?;
     transaction.commit().await?;
     tracing::info!(account = %owner.id, api_key = %key.id, "An account has a new API key");
     Ok(CreatedApiKey {

@@ -21,6 +21,7 @@ pub enum Change {
     RecoveryCodesRenewed,
     PasskeyAdded(Uuid),
     PasskeyRemoved(Uuid),
+    ApiKeyCreated(Uuid),
 }
 
 #[derive(Debug, Error)]
@@ -39,6 +40,7 @@ impl Change {
             Self::RecoveryCodesRenewed => SecondFactorChange::RecoveryCodesRenewed,
             Self::PasskeyAdded(_) => SecondFactorChange::PasskeyAdded,
             Self::PasskeyRemoved(_) => SecondFactorChange::PasskeyRemoved,
+            Self::ApiKeyCreated(_) => SecondFactorChange::ApiKeyCreated,
         }
     }
 
@@ -49,6 +51,7 @@ impl Change {
             Self::RecoveryCodesRenewed => Action::RecoveryCodesRenewed,
             Self::PasskeyAdded(_) => Action::PasskeyAdded,
             Self::PasskeyRemoved(_) => Action::PasskeyRemoved,
+            Self::ApiKeyCreated(_) => Action::ApiKeyCreated,
         }
     }
 }
@@ -82,6 +85,7 @@ pub async fn tell(
     let entry = Entry::new(change.for_audit(), now, client).by(owner.id).on(owner.id);
     let entry = match change {
         Change::PasskeyAdded(passkey) | Change::PasskeyRemoved(passkey) => entry.with("passkey", passkey.to_string()),
+        Change::ApiKeyCreated(key) => entry.with("apiKey", key.to_string()),
         Change::TotpAdded | Change::TotpRemoved | Change::RecoveryCodesRenewed => entry,
     };
     audit::record(connection, entry).await?;

@@ -14,7 +14,9 @@ use voltgate_proto::auth::v1::{
     ForcePasswordResetRequest, ListApiKeysRequest, ListUserApiKeysRequest, ListUsersRequest, RevokeApiKeyRequest,
     RevokeSessionsRequest, RevokeUserApiKeyRequest, UpdateUserRequest,
 };
+use voltgate_proto::events::v1::{SecondFactorChange, SecondFactorChanged};
 
+use crate::second_factor::told;
 use crate::service::{PASSWORD, Service, Setup, ada, authorized, is_revoked_soon, violations};
 
 /// What somebody asks for who wants to read only.
@@ -182,6 +184,8 @@ async fn a_key_is_made_with_the_password_shown_once_and_kept_as_a_hash() {
     .await
     .unwrap();
     assert!(everywhere.contains("api-key.created"));
+    let mails: Vec<_> = told(&service).await.iter().map(SecondFactorChanged::change).collect();
+    assert_eq!(mails, [SecondFactorChange::ApiKeyCreated]);
     assert!(!everywhere.contains(&created.key));
     service.stop().await;
 }

@@ -12,7 +12,7 @@ use sqlx::types::Json;
 use thiserror::Error;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
-use voltgate_proto::ocpp::v1::audit_service_server::AuditService;
+use voltgate_proto::ocpp::v1::charge_point_audit_service_server::ChargePointAuditService;
 use voltgate_proto::ocpp::v1::{AuditEntry, ListAuditEntriesRequest, ListAuditEntriesResponse};
 
 use crate::State;
@@ -128,7 +128,7 @@ impl From<Row> for AuditEntry {
 pub struct Grpc(pub Arc<State>);
 
 #[tonic::async_trait]
-impl AuditService for Grpc {
+impl ChargePointAuditService for Grpc {
     async fn list_audit_entries(
         &self,
         request: Request<ListAuditEntriesRequest>,

@@ -4,6 +4,8 @@
 //! again. Only what the charge point agreed to, or told, has an effect; what it thinks of the rest stays with the command. Of
 //! both payloads, what is secret has been hidden before they get here.
 
+mod certificate;
+
 use chrono::{DateTime, Utc};
 use ocpp::Unreadable;
 use ocpp::v1_6::{
@@ -16,11 +18,13 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::availability::{self, Availability};
+use crate::charge_point::{rotation, security_profile};
 use crate::charging_profile::clear::cleared;
 use crate::charging_profile::composite;
 use crate::charging_profile::set::{Set, set};
 use crate::configuration::change::{self, Change, change};
 use crate::configuration::report::{Report, report};
+use crate::configuration_change::ConfigurationChange;
 use crate::job::request::{Requested, requested};
 use crate::job::{Kind, answer};
 use crate::local_list::send::{Sent, sent};
@@ -85,6 +89,12 @@ pub async fn of_error(connection: &mut PgConnection, call: &Asked<'_>) -> Result
         "UpdateFirmware" | "GetDiagnostics" | "SignedUpdateFirmware" | "GetLog" => {
             answer::rejected(connection, call.command, None, call.at).await
         }
+        "ChangeConfiguration" => match ConfigurationChange::read(call.action, call.payload) {
+            Some(ConfigurationChange::Password(_)) => {
+                rotation::answered(connection, call.charge_point, call.command, None).await
+            }
+            Some(ConfigurationChange::SecurityProfile(_)) | None => Ok(()),
+        },
         _ => Ok(()),
     }
 }
@@ -138,6 +148,7 @@ async fn apply(
         // What follows from these the charge point tells by itself; the answer stays with the command.
         Action::ClearCache
         | Action::DataTransfer
+        | Action::ExtendedTriggerMessage
         | Action::RemoteStopTransaction
         | Action::Reset
         | Action::TriggerMessage
@@ -147,12 +158,10 @@ async fn apply(
             numbered_transfer(connection, call, response, file.file_name.as_deref()).await
         }
         Action::SignedUpdateFirmware => numbered_transfer(connection, call, response, None).await,
-        // The security extension has a place of its own for the rest.
-        Action::CertificateSigned
-        | Action::DeleteCertificate
-        | Action::ExtendedTriggerMessage
-        | Action::GetInstalledCertificateIds
-        | Action::InstallCertificate => Ok(()),
+        Action::CertificateSigned => certificate::signed(connection, call, response).await,
+        Action::DeleteCertificate => certificate::deleted(connection, call, response).await,
+        Action::GetInstalledCertificateIds => certificate::listed(connection, call, response).await,
+        Action::InstallCertificate => certificate::installed(connection, call, response).await,
         // Charge points send these.
         Action::Authorize
         | Action::BootNotification
@@ -204,8 +213,18 @@ async fn change_configuration(
     response: &RawValue,
 ) -> Result<(), NoEffect> {
     let request = ChangeConfiguration::read(call.payload)?;
+    match ConfigurationChange::read(call.action, call.payload) {
+        // Its value is gone from the ledger; what it was is kept as a hash.
+        Some(ConfigurationChange::Password(_)) => {
+            rotation::answered(connection, call.charge_point, call.command, Some(response)).await?;
+        }
+        Some(ConfigurationChange::SecurityProfile(profile)) if agrees(response)? => {
+            security_profile::agreed(connection, call.charge_point, profile).await?;
+        }
+        Some(ConfigurationChange::SecurityProfile(_)) | None => {}
+    }
     if redact::is_secret(&request.key) {
-        // The password that the charge point logs in with: credentials, not configuration.
+        // Credentials, not configuration.
         return Ok(());
     }
     let Some(answer) = change::Answer::parse(&StatusOnly::read(response)?.status) else {
@@ -347,6 +366,12 @@ async fn numbered_transfer(
         why => answer::rejected(connection, call.command, Some(why), call.at).await?,
     }
     Ok(())
+}
+
+/// Whether a key will have its new value, now or after a reboot.
+fn agrees(response: &RawValue) -> Result<bool, Unreadable> {
+    let status = StatusOnly::read(response)?.status;
+    Ok(matches!(&*status, "Accepted" | "RebootRequired"))
 }
 
 fn accepted(response: &RawValue) -> Result<bool, Unreadable> {

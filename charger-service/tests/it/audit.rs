@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 use service_kit::reason::Reason;
 use testbed::Database;
 use tonic_types::StatusExt as _;
-use voltgate_proto::ocpp::v1::audit_service_client::AuditServiceClient;
+use voltgate_proto::ocpp::v1::charge_point_audit_service_client::ChargePointAuditServiceClient;
 use voltgate_proto::ocpp::v1::*;
 
 use crate::service::{Service, reason};
 
 async fn list(service: &Service, request: ListAuditEntriesRequest) -> ListAuditEntriesResponse {
-    let answer = AuditServiceClient::new(service.channel.clone())
+    let answer = ChargePointAuditServiceClient::new(service.channel.clone())
         .list_audit_entries(service.asks(request))
         .await;
     answer.unwrap().into_inner()
@@ -158,7 +158,7 @@ async fn the_audit_log_of_charge_points_is_paged_and_filtered_and_for_administra
         action: "\0".to_owned(),
         ..Default::default()
     };
-    let refused = AuditServiceClient::new(service.channel.clone())
+    let refused = ChargePointAuditServiceClient::new(service.channel.clone())
         .list_audit_entries(service.asks(wrong))
         .await
         .unwrap_err();
@@ -174,7 +174,7 @@ async fn the_audit_log_of_charge_points_is_paged_and_filtered_and_for_administra
         fields,
         ["chargePoint", "idToken", "pageSize", "pageToken", "actorId", "action"]
     );
-    let anonymous = AuditServiceClient::new(service.channel.clone())
+    let anonymous = ChargePointAuditServiceClient::new(service.channel.clone())
         .list_audit_entries(ListAuditEntriesRequest::default())
         .await
         .unwrap_err();

@@ -74,7 +74,9 @@ impl<'f> Schemas<'f> {
         } else {
             let mut single = self.kind(&field.kind(), place);
             constrain(&mut single, &option, &field.kind(), place);
-            if field.is_list() {
+            if field.is_list() && option.required && place == Place::Request {
+                json!({"type": "array", "items": single, "minItems": 1})
+            } else if field.is_list() {
                 json!({"type": "array", "items": single})
             } else {
                 single

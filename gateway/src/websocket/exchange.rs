@@ -19,7 +19,7 @@ use crate::gateway::Gateway;
 use crate::media_type;
 use crate::problem::Problem;
 use crate::rest::read_body;
-use crate::routes::{Endpoint, Found, Kind};
+use crate::routes::{Endpoint, Found, Kind, Miss};
 use crate::server::Peer;
 use crate::upstream::{self, Call};
 
@@ -35,6 +35,16 @@ pub fn door_for(gateway: &Gateway, method: &Method, path: &str) -> Option<Found>
     }
     let found = gateway.routes.find(&Method::GET, path).ok()?;
     (found.endpoint.kind == Kind::Door).then_some(found)
+}
+
+/// A path that was asked by a wrong method. A door takes `POST` too, where that is switched on.
+pub fn wrong_method(gateway: &Gateway, path: &str, miss: Miss) -> Miss {
+    match miss {
+        Miss::WrongMethod { allow } if door_for(gateway, &Method::POST, path).is_some() => Miss::WrongMethod {
+            allow: format!("{allow}, POST"),
+        },
+        miss => miss,
+    }
 }
 
 /// Answers a frame with a frame, or with nothing where OCPP has no answer to it.
@@ -59,6 +69,9 @@ pub async fn exchange(
     let client = parts.extensions.get::<Client>().cloned();
     let metadata = metadata(gateway, &parts, peer.as_ref(), client.as_ref(), &version(&parts)?)?;
     let body = read_body(body, gateway.largest_message).await?;
+    if body.is_empty() {
+        return Err(Reason::InvalidRequest.status("There is no frame in the body").into());
+    }
     let frame = String::from_utf8(body.into()).map_err(|_| Reason::InvalidRequest.status("The frame is not UTF-8"))?;
     let request = ExchangeRequest {
         identity: variables.first().cloned().unwrap_or_default(),

@@ -25,5 +25,5 @@ mod sockets;
 mod transport;
 
 pub use door::admit;
-pub use exchange::{door_for, exchange};
+pub use exchange::{door_for, exchange, wrong_method};
 pub use sockets::Sockets;

@@ -61,6 +61,8 @@ async fn credentials_and_origins_are_judged_as_at_the_door() {
     );
     let no_text = system.post("/ocpp/CP-1").body(vec![0xff]).send().await.unwrap();
     assert_eq!(no_text.status(), StatusCode::BAD_REQUEST);
+    let nothing = system.post("/ocpp/CP-1").send().await.unwrap();
+    assert_eq!(nothing.status(), StatusCode::BAD_REQUEST);
     let large = system
         .post("/ocpp/CP-1")
         .body("x".repeat(1024 * 1024 + 1))
@@ -76,6 +78,9 @@ async fn it_is_off_unless_it_is_switched_on_and_documented_where_it_is_on() {
     let refused = off.post("/ocpp/CP-1").body(HEARTBEAT).send().await.unwrap();
     assert_eq!(refused.status(), StatusCode::METHOD_NOT_ALLOWED);
     for (system, documented) in [(&off, false), (&on, true)] {
+        let options = system.options("/ocpp/CP-1").send().await.unwrap();
+        let allow = options.headers()["allow"].to_str().unwrap().to_owned();
+        assert_eq!(allow.contains("POST"), documented, "{allow}");
         let document: serde_json::Value = system.get("/openapi.json").send().await.unwrap().json().await.unwrap();
         assert_eq!(document["paths"]["/ocpp/{identity}"]["post"].is_object(), documented);
     }

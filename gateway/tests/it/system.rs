@@ -85,6 +85,10 @@ impl System {
         self.http.post(self.url(path)).header("x-request-id", REQUEST_ID)
     }
 
+    pub fn options(&self, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(reqwest::Method::OPTIONS, self.url(path))
+    }
+
     /// Tells the gateway to stop, and waits until it has.
     pub async fn shut_down(&mut self) {
         self.stop.cancel();

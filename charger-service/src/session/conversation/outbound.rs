@@ -18,7 +18,6 @@ use crate::command::status::Status;
 use crate::message::record::{self, Answered, Exchange, NotRecorded, Origin, Pending, excerpt};
 use crate::redact;
 use crate::v1_6;
-use crate::v1_6::answered::{self, Answered as Settlement};
 use crate::v1_6::effect::Asked;
 
 /// How often a charge point's answer is offered to a database that fails. The charge point does not repeat it.
@@ -244,7 +243,6 @@ impl Conversation {
             error_description: Some(why.into()),
             frame: None,
             violations: Vec::new(),
-            payload: None,
         };
         let stored = self.store(&outstanding, &reading, self.state.clock.now()).await;
         self.handle.work.notify_one();
@@ -301,14 +299,6 @@ impl Conversation {
         }
         let finished = ledger::finish(&mut transaction, self.via, outstanding.command, &outcome, now).await?;
         if finished && reading.status != Status::Timeout {
-            let settlement = Settlement {
-                charge_point: self.via.charge_point,
-                command: outstanding.command,
-                action: &outstanding.action,
-                response: reading.payload,
-                at: now,
-            };
-            answered::answered(&mut transaction, &settlement).await?;
             self.take_effect(&mut transaction, outstanding, reading, now).await?;
         }
         transaction.commit().await?;
@@ -369,8 +359,6 @@ struct Reading<'a> {
     error_description: Option<Cow<'a, str>>,
     frame: Option<Cow<'a, str>>,
     violations: Vec<String>,
-    /// The CALLRESULT's payload as it came.
-    payload: Option<&'a RawValue>,
 }
 
 impl<'a> Reading<'a> {
@@ -384,7 +372,6 @@ impl<'a> Reading<'a> {
                 error_description: Some(description.into()),
                 frame: Some(text.into()),
                 violations: Vec::new(),
-                payload: None,
             },
             Settled::Unreadable { description } => Self {
                 status: Status::Error,
@@ -393,7 +380,6 @@ impl<'a> Reading<'a> {
                 error_description: Some(description.into()),
                 frame: Some(excerpt(redact::unplaced(text)).into()),
                 violations: vec![description.to_owned()],
-                payload: None,
             },
         }
     }
@@ -417,7 +403,6 @@ impl<'a> Reading<'a> {
                 .then(|| "the charge point's answer has no status that can be read".into()),
             frame: Some(frame),
             violations: violations.iter().map(ToString::to_string).collect(),
-            payload: Some(payload),
         }
     }
 }
