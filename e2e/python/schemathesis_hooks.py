@@ -49,6 +49,10 @@ def filter_failure(context, failure, case, response):
         return True
     errors = response.json().get("errors", [])
     # Which payload an action takes is OCPP's to say, action by action.
+    if context.operation.definition.raw.get("operationId") == "RegistrationService.ReplaceRegistration":
+        errors = [error for error in errors if "pendingCommands" not in error["field"]]
+        if not errors:
+            return False
     if context.operation.definition.raw.get("operationId") == "CommandService.SendCommand":
         errors = [error for error in errors if not error["field"].startswith("$") and error["field"] != "action"]
         return bool(errors)

@@ -22,9 +22,12 @@ pub fn operation(door: &Endpoint) -> Value {
         Reason::DeadlineExceeded,
     ];
     let mut responses: Value = failures::of_reasons(reasons, &door.options).into();
-    let frame =
-        |example: &str| json!({"schema": {"type": "array"}, "example": serde_json::from_str::<Value>(example).ok()});
-    let answer = frame(r#"[3,"19",{"currentTime":"2026-01-31T08:15:00Z"}]"#);
+    // What is no frame is taken too: OCPP says what becomes of it, which in 1.6 is nothing.
+    let asked = json!({"schema": {}, "example": [2, "19", "Heartbeat", {}]});
+    let answer = json!({
+        "schema": {"type": "array"},
+        "example": [3, "19", {"currentTime": "2026-01-31T08:15:00Z"}],
+    });
     responses["200"] = json!({"description": "The frame that answers it.", "headers": super::headers::of_answer([]), "content": {media_type::JSON: answer}});
     responses["204"] =
         json!({"description": "OCPP has no answer to such a frame.", "headers": super::headers::of_answer([])});
@@ -44,7 +47,7 @@ pub fn operation(door: &Endpoint) -> Value {
         ],
         "requestBody": {
             "required": true,
-            "content": {media_type::JSON: frame(r#"[2,"19","Heartbeat",{}]"#)},
+            "content": {media_type::JSON: asked},
         },
         "responses": responses,
     })
