@@ -24,6 +24,7 @@ use voltgate_proto::ocpp::v1::job_service_server::{self, JobServiceServer};
 use voltgate_proto::ocpp::v1::local_list_service_server::{self, LocalListServiceServer};
 use voltgate_proto::ocpp::v1::message_service_server::{self, MessageServiceServer};
 use voltgate_proto::ocpp::v1::registration_service_server::{self, RegistrationServiceServer};
+use voltgate_proto::ocpp::v1::remote_control_service_server::{self, RemoteControlServiceServer};
 use voltgate_proto::ocpp::v1::reservation_service_server::{self, ReservationServiceServer};
 use voltgate_proto::ocpp::v1::security_event_service_server::{self, SecurityEventServiceServer};
 use voltgate_proto::ocpp::v1::session_service_server::{self, SessionServiceServer};
@@ -39,11 +40,11 @@ use crate::settings::Settings;
 use crate::unknown::Knocks;
 use crate::{
     State, audit, certificate, charge_point, charging_profile, command, configuration, id_token, instance, job,
-    local_list, message, registration, reservation, security_event, session, transaction, unknown,
+    local_list, message, registration, remote_control, reservation, security_event, session, transaction, unknown,
 };
 
 /// The gRPC services, by their full names.
-const SERVICES: [&str; 16] = [
+const SERVICES: [&str; 17] = [
     charge_point_audit_service_server::SERVICE_NAME,
     certificate_service_server::SERVICE_NAME,
     charge_point_service_server::SERVICE_NAME,
@@ -55,6 +56,7 @@ const SERVICES: [&str; 16] = [
     local_list_service_server::SERVICE_NAME,
     message_service_server::SERVICE_NAME,
     registration_service_server::SERVICE_NAME,
+    remote_control_service_server::SERVICE_NAME,
     reservation_service_server::SERVICE_NAME,
     security_event_service_server::SERVICE_NAME,
     session_service_server::SERVICE_NAME,
@@ -187,6 +189,7 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
         .add_service(LocalListServiceServer::new(local_list::Grpc(Arc::clone(state))))
         .add_service(MessageServiceServer::new(message::Grpc(Arc::clone(state))))
         .add_service(RegistrationServiceServer::new(registration::Grpc(Arc::clone(state))))
+        .add_service(RemoteControlServiceServer::new(remote_control::Grpc(Arc::clone(state))))
         .add_service(ReservationServiceServer::new(reservation::Grpc(Arc::clone(state))))
         .add_service(SecurityEventServiceServer::new(security_event::Grpc(Arc::clone(state))))
         .add_service(SessionServiceServer::new(session::Grpc(Arc::clone(state))))

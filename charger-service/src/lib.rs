@@ -25,6 +25,7 @@ mod notice;
 mod redact;
 mod registration;
 mod registry;
+mod remote_control;
 mod reservation;
 mod security_event;
 mod session;

@@ -74,7 +74,17 @@ END_THEIR_CALLER = (
 )
 
 # Operations that send a command.
-ANSWERED_BY_A_STATION = ("CertificateService.RenewCertificate", "ChargePointService.RotatePassword")
+ANSWERED_BY_A_STATION = (
+    "CertificateService.RenewCertificate",
+    "ChargePointService.RotatePassword",
+    "RemoteControlService.ClearChargingLimit",
+    "RemoteControlService.ResetChargePoint",
+    "RemoteControlService.SetAvailability",
+    "RemoteControlService.SetChargingLimit",
+    "RemoteControlService.StartCharging",
+    "RemoteControlService.StopCharging",
+    "RemoteControlService.UnlockConnector",
+)
 
 
 class Visitor:

@@ -21,6 +21,7 @@ mod model;
 mod numbered_jobs;
 mod operator;
 mod passwords;
+mod remote_control;
 mod repetitions;
 mod reservations;
 mod rest;
