@@ -30,6 +30,7 @@ mod reservation;
 mod security_event;
 mod session;
 mod settings;
+mod site;
 mod station_clock;
 mod status;
 mod transaction;

@@ -32,6 +32,7 @@ mod security_events;
 mod security_profiles;
 mod service;
 mod sessions;
+mod sites;
 mod state;
 mod station;
 mod takeover;
