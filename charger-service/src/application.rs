@@ -24,9 +24,11 @@ use voltgate_proto::ocpp::v1::job_service_server::{self, JobServiceServer};
 use voltgate_proto::ocpp::v1::local_list_service_server::{self, LocalListServiceServer};
 use voltgate_proto::ocpp::v1::message_service_server::{self, MessageServiceServer};
 use voltgate_proto::ocpp::v1::registration_service_server::{self, RegistrationServiceServer};
+use voltgate_proto::ocpp::v1::remote_control_service_server::{self, RemoteControlServiceServer};
 use voltgate_proto::ocpp::v1::reservation_service_server::{self, ReservationServiceServer};
 use voltgate_proto::ocpp::v1::security_event_service_server::{self, SecurityEventServiceServer};
 use voltgate_proto::ocpp::v1::session_service_server::{self, SessionServiceServer};
+use voltgate_proto::ocpp::v1::site_service_server::{self, SiteServiceServer};
 use voltgate_proto::ocpp::v1::transaction_service_server::{self, TransactionServiceServer};
 use voltgate_proto::ocpp::v1::unknown_charge_point_service_server::{self, UnknownChargePointServiceServer};
 
@@ -39,11 +41,12 @@ use crate::settings::Settings;
 use crate::unknown::Knocks;
 use crate::{
     State, audit, certificate, charge_point, charging_profile, command, configuration, id_token, instance, job,
-    local_list, message, registration, reservation, security_event, session, transaction, unknown,
+    local_list, message, registration, remote_control, reservation, security_event, session, site, transaction,
+    unknown,
 };
 
 /// The gRPC services, by their full names.
-const SERVICES: [&str; 16] = [
+const SERVICES: [&str; 18] = [
     charge_point_audit_service_server::SERVICE_NAME,
     certificate_service_server::SERVICE_NAME,
     charge_point_service_server::SERVICE_NAME,
@@ -55,9 +58,11 @@ const SERVICES: [&str; 16] = [
     local_list_service_server::SERVICE_NAME,
     message_service_server::SERVICE_NAME,
     registration_service_server::SERVICE_NAME,
+    remote_control_service_server::SERVICE_NAME,
     reservation_service_server::SERVICE_NAME,
     security_event_service_server::SERVICE_NAME,
     session_service_server::SERVICE_NAME,
+    site_service_server::SERVICE_NAME,
     transaction_service_server::SERVICE_NAME,
     unknown_charge_point_service_server::SERVICE_NAME,
 ];
@@ -187,9 +192,11 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
         .add_service(LocalListServiceServer::new(local_list::Grpc(Arc::clone(state))))
         .add_service(MessageServiceServer::new(message::Grpc(Arc::clone(state))))
         .add_service(RegistrationServiceServer::new(registration::Grpc(Arc::clone(state))))
+        .add_service(RemoteControlServiceServer::new(remote_control::Grpc(Arc::clone(state))))
         .add_service(ReservationServiceServer::new(reservation::Grpc(Arc::clone(state))))
         .add_service(SecurityEventServiceServer::new(security_event::Grpc(Arc::clone(state))))
         .add_service(SessionServiceServer::new(session::Grpc(Arc::clone(state))))
+        .add_service(SiteServiceServer::new(site::Grpc(Arc::clone(state))))
         .add_service(TransactionServiceServer::new(transaction::Grpc(Arc::clone(state))))
         .add_service(UnknownChargePointServiceServer::new(unknown::Grpc(Arc::clone(state))));
     routes

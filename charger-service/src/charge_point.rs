@@ -3,7 +3,7 @@
 mod create;
 pub mod find;
 pub mod identity;
-mod list;
+pub mod list;
 pub mod password;
 pub mod rotation;
 pub mod security_profile;

@@ -25,6 +25,8 @@ BEYOND_A_SCHEMA = (
     "has a use with security profile 3 only",
     "is 0, and this installation lets nobody in without credentials",
     "is the path of something else",
+    "is no name of a time zone, such as Europe/Berlin",
+    "is no site's",
     "is not a token that this listing gave out",
     "is not what the path says",
     "is not a credential of WebAuthn",
@@ -32,6 +34,7 @@ BEYOND_A_SCHEMA = (
     "is no answer to this registration",
     "is required, as there is no address to send a code to",
     "must be in the future, and at most 366 days from now",
+    "must not be more than 20",
 )
 
 # Refusals of requests that are well-formed, for what the installation holds.
@@ -74,7 +77,17 @@ END_THEIR_CALLER = (
 )
 
 # Operations that send a command.
-ANSWERED_BY_A_STATION = ("CertificateService.RenewCertificate", "ChargePointService.RotatePassword")
+ANSWERED_BY_A_STATION = (
+    "CertificateService.RenewCertificate",
+    "ChargePointService.RotatePassword",
+    "RemoteControlService.ClearChargingLimit",
+    "RemoteControlService.ResetChargePoint",
+    "RemoteControlService.SetAvailability",
+    "RemoteControlService.SetChargingLimit",
+    "RemoteControlService.StartCharging",
+    "RemoteControlService.StopCharging",
+    "RemoteControlService.UnlockConnector",
+)
 
 
 class Visitor:

@@ -17,6 +17,7 @@ mod heartbeat;
 mod local_list;
 mod meter_values;
 mod numbered_transfer;
+pub mod request;
 mod reservation;
 mod security_event_notification;
 mod sign_certificate;

@@ -123,6 +123,10 @@ reasons! {
     StationUnauthorized = "STATION_UNAUTHORIZED", Unauthenticated, 401, "The charge point's credentials are not valid";
     /// The session that was to go on is over, because its charge point has a newer one.
     SessionOver = "SESSION_OVER", FailedPrecondition, 409, "The session is over";
+    /// There is a site of this name.
+    SiteExists = "SITE_EXISTS", AlreadyExists, 409, "The site exists";
+    /// Charge points stand at the site.
+    SiteInUse = "SITE_IN_USE", FailedPrecondition, 409, "The site is in use";
     /// An account has no room for another API key.
     TooManyApiKeys = "TOO_MANY_API_KEYS", FailedPrecondition, 409, "Too many API keys";
     /// An account has no room for another passkey.

@@ -2,7 +2,7 @@
 
 use ocpp::Version;
 use service_kit::database;
-use service_kit::reason::{FieldViolation, Reason};
+use service_kit::reason::{self, FieldViolation, Reason};
 use thiserror::Error;
 use tonic::Status;
 use uuid::Uuid;
@@ -35,6 +35,7 @@ pub struct NewChargePoint {
     certificate_name: Option<String>,
     /// The only version that it is to speak.
     subprotocol: Option<Version>,
+    site: Option<Uuid>,
 }
 
 #[derive(Debug)]
@@ -51,6 +52,8 @@ enum Credentials {
 pub enum CreateError {
     #[error("the identity is registered")]
     Exists,
+    #[error("the site is none")]
+    NoSite,
     #[error("the charge point could not be stored")]
     Database(#[source] sqlx::Error),
     #[error("the charge point could not be read again")]
@@ -61,6 +64,7 @@ impl From<sqlx::Error> for CreateError {
     fn from(error: sqlx::Error) -> Self {
         match error.as_database_error().and_then(|error| error.constraint()) {
             Some("charge_point_identity_unique") => Self::Exists,
+            Some("charge_point_site") => Self::NoSite,
             _ => Self::Database(error),
         }
     }
@@ -70,6 +74,7 @@ impl From<CreateError> for Status {
     fn from(error: CreateError) -> Self {
         match error {
             CreateError::Exists => Reason::ChargePointExists.status("A charge point of this identity is registered"),
+            CreateError::NoSite => reason::invalid(vec![FieldViolation::new("siteId", NO_SITE)]),
             CreateError::Database(error) => database::failed(&error),
             CreateError::Read(error) => error.into(),
         }
@@ -97,6 +102,12 @@ impl NewChargePoint {
             subprotocol(name)
                 .map_err(|problem| note("subprotocol", problem.to_owned()))
                 .ok()
+        });
+        let site = request.site_id.as_deref().and_then(|id| {
+            site(id)
+                .map_err(|problem| note("siteId", problem.to_owned()))
+                .ok()
+                .flatten()
         });
         if let Some(problem) = certificate_name_problem(&request) {
             note("certificateName", problem);
@@ -128,6 +139,7 @@ impl NewChargePoint {
                     credentials,
                     certificate_name: request.certificate_name,
                     subprotocol: subprotocol.flatten(),
+                    site,
                 })
             }
             _ => Err(violations),
@@ -144,6 +156,16 @@ pub(super) fn subprotocol(name: &str) -> Result<Option<Version>, &'static str> {
     match Version::from_subprotocol(name) {
         None if !name.is_empty() => Err("must be ocpp1.6, or empty for any"),
         version => Ok(version),
+    }
+}
+
+pub(super) const NO_SITE: &str = "is no site's";
+
+/// The site that an id stands for; an empty one for none.
+pub(super) fn site(id: &str) -> Result<Option<Uuid>, &'static str> {
+    match id {
+        "" => Ok(None),
+        id => Uuid::try_parse(id).map(Some).map_err(|_| NO_SITE),
     }
 }
 
@@ -221,8 +243,8 @@ pub async fn create(
     let mut transaction = database::begin(&state.database).await?;
     sqlx::query!(
         "INSERT INTO ocpp.charge_point (id, identity, display_name, registration_status, security_profile,
-             password_hash, certificate_name, created_at, subprotocol)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+             password_hash, certificate_name, created_at, subprotocol, site_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         id,
         new.identity.as_str(),
         new.display_name,
@@ -232,6 +254,7 @@ pub async fn create(
         new.certificate_name,
         now,
         new.subprotocol.map(Version::subprotocol),
+        new.site,
     )
     .execute(&mut *transaction)
     .await?;
@@ -239,7 +262,8 @@ pub async fn create(
     let entry = Entry::new(Action::ChargePointCreated, now, author)
         .on_charge_point(new.identity.as_str())
         .with("registrationStatus", Some(new.registration.as_str()))
-        .with("securityProfile", Some(new.security_profile));
+        .with("securityProfile", Some(new.security_profile))
+        .with("siteId", new.site.map(|site| site.to_string()));
     audit::record(&mut transaction, entry).await?;
     let mut created = list::read(&mut transaction, new.identity.as_str()).await?;
     transaction.commit().await?;
@@ -285,6 +309,7 @@ mod tests {
             password: None,
             certificate_name: Some("CP1".to_owned()),
             subprotocol: Some("ocpp1.5".to_owned()),
+            site_id: Some("here".to_owned()),
         };
         assert_eq!(
             fields(wrong),
@@ -293,6 +318,7 @@ mod tests {
                 "registrationStatus",
                 "securityProfile",
                 "subprotocol",
+                "siteId",
                 "certificateName",
                 "displayName"
             ]

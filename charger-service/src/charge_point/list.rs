@@ -59,6 +59,7 @@ struct Row {
     last_seen_at: Option<DateTime<Utc>>,
     clock_offset_seconds: Option<f64>,
     subprotocol: Option<String>,
+    site_id: Option<Uuid>,
     last_boot_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
     number_of_connectors: Option<i32>,
@@ -74,7 +75,7 @@ macro_rules! select {
                    next_security_profile, certificate_name,
                    (disconnected_at IS NULL AND lease_until > now()) IS TRUE AS "online!", protocol AS "protocol?",
                    vendor, model, serial_number, firmware_version, last_seen_at AS "last_seen_at?", last_boot_at,
-                   clock_offset_seconds AS "clock_offset_seconds?", subprotocol,
+                   clock_offset_seconds AS "clock_offset_seconds?", subprotocol, site_id,
                    created_at, number_of_connectors, revision
                FROM ocpp.charge_point
                LEFT JOIN ocpp.session ON session.charge_point_id = charge_point.id
@@ -99,6 +100,28 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListChargePointsRespo
     let charge_points = with_connectors(&mut connection, rows).await?;
     Ok(ListChargePointsResponse {
         charge_points,
+        next_page_token,
+    })
+}
+
+/// Those of a site, by identity.
+pub async fn list_of_site(
+    connection: &mut PgConnection,
+    site: Uuid,
+    page: Page,
+) -> Result<ListChargePointsResponse, sqlx::Error> {
+    let after = page.after.unwrap_or_default();
+    let mut rows = select!(
+        "WHERE site_id = $3 AND identity > $1 ORDER BY identity LIMIT $2",
+        after,
+        page.size.limit(),
+        site
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let next_page_token = page.size.cut(&mut rows, |row| row.identity.clone());
+    Ok(ListChargePointsResponse {
+        charge_points: with_connectors(connection, rows).await?,
         next_page_token,
     })
 }
@@ -195,6 +218,7 @@ impl From<Row> for ChargePoint {
             connectors: Vec::new(),
             clock_offset_seconds: row.clock_offset_seconds,
             subprotocol: row.subprotocol,
+            site_id: row.site_id.map(|id| id.to_string()),
         }
     }
 }

@@ -4,19 +4,18 @@
 //!
 //! While nobody knows whether the charge point has taken it, both let it in.
 
-use ocpp::v1_6::StatusOnly;
+use ocpp::v1_6::{Action, StatusOnly};
 use rand::RngExt;
 use serde_json::json;
 use serde_json::value::RawValue;
 use service_kit::reason::FieldViolation;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
-use voltgate_proto::google::api::HttpBody;
-use voltgate_proto::ocpp::v1::{RotatePasswordRequest, SendCommandRequest};
+use voltgate_proto::ocpp::v1::RotatePasswordRequest;
 
 use super::password::PasswordKey;
 use crate::audit::Author;
-use crate::command::send::SendCommand;
+use crate::command::send::{Patience, SendCommand};
 use crate::configuration_change::ConfigurationChange;
 
 /// As many as the whitepaper gives to a password (A00.FR.205); they travel as twice as many hexadecimal digits.
@@ -35,17 +34,12 @@ pub fn parse(request: RotatePasswordRequest, requested_by: Author) -> Result<Sen
     }
     let password = request.password.unwrap_or_else(generate);
     let payload = json!({ "key": "AuthorizationKey", "value": password });
-    let command = SendCommandRequest {
-        identity: request.identity,
-        action: "ChangeConfiguration".to_owned(),
-        payload: Some(HttpBody {
-            data: payload.to_string().into(),
-            ..HttpBody::default()
-        }),
+    let call = (Action::ChangeConfiguration, payload.to_string());
+    let patience = Patience {
         wait_seconds: request.wait_seconds,
         expires_in_seconds: request.expires_in_seconds,
     };
-    SendCommand::parse(command, requested_by, None)
+    SendCommand::worded(request.identity, call, patience, requested_by, None)
 }
 
 fn generate() -> String {

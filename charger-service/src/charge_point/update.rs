@@ -29,18 +29,28 @@ pub struct Change {
     certificate_name: Option<String>,
     /// Inside: none takes it away.
     subprotocol: Option<Option<Version>>,
+    site: Option<Option<Uuid>>,
 }
 
 #[derive(Debug, Error)]
 pub enum UpdateError {
     #[error("the charge point has been changed meanwhile")]
     Changed,
-    #[error("the security profile does not go with the rest")]
+    #[error("a property does not go with the rest")]
     Misfit(FieldViolation),
     #[error("the charge point could not be changed")]
-    Database(#[from] sqlx::Error),
+    Database(#[source] sqlx::Error),
     #[error(transparent)]
     Find(#[from] FindError),
+}
+
+impl From<sqlx::Error> for UpdateError {
+    fn from(error: sqlx::Error) -> Self {
+        match error.as_database_error().and_then(|error| error.constraint()) {
+            Some("charge_point_site") => Self::Misfit(FieldViolation::new("siteId", create::NO_SITE)),
+            _ => Self::Database(error),
+        }
+    }
 }
 
 impl From<UpdateError> for Status {
@@ -88,6 +98,11 @@ impl Change {
                 .map_err(|problem| note("subprotocol", problem.to_owned()))
                 .ok()
         });
+        let site = request.site_id.and_then(|id| {
+            create::site(&id)
+                .map_err(|problem| note("siteId", problem.to_owned()))
+                .ok()
+        });
         if violations.is_empty() {
             Ok(Self {
                 identity: request.identity,
@@ -96,6 +111,7 @@ impl Change {
                 security_profile,
                 certificate_name: request.certificate_name,
                 subprotocol,
+                site,
             })
         } else {
             Err(violations)
@@ -117,7 +133,8 @@ pub async fn update(
              next_security_profile = CASE WHEN $5::smallint IS NULL THEN next_security_profile END,
              security_profile = coalesce($5, security_profile),
              certificate_name = coalesce($6, certificate_name),
-             subprotocol = CASE WHEN $7 THEN $8 ELSE subprotocol END, revision = nextval('ocpp.revision')
+             subprotocol = CASE WHEN $7 THEN $8 ELSE subprotocol END,
+             site_id = CASE WHEN $9 THEN $10 ELSE site_id END, revision = nextval('ocpp.revision')
          WHERE identity = $1 AND ($4::bigint[] IS NULL OR revision = ANY($4))
          RETURNING id, security_profile, password_hash IS NOT NULL AS "has_password!""#,
         change.identity,
@@ -128,6 +145,8 @@ pub async fn update(
         change.certificate_name,
         change.subprotocol.is_some(),
         change.subprotocol.flatten().map(Version::subprotocol),
+        change.site.is_some(),
+        change.site.flatten(),
     )
     .fetch_optional(&mut *transaction)
     .await?;
@@ -146,7 +165,13 @@ pub async fn update(
         .with("displayName", change.display_name.as_deref())
         .with("registrationStatus", change.registration.map(Registration::as_str))
         .with("securityProfile", change.security_profile)
-        .with("certificateName", change.certificate_name.as_deref());
+        .with("certificateName", change.certificate_name.as_deref())
+        .with(
+            "siteId",
+            change
+                .site
+                .map(|site| site.map(|site| site.to_string()).unwrap_or_default()),
+        );
     audit::record(&mut transaction, entry).await?;
     if made.is_some() {
         let entry = Entry::new(Action::PasswordMade, now, author).on_charge_point(&change.identity);
@@ -201,6 +226,7 @@ mod tests {
             security_profile: Some(0),
             certificate_name: Some(String::new()),
             subprotocol: Some("ocpp1.5".to_owned()),
+            site_id: Some("here".to_owned()),
         };
         let violations = Change::parse(wrong, false).expect_err("all are wrong");
         let fields: Vec<_> = violations.into_iter().map(|violation| violation.field).collect();
@@ -211,7 +237,8 @@ mod tests {
                 "registrationStatus",
                 "securityProfile",
                 "certificateName",
-                "subprotocol"
+                "subprotocol",
+                "siteId"
             ]
         );
     }

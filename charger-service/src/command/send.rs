@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 use uuid::Uuid;
+use voltgate_proto::google::api::HttpBody;
 use voltgate_proto::ocpp::v1::{Command, SendCommandRequest};
 
 use super::ledger::{self, EnqueueError, NewCommand};
@@ -28,6 +29,13 @@ use crate::charge_point::find::{FindError, find};
 const LONGEST_KEY: usize = 255;
 const DEFAULT_WAIT: i32 = 30;
 const DEFAULT_EXPIRY: i32 = 86_400;
+
+/// How long a request waits for the answer, and its command for the charge point; None as where it is left out of a request.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Patience {
+    pub wait_seconds: Option<i32>,
+    pub expires_in_seconds: Option<i32>,
+}
 
 /// A command that breaks no rule.
 #[derive(Debug)]
@@ -122,6 +130,27 @@ impl SendCommand {
             _ => Err(violations),
         }
     }
+
+    /// A command whose payload we have written ourselves.
+    pub fn worded(
+        identity: String,
+        (action, payload): (Action, String),
+        patience: Patience,
+        requested_by: Author,
+        idempotency_key: Option<String>,
+    ) -> Result<Self, Vec<FieldViolation>> {
+        let request = SendCommandRequest {
+            identity,
+            action: action.as_str().to_owned(),
+            payload: Some(HttpBody {
+                data: payload.into(),
+                ..HttpBody::default()
+            }),
+            wait_seconds: patience.wait_seconds,
+            expires_in_seconds: patience.expires_in_seconds,
+        };
+        Self::parse(request, requested_by, idempotency_key)
+    }
 }
 
 /// No body is an empty payload.
@@ -203,7 +232,6 @@ async fn outcome(state: &State, id: Uuid, deadline: Instant) -> Result<Row, sqlx
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use voltgate_proto::google::api::HttpBody;
 
     fn request(action: &str, payload: &str) -> SendCommandRequest {
         SendCommandRequest {

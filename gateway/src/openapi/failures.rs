@@ -62,6 +62,8 @@ fn met(reason: Reason) -> Met {
         | Reason::NothingToVerify
         | Reason::PasswordResetRequired
         | Reason::PreconditionFailed
+        | Reason::SiteExists
+        | Reason::SiteInUse
         | Reason::TooManyApiKeys
         | Reason::TooManyPasskeys
         | Reason::TooManyRequests

@@ -1,0 +1,55 @@
+//! What a charge point is to do, whatever version of OCPP it speaks. Each version's folder has the words for it.
+
+use chrono::{DateTime, Utc};
+use rust_decimal::Decimal;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verb {
+    StartCharging {
+        id_token: String,
+        /// None leaves it to the charge point.
+        connector_id: Option<i32>,
+    },
+    StopCharging {
+        transaction_id: i32,
+    },
+    UnlockConnector {
+        connector_id: i32,
+    },
+    Reset {
+        /// Without ending what runs in good order first.
+        immediately: bool,
+    },
+    SetAvailability {
+        /// 0 is the charge point as a whole.
+        connector_id: i32,
+        operative: bool,
+    },
+    SetChargingLimit(ChargingLimit),
+    ClearChargingLimit {
+        connector_id: i32,
+    },
+}
+
+/// How much may flow from now on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChargingLimit {
+    /// 0 is the charge point as a whole; otherwise what each charge at the connector may take.
+    pub connector_id: i32,
+    /// In tenths of the unit at the finest.
+    pub limit: Decimal,
+    pub unit: Unit,
+    pub phases: Option<i32>,
+    pub from: DateTime<Utc>,
+    pub until: Option<DateTime<Utc>>,
+    /// Above those of other profiles, as far as the charge point lets.
+    pub stack_level: i32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Of all phases together.
+    Watts,
+    /// Of each phase.
+    Amperes,
+}
