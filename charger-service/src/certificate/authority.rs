@@ -14,6 +14,7 @@ use thiserror::Error;
 use time::OffsetDateTime;
 use uuid::Uuid;
 use x509_parser::pem::Pem;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::details::Details;
 
@@ -32,6 +33,8 @@ pub struct Authority {
     chain: String,
     /// What goes to charge points behind their own certificate: all of the chain but its root, which they have.
     intermediates: String,
+    /// Its name, as certificates have it for their issuer.
+    subject: Vec<u8>,
     validity: TimeDelta,
 }
 
@@ -109,6 +112,7 @@ impl Authority {
                 .map(|certificate| pem(&certificate.contents))
                 .collect(),
             intermediates,
+            subject: x509.subject().as_raw().to_vec(),
             validity,
         })
     }
@@ -116,6 +120,11 @@ impl Authority {
     /// What whoever verifies the certificates has to trust, in PEM.
     pub fn chain(&self) -> &str {
         &self.chain
+    }
+
+    /// Whether a certificate, given in DER, says that it comes from here. Whoever has verified it knows that it is true.
+    pub fn is_issuer_of(&self, der: &[u8]) -> bool {
+        X509Certificate::from_der(der).is_ok_and(|(_, certificate)| certificate.issuer().as_raw() == self.subject)
     }
 
     /// Issues a certificate that a charge point can log in with and nothing else; with the authorities between it and the root.

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::pem::Pem;
+use x509_parser::prelude::FromDer as _;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Details {
@@ -27,6 +28,11 @@ impl Details {
     pub fn of_first(text: &str) -> Option<Self> {
         let pem = Pem::iter_from_buffer(text.as_bytes()).next()?.ok()?;
         Self::of(&pem.parse_x509().ok()?)
+    }
+
+    /// Of a certificate in DER.
+    pub fn of_der(der: &[u8]) -> Option<Self> {
+        Self::of(&X509Certificate::from_der(der).ok()?.1)
     }
 
     fn of(certificate: &X509Certificate<'_>) -> Option<Self> {

@@ -69,14 +69,18 @@ impl SigningRequest {
         })
     }
 
-    /// The subject of the certificate. `names` are those that it may have, the preferred one first; what the request leaves
-    /// out is ours to fill in.
-    pub fn subject(&self, names: &[&str], organization: Option<&str>) -> Result<Subject, Unfit> {
-        let common_name = match self.common_names.as_slice() {
-            [] => names.first().ok_or(Unfit::CommonName)?,
-            [name] if names.contains(&name.as_str()) => name.as_str(),
-            _ => return Err(Unfit::CommonName),
-        };
+    /// The common name that it asks for, where it asks for one.
+    pub fn common_name(&self) -> Result<Option<&str>, Unfit> {
+        match self.common_names.as_slice() {
+            [] => Ok(None),
+            [name] => Ok(Some(name)),
+            _ => Err(Unfit::CommonName),
+        }
+    }
+
+    /// The subject of the certificate. Its common name is ours to set, whatever the request says; of an organization only what
+    /// the request leaves out is filled in.
+    pub fn subject(&self, common_name: &str, organization: Option<&str>) -> Result<Subject, Unfit> {
         let organization = match (self.organizations.as_slice(), organization) {
             ([], expected) => expected,
             ([own], None) => Some(own.as_str()),
@@ -110,23 +114,32 @@ mod tests {
     }
 
     #[test]
-    fn the_subject_is_the_charge_points_own_and_filled_in_where_it_says_nothing() {
+    fn the_common_name_is_ours_to_set_and_an_organization_is_filled_in_where_there_is_none() {
         let of = |names: &[(DnType, &str)], organization| {
             let request = SigningRequest::parse(&request(names)).unwrap();
-            let subject = request.subject(&["CP1", "SN-1"], organization)?;
+            let subject = request.subject("CP1", organization)?;
             Ok((subject.common_name, subject.organization))
         };
         let made = |name: &str, organization: Option<&str>| Ok((name.to_owned(), organization.map(str::to_owned)));
         let (name, company) = (DnType::CommonName, DnType::OrganizationName);
         assert_eq!(of(&[], None), made("CP1", None));
         assert_eq!(of(&[], Some("Volt AG")), made("CP1", Some("Volt AG")));
-        assert_eq!(of(&[(name.clone(), "SN-1")], None), made("SN-1", None));
+        assert_eq!(of(&[(name.clone(), "SN-1")], None), made("CP1", None));
         assert_eq!(
-            of(&[(name.clone(), "SN-1"), (company.clone(), "Volt AG")], None),
-            made("SN-1", Some("Volt AG"))
+            of(&[(name, "SN-1"), (company.clone(), "Volt AG")], None),
+            made("CP1", Some("Volt AG"))
         );
-        assert_eq!(of(&[(name, "SN-2")], None), Err(Unfit::CommonName));
         assert_eq!(of(&[(company, "Somebody")], Some("Volt AG")), Err(Unfit::Organization));
+    }
+
+    #[test]
+    fn a_request_asks_for_one_common_name_at_most() {
+        let of = |names: &[(DnType, &str)]| {
+            let request = SigningRequest::parse(&request(names)).unwrap();
+            request.common_name().map(|name| name.map(str::to_owned))
+        };
+        assert_eq!(of(&[]), Ok(None));
+        assert_eq!(of(&[(DnType::CommonName, "SN-1")]), Ok(Some("SN-1".to_owned())));
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::stranger;
 use crate::State;
 use crate::boot::Registration;
 use crate::charge_point::identity::Identity;
+use crate::charge_point::names::Names;
 use crate::charge_point::rotation::{self, Used};
 use crate::charge_point::security_profile;
 use crate::security_event::refused::{self, Kind};
@@ -64,7 +65,7 @@ pub enum Refusal {
     #[error("the security profile of this charge point needs a certificate")]
     NoCertificate,
     #[error("{0}")]
-    WrongCertificate(#[from] WrongCertificate),
+    WrongCertificate(WrongCertificate),
     #[error("no common subprotocol")]
     NoCommonSubprotocol,
     #[error("the database failed")]
@@ -93,7 +94,7 @@ async fn decide(state: &State, offer: Offer) -> Result<Admitted, Refusal> {
             .ok_or(Refusal::UnknownChargePoint)?,
         None => return Err(Refusal::UnknownChargePoint),
     };
-    let proof = match authenticate(state, &identity, &known, &offer) {
+    let proof = match authenticate(state, &identity, &known, &offer).await {
         Ok(proof) => proof,
         Err(refusal) => {
             if matches!(refusal, Refusal::WrongCredentials | Refusal::WrongCertificate(_)) {
@@ -198,17 +199,22 @@ struct Proof {
 
 /// By the profile that the operator has set, or by the higher one that the charge point has agreed to; never by what the
 /// connection happens to offer (A00.FR.002).
-fn authenticate(state: &State, identity: &Identity, known: &Known, offer: &Offer) -> Result<Proof, Refusal> {
-    let higher = known
-        .next_security_profile
-        .map(|next| prove(state, identity, known, offer, next));
-    match higher {
-        Some(Ok(proof)) => Ok(proof),
-        Some(Err(_)) | None => prove(state, identity, known, offer, known.security_profile),
+async fn authenticate(state: &State, identity: &Identity, known: &Known, offer: &Offer) -> Result<Proof, Refusal> {
+    if let Some(next) = known.next_security_profile
+        && let Ok(proof) = prove(state, identity, known, offer, next).await
+    {
+        return Ok(proof);
     }
+    prove(state, identity, known, offer, known.security_profile).await
 }
 
-fn prove(state: &State, identity: &Identity, known: &Known, offer: &Offer, profile: i16) -> Result<Proof, Refusal> {
+async fn prove(
+    state: &State,
+    identity: &Identity,
+    known: &Known,
+    offer: &Offer,
+    profile: i16,
+) -> Result<Proof, Refusal> {
     let password = match profile {
         0 if state.allow_unsecured => None,
         0 => return Err(Refusal::UnsecuredNotAllowed),
@@ -218,7 +224,7 @@ fn prove(state: &State, identity: &Identity, known: &Known, offer: &Offer, profi
         2 => Some(check_password(state, identity, known, offer)?),
         // The column's constraint leaves no other than 3.
         _ => {
-            check_certificate(state, identity, known, offer)?;
+            check_certificate(state, identity, known, offer).await?;
             None
         }
     };
@@ -278,15 +284,26 @@ async fn note(state: &State, known: &Known, refusal: Refusal, offer: &Offer) -> 
     refusal
 }
 
-/// Its name is the one that was registered; where none was, the serial number that the station told or its identity.
-fn check_certificate(state: &State, identity: &Identity, known: &Known, offer: &Offer) -> Result<(), Refusal> {
+async fn check_certificate(state: &State, identity: &Identity, known: &Known, offer: &Offer) -> Result<(), Refusal> {
     let der = offer.certificate.as_deref().ok_or(Refusal::NoCertificate)?;
-    let names = match &known.certificate_name {
-        Some(name) => vec![name.as_str()],
-        None => [Some(identity.as_str()), known.serial_number.as_deref()]
-            .into_iter()
-            .flatten()
-            .collect(),
+    let names = Names {
+        identity: identity.as_str().to_owned(),
+        certificate_name: known.certificate_name.clone(),
+        serial_number: known.serial_number.clone(),
     };
-    Ok(certificate::check(der, &names, state.issuance.organization.as_deref())?)
+    certificate::check(&state.database, &state.issuance, known.id, &names, der).await?;
+    Ok(())
+}
+
+impl From<WrongCertificate> for Refusal {
+    fn from(error: WrongCertificate) -> Self {
+        match error {
+            WrongCertificate::Database(error) => Self::Database(error),
+            WrongCertificate::Unreadable
+            | WrongCertificate::CommonName
+            | WrongCertificate::Organization
+            | WrongCertificate::NotIssued
+            | WrongCertificate::SharedSerialNumber => Self::WrongCertificate(error),
+        }
+    }
 }

@@ -201,7 +201,7 @@ async fn where_signing_is_switched_off_a_request_waits_for_a_certificate_that_is
     assert_eq!(certificates(&service).await.issued.len(), 2);
 }
 
-/// M03 to M05.
+/// Rule 15: client trust anchors are data (M03 to M05).
 #[tokio::test]
 async fn the_roots_of_a_charge_point_are_those_that_its_answers_tell_of() {
     let database = Database::create().await;
@@ -251,6 +251,7 @@ async fn the_roots_of_a_charge_point_are_those_that_its_answers_tell_of() {
     assert!(certificates(&service).await.installed.is_empty());
 }
 
+/// Rule 15: an authority of our own, or a configured one.
 #[tokio::test]
 async fn replicas_have_one_authority_whose_key_is_sealed_and_files_go_before_it() {
     let database = Database::create().await;

@@ -178,6 +178,7 @@ async fn security_profile_2_is_a_password_and_tls_together() {
     assert_eq!(refusal(&service, offer("wrong")).await, Reason::StationUnauthorized);
 }
 
+/// Rule 15.
 #[tokio::test]
 async fn security_profile_3_is_a_certificate_in_the_name_of_the_charge_point() {
     let database = Database::create().await;
