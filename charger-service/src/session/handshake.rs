@@ -1,5 +1,7 @@
 //! Decides whether a charge point may connect, before any socket exists.
 
+use std::sync::Arc;
+
 use ocpp::Version;
 use sqlx::PgPool;
 use thiserror::Error;
@@ -72,37 +74,57 @@ pub enum Refusal {
     Database(#[from] sqlx::Error),
 }
 
-pub async fn admit(state: &State, offer: Offer) -> Result<Admitted, Refusal> {
-    let identity = offer.identity.clone();
-    let peer = offer.peer.clone();
-    let admitted = decide(state, offer).await;
-    if let Err(refusal) = &admitted {
-        tracing::info!(identity = %identity.escape_debug(), peer, %refusal, "A charge point was not let in");
-    }
-    admitted
+/// A connection that is refused.
+struct TurnedAway {
+    refusal: Refusal,
+    /// As whom it came, where it did not prove to be that.
+    claimed: Option<Uuid>,
 }
 
-async fn decide(state: &State, offer: Offer) -> Result<Admitted, Refusal> {
+impl From<Refusal> for TurnedAway {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, claimed: None }
+    }
+}
+
+impl From<sqlx::Error> for TurnedAway {
+    fn from(error: sqlx::Error) -> Self {
+        Refusal::from(error).into()
+    }
+}
+
+/// Lets a charge point in, or not. Whoever hangs up before the answer has tried all the same.
+pub async fn admit(state: &Arc<State>, offer: Offer) -> Result<Admitted, Refusal> {
+    let TurnedAway { refusal, claimed } = match decide(state, &offer).await {
+        Ok(admitted) => return Ok(admitted),
+        Err(turned_away) => turned_away,
+    };
+    let (identity, peer) = (offer.identity.escape_debug(), &offer.peer);
+    tracing::info!(%identity, peer, %refusal, "A charge point was not let in");
+    if let Some(charge_point) = claimed {
+        hold_up(state, charge_point, &refusal, offer.peer).await;
+    }
+    Err(refusal)
+}
+
+async fn decide(state: &State, offer: &Offer) -> Result<Admitted, TurnedAway> {
     if state.shutdown.is_cancelled() {
-        return Err(Refusal::Stopping);
+        return Err(Refusal::Stopping.into());
     }
     let identity = Identity::parse(&offer.identity).map_err(|_| Refusal::UnknownChargePoint)?;
     let known = match find(&state.database, &identity).await? {
         Some(known) => known,
-        None if stranger::accept(state, &identity, &offer).await? => find(&state.database, &identity)
+        None if stranger::accept(state, &identity, offer).await? => find(&state.database, &identity)
             .await?
             .ok_or(Refusal::UnknownChargePoint)?,
-        None => return Err(Refusal::UnknownChargePoint),
+        None => return Err(Refusal::UnknownChargePoint.into()),
     };
-    let proof = match authenticate(state, &identity, &known, &offer).await {
-        Ok(proof) => proof,
-        Err(refusal) => {
-            if matches!(refusal, Refusal::WrongCredentials | Refusal::WrongCertificate(_)) {
-                sleep(state.failures.count(known.id)).await;
-            }
-            return Err(note(state, &known, refusal, &offer).await);
-        }
-    };
+    let proof = authenticate(state, &identity, &known, offer)
+        .await
+        .map_err(|refusal| TurnedAway {
+            refusal,
+            claimed: Some(known.id),
+        })?;
     state.failures.forget(known.id);
     let version = choose(&offer.subprotocols, known.subprotocol.as_deref()).ok_or(Refusal::NoCommonSubprotocol)?;
     settle(state, &known, proof).await?;
@@ -111,7 +133,7 @@ async fn decide(state: &State, offer: Offer) -> Result<Admitted, Refusal> {
         identity,
         version,
         registration: known.boot_answer.as_deref().and_then(Registration::parse),
-        peer: offer.peer,
+        peer: offer.peer.clone(),
         clock_is_known: known.clock_is_known,
     })
 }
@@ -260,28 +282,52 @@ async fn settle(state: &State, known: &Known, proof: Proof) -> Result<(), Refusa
     Ok(())
 }
 
-/// Makes a security event of a refusal where it deserves one.
-async fn note(state: &State, known: &Known, refusal: Refusal, offer: &Offer) -> Refusal {
-    let kind = match &refusal {
-        Refusal::NoCredentials | Refusal::WrongCredentials => Kind::Password,
-        Refusal::NeedsTls | Refusal::NoCertificate => Kind::Downgrade,
-        Refusal::WrongCertificate(_) => Kind::Certificate,
+/// Keeps a refusal that deserves it, and lets the answer to a guess wait. A task of its own keeps it, since this one ends when
+/// the charge point hangs up.
+async fn hold_up(state: &Arc<State>, charge_point: Uuid, refusal: &Refusal, peer: Option<String>) {
+    let (kind, wait) = match refusal {
+        Refusal::NoCredentials => (Kind::Password, None),
+        Refusal::WrongCredentials => (Kind::Password, Some(state.failures.count(charge_point))),
+        Refusal::NeedsTls | Refusal::NoCertificate => (Kind::Downgrade, None),
+        Refusal::WrongCertificate(_) => (Kind::Certificate, Some(state.failures.count(charge_point))),
         Refusal::Stopping
         | Refusal::UnknownChargePoint
         | Refusal::UnsecuredNotAllowed
         | Refusal::Superseded
         | Refusal::NoCommonSubprotocol
-        | Refusal::Database(_) => return refusal,
+        | Refusal::Database(_) => return,
     };
-    let (what, peer, now) = (refusal.to_string(), offer.peer.as_deref(), state.clock.now());
-    if let Err(error) = refused::note(&state.database, known.id, kind, &what, peer, now).await {
+    let kept = keep(Arc::clone(state), charge_point, kind, refusal.to_string(), peer);
+    let Some(turn) = state.failures.turn(charge_point) else {
+        // So many are being refused that one that hangs up need not be counted.
+        return kept.await;
+    };
+    let keeping = state.tasks.spawn(async move {
+        kept.await;
+        turn
+    });
+    match (keeping.await, wait) {
+        (Ok(_turn), Some(wait)) => sleep(wait).await,
+        (Ok(_), None) | (Err(_), _) => {}
+    }
+}
+
+async fn keep(state: Arc<State>, charge_point: Uuid, kind: Kind, what: String, peer: Option<String>) {
+    let noted = refused::note(
+        &state.database,
+        charge_point,
+        kind,
+        &what,
+        peer.as_deref(),
+        state.clock.now(),
+    );
+    if let Err(error) = noted.await {
         // It is refused all the same.
         tracing::error!(
             error = &error as &dyn std::error::Error,
             "A refused attempt to connect could not be kept"
         );
     }
-    refusal
 }
 
 async fn check_certificate(state: &State, identity: &Identity, known: &Known, offer: &Offer) -> Result<(), Refusal> {
