@@ -27,6 +27,16 @@ impl Names {
         let told = self.serial_number.as_deref().filter(|told| !told.trim().is_empty());
         told.filter(|_| self.certificate_name.is_none())
     }
+
+    /// Whether the name in its certificate is its serial number: the one that it has told; as long as it has told none, the
+    /// name that was registered instead of its identity.
+    pub fn is_serial_number(&self, name: &str) -> bool {
+        let told = self.serial_number.as_deref().map(str::trim);
+        match told.filter(|told| !told.is_empty()) {
+            Some(told) => told == name,
+            None => self.certificate_name.as_deref() == Some(name) && self.identity != name,
+        }
+    }
 }
 
 /// The names of a charge point as the transaction sees them that the connection is in.
@@ -76,6 +86,10 @@ mod tests {
         assert_eq!((registered.fixed(), registered.serial_number()), ("NAME", None));
         for nothing in [None, Some(""), Some(" ")] {
             assert_eq!(names(None, nothing).serial_number(), None);
+            assert!(names(Some("SN-1"), nothing).is_serial_number("SN-1"));
+            assert!(!names(None, nothing).is_serial_number("CP1"));
         }
+        assert!(told.is_serial_number("SN-1") && !told.is_serial_number("CP1"));
+        assert!(!registered.is_serial_number("NAME"), "it has told another one since");
     }
 }

@@ -14,6 +14,8 @@ pub struct Incoming<'a> {
     pub charge_point: Uuid,
     /// The last answer to a BootNotification; None where there was none yet.
     pub registration: Option<Registration>,
+    /// The serial number in the certificate that it has shown.
+    pub certified_serial_number: Option<&'a str>,
     pub action: &'a str,
     pub payload: &'a RawValue,
     pub received_at: DateTime<Utc>,
@@ -38,6 +40,8 @@ pub struct Answer {
     pub flags: Vec<String>,
     /// The boot gate as it stands from here on, where the CALL was a BootNotification.
     pub registration: Option<Registration>,
+    /// Why the socket is closed after the answer.
+    pub bars: Option<&'static str>,
 }
 
 #[derive(Debug)]
@@ -52,6 +56,7 @@ impl Answer {
             reply,
             flags: Vec::new(),
             registration: None,
+            bars: None,
         }
     }
 
@@ -70,6 +75,12 @@ impl Answer {
 
     pub fn flagged(mut self, flags: impl IntoIterator<Item = String>) -> Self {
         self.flags.extend(flags);
+        self
+    }
+
+    /// The socket is closed after it, for a reason that a close frame has room for.
+    pub fn barring(mut self, reason: &'static str) -> Self {
+        self.bars = Some(reason);
         self
     }
 

@@ -44,6 +44,8 @@ pub struct Admitted {
     /// The last answer to a BootNotification.
     pub registration: Option<Registration>,
     pub peer: Option<String>,
+    /// The serial number in the certificate that it has shown.
+    pub certified_serial_number: Option<String>,
     /// How far its clock is from ours has been found before.
     pub clock_is_known: bool,
 }
@@ -127,13 +129,14 @@ async fn decide(state: &State, offer: &Offer) -> Result<Admitted, TurnedAway> {
         })?;
     state.failures.forget(known.id);
     let version = choose(&offer.subprotocols, known.subprotocol.as_deref()).ok_or(Refusal::NoCommonSubprotocol)?;
-    settle(state, &known, proof).await?;
+    settle(state, &known, &proof).await?;
     Ok(Admitted {
         charge_point: known.id,
         identity,
         version,
         registration: known.boot_answer.as_deref().and_then(Registration::parse),
         peer: offer.peer.clone(),
+        certified_serial_number: proof.serial_number,
         clock_is_known: known.clock_is_known,
     })
 }
@@ -153,13 +156,13 @@ pub async fn readmit(state: &State, identity: &str, token: &TokenHash) -> Result
     }
     let identity = Identity::parse(identity).map_err(|_| Refusal::UnknownChargePoint)?;
     let session = sqlx::query!(
-        r#"SELECT id, boot_answer, protocol AS "protocol!", peer
+        r#"SELECT id, boot_answer, protocol AS "protocol!", peer, certified_serial_number
          FROM ocpp.charge_point
          CROSS JOIN LATERAL (
-             SELECT protocol, peer FROM ocpp.session
+             SELECT protocol, peer, certified_serial_number FROM ocpp.session
              WHERE charge_point_id = charge_point.id AND resumption_hash = $2
              UNION ALL
-             SELECT protocol, peer FROM ocpp.candidate
+             SELECT protocol, peer, certified_serial_number FROM ocpp.candidate
              WHERE charge_point_id = charge_point.id AND resumption_hash = $2) AS connection
          WHERE identity = $1"#,
         identity.as_str(),
@@ -174,6 +177,7 @@ pub async fn readmit(state: &State, identity: &str, token: &TokenHash) -> Result
         version: Version::choose(&session.protocol).ok_or(Refusal::NoCommonSubprotocol)?,
         registration: session.boot_answer.as_deref().and_then(Registration::parse),
         peer: session.peer,
+        certified_serial_number: session.certified_serial_number,
         clock_is_known: true,
     })
 }
@@ -217,6 +221,8 @@ struct Proof {
     profile: i16,
     /// None where it needs no password.
     password: Option<Used>,
+    /// The one in its certificate, where it needs one and that names a serial number.
+    serial_number: Option<String>,
 }
 
 /// By the profile that the operator has set, or by the higher one that the charge point has agreed to; never by what the
@@ -237,20 +243,21 @@ async fn prove(
     offer: &Offer,
     profile: i16,
 ) -> Result<Proof, Refusal> {
-    let password = match profile {
-        0 if state.allow_unsecured => None,
+    let (password, serial_number) = match profile {
+        0 if state.allow_unsecured => (None, None),
         0 => return Err(Refusal::UnsecuredNotAllowed),
         // TLS is more than it asks for, and takes nothing away.
-        1 => Some(check_password(state, identity, known, offer)?),
+        1 => (Some(check_password(state, identity, known, offer)?), None),
         _ if !offer.tls => return Err(Refusal::NeedsTls),
-        2 => Some(check_password(state, identity, known, offer)?),
+        2 => (Some(check_password(state, identity, known, offer)?), None),
         // The column's constraint leaves no other than 3.
-        _ => {
-            check_certificate(state, identity, known, offer).await?;
-            None
-        }
+        _ => (None, check_certificate(state, identity, known, offer).await?),
     };
-    Ok(Proof { profile, password })
+    Ok(Proof {
+        profile,
+        password,
+        serial_number,
+    })
 }
 
 fn check_password(state: &State, identity: &Identity, known: &Known, offer: &Offer) -> Result<Used, Refusal> {
@@ -271,7 +278,7 @@ fn check_password(state: &State, identity: &Identity, known: &Known, offer: &Off
 }
 
 /// Keeps what the connection has shown: which password is in use, and that the higher profile is reached.
-async fn settle(state: &State, known: &Known, proof: Proof) -> Result<(), Refusal> {
+async fn settle(state: &State, known: &Known, proof: &Proof) -> Result<(), Refusal> {
     match proof.password {
         Some(used) if !known.offered_commands.is_empty() => rotation::settle(&state.database, known.id, used).await?,
         Some(_) | None => {}
@@ -330,15 +337,21 @@ async fn keep(state: Arc<State>, charge_point: Uuid, kind: Kind, what: String, p
     }
 }
 
-async fn check_certificate(state: &State, identity: &Identity, known: &Known, offer: &Offer) -> Result<(), Refusal> {
+/// Returns the serial number in the certificate, where it names one.
+async fn check_certificate(
+    state: &State,
+    identity: &Identity,
+    known: &Known,
+    offer: &Offer,
+) -> Result<Option<String>, Refusal> {
     let der = offer.certificate.as_deref().ok_or(Refusal::NoCertificate)?;
     let names = Names {
         identity: identity.as_str().to_owned(),
         certificate_name: known.certificate_name.clone(),
         serial_number: known.serial_number.clone(),
     };
-    certificate::check(&state.database, &state.issuance, known.id, &names, der).await?;
-    Ok(())
+    let common_name = certificate::check(&state.database, &state.issuance, known.id, &names, der).await?;
+    Ok(Some(common_name).filter(|name| names.is_serial_number(name)))
 }
 
 impl From<WrongCertificate> for Refusal {

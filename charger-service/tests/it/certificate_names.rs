@@ -2,7 +2,7 @@
 //! what is nobody else's.
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
-use serde_json::json;
+use serde_json::{Value, json};
 use service_kit::reason::Reason;
 use service_kit::tls::Certificate;
 use testbed::Database;
@@ -28,9 +28,7 @@ fn request(common_name: Option<&str>) -> String {
 async fn booted(service: &Service, identity: &str, serial_number: &str) -> Station {
     let password = service.register(identity).await;
     let mut station = Station::connect(service, identity, &password).await;
-    let boot =
-        json!({"chargePointVendor": "Volt", "chargePointModel": "One", "chargePointSerialNumber": serial_number});
-    station.call("BootNotification", boot).await;
+    station.call("BootNotification", boot(Some(serial_number))).await;
     station
 }
 
@@ -163,6 +161,92 @@ async fn where_charge_points_share_a_serial_number_each_has_its_identity_and_the
         let own = sent(station).await;
         open(&service, identity, &own).await.unwrap();
     }
+}
+
+fn boot(serial_number: Option<&str>) -> Value {
+    match serial_number {
+        Some(number) => {
+            json!({"chargePointVendor": "Volt", "chargePointModel": "One", "chargePointSerialNumber": number})
+        }
+        None => json!({"chargePointVendor": "Volt", "chargePointModel": "One"}),
+    }
+}
+
+/// How often the list of security events tells of another serial number.
+async fn events(service: &Service) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM ocpp.security_event WHERE type = 'WrongChargePointSerialNumber'")
+        .fetch_one(&service.pool)
+        .await
+        .unwrap()
+}
+
+/// Rule 15 (B01.FR.12).
+#[tokio::test]
+async fn whoever_boots_with_another_serial_number_than_its_certificate_names_is_cut_off() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let mut station = booted(&service, "CP1", "SN-1").await;
+    raise(&service, "CP1", None).await;
+    let factory = Authority::new("factory").issue(&Subject::named("SN-1")).der();
+    let serial_number = async || service.charge_point("CP1").await.serial_number;
+
+    for is_resumed in [false, true] {
+        let mut another = open(&service, "CP1", &factory).await.unwrap();
+        // What says nothing of it passes, and the number stays known.
+        for passes in [None, Some(""), Some("SN-1"), Some(" SN-1 ")] {
+            another.call("BootNotification", boot(passes)).await;
+        }
+        assert_eq!(serial_number().await.as_deref(), Some("SN-1"));
+        if is_resumed {
+            another.resume(&service).await.unwrap();
+        }
+        assert_eq!(
+            another.refused("BootNotification", boot(Some("SN-9"))).await,
+            "SecurityError"
+        );
+        let closed = another.closed().await.unwrap();
+        assert_eq!((closed.code, closed.reason.contains("serial number")), (1008, true));
+        assert_eq!(serial_number().await.as_deref(), Some("SN-1"));
+    }
+    assert_eq!(events(&service).await, 1, "once in ten minutes");
+
+    // A name that is no serial number says nothing of one.
+    assert_eq!(station.closed().await.unwrap().code, 1008);
+    let named = Authority::new("factory").issue(&Subject::named("CP1")).der();
+    let mut station = open(&service, "CP1", &named).await.unwrap();
+    station.call("BootNotification", boot(Some("SN-9"))).await;
+    assert_eq!(serial_number().await.as_deref(), Some("SN-9"));
+}
+
+/// Rule 15 (B01.FR.12).
+#[tokio::test]
+async fn a_registered_name_is_the_serial_number_until_the_charge_point_has_told_another() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    for (identity, names) in [("CP1", "SN-1"), ("CP2", "station.example")] {
+        service.register(identity).await;
+        raise(&service, identity, Some(names)).await;
+    }
+    let authority = Authority::new("factory");
+    let certificate = |name: &str| authority.issue(&Subject::named(name)).der();
+    let mut station = open(&service, "CP1", &certificate("SN-1")).await.unwrap();
+    assert_eq!(
+        station.refused("BootNotification", boot(Some("SN-9"))).await,
+        "SecurityError"
+    );
+    assert_eq!(station.closed().await.unwrap().code, 1008);
+    assert_eq!(service.charge_point("CP1").await.serial_number, None);
+    let mut station = open(&service, "CP1", &certificate("SN-1")).await.unwrap();
+    station.call("BootNotification", boot(Some("SN-1"))).await;
+    assert_eq!(service.charge_point("CP1").await.serial_number.as_deref(), Some("SN-1"));
+
+    // As it is known from a boot with another security profile.
+    sqlx::query("UPDATE ocpp.charge_point SET serial_number = 'SN-2' WHERE identity = 'CP2'")
+        .execute(&service.pool)
+        .await
+        .unwrap();
+    let mut station = open(&service, "CP2", &certificate("station.example")).await.unwrap();
+    station.call("BootNotification", boot(Some("SN-3"))).await;
 }
 
 /// However often it asks, and refuses what it gets.

@@ -27,6 +27,7 @@ struct Committed {
     reply: String,
     /// The boot gate from here on, where it has changed.
     registration: Option<Registration>,
+    barred: Option<&'static str>,
 }
 
 /// Why a CALL has no answer yet.
@@ -85,8 +86,12 @@ impl Conversation {
             Err(malformed) => self.malformed(malformed, text, received_at).await?,
         };
         match reply {
-            Some(reply) => self.send(reply, number).await,
-            None => self.acknowledge(number).await,
+            Some(reply) => self.send(reply, number).await?,
+            None => self.acknowledge(number).await?,
+        }
+        match self.barred.take() {
+            Some(reason) => Err(End::Close { code: 1008, reason }),
+            None => Ok(()),
         }
     }
 
@@ -217,7 +222,7 @@ impl Conversation {
         let clock_offset = told_time.and_then(|told| self.clock_offset.heard(told, received_at));
         let is_late = self.is_late();
         let attempt = self.attempt(call, text, received_at, clock_offset, is_late).await?;
-        let Committed { reply, registration } = match attempt {
+        let committed = match attempt {
             Some(committed) => committed,
             // From here on the newer connection is there, whatever it has said by now.
             None => self
@@ -225,12 +230,13 @@ impl Conversation {
                 .await?
                 .ok_or(Unanswered::Resumed)?,
         };
-        if let Some(registration) = registration {
+        self.barred = committed.barred;
+        if let Some(registration) = committed.registration {
             self.station.registration = Some(registration);
             // Commands may have waited for the gate to open.
             self.handle.work.notify_one();
         }
-        Ok(reply)
+        Ok(committed.reply)
     }
 
     /// None, and nothing is done, where a newer connection has taken over and this one did not know.
@@ -245,6 +251,7 @@ impl Conversation {
         let incoming = Incoming {
             charge_point: self.via.charge_point,
             registration: self.station.registration,
+            certified_serial_number: self.station.certified_serial_number.as_deref(),
             action: &call.action,
             payload: call.payload,
             received_at,
@@ -280,6 +287,7 @@ impl Conversation {
         Ok(Some(Committed {
             reply,
             registration: answer.registration,
+            barred: answer.bars,
         }))
     }
 
