@@ -9,6 +9,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use crate::notice::{Notice, tell};
 use crate::registration::pending::{self, Step};
 use crate::security_event::refused::{self, Kind};
 
@@ -59,6 +60,17 @@ pub struct BootAnswer {
     pub interval_seconds: Option<u32>,
 }
 
+/// What the last BootNotification was answered, on whichever connection it came; None where there was none yet.
+pub async fn last_answer(
+    connection: &mut PgConnection,
+    charge_point: Uuid,
+) -> Result<Option<Registration>, sqlx::Error> {
+    let answer = sqlx::query_scalar!("SELECT boot_answer FROM ocpp.charge_point WHERE id = $1", charge_point)
+        .fetch_one(connection)
+        .await?;
+    Ok(answer.as_deref().and_then(Registration::parse))
+}
+
 /// What comes of a boot.
 #[derive(Debug)]
 pub enum Booted {
@@ -89,12 +101,16 @@ pub async fn boot(
         return Ok(Booted::AnotherSerialNumber);
     }
     let answer = sqlx::query!(
-        r#"UPDATE ocpp.charge_point
+        r#"WITH before AS (SELECT id, boot_answer FROM ocpp.charge_point WHERE id = $1 FOR UPDATE)
+         UPDATE ocpp.charge_point
          SET vendor = $2, model = $3, charge_box_serial = $5,
-             serial_number = CASE WHEN $12 AND $4::text IS NULL THEN serial_number ELSE $4 END, firmware_version = $6, iccid = $7,
-             imsi = $8, meter_type = $9, meter_serial = $10, last_boot_at = $11, boot_answer = registration_status
-         WHERE id = $1
+             serial_number = CASE WHEN $12 AND $4::text IS NULL THEN serial_number ELSE $4 END, firmware_version = $6,
+             iccid = $7, imsi = $8, meter_type = $9, meter_serial = $10, last_boot_at = $11,
+             boot_answer = registration_status
+         FROM before
+         WHERE charge_point.id = before.id
          RETURNING registration_status, boot_interval_seconds,
+             before.boot_answer IS DISTINCT FROM registration_status AS "is_news!",
              pending_commands AS "pending_commands: Json<Vec<Step<Box<RawValue>>>>""#,
         charge_point,
         boot.vendor,
@@ -118,6 +134,10 @@ pub async fn boot(
         Registration::Accepted | Registration::Rejected => Vec::new(),
     };
     pending::queue(connection, charge_point, &steps, now).await?;
+    if answer.is_news {
+        // Commands may have waited for this. The boot may have come in on another connection than the one that sends them.
+        tell(connection, &[Notice::Queued { charge_point }]).await?;
+    }
     Ok(Booted::Answered(BootAnswer {
         registration,
         interval_seconds: answer

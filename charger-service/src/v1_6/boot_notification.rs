@@ -42,5 +42,5 @@ pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -
     };
     let interval = answer.interval_seconds.unwrap_or(interval);
     let response = BootNotificationResponse::new(status, call.received_at, interval);
-    Ok(Answer::result(&response)?.registering(answer.registration))
+    Answer::result(&response)
 }
