@@ -13,7 +13,6 @@ use super::credentials;
 use super::resumption::TokenHash;
 use super::stranger;
 use crate::State;
-use crate::boot::Registration;
 use crate::charge_point::identity::Identity;
 use crate::charge_point::names::Names;
 use crate::charge_point::rotation::{self, Used};
@@ -41,8 +40,6 @@ pub struct Admitted {
     pub charge_point: Uuid,
     pub identity: Identity,
     pub version: Version,
-    /// The last answer to a BootNotification.
-    pub registration: Option<Registration>,
     pub peer: Option<String>,
     /// The serial number in the certificate that it has shown.
     pub certified_serial_number: Option<String>,
@@ -134,7 +131,6 @@ async fn decide(state: &State, offer: &Offer) -> Result<Admitted, TurnedAway> {
         charge_point: known.id,
         identity,
         version,
-        registration: known.boot_answer.as_deref().and_then(Registration::parse),
         peer: offer.peer.clone(),
         certified_serial_number: proof.serial_number,
         clock_is_known: known.clock_is_known,
@@ -156,7 +152,7 @@ pub async fn readmit(state: &State, identity: &str, token: &TokenHash) -> Result
     }
     let identity = Identity::parse(identity).map_err(|_| Refusal::UnknownChargePoint)?;
     let session = sqlx::query!(
-        r#"SELECT id, boot_answer, protocol AS "protocol!", peer, certified_serial_number
+        r#"SELECT id, protocol AS "protocol!", peer, certified_serial_number
          FROM ocpp.charge_point
          CROSS JOIN LATERAL (
              SELECT protocol, peer, certified_serial_number FROM ocpp.session
@@ -175,7 +171,6 @@ pub async fn readmit(state: &State, identity: &str, token: &TokenHash) -> Result
         charge_point: session.id,
         identity,
         version: Version::choose(&session.protocol).ok_or(Refusal::NoCommonSubprotocol)?,
-        registration: session.boot_answer.as_deref().and_then(Registration::parse),
         peer: session.peer,
         certified_serial_number: session.certified_serial_number,
         clock_is_known: true,
@@ -187,13 +182,14 @@ struct Known {
     security_profile: i16,
     /// The one that it has agreed to move up to.
     next_security_profile: Option<i16>,
+    /// The one that it was told to move up to, and has not answered.
+    offered_security_profile: Option<i16>,
     password_hash: Option<Vec<u8>>,
     /// Passwords that it may have by now, and the commands that brought them.
     offered_commands: Vec<Uuid>,
     offered_hashes: Vec<Vec<u8>>,
     certificate_name: Option<String>,
     serial_number: Option<String>,
-    boot_answer: Option<String>,
     subprotocol: Option<String>,
     clock_is_known: bool,
 }
@@ -202,7 +198,7 @@ async fn find(database: &PgPool, identity: &Identity) -> Result<Option<Known>, s
     sqlx::query_as!(
         Known,
         r#"SELECT id, security_profile, next_security_profile, password_hash, certificate_name, serial_number,
-               boot_answer, subprotocol, clock_offset_seconds IS NOT NULL AS "clock_is_known!",
+               offered_security_profile, subprotocol, clock_offset_seconds IS NOT NULL AS "clock_is_known!",
                ARRAY(SELECT command_id FROM ocpp.offered_password WHERE charge_point_id = charge_point.id
                      ORDER BY command_id) AS "offered_commands!",
                ARRAY(SELECT hash FROM ocpp.offered_password WHERE charge_point_id = charge_point.id
@@ -225,13 +221,14 @@ struct Proof {
     serial_number: Option<String>,
 }
 
-/// By the profile that the operator has set, or by the higher one that the charge point has agreed to; never by what the
-/// connection happens to offer (A00.FR.002).
+/// By the profile that the operator has set, or by the higher one that the charge point has agreed to, or may have; never by
+/// what the connection happens to offer (A00.FR.002).
 async fn authenticate(state: &State, identity: &Identity, known: &Known, offer: &Offer) -> Result<Proof, Refusal> {
-    if let Some(next) = known.next_security_profile
-        && let Ok(proof) = prove(state, identity, known, offer, next).await
-    {
-        return Ok(proof);
+    let higher = [known.next_security_profile, known.offered_security_profile];
+    for profile in higher.into_iter().flatten() {
+        if let Ok(proof) = prove(state, identity, known, offer, profile).await {
+            return Ok(proof);
+        }
     }
     prove(state, identity, known, offer, known.security_profile).await
 }
@@ -283,7 +280,7 @@ async fn settle(state: &State, known: &Known, proof: &Proof) -> Result<(), Refus
         Some(used) if !known.offered_commands.is_empty() => rotation::settle(&state.database, known.id, used).await?,
         Some(_) | None => {}
     }
-    if known.next_security_profile == Some(proof.profile) {
+    if proof.profile > known.security_profile {
         security_profile::reached(&state.database, known.id, proof.profile).await?;
     }
     Ok(())
