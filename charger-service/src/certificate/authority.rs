@@ -21,6 +21,9 @@ use super::details::Details;
 /// Charge points live long, and changing the root of one is work.
 const OWN_YEARS: i64 = 20;
 
+/// Whom certificates name where nobody else is named (A00.FR.509).
+pub const ORGANIZATION: &str = "Voltgate";
+
 /// How far clocks may be apart without a certificate that is new being refused.
 const SKEW: TimeDelta = TimeDelta::days(1);
 
@@ -42,7 +45,7 @@ pub struct Authority {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
     pub common_name: String,
-    pub organization: Option<String>,
+    pub organization: String,
 }
 
 #[derive(Debug, Error)]
@@ -134,7 +137,7 @@ impl Authority {
         key: &SubjectPublicKeyInfo,
         now: DateTime<Utc>,
     ) -> Result<String, rcgen::Error> {
-        let mut params = params(&subject.common_name, subject.organization.as_deref());
+        let mut params = params(&subject.common_name, &subject.organization);
         params.not_before = instant(now - SKEW);
         params.not_after = instant(now + self.validity);
         params.is_ca = IsCa::ExplicitNoCa;
@@ -164,7 +167,7 @@ async fn stored(database: &PgPool) -> Result<Option<Stored>, sqlx::Error> {
 async fn make(database: &PgPool, sealing: &SealingKey, now: DateTime<Utc>) -> Result<(), AuthorityError> {
     let id = Uuid::now_v7();
     let key = KeyPair::generate()?;
-    let mut params = params("Charge points", Some("Voltgate"));
+    let mut params = params("Charge points", ORGANIZATION);
     params.not_before = instant(now - SKEW);
     params.not_after = instant(now + TimeDelta::days(365 * OWN_YEARS));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -184,12 +187,10 @@ async fn make(database: &PgPool, sealing: &SealingKey, now: DateTime<Utc>) -> Re
     Ok(())
 }
 
-fn params(common_name: &str, organization: Option<&str>) -> CertificateParams {
+fn params(common_name: &str, organization: &str) -> CertificateParams {
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, common_name);
-    if let Some(organization) = organization {
-        name.push(DnType::OrganizationName, organization);
-    }
+    name.push(DnType::OrganizationName, organization);
     let mut serial: [u8; SERIAL_BYTES] = rand::random();
     // Positive, and of full length.
     serial[0] = serial[0] & 0x7f | 0x40;

@@ -44,7 +44,8 @@ impl Details {
                 .iter_common_name()
                 .next()
                 .and_then(|name| name.as_str().ok())
-                .map(str::to_owned),
+                // PostgreSQL takes no NUL.
+                .map(|name| name.replace('\0', "\u{fffd}")),
             serial_number: serial_number(certificate.raw_serial()),
             not_before: time(certificate.validity().not_before.timestamp())?,
             not_after: time(certificate.validity().not_after.timestamp())?,

@@ -2,7 +2,9 @@
 //! in the transaction of the answer (rule 12 of the OCPP decisions).
 
 use chrono::{DateTime, TimeDelta, Utc};
+use ocpp::{Message, Version, validate};
 use serde_json::json;
+use serde_json::value::RawValue;
 use sqlx::{PgConnection, PgPool};
 use thiserror::Error;
 use uuid::Uuid;
@@ -20,6 +22,9 @@ const MOST_A_DAY: i64 = 50;
 /// Certificates of one charge point that are kept; beyond them the oldest go, but for the newest that it has taken: it comes in
 /// with that one.
 const MOST_KEPT: i64 = 100;
+
+/// What takes a certificate to its charge point.
+const ACTION: &str = "CertificateSigned";
 
 /// How long a certificate waits for its charge point.
 const WAITS: TimeDelta = TimeDelta::days(1);
@@ -45,6 +50,9 @@ enum Refused {
     TooMany,
     #[error("it cannot be signed")]
     NotSigned,
+    /// The authority has more certificates above it than go into a message.
+    #[error("its certificate is longer than OCPP lets it be")]
+    TooLong,
 }
 
 /// A request that is right.
@@ -132,7 +140,8 @@ fn sign(issuance: &Issuance, request: &SigningRequest, name: &str, now: DateTime
         return Ok(Fit { chain: None });
     }
     match issuance.authority.issue(&subject, &request.key, now) {
-        Ok(chain) => Ok(Fit { chain: Some(chain) }),
+        Ok(chain) if may_be_sent(&chain) => Ok(Fit { chain: Some(chain) }),
+        Ok(_) => Err(Refused::TooLong),
         Err(error) => {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
@@ -163,6 +172,16 @@ async fn refuse(
     security_event::store(connection, &event).await
 }
 
+fn message(chain: &str) -> String {
+    json!({ "certificateChain": chain }).to_string()
+}
+
+/// What we send is held against the specification, as what operators send is.
+fn may_be_sent(chain: &str) -> bool {
+    let message = RawValue::from_string(message(chain));
+    message.is_ok_and(|message| validate(Version::V1_6, Message::Request(ACTION), &message).is_empty())
+}
+
 /// Queues the CertificateSigned. It leaves after the answer.
 async fn send(
     connection: &mut PgConnection,
@@ -170,16 +189,7 @@ async fn send(
     chain: &str,
     now: DateTime<Utc>,
 ) -> Result<Uuid, sqlx::Error> {
-    let payload = json!({ "certificateChain": chain }).to_string();
-    ledger::enqueue_automatic(
-        connection,
-        charge_point,
-        "CertificateSigned",
-        &payload,
-        now,
-        now + WAITS,
-    )
-    .await
+    ledger::enqueue_automatic(connection, charge_point, ACTION, &message(chain), now, now + WAITS).await
 }
 
 /// Keeps a request, or a certificate, or both.

@@ -8,7 +8,7 @@ use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::AttributeTypeAndValue;
 
-use super::authority::Subject;
+use super::authority::{ORGANIZATION, Subject};
 
 /// A00.FR.502 and A00.FR.503, in bits.
 const SHORTEST_RSA: usize = 2048;
@@ -82,14 +82,14 @@ impl SigningRequest {
     /// the request leaves out is filled in.
     pub fn subject(&self, common_name: &str, organization: Option<&str>) -> Result<Subject, Unfit> {
         let organization = match (self.organizations.as_slice(), organization) {
-            ([], expected) => expected,
-            ([own], None) => Some(own.as_str()),
-            ([own], Some(expected)) if own == expected => Some(expected),
+            ([], expected) => expected.unwrap_or(ORGANIZATION),
+            ([own], None) => own,
+            ([own], Some(expected)) if own == expected => expected,
             _ => return Err(Unfit::Organization),
         };
         Ok(Subject {
             common_name: common_name.to_owned(),
-            organization: organization.map(str::to_owned),
+            organization: organization.to_owned(),
         })
     }
 }
@@ -120,14 +120,14 @@ mod tests {
             let subject = request.subject("CP1", organization)?;
             Ok((subject.common_name, subject.organization))
         };
-        let made = |name: &str, organization: Option<&str>| Ok((name.to_owned(), organization.map(str::to_owned)));
+        let made = |name: &str, organization: &str| Ok((name.to_owned(), organization.to_owned()));
         let (name, company) = (DnType::CommonName, DnType::OrganizationName);
-        assert_eq!(of(&[], None), made("CP1", None));
-        assert_eq!(of(&[], Some("Volt AG")), made("CP1", Some("Volt AG")));
-        assert_eq!(of(&[(name.clone(), "SN-1")], None), made("CP1", None));
+        assert_eq!(of(&[], None), made("CP1", "Voltgate"));
+        assert_eq!(of(&[], Some("Volt AG")), made("CP1", "Volt AG"));
+        assert_eq!(of(&[(name.clone(), "SN-1")], None), made("CP1", "Voltgate"));
         assert_eq!(
             of(&[(name, "SN-1"), (company.clone(), "Volt AG")], None),
-            made("CP1", Some("Volt AG"))
+            made("CP1", "Volt AG")
         );
         assert_eq!(of(&[(company, "Somebody")], Some("Volt AG")), Err(Unfit::Organization));
     }
