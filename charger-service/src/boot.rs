@@ -9,7 +9,9 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use crate::notice::{Notice, tell};
 use crate::registration::pending::{self, Step};
+use crate::security_event::refused::{self, Kind};
 
 /// What the station says of itself. Any of it may be missing.
 #[derive(Debug, Default)]
@@ -58,25 +60,62 @@ pub struct BootAnswer {
     pub interval_seconds: Option<u32>,
 }
 
+/// What the last BootNotification was answered, on whichever connection it came; None where there was none yet.
+pub async fn last_answer(
+    connection: &mut PgConnection,
+    charge_point: Uuid,
+) -> Result<Option<Registration>, sqlx::Error> {
+    let answer = sqlx::query_scalar!("SELECT boot_answer FROM ocpp.charge_point WHERE id = $1", charge_point)
+        .fetch_one(connection)
+        .await?;
+    Ok(answer.as_deref().and_then(Registration::parse))
+}
+
+/// What comes of a boot.
+#[derive(Debug)]
+pub enum Booted {
+    Answered(BootAnswer),
+    /// It is not the station that its certificate was made out to: nothing that it says of itself is stored.
+    AnotherSerialNumber,
+}
+
 /// Stores what the station says and returns what the operator answers. A field that the station leaves out is no
-/// longer known: it may be another device than before.
+/// longer known: it may be another device than before. Only a serial number that its certificate names is known still.
+///
+/// `certified`: that serial number. One that differs is refused (B01.FR.12, rule 15 of the OCPP decisions).
 pub async fn boot(
     connection: &mut PgConnection,
     charge_point: Uuid,
+    certified: Option<&str>,
     boot: &Boot,
     now: DateTime<Utc>,
-) -> Result<BootAnswer, sqlx::Error> {
+) -> Result<Booted, sqlx::Error> {
+    // An empty one says no more than none.
+    let told = boot.serial_number.as_deref().map(str::trim);
+    let told = told.filter(|told| !told.is_empty());
+    if let (Some(certified), Some(told)) = (certified, told)
+        && certified != told
+    {
+        let what = "it booted with another serial number than its certificate names";
+        refused::count(connection, charge_point, Kind::SerialNumber, what, now).await?;
+        return Ok(Booted::AnotherSerialNumber);
+    }
     let answer = sqlx::query!(
-        r#"UPDATE ocpp.charge_point
-         SET vendor = $2, model = $3, serial_number = $4, charge_box_serial = $5, firmware_version = $6, iccid = $7,
-             imsi = $8, meter_type = $9, meter_serial = $10, last_boot_at = $11, boot_answer = registration_status
-         WHERE id = $1
+        r#"WITH before AS (SELECT id, boot_answer FROM ocpp.charge_point WHERE id = $1 FOR UPDATE)
+         UPDATE ocpp.charge_point
+         SET vendor = $2, model = $3, charge_box_serial = $5,
+             serial_number = CASE WHEN $12 AND $4::text IS NULL THEN serial_number ELSE $4 END, firmware_version = $6,
+             iccid = $7, imsi = $8, meter_type = $9, meter_serial = $10, last_boot_at = $11,
+             boot_answer = registration_status
+         FROM before
+         WHERE charge_point.id = before.id
          RETURNING registration_status, boot_interval_seconds,
+             before.boot_answer IS DISTINCT FROM registration_status AS "is_news!",
              pending_commands AS "pending_commands: Json<Vec<Step<Box<RawValue>>>>""#,
         charge_point,
         boot.vendor,
         boot.model,
-        boot.serial_number,
+        told.or(boot.serial_number.as_deref().filter(|_| certified.is_none())),
         boot.charge_box_serial,
         boot.firmware_version,
         boot.iccid,
@@ -84,6 +123,7 @@ pub async fn boot(
         boot.meter_type,
         boot.meter_serial,
         now,
+        certified.is_some(),
     )
     .fetch_one(&mut *connection)
     .await?;
@@ -94,10 +134,14 @@ pub async fn boot(
         Registration::Accepted | Registration::Rejected => Vec::new(),
     };
     pending::queue(connection, charge_point, &steps, now).await?;
-    Ok(BootAnswer {
+    if answer.is_news {
+        // Commands may have waited for this. The boot may have come in on another connection than the one that sends them.
+        tell(connection, &[Notice::Queued { charge_point }]).await?;
+    }
+    Ok(Booted::Answered(BootAnswer {
         registration,
         interval_seconds: answer
             .boot_interval_seconds
             .and_then(|seconds| u32::try_from(seconds).ok()),
-    })
+    }))
 }

@@ -4,6 +4,7 @@ pub mod authority;
 mod details;
 pub mod installed;
 pub mod issue;
+pub mod issued;
 mod list;
 mod renew;
 mod request;

@@ -4,6 +4,7 @@ mod create;
 pub mod find;
 pub mod identity;
 pub mod list;
+pub mod names;
 pub mod password;
 pub mod rotation;
 pub mod security_profile;

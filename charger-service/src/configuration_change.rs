@@ -1,7 +1,9 @@
 //! Configuration keys of OCPP 1.6 that decide how a charge point connects, as a ChangeConfiguration sets them.
 
-use serde::Deserialize;
+use ocpp::v1_6::ChangeConfiguration;
 use serde_json::value::RawValue;
+
+use crate::redact;
 
 /// What a ChangeConfiguration asks for, where it concerns how the charge point connects.
 #[derive(Clone, PartialEq, Eq)]
@@ -12,27 +14,21 @@ pub enum ConfigurationChange {
     SecurityProfile(i16),
 }
 
-#[derive(Deserialize)]
-struct Request {
-    key: String,
-    value: String,
-}
-
 impl ConfigurationChange {
     /// None for any other command, and any other key. Keys have no case.
     pub fn read(action: &str, payload: &RawValue) -> Option<Self> {
         if action != "ChangeConfiguration" {
             return None;
         }
-        let request: Request = serde_json::from_str(payload.get()).ok()?;
-        match request.key.trim().to_ascii_lowercase().as_str() {
-            "authorizationkey" => Some(Self::Password(request.value)),
-            "securityprofile" => {
-                let profile = request.value.trim().parse().ok()?;
-                (0..=3).contains(&profile).then_some(Self::SecurityProfile(profile))
-            }
-            _ => None,
+        let request = ChangeConfiguration::read(payload).ok()?;
+        if redact::is_secret(&request.key) {
+            return Some(Self::Password(ChangeConfiguration::secret(payload).ok()?));
         }
+        if !request.key.trim().eq_ignore_ascii_case("SecurityProfile") {
+            return None;
+        }
+        let profile = request.value.trim().parse().ok()?;
+        (0..=3).contains(&profile).then_some(Self::SecurityProfile(profile))
     }
 }
 
@@ -50,6 +46,8 @@ mod tests {
         let payload = r#"{"key":"authorizationKEY","value":"secret"}"#;
         assert!(read("ChangeConfiguration", payload) == Some(ConfigurationChange::Password("secret".to_owned())));
         assert!(read("DataTransfer", payload).is_none());
+        let payload = r#"{"key":"AuthorizationKey","value":"a\u0000b"}"#;
+        assert!(read("ChangeConfiguration", payload) == Some(ConfigurationChange::Password("a\0b".to_owned())));
         let payload = r#"{"key":"SecurityProfile","value":"2"}"#;
         assert!(read("ChangeConfiguration", payload) == Some(ConfigurationChange::SecurityProfile(2)));
         for value in ["4", "-1", "two", ""] {

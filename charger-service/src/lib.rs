@@ -71,7 +71,7 @@ struct State {
     instance: Uuid,
     sessions: registry::Registry,
     waiters: command::waiters::Waiters,
-    /// Owns the sessions' tasks.
+    /// Owns the sessions' tasks, and what else has to be finished when nobody waits for it any more.
     tasks: TaskTracker,
     /// Take on nothing new.
     shutdown: CancellationToken,

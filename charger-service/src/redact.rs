@@ -5,7 +5,8 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-const SECRET_KEY: &str = "AuthorizationKey";
+/// The configuration key that is a password.
+pub const SECRET_KEY: &str = "AuthorizationKey";
 const STARS: &str = "***";
 
 /// A CALL's payload without its secret. Anything else stays as it is, byte for byte.

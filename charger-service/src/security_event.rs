@@ -16,7 +16,8 @@ use voltgate_proto::ocpp::v1::{ListSecurityEventsRequest, ListSecurityEventsResp
 
 use crate::State;
 
-/// Events of one charge point that are kept; beyond them the oldest go.
+/// Events of one charge point and origin that are kept; beyond them the oldest go. What a charge point reports, however much,
+/// takes nothing away from what was noticed about it.
 const MOST: i64 = 10_000;
 
 /// Security events of the whitepaper's list (section 8) that are not critical.
@@ -95,10 +96,12 @@ pub async fn store(connection: &mut PgConnection, event: &SecurityEvent<'_>) -> 
     .execute(&mut *connection)
     .await?;
     sqlx::query!(
-        "DELETE FROM ocpp.security_event WHERE charge_point_id = $1 AND id <= (
-             SELECT id FROM ocpp.security_event WHERE charge_point_id = $1 ORDER BY id DESC OFFSET $2 LIMIT 1)",
+        "DELETE FROM ocpp.security_event WHERE charge_point_id = $1 AND origin = $3 AND id <= (
+             SELECT id FROM ocpp.security_event WHERE charge_point_id = $1 AND origin = $3
+             ORDER BY id DESC OFFSET $2 LIMIT 1)",
         event.charge_point,
         MOST,
+        event.origin.as_str(),
     )
     .execute(connection)
     .await?;

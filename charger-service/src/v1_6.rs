@@ -32,6 +32,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use sqlx::PgConnection;
 use thiserror::Error;
 
+use self::boot_gate::Passage;
 use crate::session::answer::{Answer, Incoming, Reply};
 
 /// Whether an action tells of a transaction: what it says is true on whichever connection it comes in.
@@ -66,6 +67,9 @@ enum Failure {
     Encode(#[from] serde_json::Error),
 }
 
+/// What is wrong with anything else that a charge point says (rule 2 of the OCPP decisions).
+const NEVER_BOOTED: &str = "the charge point has never sent a BootNotification here";
+
 /// Answers a CALL. What it changes is part of the connection's transaction.
 ///
 /// # Errors
@@ -83,12 +87,21 @@ pub async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -> Resul
             "a central system sends this, it does not answer it",
         ));
     }
-    if !boot_gate::lets_through(connection, action, call).await? {
-        return Ok(Answer::refused(
+    match boot_gate::passage(connection, action, call).await? {
+        Passage::Granted => admitted(connection, action, call).await,
+        Passage::Unregistered => {
+            let answer = admitted(connection, action, call).await?;
+            Ok(answer.flagged([NEVER_BOOTED.to_owned()]))
+        }
+        Passage::Denied => Ok(Answer::refused(
             ErrorCode::SecurityError,
             "the charge point has not been accepted",
-        ));
+        )),
     }
+}
+
+/// Answers what the boot gate has let through.
+async fn admitted(connection: &mut PgConnection, action: Action, call: &Incoming<'_>) -> Result<Answer, sqlx::Error> {
     let violations = validate(Version::V1_6, Message::Request(action.as_str()), call.payload);
     if let (Some(first), false) = (violations.first(), action.tolerates_violations()) {
         let refusal = Answer::refused(first.error_code(), &first.to_string());

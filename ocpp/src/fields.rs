@@ -41,6 +41,14 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// A text to the letter: it may hold a NUL, which PostgreSQL does not take.
+    pub fn exact_text(&self, name: &str) -> Option<String> {
+        match self.find(name)? {
+            (Kind::Text, json) => Some(Text::quoted(json).decode().into_owned()),
+            _ => None,
+        }
+    }
+
     pub fn integer(&self, name: &str) -> Option<i64> {
         let (kind, json) = self.find(name)?;
         match kind {
@@ -174,6 +182,14 @@ mod tests {
         }
         assert_eq!(fields.small_integer("f"), None);
         assert_eq!(fields.required_text("a"), Err(Unreadable { field: "a" }));
+    }
+
+    #[test]
+    fn a_text_is_made_storable_unless_it_is_wanted_to_the_letter() {
+        let fields = Fields::of(raw(r#"{"key": "a\u0000\u0062", "number": 7}"#));
+        assert_eq!(fields.text("key").as_deref(), Some("a\u{fffd}b"));
+        assert_eq!(fields.exact_text("key").as_deref(), Some("a\0b"));
+        assert_eq!(fields.exact_text("number"), None);
     }
 
     #[test]

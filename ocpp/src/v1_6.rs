@@ -9,6 +9,7 @@
 mod action;
 mod authorize;
 mod boot_notification;
+mod certificate;
 mod change_availability;
 mod charging_profile;
 mod configuration;
@@ -31,6 +32,10 @@ mod transfer;
 pub use action::{Action, Initiator};
 pub use authorize::{Authorize, AuthorizeResponse};
 pub use boot_notification::{BootNotification, BootNotificationResponse};
+pub use certificate::{
+    CertificateHash, CertificateSigned, DeleteCertificate, GetInstalledCertificateIds, InstallCertificate,
+    InstalledCertificates,
+};
 pub use change_availability::ChangeAvailability;
 pub use charging_profile::{
     ChargingProfile, ClearChargingProfile, CompositeSchedule, GetCompositeSchedule, RemoteStartTransaction,

@@ -14,11 +14,15 @@ use thiserror::Error;
 use time::OffsetDateTime;
 use uuid::Uuid;
 use x509_parser::pem::Pem;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::details::Details;
 
 /// Charge points live long, and changing the root of one is work.
 const OWN_YEARS: i64 = 20;
+
+/// Whom certificates name where nobody else is named (A00.FR.509).
+pub const ORGANIZATION: &str = "Voltgate";
 
 /// How far clocks may be apart without a certificate that is new being refused.
 const SKEW: TimeDelta = TimeDelta::days(1);
@@ -32,6 +36,8 @@ pub struct Authority {
     chain: String,
     /// What goes to charge points behind their own certificate: all of the chain but its root, which they have.
     intermediates: String,
+    /// Its name, as certificates have it for their issuer.
+    subject: Vec<u8>,
     validity: TimeDelta,
 }
 
@@ -39,7 +45,7 @@ pub struct Authority {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
     pub common_name: String,
-    pub organization: Option<String>,
+    pub organization: String,
 }
 
 #[derive(Debug, Error)]
@@ -109,6 +115,7 @@ impl Authority {
                 .map(|certificate| pem(&certificate.contents))
                 .collect(),
             intermediates,
+            subject: x509.subject().as_raw().to_vec(),
             validity,
         })
     }
@@ -118,6 +125,11 @@ impl Authority {
         &self.chain
     }
 
+    /// Whether a certificate, given in DER, says that it comes from here. Whoever has verified it knows that it is true.
+    pub fn is_issuer_of(&self, der: &[u8]) -> bool {
+        X509Certificate::from_der(der).is_ok_and(|(_, certificate)| certificate.issuer().as_raw() == self.subject)
+    }
+
     /// Issues a certificate that a charge point can log in with and nothing else; with the authorities between it and the root.
     pub fn issue(
         &self,
@@ -125,7 +137,7 @@ impl Authority {
         key: &SubjectPublicKeyInfo,
         now: DateTime<Utc>,
     ) -> Result<String, rcgen::Error> {
-        let mut params = params(&subject.common_name, subject.organization.as_deref());
+        let mut params = params(&subject.common_name, &subject.organization);
         params.not_before = instant(now - SKEW);
         params.not_after = instant(now + self.validity);
         params.is_ca = IsCa::ExplicitNoCa;
@@ -155,7 +167,7 @@ async fn stored(database: &PgPool) -> Result<Option<Stored>, sqlx::Error> {
 async fn make(database: &PgPool, sealing: &SealingKey, now: DateTime<Utc>) -> Result<(), AuthorityError> {
     let id = Uuid::now_v7();
     let key = KeyPair::generate()?;
-    let mut params = params("Charge points", Some("Voltgate"));
+    let mut params = params("Charge points", ORGANIZATION);
     params.not_before = instant(now - SKEW);
     params.not_after = instant(now + TimeDelta::days(365 * OWN_YEARS));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
@@ -175,12 +187,10 @@ async fn make(database: &PgPool, sealing: &SealingKey, now: DateTime<Utc>) -> Re
     Ok(())
 }
 
-fn params(common_name: &str, organization: Option<&str>) -> CertificateParams {
+fn params(common_name: &str, organization: &str) -> CertificateParams {
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, common_name);
-    if let Some(organization) = organization {
-        name.push(DnType::OrganizationName, organization);
-    }
+    name.push(DnType::OrganizationName, organization);
     let mut serial: [u8; SERIAL_BYTES] = rand::random();
     // Positive, and of full length.
     serial[0] = serial[0] & 0x7f | 0x40;

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::pem::Pem;
+use x509_parser::prelude::FromDer as _;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Details {
@@ -29,6 +30,11 @@ impl Details {
         Self::of(&pem.parse_x509().ok()?)
     }
 
+    /// Of a certificate in DER.
+    pub fn of_der(der: &[u8]) -> Option<Self> {
+        Self::of(&X509Certificate::from_der(der).ok()?.1)
+    }
+
     fn of(certificate: &X509Certificate<'_>) -> Option<Self> {
         let time = |seconds| DateTime::from_timestamp(seconds, 0);
         let names_itself = certificate.subject() == certificate.issuer();
@@ -38,7 +44,8 @@ impl Details {
                 .iter_common_name()
                 .next()
                 .and_then(|name| name.as_str().ok())
-                .map(str::to_owned),
+                // PostgreSQL takes no NUL.
+                .map(|name| name.replace('\0', "\u{fffd}")),
             serial_number: serial_number(certificate.raw_serial()),
             not_before: time(certificate.validity().not_before.timestamp())?,
             not_after: time(certificate.validity().not_after.timestamp())?,

@@ -2,7 +2,9 @@
 //! GetInstalledCertificateIds tell (M03 to M05).
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use ocpp::v1_6::{
+    CertificateHash, DeleteCertificate, GetInstalledCertificateIds, InstallCertificate, InstalledCertificates,
+};
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -12,56 +14,18 @@ use super::details::{Details, normal_serial_number};
 /// Roots of one charge point and type that are kept of one answer.
 const MOST: usize = 100;
 
-/// How OCPP names a certificate.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct HashData {
-    hash_algorithm: String,
-    issuer_name_hash: String,
-    issuer_key_hash: String,
-    serial_number: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Install {
-    certificate_type: String,
-    certificate: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Delete {
-    certificate_hash_data: HashData,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Get {
-    certificate_type: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Got {
-    #[serde(default)]
-    certificate_hash_data: Vec<HashData>,
-}
-
-impl HashData {
-    /// As it is compared; None for what no certificate is named by.
-    fn normal(self) -> Option<Self> {
-        let normal = Self {
-            issuer_name_hash: self.issuer_name_hash.trim().to_ascii_lowercase(),
-            issuer_key_hash: self.issuer_key_hash.trim().to_ascii_lowercase(),
-            serial_number: normal_serial_number(&self.serial_number),
-            hash_algorithm: self.hash_algorithm,
-        };
-        let texts = [&normal.issuer_name_hash, &normal.issuer_key_hash, &normal.serial_number];
-        let known = matches!(normal.hash_algorithm.as_str(), "SHA256" | "SHA384" | "SHA512");
-        let is_hexadecimal = |text: &&String| text.len() <= 128 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        (known && texts.iter().all(is_hexadecimal)).then_some(normal)
-    }
+/// As it is compared; None for what no certificate is named by.
+fn normal(told: CertificateHash) -> Option<CertificateHash> {
+    let normal = CertificateHash {
+        issuer_name_hash: told.issuer_name_hash.trim().to_ascii_lowercase(),
+        issuer_key_hash: told.issuer_key_hash.trim().to_ascii_lowercase(),
+        serial_number: normal_serial_number(&told.serial_number),
+        hash_algorithm: told.hash_algorithm,
+    };
+    let texts = [&normal.issuer_name_hash, &normal.issuer_key_hash, &normal.serial_number];
+    let known = matches!(normal.hash_algorithm.as_str(), "SHA256" | "SHA384" | "SHA512");
+    let is_hexadecimal = |text: &&String| text.len() <= 128 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (known && texts.iter().all(is_hexadecimal)).then_some(normal)
 }
 
 /// The charge point has installed a root that it was sent.
@@ -71,7 +35,7 @@ pub async fn installed(
     request: &RawValue,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    let Ok(request) = serde_json::from_str::<Install>(request.get()) else {
+    let Ok(request) = InstallCertificate::read(request) else {
         return Ok(());
     };
     // What is no root, or cannot be read, shows up when the charge point is asked for its list.
@@ -103,8 +67,8 @@ pub async fn installed(
 
 /// The charge point has deleted a root, or never had it.
 pub async fn deleted(connection: &mut PgConnection, charge_point: Uuid, request: &RawValue) -> Result<(), sqlx::Error> {
-    let request = serde_json::from_str::<Delete>(request.get()).ok();
-    let Some(deleted) = request.and_then(|request| request.certificate_hash_data.normal()) else {
+    let request = DeleteCertificate::read(request).ok();
+    let Some(deleted) = request.and_then(|request| normal(request.certificate)) else {
         return Ok(());
     };
     sqlx::query!(
@@ -130,19 +94,13 @@ pub async fn listed(
     response: &RawValue,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    let (Ok(request), Ok(got)) = (
-        serde_json::from_str::<Get>(request.get()),
-        serde_json::from_str::<Got>(response.get()),
-    ) else {
+    let Ok(request) = GetInstalledCertificateIds::read(request) else {
         return Ok(());
     };
-    let roots: Vec<HashData> = got
-        .certificate_hash_data
-        .into_iter()
-        .filter_map(HashData::normal)
-        .take(MOST)
-        .collect();
-    let column = |of: fn(&HashData) -> &String| -> Vec<String> { roots.iter().map(|root| of(root).clone()).collect() };
+    let told = InstalledCertificates::read(response).certificates;
+    let roots: Vec<CertificateHash> = told.into_iter().filter_map(normal).take(MOST).collect();
+    let column =
+        |of: fn(&CertificateHash) -> &String| -> Vec<String> { roots.iter().map(|root| of(root).clone()).collect() };
     sqlx::query!(
         "WITH told AS (
              SELECT DISTINCT * FROM unnest($3::text[], $4::text[], $5::text[], $6::text[])

@@ -2,7 +2,9 @@
 //! in the transaction of the answer (rule 12 of the OCPP decisions).
 
 use chrono::{DateTime, TimeDelta, Utc};
+use ocpp::{Message, Version, validate};
 use serde_json::json;
+use serde_json::value::RawValue;
 use sqlx::{PgConnection, PgPool};
 use thiserror::Error;
 use uuid::Uuid;
@@ -10,14 +12,19 @@ use uuid::Uuid;
 use super::authority::Authority;
 use super::details::Details;
 use super::request::{SigningRequest, Unfit};
+use crate::charge_point::names::{self, Names};
 use crate::command::ledger;
 use crate::security_event::{self, Origin, SecurityEvent};
 
 /// Requests of one charge point within a day; one that keeps asking fills no disk.
 const MOST_A_DAY: i64 = 50;
 
-/// Certificates of one charge point that are kept; beyond them the oldest go.
+/// Certificates of one charge point that are kept; beyond them the oldest go, but for the newest that it has taken: it comes in
+/// with that one.
 const MOST_KEPT: i64 = 100;
+
+/// What takes a certificate to its charge point.
+const ACTION: &str = "CertificateSigned";
 
 /// How long a certificate waits for its charge point.
 const WAITS: TimeDelta = TimeDelta::days(1);
@@ -43,6 +50,9 @@ enum Refused {
     TooMany,
     #[error("it cannot be signed")]
     NotSigned,
+    /// The authority has more certificates above it than go into a message.
+    #[error("its certificate is longer than OCPP lets it be")]
+    TooLong,
 }
 
 /// A request that is right.
@@ -58,7 +68,7 @@ pub async fn asked(
     csr: &str,
     now: DateTime<Utc>,
 ) -> Result<bool, sqlx::Error> {
-    let names = names(connection, charge_point).await?;
+    let names = names::of(connection, charge_point).await?;
     let fit = match decide(connection, issuance, charge_point, csr, &names, now).await? {
         Ok(fit) => fit,
         Err(refused) => {
@@ -79,7 +89,7 @@ async fn decide(
     issuance: &Issuance,
     charge_point: Uuid,
     csr: &str,
-    names: &[String],
+    names: &Names,
     now: DateTime<Utc>,
 ) -> Result<Result<Fit, Refused>, sqlx::Error> {
     let of_late = sqlx::query_scalar!(
@@ -90,23 +100,48 @@ async fn decide(
         MOST_A_DAY,
         now - TimeDelta::days(1),
     )
-    .fetch_one(connection)
+    .fetch_one(&mut *connection)
     .await?;
     if of_late >= MOST_A_DAY {
         return Ok(Err(Refused::TooMany));
     }
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    Ok(sign(issuance, csr, &names, now))
+    let request = match SigningRequest::parse(csr) {
+        Ok(request) => request,
+        Err(unfit) => return Ok(Err(unfit.into())),
+    };
+    if !asks_for_itself(connection, charge_point, names, &request).await? {
+        return Ok(Err(Unfit::CommonName.into()));
+    }
+    Ok(sign(issuance, &request, names.fixed(), now))
 }
 
-fn sign(issuance: &Issuance, csr: &str, names: &[&str], now: DateTime<Utc>) -> Result<Fit, Refused> {
-    let request = SigningRequest::parse(csr)?;
-    let subject = request.subject(names, issuance.organization.as_deref())?;
+/// A request may name what the charge point says of itself, as long as nobody else goes by it. The certificate is made out to
+/// what the operator has fixed all the same.
+async fn asks_for_itself(
+    connection: &mut PgConnection,
+    charge_point: Uuid,
+    names: &Names,
+    request: &SigningRequest,
+) -> Result<bool, sqlx::Error> {
+    match request.common_name() {
+        Err(_) => Ok(false),
+        Ok(None) => Ok(true),
+        Ok(Some(name)) if name == names.fixed() => Ok(true),
+        Ok(Some(name)) if names.serial_number() == Some(name) => {
+            names::is_nobody_elses(connection, charge_point, name).await
+        }
+        Ok(Some(_)) => Ok(false),
+    }
+}
+
+fn sign(issuance: &Issuance, request: &SigningRequest, name: &str, now: DateTime<Utc>) -> Result<Fit, Refused> {
+    let subject = request.subject(name, issuance.organization.as_deref())?;
     if !issuance.automatic {
         return Ok(Fit { chain: None });
     }
     match issuance.authority.issue(&subject, &request.key, now) {
-        Ok(chain) => Ok(Fit { chain: Some(chain) }),
+        Ok(chain) if may_be_sent(&chain) => Ok(Fit { chain: Some(chain) }),
+        Ok(_) => Err(Refused::TooLong),
         Err(error) => {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
@@ -115,23 +150,6 @@ fn sign(issuance: &Issuance, csr: &str, names: &[&str], now: DateTime<Utc>) -> R
             Err(Refused::NotSigned)
         }
     }
-}
-
-/// The names that its certificate may have, as a connection with it is let in; the preferred one first.
-async fn names(connection: &mut PgConnection, charge_point: Uuid) -> Result<Vec<String>, sqlx::Error> {
-    let known = sqlx::query!(
-        "SELECT identity, serial_number, certificate_name FROM ocpp.charge_point WHERE id = $1",
-        charge_point,
-    )
-    .fetch_one(connection)
-    .await?;
-    Ok(match known.certificate_name {
-        Some(name) => vec![name],
-        None => {
-            let serial_number = known.serial_number.filter(|number| !number.trim().is_empty());
-            serial_number.into_iter().chain([known.identity]).collect()
-        }
-    })
 }
 
 /// The charge point is told no more than that, so whoever runs it has to find out here (A02, error handling).
@@ -154,6 +172,16 @@ async fn refuse(
     security_event::store(connection, &event).await
 }
 
+fn message(chain: &str) -> String {
+    json!({ "certificateChain": chain }).to_string()
+}
+
+/// What we send is held against the specification, as what operators send is.
+fn may_be_sent(chain: &str) -> bool {
+    let message = RawValue::from_string(message(chain));
+    message.is_ok_and(|message| validate(Version::V1_6, Message::Request(ACTION), &message).is_empty())
+}
+
 /// Queues the CertificateSigned. It leaves after the answer.
 async fn send(
     connection: &mut PgConnection,
@@ -161,16 +189,7 @@ async fn send(
     chain: &str,
     now: DateTime<Utc>,
 ) -> Result<Uuid, sqlx::Error> {
-    let payload = json!({ "certificateChain": chain }).to_string();
-    ledger::enqueue_automatic(
-        connection,
-        charge_point,
-        "CertificateSigned",
-        &payload,
-        now,
-        now + WAITS,
-    )
-    .await
+    ledger::enqueue_automatic(connection, charge_point, ACTION, &message(chain), now, now + WAITS).await
 }
 
 /// Keeps a request, or a certificate, or both.
@@ -202,7 +221,10 @@ pub(super) async fn keep(
     .await?;
     sqlx::query!(
         "DELETE FROM ocpp.issued_certificate WHERE charge_point_id = $1 AND id <= (
-             SELECT id FROM ocpp.issued_certificate WHERE charge_point_id = $1 ORDER BY id DESC OFFSET $2 LIMIT 1)",
+             SELECT id FROM ocpp.issued_certificate WHERE charge_point_id = $1 ORDER BY id DESC OFFSET $2 LIMIT 1)
+           AND id IS DISTINCT FROM (
+             SELECT taken.id FROM ocpp.issued_certificate AS taken JOIN ocpp.command ON command.id = taken.command_id
+             WHERE taken.charge_point_id = $1 AND command.status = 'accepted' ORDER BY taken.id DESC LIMIT 1)",
         charge_point,
         MOST_KEPT,
     )

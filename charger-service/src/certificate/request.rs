@@ -8,7 +8,7 @@ use x509_parser::prelude::FromDer as _;
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::AttributeTypeAndValue;
 
-use super::authority::Subject;
+use super::authority::{ORGANIZATION, Subject};
 
 /// A00.FR.502 and A00.FR.503, in bits.
 const SHORTEST_RSA: usize = 2048;
@@ -69,23 +69,27 @@ impl SigningRequest {
         })
     }
 
-    /// The subject of the certificate. `names` are those that it may have, the preferred one first; what the request leaves
-    /// out is ours to fill in.
-    pub fn subject(&self, names: &[&str], organization: Option<&str>) -> Result<Subject, Unfit> {
-        let common_name = match self.common_names.as_slice() {
-            [] => names.first().ok_or(Unfit::CommonName)?,
-            [name] if names.contains(&name.as_str()) => name.as_str(),
-            _ => return Err(Unfit::CommonName),
-        };
+    /// The common name that it asks for, where it asks for one.
+    pub fn common_name(&self) -> Result<Option<&str>, Unfit> {
+        match self.common_names.as_slice() {
+            [] => Ok(None),
+            [name] => Ok(Some(name)),
+            _ => Err(Unfit::CommonName),
+        }
+    }
+
+    /// The subject of the certificate. Its common name is ours to set, whatever the request says; of an organization only what
+    /// the request leaves out is filled in.
+    pub fn subject(&self, common_name: &str, organization: Option<&str>) -> Result<Subject, Unfit> {
         let organization = match (self.organizations.as_slice(), organization) {
-            ([], expected) => expected,
-            ([own], None) => Some(own.as_str()),
-            ([own], Some(expected)) if own == expected => Some(expected),
+            ([], expected) => expected.unwrap_or(ORGANIZATION),
+            ([own], None) => own,
+            ([own], Some(expected)) if own == expected => expected,
             _ => return Err(Unfit::Organization),
         };
         Ok(Subject {
             common_name: common_name.to_owned(),
-            organization: organization.map(str::to_owned),
+            organization: organization.to_owned(),
         })
     }
 }
@@ -110,23 +114,32 @@ mod tests {
     }
 
     #[test]
-    fn the_subject_is_the_charge_points_own_and_filled_in_where_it_says_nothing() {
+    fn the_common_name_is_ours_to_set_and_an_organization_is_filled_in_where_there_is_none() {
         let of = |names: &[(DnType, &str)], organization| {
             let request = SigningRequest::parse(&request(names)).unwrap();
-            let subject = request.subject(&["CP1", "SN-1"], organization)?;
+            let subject = request.subject("CP1", organization)?;
             Ok((subject.common_name, subject.organization))
         };
-        let made = |name: &str, organization: Option<&str>| Ok((name.to_owned(), organization.map(str::to_owned)));
+        let made = |name: &str, organization: &str| Ok((name.to_owned(), organization.to_owned()));
         let (name, company) = (DnType::CommonName, DnType::OrganizationName);
-        assert_eq!(of(&[], None), made("CP1", None));
-        assert_eq!(of(&[], Some("Volt AG")), made("CP1", Some("Volt AG")));
-        assert_eq!(of(&[(name.clone(), "SN-1")], None), made("SN-1", None));
+        assert_eq!(of(&[], None), made("CP1", "Voltgate"));
+        assert_eq!(of(&[], Some("Volt AG")), made("CP1", "Volt AG"));
+        assert_eq!(of(&[(name.clone(), "SN-1")], None), made("CP1", "Voltgate"));
         assert_eq!(
-            of(&[(name.clone(), "SN-1"), (company.clone(), "Volt AG")], None),
-            made("SN-1", Some("Volt AG"))
+            of(&[(name, "SN-1"), (company.clone(), "Volt AG")], None),
+            made("CP1", "Volt AG")
         );
-        assert_eq!(of(&[(name, "SN-2")], None), Err(Unfit::CommonName));
         assert_eq!(of(&[(company, "Somebody")], Some("Volt AG")), Err(Unfit::Organization));
+    }
+
+    #[test]
+    fn a_request_asks_for_one_common_name_at_most() {
+        let of = |names: &[(DnType, &str)]| {
+            let request = SigningRequest::parse(&request(names)).unwrap();
+            request.common_name().map(|name| name.map(str::to_owned))
+        };
+        assert_eq!(of(&[]), Ok(None));
+        assert_eq!(of(&[(DnType::CommonName, "SN-1")]), Ok(Some("SN-1".to_owned())));
     }
 
     #[test]

@@ -1,19 +1,13 @@
 //! A certificate that was sent to a charge point by hand: it is kept like those that were issued here.
 
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use ocpp::v1_6::CertificateSigned;
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::details::Details;
 use super::issue::keep;
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct CertificateSigned {
-    certificate_chain: String,
-}
 
 /// The charge point has taken a certificate. Where it had asked for one that nobody has signed yet, it is this.
 pub async fn taken(
@@ -26,7 +20,7 @@ pub async fn taken(
     let known = sqlx::query_scalar!("SELECT id FROM ocpp.issued_certificate WHERE command_id = $1", command)
         .fetch_optional(&mut *connection)
         .await?;
-    let request = serde_json::from_str::<CertificateSigned>(request.get()).ok();
+    let request = CertificateSigned::read(request).ok();
     let (
         None,
         Some(CertificateSigned {

@@ -72,7 +72,7 @@ macro_rules! select {
         sqlx::query_as!(
             Row,
             r#"SELECT charge_point.id, identity, display_name, registration_status, security_profile,
-                   next_security_profile, certificate_name,
+                   coalesce(next_security_profile, offered_security_profile) AS next_security_profile, certificate_name,
                    (disconnected_at IS NULL AND lease_until > now()) IS TRUE AS "online!", protocol AS "protocol?",
                    vendor, model, serial_number, firmware_version, last_seen_at AS "last_seen_at?", last_boot_at,
                    clock_offset_seconds AS "clock_offset_seconds?", subprotocol, site_id,

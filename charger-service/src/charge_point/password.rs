@@ -18,6 +18,9 @@ const MADE_LENGTH: usize = 20;
 /// Nothing that looks like something else, for those who type it in on site.
 const ALPHABET: &[u8] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnpqrstuvwxyz";
 
+/// Shorter ones can be guessed. Some charge points have a short one that nobody can change before they are connected.
+const SHORTEST_GOOD: usize = 16;
+
 /// A password that an operator may set.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Password(String);
@@ -25,7 +28,7 @@ pub struct Password(String);
 /// The rest of a sentence that starts with the field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum PasswordError {
-    #[error("must have 16 to 40 characters")]
+    #[error("must have 1 to 40 characters")]
     Length,
     #[error("must consist of printable characters")]
     Unprintable,
@@ -33,7 +36,7 @@ pub enum PasswordError {
 
 impl Password {
     pub fn parse(text: &str) -> Result<Self, PasswordError> {
-        if !(16..=40).contains(&text.chars().count()) {
+        if !(1..=40).contains(&text.chars().count()) {
             Err(PasswordError::Length)
         } else if text.chars().any(char::is_control) {
             Err(PasswordError::Unprintable)
@@ -49,6 +52,11 @@ impl Password {
                 .map(|_| char::from(ALPHABET[random.random_range(..ALPHABET.len())]))
                 .collect(),
         )
+    }
+
+    /// Whether it is shorter than OCPP wants passwords to be (A00.FR.205).
+    pub fn is_short(&self) -> bool {
+        self.0.chars().count() < SHORTEST_GOOD
     }
 
     pub fn as_str(&self) -> &str {
@@ -168,6 +176,16 @@ mod tests {
         let made = Password::generate();
         assert!(Password::parse(made.as_str()).is_ok());
         assert_ne!(made, Password::generate());
+    }
+
+    /// Rule 11.
+    #[test]
+    fn a_short_password_may_be_set_and_an_empty_or_longer_one_than_a_charge_point_takes_may_not() {
+        assert!(Password::parse("1").is_ok_and(|password| password.is_short()));
+        assert!(Password::parse(&"x".repeat(16)).is_ok_and(|password| !password.is_short()));
+        assert_eq!(Password::parse(""), Err(PasswordError::Length));
+        assert_eq!(Password::parse(&"x".repeat(41)), Err(PasswordError::Length));
+        assert_eq!(Password::parse("a\nb"), Err(PasswordError::Unprintable));
     }
 
     #[test]

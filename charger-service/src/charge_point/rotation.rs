@@ -4,7 +4,7 @@
 //!
 //! While nobody knows whether the charge point has taken it, both let it in.
 
-use ocpp::v1_6::{Action, StatusOnly};
+use ocpp::v1_6::Action;
 use rand::RngExt;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -17,6 +17,7 @@ use super::password::PasswordKey;
 use crate::audit::Author;
 use crate::command::send::{Patience, SendCommand};
 use crate::configuration_change::ConfigurationChange;
+use crate::redact;
 
 /// As many as the whitepaper gives to a password (A00.FR.205); they travel as twice as many hexadecimal digits.
 const MADE_BYTES: usize = 20;
@@ -33,7 +34,7 @@ pub fn parse(request: RotatePasswordRequest, requested_by: Author) -> Result<Sen
         return Err(vec![FieldViolation::new("password", problem)]);
     }
     let password = request.password.unwrap_or_else(generate);
-    let payload = json!({ "key": "AuthorizationKey", "value": password });
+    let payload = json!({ "key": redact::SECRET_KEY, "value": password });
     let call = (Action::ChangeConfiguration, payload.to_string());
     let patience = Patience {
         wait_seconds: request.wait_seconds,
@@ -81,30 +82,33 @@ pub async fn leaves(
     Ok(())
 }
 
-/// The charge point has answered a change of its password. None for an answer that is an error, or cannot be read.
+/// The charge point has answered a change of its password.
 pub async fn answered(
     connection: &mut PgConnection,
     charge_point: Uuid,
     command: Uuid,
-    answer: Option<&RawValue>,
+    status: &str,
 ) -> Result<(), sqlx::Error> {
-    let status = answer.and_then(|answer| StatusOnly::read(answer).ok());
-    match status.as_ref().map(|answer| answer.status.as_str()) {
-        // The one before counts no more (A01.FR.03), nor any other.
-        Some("Accepted") => take(connection, charge_point, command).await,
-        // Until it boots it has the old one.
-        Some("RebootRequired") => Ok(()),
-        // It keeps what it has (A01.FR.04).
-        Some(_) | None => forget(connection, command).await,
+    match status {
+        // The one before counts no more (A01.FR.03).
+        "Accepted" => take(connection, charge_point, command).await,
+        "Rejected" | "NotSupported" => refused(connection, command).await,
+        // Until it boots it has the old one; and nobody knows what a word means that is none of OCPP's.
+        _ => Ok(()),
     }
 }
 
-/// Makes an offered password the only one.
+/// Makes an offered password the present one. Of the others, one is good still whose answer is due, and one that was sent later
+/// and waits for the next boot.
 async fn take(connection: &mut PgConnection, charge_point: Uuid, command: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "WITH offered AS (DELETE FROM ocpp.offered_password WHERE charge_point_id = $1 RETURNING command_id, hash)
-         UPDATE ocpp.charge_point SET password_hash = offered.hash
-         FROM offered WHERE charge_point.id = $1 AND offered.command_id = $2",
+        "WITH taken AS (SELECT hash FROM ocpp.offered_password WHERE charge_point_id = $1 AND command_id = $2),
+         gone AS (
+             DELETE FROM ocpp.offered_password AS offered
+             WHERE charge_point_id = $1 AND EXISTS (SELECT FROM taken) AND (command_id = $2 OR NOT EXISTS (
+                 SELECT FROM ocpp.command WHERE id = offered.command_id
+                     AND (status = 'sent' OR (status = 'accepted' AND id > $2)))))
+         UPDATE ocpp.charge_point SET password_hash = taken.hash FROM taken WHERE charge_point.id = $1",
         charge_point,
         command,
     )
@@ -113,7 +117,8 @@ async fn take(connection: &mut PgConnection, charge_point: Uuid, command: Uuid) 
     Ok(())
 }
 
-async fn forget(connection: &mut PgConnection, command: Uuid) -> Result<(), sqlx::Error> {
+/// The charge point keeps what it has (A01.FR.04).
+pub async fn refused(connection: &mut PgConnection, command: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query!("DELETE FROM ocpp.offered_password WHERE command_id = $1", command)
         .execute(connection)
         .await?;

@@ -131,6 +131,7 @@ pub async fn update(
         r#"UPDATE ocpp.charge_point
          SET display_name = coalesce($2, display_name), registration_status = coalesce($3, registration_status),
              next_security_profile = CASE WHEN $5::smallint IS NULL THEN next_security_profile END,
+             offered_security_profile = CASE WHEN $5 IS NULL THEN offered_security_profile END,
              security_profile = coalesce($5, security_profile),
              certificate_name = coalesce($6, certificate_name),
              subprotocol = CASE WHEN $7 THEN $8 ELSE subprotocol END,

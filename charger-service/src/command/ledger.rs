@@ -118,7 +118,7 @@ pub async fn enqueue_automatic(
 /// Whom commands are of that a charge point is sent while it is pending.
 const REGISTRATION: &str = "registration";
 
-/// Queues commands of the registration, in their order.
+/// Queues commands of the registration, in their order, and wakes the session.
 pub async fn enqueue_pending(
     connection: &mut PgConnection,
     charge_point: Uuid,
@@ -143,29 +143,23 @@ pub async fn enqueue_pending(
         created_at,
         expires_at,
     )
+    .execute(&mut *connection)
+    .await?;
+    // The boot may have come in without a socket, or on another one than the present one.
+    tell(connection, &[Notice::Queued { charge_point }]).await
+}
+
+/// Drops what an earlier answer to a BootNotification had queued and was not sent. Nothing has come of it, and a charge point
+/// that boots again and again would leave rows without end.
+pub async fn drop_pending(connection: &mut PgConnection, charge_point: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "DELETE FROM ocpp.command WHERE charge_point_id = $1 AND status = 'queued' AND requested_by = $2",
+        charge_point,
+        REGISTRATION,
+    )
     .execute(connection)
     .await?;
     Ok(())
-}
-
-/// Ends what an earlier answer to a BootNotification had queued and was not sent.
-pub async fn expire_pending(
-    connection: &mut PgConnection,
-    charge_point: Uuid,
-    now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    let expired = sqlx::query_scalar!(
-        "UPDATE ocpp.command
-         SET status = 'expired', completed_at = $2, error_description = 'the charge point booted again'
-         WHERE charge_point_id = $1 AND status = 'queued' AND requested_by = $3
-         RETURNING id",
-        charge_point,
-        now,
-        REGISTRATION,
-    )
-    .fetch_all(&mut *connection)
-    .await?;
-    tell_completed(connection, expired).await
 }
 
 /// A command that is the session's to send.

@@ -116,7 +116,7 @@ impl From<Step<Box<RawValue>>> for PendingCommand {
     }
 }
 
-/// After an answer to a BootNotification: what an earlier one had queued and was not sent is over, and these come next, in
+/// After an answer to a BootNotification: what an earlier one had queued and was not sent is gone, and these come next, in
 /// their order.
 pub async fn queue(
     connection: &mut PgConnection,
@@ -124,7 +124,7 @@ pub async fn queue(
     steps: &[Step<Box<RawValue>>],
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    ledger::expire_pending(&mut *connection, charge_point, now).await?;
+    ledger::drop_pending(&mut *connection, charge_point).await?;
     if !steps.is_empty() {
         ledger::enqueue_pending(connection, charge_point, steps, now, now + EXPIRY).await?;
     }

@@ -2,7 +2,7 @@
 //! than the security profile asks for, who shows another's certificate.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::{Origin, SecurityEvent, store};
@@ -21,6 +21,8 @@ pub enum Kind {
     Downgrade,
     /// A certificate of an authority that is known, and not the charge point's.
     Certificate,
+    /// Another serial number than its certificate names.
+    SerialNumber,
 }
 
 impl Kind {
@@ -29,6 +31,7 @@ impl Kind {
             Self::Password => "FailedToAuthenticationAtCentralSystem",
             Self::Downgrade => "SecurityProfileDowngradeAttempt",
             Self::Certificate => "WrongChargePointCertificate",
+            Self::SerialNumber => "WrongChargePointSerialNumber",
         }
     }
 
@@ -36,12 +39,12 @@ impl Kind {
     fn told_at(self) -> i32 {
         match self {
             Self::Password => MISTAKES + 1,
-            Self::Downgrade | Self::Certificate => 1,
+            Self::Downgrade | Self::Certificate | Self::SerialNumber => 1,
         }
     }
 }
 
-/// Counts an attempt, and makes an event of it where there have been enough.
+/// Counts an attempt to connect, and makes an event of it where there have been enough.
 pub async fn note(
     database: &PgPool,
     charge_point: Uuid,
@@ -51,6 +54,19 @@ pub async fn note(
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     let mut transaction = database.begin().await?;
+    let what = format!("{what}; from {}", peer.unwrap_or("an unknown address"));
+    count(&mut transaction, charge_point, kind, &what, now).await?;
+    transaction.commit().await
+}
+
+/// Counts an attempt of whatever kind.
+pub async fn count(
+    connection: &mut PgConnection,
+    charge_point: Uuid,
+    kind: Kind,
+    what: &str,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
     let attempts = sqlx::query_scalar!(
         "INSERT INTO ocpp.refused_attempt AS known (charge_point_id, type, since, attempts)
          VALUES ($1, $2, $3, 1)
@@ -63,19 +79,18 @@ pub async fn note(
         now,
         now - WINDOW,
     )
-    .fetch_one(&mut *transaction)
+    .fetch_one(&mut *connection)
     .await?;
     if attempts == kind.told_at() {
-        let tech_info = format!("{what}; from {}", peer.unwrap_or("an unknown address"));
         let event = SecurityEvent {
             charge_point,
             origin: Origin::Csms,
             kind: kind.as_str(),
-            tech_info: Some(&tech_info),
+            tech_info: Some(what),
             occurred_at: now,
             received_at: now,
         };
-        store(&mut transaction, &event).await?;
+        store(connection, &event).await?;
     }
-    transaction.commit().await
+    Ok(())
 }

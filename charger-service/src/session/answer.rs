@@ -5,15 +5,14 @@ use ocpp::ErrorCode;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::boot::Registration;
 use crate::certificate::issue::Issuance;
 
 /// A CALL, with what its handler needs to know of the session.
 #[derive(Debug)]
 pub struct Incoming<'a> {
     pub charge_point: Uuid,
-    /// The last answer to a BootNotification; None where there was none yet.
-    pub registration: Option<Registration>,
+    /// The serial number in the certificate that it has shown.
+    pub certified_serial_number: Option<&'a str>,
     pub action: &'a str,
     pub payload: &'a RawValue,
     pub received_at: DateTime<Utc>,
@@ -36,8 +35,8 @@ pub struct Answer {
     pub reply: Reply,
     /// What was wrong with the CALL although it was accepted; for the message log.
     pub flags: Vec<String>,
-    /// The boot gate as it stands from here on, where the CALL was a BootNotification.
-    pub registration: Option<Registration>,
+    /// Why the socket is closed after the answer.
+    pub bars: Option<&'static str>,
 }
 
 #[derive(Debug)]
@@ -51,7 +50,7 @@ impl Answer {
         Self {
             reply,
             flags: Vec::new(),
-            registration: None,
+            bars: None,
         }
     }
 
@@ -73,8 +72,9 @@ impl Answer {
         self
     }
 
-    pub fn registering(mut self, registration: Registration) -> Self {
-        self.registration = Some(registration);
+    /// The socket is closed after it, for a reason that a close frame has room for.
+    pub fn barring(mut self, reason: &'static str) -> Self {
+        self.bars = Some(reason);
         self
     }
 }

@@ -2,9 +2,15 @@
 //! known authority and within its time has been verified in the handshake.
 
 use service_kit::tls::Certificate;
+use sqlx::PgPool;
 use thiserror::Error;
+use uuid::Uuid;
 
-#[derive(Debug, Error, PartialEq, Eq)]
+use crate::certificate::issue::Issuance;
+use crate::certificate::issued::issued_to;
+use crate::charge_point::names::{self, Names};
+
+#[derive(Debug, Error)]
 pub enum WrongCertificate {
     #[error("the certificate cannot be read")]
     Unreadable,
@@ -12,55 +18,80 @@ pub enum WrongCertificate {
     CommonName,
     #[error("the certificate names another organization")]
     Organization,
+    #[error("the certificate was not issued to this charge point")]
+    NotIssued,
+    #[error("the certificate names a serial number that another charge point goes by too")]
+    SharedSerialNumber,
+    #[error("the database failed")]
+    Database(#[from] sqlx::Error),
 }
 
-/// The common name must be one of `names`, to the letter, and the organization the one given.
-pub fn check(der: &[u8], names: &[&str], organization: Option<&str>) -> Result<(), WrongCertificate> {
-    let certificate = Certificate::parse(der).map_err(|_| WrongCertificate::Unreadable)?;
-    // With two common names it would be two charge points.
-    let [common_name] = certificate.common_names.as_slice() else {
-        return Err(WrongCertificate::CommonName);
-    };
-    if !names.contains(&common_name.as_str()) {
+/// Looks at a certificate that a charge point shows. Returns its common name.
+///
+/// One that was issued here opens the door of the charge point that it was issued to, whatever it says; what no authority of
+/// ours has issued, the names of the charge point decide (rule 15 of the OCPP decisions).
+pub async fn check(
+    database: &PgPool,
+    issuance: &Issuance,
+    charge_point: Uuid,
+    names: &Names,
+    der: &[u8],
+) -> Result<String, WrongCertificate> {
+    let common_name = common_name(der, issuance.organization.as_deref())?;
+    let is_fixed = common_name == names.fixed();
+    if !is_fixed && names.serial_number() != Some(common_name.as_str()) {
         return Err(WrongCertificate::CommonName);
     }
+    let issued_to = issued_to(database, der).await?;
+    // Certificates that an earlier authority of ours has issued are known as well.
+    if !issued_to.contains(&charge_point) && (issuance.authority.is_issuer_of(der) || !issued_to.is_empty()) {
+        return Err(WrongCertificate::NotIssued);
+    }
+    if !is_fixed && issued_to.is_empty() {
+        let mut connection = database.acquire().await?;
+        if !names::is_nobody_elses(&mut connection, charge_point, &common_name).await? {
+            return Err(WrongCertificate::SharedSerialNumber);
+        }
+    }
+    Ok(common_name)
+}
+
+/// The only common name of a certificate. The organization must be the one given.
+fn common_name(der: &[u8], organization: Option<&str>) -> Result<String, WrongCertificate> {
+    let mut certificate = Certificate::parse(der).map_err(|_| WrongCertificate::Unreadable)?;
+    // With two common names it would be two charge points.
+    let (Some(common_name), true) = (certificate.common_names.pop(), certificate.common_names.is_empty()) else {
+        return Err(WrongCertificate::CommonName);
+    };
     match organization {
         Some(organization) if !certificate.organizations.iter().any(|own| own == organization) => {
             Err(WrongCertificate::Organization)
         }
-        _ => Ok(()),
+        _ => Ok(common_name),
     }
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use testbed::certificates::{Authority, Subject};
 
     use super::*;
 
+    /// Rule 15.
     #[test]
-    fn common_name_and_organization_must_be_those_expected() {
-        let subject = Subject::named("SN-1").organization("Volt AG");
+    fn the_common_name_is_that_of_the_subject_and_the_organization_must_be_the_one_expected() {
+        let subject = Subject::named("SN-1").organization("Volt AG").dns("CP1");
         let der = Authority::new("test").issue(&subject).der();
-        assert_eq!(check(&der, &["CP1", "SN-1"], None), Ok(()));
-        assert_eq!(check(&der, &["SN-1"], Some("Volt AG")), Ok(()));
-        assert_eq!(
-            check(&der, &["SN-1"], Some("Volt")),
+        assert_eq!(common_name(&der, None).unwrap(), "SN-1");
+        assert_eq!(common_name(&der, Some("Volt AG")).unwrap(), "SN-1");
+        assert!(matches!(
+            common_name(&der, Some("Volt")),
             Err(WrongCertificate::Organization)
-        );
-        for names in [&["CP1"][..], &["sn-1"], &["SN-11"], &[]] {
-            assert_eq!(check(&der, names, None), Err(WrongCertificate::CommonName));
-        }
-    }
-
-    #[test]
-    fn a_name_elsewhere_in_the_certificate_does_not_count() {
-        let subject = Subject::named("SN-1").organization("CP1").dns("CP1");
-        let der = Authority::new("test").issue(&subject).der();
-        assert_eq!(check(&der, &["CP1"], None), Err(WrongCertificate::CommonName));
-        assert_eq!(
-            check(b"no certificate", &["CP1"], None),
+        ));
+        assert!(matches!(
+            common_name(b"no certificate", None),
             Err(WrongCertificate::Unreadable)
-        );
+        ));
     }
 }

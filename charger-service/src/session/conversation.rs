@@ -85,6 +85,8 @@ pub(super) struct Conversation {
     leaving: Option<Instant>,
     /// When to look for a command again after the database failed.
     look_again: Option<Instant>,
+    /// Why the socket is closed once the answer that is due has left.
+    barred: Option<&'static str>,
 }
 
 /// How a conversation ends.
@@ -192,6 +194,7 @@ async fn enter(state: &State, station: &Admitted, entry: Entry) -> Result<Entere
                 instance: state.instance,
                 version: station.version,
                 peer: station.peer.as_deref(),
+                certified_serial_number: station.certified_serial_number.as_deref(),
                 resumption: &resumption,
                 connected_at: state.clock.now(),
             };
@@ -297,6 +300,7 @@ impl Conversation {
             outstanding: None,
             leaving: None,
             look_again: None,
+            barred: None,
         };
         let lost = unanswered.and_then(|unanswered| conversation.restore(unanswered));
         (conversation, lost)

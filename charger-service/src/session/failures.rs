@@ -3,9 +3,10 @@
 //! out.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -16,30 +17,34 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// So long after the last one failures are forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(900);
 
+/// Attempts for one charge point that may be under way between their refusal and their answer.
+const MOST_AT_A_TIME: usize = 4;
+
 /// Only charge points that exist are counted; more of them than this at once are not.
 const MOST: usize = 10_000;
 
 #[derive(Debug, Default)]
 pub struct Failures(Mutex<HashMap<Uuid, Count>>);
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Count {
     failures: u32,
     last: Instant,
+    turns: Arc<Semaphore>,
 }
+
+/// Held by an attempt that was refused, until it is kept and its answer leaves.
+#[derive(Debug)]
+pub struct Turn(#[allow(dead_code, reason = "it is held, not used")] OwnedSemaphorePermit);
 
 impl Failures {
     /// Counts one more, and tells how long its answer should take.
     pub fn count(&self, charge_point: Uuid) -> Duration {
         let now = Instant::now();
         let mut counts = self.map();
-        if counts.len() >= MOST && !counts.contains_key(&charge_point) {
-            counts.retain(|_, count| now - count.last < FORGOTTEN);
-            if counts.len() >= MOST {
-                return LONGEST_WAIT;
-            }
-        }
-        let count = counts.entry(charge_point).or_insert(Count { failures: 0, last: now });
+        let Some(count) = of(&mut counts, charge_point, now) else {
+            return LONGEST_WAIT;
+        };
         if now - count.last >= FORGOTTEN {
             count.failures = 0;
         }
@@ -47,6 +52,14 @@ impl Failures {
         count.last = now;
         let doublings = (count.failures - 1).min(16);
         FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT)
+    }
+
+    /// A place among the attempts for this charge point that are being refused. None where all are taken: whoever tries many
+    /// at once is refused at once, and makes no others wait.
+    pub fn turn(&self, charge_point: Uuid) -> Option<Turn> {
+        let mut counts = self.map();
+        let count = of(&mut counts, charge_point, Instant::now())?;
+        Arc::clone(&count.turns).try_acquire_owned().ok().map(Turn)
     }
 
     /// It has proven who it is.
@@ -57,6 +70,21 @@ impl Failures {
     fn map(&self) -> MutexGuard<'_, HashMap<Uuid, Count>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// None where there are as many as may be.
+fn of(counts: &mut HashMap<Uuid, Count>, charge_point: Uuid, now: Instant) -> Option<&mut Count> {
+    if counts.len() >= MOST && !counts.contains_key(&charge_point) {
+        counts.retain(|_, count| now - count.last < FORGOTTEN);
+        if counts.len() >= MOST {
+            return None;
+        }
+    }
+    Some(counts.entry(charge_point).or_insert_with(|| Count {
+        failures: 0,
+        last: now,
+        turns: Arc::new(Semaphore::new(MOST_AT_A_TIME)),
+    }))
 }
 
 #[cfg(test)]
@@ -74,6 +102,18 @@ mod tests {
         assert_eq!(failures.count(guessed), FIRST_WAIT);
         failures.forget(guessed);
         assert_eq!(failures.count(guessed), FIRST_WAIT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_few_attempts_at_a_time_have_a_turn_and_leave_it_to_others_when_they_are_answered() {
+        let failures = Failures::default();
+        let (guessed, other) = (Uuid::now_v7(), Uuid::now_v7());
+        let mut turns: Vec<_> = (0..MOST_AT_A_TIME).map(|_| failures.turn(guessed)).collect();
+        assert!(turns.iter().all(Option::is_some));
+        assert!(failures.turn(guessed).is_none());
+        assert!(failures.turn(other).is_some());
+        turns.pop();
+        assert!(failures.turn(guessed).is_some());
     }
 
     #[tokio::test(start_paused = true)]

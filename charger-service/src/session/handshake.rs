@@ -1,5 +1,7 @@
 //! Decides whether a charge point may connect, before any socket exists.
 
+use std::sync::Arc;
+
 use ocpp::Version;
 use sqlx::PgPool;
 use thiserror::Error;
@@ -11,8 +13,8 @@ use super::credentials;
 use super::resumption::TokenHash;
 use super::stranger;
 use crate::State;
-use crate::boot::Registration;
 use crate::charge_point::identity::Identity;
+use crate::charge_point::names::Names;
 use crate::charge_point::rotation::{self, Used};
 use crate::charge_point::security_profile;
 use crate::security_event::refused::{self, Kind};
@@ -38,9 +40,9 @@ pub struct Admitted {
     pub charge_point: Uuid,
     pub identity: Identity,
     pub version: Version,
-    /// The last answer to a BootNotification.
-    pub registration: Option<Registration>,
     pub peer: Option<String>,
+    /// The serial number in the certificate that it has shown.
+    pub certified_serial_number: Option<String>,
     /// How far its clock is from ours has been found before.
     pub clock_is_known: bool,
 }
@@ -64,53 +66,73 @@ pub enum Refusal {
     #[error("the security profile of this charge point needs a certificate")]
     NoCertificate,
     #[error("{0}")]
-    WrongCertificate(#[from] WrongCertificate),
+    WrongCertificate(WrongCertificate),
     #[error("no common subprotocol")]
     NoCommonSubprotocol,
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
 }
 
-pub async fn admit(state: &State, offer: Offer) -> Result<Admitted, Refusal> {
-    let identity = offer.identity.clone();
-    let peer = offer.peer.clone();
-    let admitted = decide(state, offer).await;
-    if let Err(refusal) = &admitted {
-        tracing::info!(identity = %identity.escape_debug(), peer, %refusal, "A charge point was not let in");
-    }
-    admitted
+/// A connection that is refused.
+struct TurnedAway {
+    refusal: Refusal,
+    /// As whom it came, where it did not prove to be that.
+    claimed: Option<Uuid>,
 }
 
-async fn decide(state: &State, offer: Offer) -> Result<Admitted, Refusal> {
+impl From<Refusal> for TurnedAway {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, claimed: None }
+    }
+}
+
+impl From<sqlx::Error> for TurnedAway {
+    fn from(error: sqlx::Error) -> Self {
+        Refusal::from(error).into()
+    }
+}
+
+/// Lets a charge point in, or not. Whoever hangs up before the answer has tried all the same.
+pub async fn admit(state: &Arc<State>, offer: Offer) -> Result<Admitted, Refusal> {
+    let TurnedAway { refusal, claimed } = match decide(state, &offer).await {
+        Ok(admitted) => return Ok(admitted),
+        Err(turned_away) => turned_away,
+    };
+    let (identity, peer) = (offer.identity.escape_debug(), &offer.peer);
+    tracing::info!(%identity, peer, %refusal, "A charge point was not let in");
+    if let Some(charge_point) = claimed {
+        hold_up(state, charge_point, &refusal, offer.peer).await;
+    }
+    Err(refusal)
+}
+
+async fn decide(state: &State, offer: &Offer) -> Result<Admitted, TurnedAway> {
     if state.shutdown.is_cancelled() {
-        return Err(Refusal::Stopping);
+        return Err(Refusal::Stopping.into());
     }
     let identity = Identity::parse(&offer.identity).map_err(|_| Refusal::UnknownChargePoint)?;
     let known = match find(&state.database, &identity).await? {
         Some(known) => known,
-        None if stranger::accept(state, &identity, &offer).await? => find(&state.database, &identity)
+        None if stranger::accept(state, &identity, offer).await? => find(&state.database, &identity)
             .await?
             .ok_or(Refusal::UnknownChargePoint)?,
-        None => return Err(Refusal::UnknownChargePoint),
+        None => return Err(Refusal::UnknownChargePoint.into()),
     };
-    let proof = match authenticate(state, &identity, &known, &offer) {
-        Ok(proof) => proof,
-        Err(refusal) => {
-            if matches!(refusal, Refusal::WrongCredentials | Refusal::WrongCertificate(_)) {
-                sleep(state.failures.count(known.id)).await;
-            }
-            return Err(note(state, &known, refusal, &offer).await);
-        }
-    };
+    let proof = authenticate(state, &identity, &known, offer)
+        .await
+        .map_err(|refusal| TurnedAway {
+            refusal,
+            claimed: Some(known.id),
+        })?;
     state.failures.forget(known.id);
     let version = choose(&offer.subprotocols, known.subprotocol.as_deref()).ok_or(Refusal::NoCommonSubprotocol)?;
-    settle(state, &known, proof).await?;
+    settle(state, &known, &proof).await?;
     Ok(Admitted {
         charge_point: known.id,
         identity,
         version,
-        registration: known.boot_answer.as_deref().and_then(Registration::parse),
-        peer: offer.peer,
+        peer: offer.peer.clone(),
+        certified_serial_number: proof.serial_number,
         clock_is_known: known.clock_is_known,
     })
 }
@@ -130,13 +152,13 @@ pub async fn readmit(state: &State, identity: &str, token: &TokenHash) -> Result
     }
     let identity = Identity::parse(identity).map_err(|_| Refusal::UnknownChargePoint)?;
     let session = sqlx::query!(
-        r#"SELECT id, boot_answer, protocol AS "protocol!", peer
+        r#"SELECT id, protocol AS "protocol!", peer, certified_serial_number
          FROM ocpp.charge_point
          CROSS JOIN LATERAL (
-             SELECT protocol, peer FROM ocpp.session
+             SELECT protocol, peer, certified_serial_number FROM ocpp.session
              WHERE charge_point_id = charge_point.id AND resumption_hash = $2
              UNION ALL
-             SELECT protocol, peer FROM ocpp.candidate
+             SELECT protocol, peer, certified_serial_number FROM ocpp.candidate
              WHERE charge_point_id = charge_point.id AND resumption_hash = $2) AS connection
          WHERE identity = $1"#,
         identity.as_str(),
@@ -149,8 +171,8 @@ pub async fn readmit(state: &State, identity: &str, token: &TokenHash) -> Result
         charge_point: session.id,
         identity,
         version: Version::choose(&session.protocol).ok_or(Refusal::NoCommonSubprotocol)?,
-        registration: session.boot_answer.as_deref().and_then(Registration::parse),
         peer: session.peer,
+        certified_serial_number: session.certified_serial_number,
         clock_is_known: true,
     })
 }
@@ -160,13 +182,14 @@ struct Known {
     security_profile: i16,
     /// The one that it has agreed to move up to.
     next_security_profile: Option<i16>,
+    /// The one that it was told to move up to, and has not answered.
+    offered_security_profile: Option<i16>,
     password_hash: Option<Vec<u8>>,
     /// Passwords that it may have by now, and the commands that brought them.
     offered_commands: Vec<Uuid>,
     offered_hashes: Vec<Vec<u8>>,
     certificate_name: Option<String>,
     serial_number: Option<String>,
-    boot_answer: Option<String>,
     subprotocol: Option<String>,
     clock_is_known: bool,
 }
@@ -175,7 +198,7 @@ async fn find(database: &PgPool, identity: &Identity) -> Result<Option<Known>, s
     sqlx::query_as!(
         Known,
         r#"SELECT id, security_profile, next_security_profile, password_hash, certificate_name, serial_number,
-               boot_answer, subprotocol, clock_offset_seconds IS NOT NULL AS "clock_is_known!",
+               offered_security_profile, subprotocol, clock_offset_seconds IS NOT NULL AS "clock_is_known!",
                ARRAY(SELECT command_id FROM ocpp.offered_password WHERE charge_point_id = charge_point.id
                      ORDER BY command_id) AS "offered_commands!",
                ARRAY(SELECT hash FROM ocpp.offered_password WHERE charge_point_id = charge_point.id
@@ -194,35 +217,44 @@ struct Proof {
     profile: i16,
     /// None where it needs no password.
     password: Option<Used>,
+    /// The one in its certificate, where it needs one and that names a serial number.
+    serial_number: Option<String>,
 }
 
-/// By the profile that the operator has set, or by the higher one that the charge point has agreed to; never by what the
-/// connection happens to offer (A00.FR.002).
-fn authenticate(state: &State, identity: &Identity, known: &Known, offer: &Offer) -> Result<Proof, Refusal> {
-    let higher = known
-        .next_security_profile
-        .map(|next| prove(state, identity, known, offer, next));
-    match higher {
-        Some(Ok(proof)) => Ok(proof),
-        Some(Err(_)) | None => prove(state, identity, known, offer, known.security_profile),
+/// By the profile that the operator has set, or by the higher one that the charge point has agreed to, or may have; never by
+/// what the connection happens to offer (A00.FR.002).
+async fn authenticate(state: &State, identity: &Identity, known: &Known, offer: &Offer) -> Result<Proof, Refusal> {
+    let higher = [known.next_security_profile, known.offered_security_profile];
+    for profile in higher.into_iter().flatten() {
+        if let Ok(proof) = prove(state, identity, known, offer, profile).await {
+            return Ok(proof);
+        }
     }
+    prove(state, identity, known, offer, known.security_profile).await
 }
 
-fn prove(state: &State, identity: &Identity, known: &Known, offer: &Offer, profile: i16) -> Result<Proof, Refusal> {
-    let password = match profile {
-        0 if state.allow_unsecured => None,
+async fn prove(
+    state: &State,
+    identity: &Identity,
+    known: &Known,
+    offer: &Offer,
+    profile: i16,
+) -> Result<Proof, Refusal> {
+    let (password, serial_number) = match profile {
+        0 if state.allow_unsecured => (None, None),
         0 => return Err(Refusal::UnsecuredNotAllowed),
         // TLS is more than it asks for, and takes nothing away.
-        1 => Some(check_password(state, identity, known, offer)?),
+        1 => (Some(check_password(state, identity, known, offer)?), None),
         _ if !offer.tls => return Err(Refusal::NeedsTls),
-        2 => Some(check_password(state, identity, known, offer)?),
+        2 => (Some(check_password(state, identity, known, offer)?), None),
         // The column's constraint leaves no other than 3.
-        _ => {
-            check_certificate(state, identity, known, offer)?;
-            None
-        }
+        _ => (None, check_certificate(state, identity, known, offer).await?),
     };
-    Ok(Proof { profile, password })
+    Ok(Proof {
+        profile,
+        password,
+        serial_number,
+    })
 }
 
 fn check_password(state: &State, identity: &Identity, known: &Known, offer: &Offer) -> Result<Used, Refusal> {
@@ -243,50 +275,91 @@ fn check_password(state: &State, identity: &Identity, known: &Known, offer: &Off
 }
 
 /// Keeps what the connection has shown: which password is in use, and that the higher profile is reached.
-async fn settle(state: &State, known: &Known, proof: Proof) -> Result<(), Refusal> {
+async fn settle(state: &State, known: &Known, proof: &Proof) -> Result<(), Refusal> {
     match proof.password {
         Some(used) if !known.offered_commands.is_empty() => rotation::settle(&state.database, known.id, used).await?,
         Some(_) | None => {}
     }
-    if known.next_security_profile == Some(proof.profile) {
+    if proof.profile > known.security_profile {
         security_profile::reached(&state.database, known.id, proof.profile).await?;
     }
     Ok(())
 }
 
-/// Makes a security event of a refusal where it deserves one.
-async fn note(state: &State, known: &Known, refusal: Refusal, offer: &Offer) -> Refusal {
-    let kind = match &refusal {
-        Refusal::NoCredentials | Refusal::WrongCredentials => Kind::Password,
-        Refusal::NeedsTls | Refusal::NoCertificate => Kind::Downgrade,
-        Refusal::WrongCertificate(_) => Kind::Certificate,
+/// Keeps a refusal that deserves it, and lets the answer to a guess wait. A task of its own keeps it, since this one ends when
+/// the charge point hangs up.
+async fn hold_up(state: &Arc<State>, charge_point: Uuid, refusal: &Refusal, peer: Option<String>) {
+    let (kind, wait) = match refusal {
+        Refusal::NoCredentials => (Kind::Password, None),
+        Refusal::WrongCredentials => (Kind::Password, Some(state.failures.count(charge_point))),
+        Refusal::NeedsTls | Refusal::NoCertificate => (Kind::Downgrade, None),
+        Refusal::WrongCertificate(_) => (Kind::Certificate, Some(state.failures.count(charge_point))),
         Refusal::Stopping
         | Refusal::UnknownChargePoint
         | Refusal::UnsecuredNotAllowed
         | Refusal::Superseded
         | Refusal::NoCommonSubprotocol
-        | Refusal::Database(_) => return refusal,
+        | Refusal::Database(_) => return,
     };
-    let (what, peer, now) = (refusal.to_string(), offer.peer.as_deref(), state.clock.now());
-    if let Err(error) = refused::note(&state.database, known.id, kind, &what, peer, now).await {
+    let kept = keep(Arc::clone(state), charge_point, kind, refusal.to_string(), peer);
+    let Some(turn) = state.failures.turn(charge_point) else {
+        // So many are being refused that one that hangs up need not be counted.
+        return kept.await;
+    };
+    let keeping = state.tasks.spawn(async move {
+        kept.await;
+        turn
+    });
+    match (keeping.await, wait) {
+        (Ok(_turn), Some(wait)) => sleep(wait).await,
+        (Ok(_), None) | (Err(_), _) => {}
+    }
+}
+
+async fn keep(state: Arc<State>, charge_point: Uuid, kind: Kind, what: String, peer: Option<String>) {
+    let noted = refused::note(
+        &state.database,
+        charge_point,
+        kind,
+        &what,
+        peer.as_deref(),
+        state.clock.now(),
+    );
+    if let Err(error) = noted.await {
         // It is refused all the same.
         tracing::error!(
             error = &error as &dyn std::error::Error,
             "A refused attempt to connect could not be kept"
         );
     }
-    refusal
 }
 
-/// Its name is the one that was registered; where none was, the serial number that the station told or its identity.
-fn check_certificate(state: &State, identity: &Identity, known: &Known, offer: &Offer) -> Result<(), Refusal> {
+/// Returns the serial number in the certificate, where it names one.
+async fn check_certificate(
+    state: &State,
+    identity: &Identity,
+    known: &Known,
+    offer: &Offer,
+) -> Result<Option<String>, Refusal> {
     let der = offer.certificate.as_deref().ok_or(Refusal::NoCertificate)?;
-    let names = match &known.certificate_name {
-        Some(name) => vec![name.as_str()],
-        None => [Some(identity.as_str()), known.serial_number.as_deref()]
-            .into_iter()
-            .flatten()
-            .collect(),
+    let names = Names {
+        identity: identity.as_str().to_owned(),
+        certificate_name: known.certificate_name.clone(),
+        serial_number: known.serial_number.clone(),
     };
-    Ok(certificate::check(der, &names, state.issuance.organization.as_deref())?)
+    let common_name = certificate::check(&state.database, &state.issuance, known.id, &names, der).await?;
+    Ok(Some(common_name).filter(|name| names.is_serial_number(name)))
+}
+
+impl From<WrongCertificate> for Refusal {
+    fn from(error: WrongCertificate) -> Self {
+        match error {
+            WrongCertificate::Database(error) => Self::Database(error),
+            WrongCertificate::Unreadable
+            | WrongCertificate::CommonName
+            | WrongCertificate::Organization
+            | WrongCertificate::NotIssued
+            | WrongCertificate::SharedSerialNumber => Self::WrongCertificate(error),
+        }
+    }
 }

@@ -31,6 +31,8 @@ pub struct NewSession<'a> {
     pub version: Version,
     /// The charge point's address, as the gateway tells it.
     pub peer: Option<&'a str>,
+    /// The serial number in the certificate that it has shown.
+    pub certified_serial_number: Option<&'a str>,
     pub resumption: &'a TokenHash,
     pub connected_at: DateTime<Utc>,
 }
@@ -66,8 +68,9 @@ pub async fn connect(database: &PgPool, sessions: &Registry, new: &NewSession<'_
     let mut transaction = database.begin().await?;
     let known = sqlx::query!(
         r#"INSERT INTO ocpp.session AS known
-             (charge_point_id, epoch, last_epoch, stream, resumption_hash, instance_id, protocol, peer, connected_at)
-         VALUES ($1, 1, 1, 1, $2, $3, $4, $5, $6)
+             (charge_point_id, epoch, last_epoch, stream, resumption_hash, instance_id, protocol, peer, connected_at,
+              certified_serial_number)
+         VALUES ($1, 1, 1, 1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (charge_point_id) DO UPDATE SET last_epoch = known.last_epoch + 1
          RETURNING epoch, last_epoch, (disconnected_at IS NULL AND EXISTS (
              SELECT FROM ocpp.instance WHERE id = known.instance_id AND lease_until > now())) AS "open!""#,
@@ -77,6 +80,7 @@ pub async fn connect(database: &PgPool, sessions: &Registry, new: &NewSession<'_
         new.version.subprotocol(),
         new.peer,
         new.connected_at,
+        new.certified_serial_number,
     )
     .fetch_one(&mut *transaction)
     .await?;
@@ -100,8 +104,9 @@ pub async fn connect(database: &PgPool, sessions: &Registry, new: &NewSession<'_
 
 async fn await_turn(connection: &mut PgConnection, via: Via, new: &NewSession<'_>) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "INSERT INTO ocpp.candidate (charge_point_id, epoch, stream, resumption_hash, protocol, peer, connected_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO ocpp.candidate (charge_point_id, epoch, stream, resumption_hash, protocol, peer, connected_at,
+             certified_serial_number)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         via.charge_point,
         via.epoch,
         via.stream,
@@ -109,6 +114,7 @@ async fn await_turn(connection: &mut PgConnection, via: Via, new: &NewSession<'_
         new.version.subprotocol(),
         new.peer,
         new.connected_at,
+        new.certified_serial_number,
     )
     .execute(connection)
     .await?;
@@ -151,11 +157,13 @@ async fn become_present(
     let taken = sqlx::query!(
         "WITH candidate AS (
              DELETE FROM ocpp.candidate WHERE charge_point_id = $1 AND epoch <= $2
-             RETURNING epoch, stream, resumption_hash, protocol, peer, connected_at)
+             RETURNING epoch, stream, resumption_hash, protocol, peer, connected_at,
+                 certified_serial_number)
          UPDATE ocpp.session
          SET epoch = candidate.epoch, stream = candidate.stream, resumption_hash = candidate.resumption_hash,
              instance_id = $4, protocol = candidate.protocol, peer = candidate.peer,
-             connected_at = candidate.connected_at, disconnected_at = NULL
+             connected_at = candidate.connected_at, disconnected_at = NULL,
+             certified_serial_number = candidate.certified_serial_number
          FROM candidate
          WHERE charge_point_id = $1 AND candidate.epoch = $2 AND candidate.stream = $3",
         via.charge_point,

@@ -1,10 +1,11 @@
 //! BootNotification (4.3): a charge point introduces itself and learns whether it takes part.
 
+use ocpp::ErrorCode;
 use ocpp::v1_6::{BootNotification, BootNotificationResponse, RegistrationStatus};
 use sqlx::PgConnection;
 
 use super::Failure;
-use crate::boot::{self, Boot, Registration};
+use crate::boot::{self, Boot, Booted, Registration};
 use crate::session::answer::{Answer, Incoming};
 
 pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -> Result<Answer, Failure> {
@@ -20,7 +21,20 @@ pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -
         meter_type: request.meter_type,
         meter_serial: request.meter_serial_number,
     };
-    let answer = boot::boot(connection, call.charge_point, &boot, call.received_at).await?;
+    let booted = boot::boot(
+        connection,
+        call.charge_point,
+        call.certified_serial_number,
+        &boot,
+        call.received_at,
+    );
+    let answer = match booted.await? {
+        Booted::Answered(answer) => answer,
+        Booted::AnotherSerialNumber => {
+            let why = "the serial number is not the one in the certificate";
+            return Ok(Answer::refused(ErrorCode::SecurityError, why).barring(why));
+        }
+    };
     let (status, interval) = match answer.registration {
         Registration::Accepted => (RegistrationStatus::Accepted, call.intervals.heartbeat_seconds),
         Registration::Pending => (RegistrationStatus::Pending, call.intervals.boot_retry_seconds),
@@ -28,5 +42,5 @@ pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -
     };
     let interval = answer.interval_seconds.unwrap_or(interval);
     let response = BootNotificationResponse::new(status, call.received_at, interval);
-    Ok(Answer::result(&response)?.registering(answer.registration))
+    Answer::result(&response)
 }

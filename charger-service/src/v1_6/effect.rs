@@ -59,6 +59,7 @@ pub async fn of_leaving(connection: &mut PgConnection, call: &Asked<'_>) -> Resu
     let numbered = |transfer: NumberedTransfer| (transfer.location, Some(transfer.request_id));
     let unnumbered = |transfer: Transfer| (transfer.location, None);
     let (kind, transfer) = match call.action {
+        "ChangeConfiguration" => return configuration_leaves(connection, call).await,
         "UpdateFirmware" => (Kind::Firmware, Transfer::read(call.payload).map(unnumbered)),
         "SignedUpdateFirmware" => (
             Kind::Firmware,
@@ -83,18 +84,39 @@ pub async fn of_leaving(connection: &mut PgConnection, call: &Asked<'_>) -> Resu
     requested(connection, &job).await
 }
 
-/// What changes when a CALL is answered with a CALLERROR.
-pub async fn of_error(connection: &mut PgConnection, call: &Asked<'_>) -> Result<(), sqlx::Error> {
+/// A password was kept when it left, in the clear for the last time (`rotation::leaves`).
+async fn configuration_leaves(connection: &mut PgConnection, call: &Asked<'_>) -> Result<(), sqlx::Error> {
+    match ConfigurationChange::read(call.action, call.payload) {
+        Some(ConfigurationChange::SecurityProfile(profile)) => {
+            security_profile::offered(connection, call.charge_point, profile).await
+        }
+        Some(ConfigurationChange::Password(_)) | None => Ok(()),
+    }
+}
+
+/// An answer that is no CALLRESULT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failed {
+    CallError,
+    /// It cannot be read: nobody knows what the charge point did.
+    Unreadable,
+}
+
+/// What changes when a CALL is answered with a CALLERROR, or with nothing that can be read.
+pub async fn of_error(connection: &mut PgConnection, call: &Asked<'_>, failed: Failed) -> Result<(), sqlx::Error> {
     match call.action {
         "UpdateFirmware" | "GetDiagnostics" | "SignedUpdateFirmware" | "GetLog" => {
             answer::rejected(connection, call.command, None, call.at).await
         }
-        "ChangeConfiguration" => match ConfigurationChange::read(call.action, call.payload) {
-            Some(ConfigurationChange::Password(_)) => {
-                rotation::answered(connection, call.charge_point, call.command, None).await
+        "ChangeConfiguration" if failed == Failed::CallError => {
+            match ConfigurationChange::read(call.action, call.payload) {
+                Some(ConfigurationChange::Password(_)) => rotation::refused(connection, call.command).await,
+                Some(ConfigurationChange::SecurityProfile(profile)) => {
+                    security_profile::refused(connection, call.charge_point, profile).await
+                }
+                None => Ok(()),
             }
-            Some(ConfigurationChange::SecurityProfile(_)) | None => Ok(()),
-        },
+        }
         _ => Ok(()),
     }
 }
@@ -213,21 +235,22 @@ async fn change_configuration(
     response: &RawValue,
 ) -> Result<(), NoEffect> {
     let request = ChangeConfiguration::read(call.payload)?;
+    let status = StatusOnly::read(response)?.status;
     match ConfigurationChange::read(call.action, call.payload) {
         // Its value is gone from the ledger; what it was is kept as a hash.
         Some(ConfigurationChange::Password(_)) => {
-            rotation::answered(connection, call.charge_point, call.command, Some(response)).await?;
+            rotation::answered(connection, call.charge_point, call.command, &status).await?;
         }
-        Some(ConfigurationChange::SecurityProfile(profile)) if agrees(response)? => {
-            security_profile::agreed(connection, call.charge_point, profile).await?;
+        Some(ConfigurationChange::SecurityProfile(profile)) => {
+            security_profile::answered(connection, call.charge_point, profile, &status).await?;
         }
-        Some(ConfigurationChange::SecurityProfile(_)) | None => {}
+        None => {}
     }
     if redact::is_secret(&request.key) {
         // Credentials, not configuration.
         return Ok(());
     }
-    let Some(answer) = change::Answer::parse(&StatusOnly::read(response)?.status) else {
+    let Some(answer) = change::Answer::parse(&status) else {
         return Ok(());
     };
     let changed = Change {
@@ -366,12 +389,6 @@ async fn numbered_transfer(
         why => answer::rejected(connection, call.command, Some(why), call.at).await?,
     }
     Ok(())
-}
-
-/// Whether a key will have its new value, now or after a reboot.
-fn agrees(response: &RawValue) -> Result<bool, Unreadable> {
-    let status = StatusOnly::read(response)?.status;
-    Ok(matches!(&*status, "Accepted" | "RebootRequired"))
 }
 
 fn accepted(response: &RawValue) -> Result<bool, Unreadable> {

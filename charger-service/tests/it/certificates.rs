@@ -6,7 +6,7 @@ use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 use serde_json::{Value, json};
 use service_kit::tls::Certificate;
 use testbed::Database;
-use testbed::certificates::Authority;
+use testbed::certificates::{Authority, Subject};
 use tokio::task::JoinHandle;
 use voltgate_proto::ocpp::v1::certificate_service_client::CertificateServiceClient;
 use voltgate_proto::ocpp::v1::security_event_service_client::SecurityEventServiceClient;
@@ -103,6 +103,8 @@ async fn a_charge_point_that_asks_for_a_certificate_gets_one_that_lets_it_in() {
     assert_eq!(issued[0].command_id.as_deref(), Some(id.as_str()));
     let certificate = Certificate::parse(&first(&chain)).unwrap();
     assert_eq!(certificate.common_names, ["CP1"]);
+    // A00.FR.509
+    assert_eq!(certificate.organizations, ["Voltgate"]);
     let days = (certificate.not_after - chrono::Utc::now()).num_days();
     assert!((396..=397).contains(&days), "{days}");
 
@@ -123,6 +125,60 @@ async fn a_charge_point_that_asks_for_a_certificate_gets_one_that_lets_it_in() {
         ..Offer::of("CP1", "")
     };
     Station::open(&service, offer).await.unwrap();
+}
+
+/// Rule 12; outbound: strict.
+#[tokio::test]
+async fn a_certificate_that_is_too_long_for_its_message_is_not_sent_and_told_of() {
+    let database = Database::create().await;
+    let folder = tempfile::tempdir().unwrap();
+    let mut chain = made_authority(folder.path());
+    let above = Authority::new("above");
+    for number in 0..20 {
+        chain.push_str(&above.issue(&Subject::named(&format!("authority {number}"))).pem());
+    }
+    std::fs::write(folder.path().join("ca.pem"), chain).unwrap();
+    let set = charger_service::Settings {
+        charger_certificate_authority: Some(folder.path().join("ca.pem")),
+        charger_certificate_authority_key: Some(folder.path().join("ca.key")),
+        ..settings()
+    };
+    let service = Service::start_with(&database, set).await;
+    let password = service.register("CP1").await;
+    let mut station = Station::connect(&service, "CP1", &password).await;
+    let csr = request("CP1", &KeyPair::generate().unwrap());
+    assert_eq!(
+        station.call("SignCertificate", json!({ "csr": csr })).await,
+        json!({"status": "Rejected"})
+    );
+    assert!(certificates(&service).await.issued.is_empty());
+    let told: Option<String> = sqlx::query_scalar("SELECT tech_info FROM ocpp.security_event")
+        .fetch_one(&service.pool)
+        .await
+        .unwrap();
+    assert!(told.unwrap().contains("longer than OCPP lets it be"));
+}
+
+#[tokio::test]
+async fn a_nul_in_a_certificate_that_the_charge_point_takes_does_no_harm() {
+    let database = Database::create().await;
+    let (service, mut station) = connected(&database).await;
+    let accepted = json!({"status": "Accepted"});
+    let root = made_authority_named("ro\0ot");
+    for (action, payload) in [
+        ("CertificateSigned", json!({"certificateChain": "no\u{0}certificate"})),
+        (
+            "InstallCertificate",
+            json!({"certificateType": "CentralSystemRootCertificate", "certificate": root}),
+        ),
+    ] {
+        let command = answered(&service, &mut station, action, payload, accepted.clone()).await;
+        assert_eq!(command.status, "accepted");
+    }
+    station.call("Heartbeat", json!({})).await;
+    let known = certificates(&service).await;
+    assert_eq!(known.issued.len(), 1);
+    assert_eq!(known.installed[0].common_name.as_deref(), Some("ro\u{fffd}ot"));
 }
 
 #[tokio::test]
@@ -201,7 +257,7 @@ async fn where_signing_is_switched_off_a_request_waits_for_a_certificate_that_is
     assert_eq!(certificates(&service).await.issued.len(), 2);
 }
 
-/// M03 to M05.
+/// Rule 15: client trust anchors are data (M03 to M05).
 #[tokio::test]
 async fn the_roots_of_a_charge_point_are_those_that_its_answers_tell_of() {
     let database = Database::create().await;
@@ -251,6 +307,7 @@ async fn the_roots_of_a_charge_point_are_those_that_its_answers_tell_of() {
     assert!(certificates(&service).await.installed.is_empty());
 }
 
+/// Rule 15: an authority of our own, or a configured one.
 #[tokio::test]
 async fn replicas_have_one_authority_whose_key_is_sealed_and_files_go_before_it() {
     let database = Database::create().await;
@@ -286,6 +343,16 @@ async fn replicas_have_one_authority_whose_key_is_sealed_and_files_go_before_it(
         authority(&service).await.replace('\n', ""),
         made.replace(['\r', '\n'], "")
     );
+}
+
+/// A root of this name, in PEM.
+fn made_authority_named(name: &str) -> String {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.self_signed(&key).unwrap().pem()
 }
 
 fn made_authority(folder: &Path) -> String {

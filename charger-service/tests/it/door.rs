@@ -145,6 +145,53 @@ async fn wrong_passwords_make_their_own_answers_slow_and_keep_nobody_out() {
     assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
 }
 
+/// Row "limits".
+#[tokio::test]
+async fn whoever_hangs_up_before_the_answer_is_counted_all_the_same() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    service.register("CP1").await;
+    for _ in 0..10 {
+        let attempt = refusal(&service, Offer::of("CP1", "wrong"));
+        // Where there is an answer within the time, it is a refusal.
+        let _ = tokio::time::timeout(Duration::from_millis(50), attempt).await;
+    }
+    eventually("nearly all are counted", async || {
+        let attempts: Option<i32> = sqlx::query_scalar("SELECT max(attempts) FROM ocpp.refused_attempt")
+            .fetch_one(&service.pool)
+            .await
+            .unwrap();
+        // One or the other may have hung up before it was looked at.
+        attempts >= Some(8)
+    })
+    .await;
+    let events: i64 = sqlx::query_scalar("SELECT count(*) FROM ocpp.security_event")
+        .fetch_one(&service.pool)
+        .await
+        .unwrap();
+    assert_eq!(events, 1);
+}
+
+/// Row "limits".
+#[tokio::test]
+async fn many_wrong_passwords_at_once_are_refused_at_once_and_the_right_one_is_let_in() {
+    let database = Database::create().await;
+    let service = Arc::new(Service::start(&database).await);
+    let password = service.register("CP1").await;
+    let began = Instant::now();
+    let mut guesses = JoinSet::new();
+    for _ in 0..12 {
+        let service = Arc::clone(&service);
+        guesses.spawn(async move { refusal(&service, Offer::of("CP1", "wrong")).await });
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    Station::connect(&service, "CP1", &password).await;
+    let refused = guesses.join_all().await;
+    assert!(refused.iter().all(|reason| *reason == Reason::StationUnauthorized));
+    // Were each to wait for its turn, the last ones would take five seconds.
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+}
+
 /// Row "limits", and "limits per station" of the security page.
 #[tokio::test]
 async fn a_charge_point_that_floods_slows_itself_down_and_nobody_else() {

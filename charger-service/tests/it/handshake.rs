@@ -4,7 +4,7 @@ use serde_json::json;
 use service_kit::reason::Reason;
 use testbed::Database;
 use testbed::certificates::{Authority, Subject};
-use voltgate_proto::ocpp::v1::CreateChargePointRequest;
+use voltgate_proto::ocpp::v1::{CreateChargePointRequest, UpdateChargePointRequest};
 
 use crate::service::{Service, reason};
 use crate::station::{Offer, Station, basic};
@@ -146,6 +146,32 @@ async fn register(service: &Service, identity: &str, profile: i32, certificate_n
     created.unwrap().into_inner().password
 }
 
+/// Row "URL": a colon is refused where Basic authentication is used.
+#[tokio::test]
+async fn an_identity_with_a_colon_has_a_certificate_and_never_a_password() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    register(&service, "CP:1", 3, None).await;
+    let mut charge_points = service.charge_points();
+    for profile in [1, 2] {
+        let create = CreateChargePointRequest {
+            identity: "CP:2".to_owned(),
+            security_profile: Some(profile),
+            ..Default::default()
+        };
+        let refused = charge_points.create_charge_point(service.asks(create)).await;
+        assert_eq!(reason(&refused.unwrap_err()), Reason::InvalidRequest);
+        let update = UpdateChargePointRequest {
+            identity: "CP:1".to_owned(),
+            security_profile: Some(profile),
+            ..Default::default()
+        };
+        let refused = charge_points.update_charge_point(service.asks(update)).await;
+        assert_eq!(reason(&refused.unwrap_err()), Reason::InvalidRequest);
+    }
+    assert_eq!(service.charge_point("CP:1").await.security_profile, 3);
+}
+
 #[tokio::test]
 async fn security_profile_2_is_a_password_and_tls_together() {
     let database = Database::create().await;
@@ -178,6 +204,7 @@ async fn security_profile_2_is_a_password_and_tls_together() {
     assert_eq!(refusal(&service, offer("wrong")).await, Reason::StationUnauthorized);
 }
 
+/// Rule 15.
 #[tokio::test]
 async fn security_profile_3_is_a_certificate_in_the_name_of_the_charge_point() {
     let database = Database::create().await;

@@ -3,6 +3,7 @@
 
 mod audit;
 mod boot_gate;
+mod certificate_names;
 mod certificates;
 mod charge;
 mod charging_profiles;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use service_kit::reason::Reason;
 use testbed::Database;
 use tokio::task::JoinHandle;
-use voltgate_proto::ocpp::v1::{Command, RotatePasswordRequest};
+use voltgate_proto::ocpp::v1::{Command, CreateChargePointRequest, RotatePasswordRequest};
 
 use crate::service::{Service, eventually, reason};
 use crate::station::{Offer, Station, basic};
@@ -87,11 +87,70 @@ async fn a_password_that_the_charge_point_accepts_is_its_only_one_when_rest_answ
 async fn a_password_that_the_charge_point_refuses_is_none() {
     let database = Database::create().await;
     let mut lab = lab(&database).await;
-    for answer in ["Rejected", "NotSupported", "nonsense"] {
-        lab.change_answered(NEW, json!({"status": answer})).await;
+    for answer in ["Rejected", "NotSupported", "a CALLERROR"] {
+        match answer {
+            "a CALLERROR" => {
+                let changing = lab.change(NEW);
+                let (id, ..) = lab.station.called().await;
+                let error = json!([4, id, "InternalError", "", {}]);
+                lab.station.send(&error.to_string()).await;
+                assert_eq!(changing.await.unwrap().unwrap().status, "error");
+            }
+            status => {
+                lab.change_answered(NEW, json!({"status": status})).await;
+            }
+        }
         assert!(!lab.lets_in(NEW.as_bytes()).await, "{answer}");
         lab.station = Station::connect(&lab.service, "CP1", &lab.old).await;
     }
+}
+
+/// Rule 11: nobody knows what the charge point did.
+#[tokio::test]
+async fn after_an_answer_that_cannot_be_read_both_passwords_are_good() {
+    for spoilt in ["[3,ID]", "[3,ID,{}]", r#"[3,ID,{"status":"nonsense"}]"#] {
+        let database = Database::create().await;
+        let mut lab = lab(&database).await;
+        let changing = lab.change(NEW);
+        let (id, ..) = lab.station.called().await;
+        let answer = spoilt.replace("ID", &json!(id).to_string());
+        lab.station.send(&answer).await;
+        changing.await.unwrap().unwrap();
+        assert!(lab.lets_in(NEW.as_bytes()).await, "{spoilt}");
+        assert!(!lab.lets_in(lab.old.clone().as_bytes()).await, "{spoilt}");
+    }
+}
+
+/// Rule 11.
+#[tokio::test]
+async fn a_password_whose_answer_is_due_outlives_a_login_with_another_that_was_undecided() {
+    let database = Database::create().await;
+    let mut lab = lab(&database).await;
+    let changing = lab.change("first");
+    lab.station.called().await;
+    assert_eq!(changing.await.unwrap().unwrap().status, "timeout");
+    let changing = lab.change(NEW);
+    let (id, ..) = lab.station.called().await;
+    assert!(lab.lets_in(b"first").await);
+    lab.station.answer(&id, json!({"status": "Accepted"})).await;
+    assert_eq!(changing.await.unwrap().unwrap().status, "accepted");
+    assert!(lab.lets_in(NEW.as_bytes()).await);
+    assert!(!lab.lets_in(b"first").await);
+}
+
+/// Rule 11: short ones set by an operator are accepted.
+#[tokio::test]
+async fn a_charge_point_with_a_short_password_that_an_operator_has_set_comes_in() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let request = CreateChargePointRequest {
+        identity: "CP1".to_owned(),
+        password: Some("1234".to_owned()),
+        ..Default::default()
+    };
+    let mut charge_points = service.charge_points();
+    charge_points.create_charge_point(service.asks(request)).await.unwrap();
+    Station::connect(&service, "CP1", "1234").await;
 }
 
 /// Rule 11.

@@ -106,6 +106,27 @@ async fn events_of_a_charge_point_are_kept_and_found_by_type_and_criticality() {
 }
 
 #[tokio::test]
+async fn what_a_charge_point_reports_takes_nothing_away_from_what_was_noticed_about_it() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let password = service.register("CP1").await;
+    let mut station = Station::connect(&service, "CP1", &password).await;
+    let fill = "INSERT INTO ocpp.security_event (id, charge_point_id, origin, type, critical, occurred_at, received_at)
+        SELECT ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, id, CASE n WHEN 0 THEN 'csms' ELSE 'station' END,
+            'X', true, now(), now()
+        FROM ocpp.charge_point, generate_series(0, 10000) AS n";
+    sqlx::query(fill).execute(&service.pool).await.unwrap();
+    let payload = json!({"type": "Y", "timestamp": "2031-01-02T03:04:05Z"});
+    station.call("SecurityEventNotification", payload).await;
+    let kept: Vec<(String, i64)> =
+        sqlx::query_as("SELECT origin, count(*) FROM ocpp.security_event GROUP BY origin ORDER BY origin")
+            .fetch_all(&service.pool)
+            .await
+            .unwrap();
+    assert_eq!(kept, [("csms".to_owned(), 1), ("station".to_owned(), 10_000)]);
+}
+
+#[tokio::test]
 async fn wrong_passwords_become_an_event_at_the_fifth_and_not_again_for_ten_minutes() {
     let database = Database::create().await;
     let service = Service::start(&database).await;

@@ -97,6 +97,48 @@ async fn a_charge_point_may_fall_back_until_it_has_come_in_with_the_higher_profi
     assert_eq!(event_types(&service).await[0], "WrongChargePointCertificate");
 }
 
+/// A05: a charge point may reboot into the new profile before its answer has arrived.
+#[tokio::test]
+async fn a_profile_whose_answer_never_came_or_cannot_be_read_lets_the_charge_point_in_either_way() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let password = service.register("CP1").await;
+    let mut station = Station::connect(&service, "CP1", &password).await;
+    let ask = |profile: &str| {
+        let payload = json!({"key": "SecurityProfile", "value": profile});
+        service.command("CP1", "ChangeConfiguration", payload, 30)
+    };
+    let asking = ask("2");
+    let (id, ..) = station.called().await;
+    station.send(&json!([4, id, "InternalError", "", {}]).to_string()).await;
+    assert_eq!(asking.await.unwrap().unwrap().status, "error");
+    assert_eq!(profiles(&service).await, (1, None));
+
+    let asking = ask("2");
+    station.called().await;
+    assert_eq!(asking.await.unwrap().unwrap().status, "timeout");
+    assert_eq!(profiles(&service).await, (1, Some(2)));
+    Station::connect(&service, "CP1", &password).await;
+    let mut station = Station::open(&service, secure(&password)).await.unwrap();
+    assert_eq!(profiles(&service).await, (2, None));
+
+    // Only upwards.
+    station.call("Heartbeat", json!({})).await;
+    let asking = ask("1");
+    station.called().await;
+    assert_eq!(asking.await.unwrap().unwrap().status, "timeout");
+    assert_eq!(profiles(&service).await, (2, None));
+    let asking = ask("3");
+    let (id, ..) = station.called().await;
+    station.send(&format!("[3,\"{id}\"]")).await;
+    assert_eq!(asking.await.unwrap().unwrap().status, "error");
+    Station::open(&service, secure(&password)).await.unwrap();
+    Station::open(&service, with_certificate(&Authority::new("test"), "CP1"))
+        .await
+        .unwrap();
+    assert_eq!(profiles(&service).await, (3, None));
+}
+
 #[tokio::test]
 async fn an_operator_sets_the_profile_either_way_and_gets_a_password_where_one_is_needed() {
     let database = Database::create().await;

@@ -135,6 +135,36 @@ async fn what_a_superseded_connection_says_of_a_connector_is_kept_and_changes_no
     assert!(kept.violations[0].contains("a newer one had taken over"), "{kept:?}");
 }
 
+/// Rule 1: nothing but facts, also before the old connection has heard of the newer one.
+#[tokio::test]
+async fn a_connection_that_does_not_know_yet_that_it_is_superseded_changes_nothing_but_facts() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let password = service.register("CP1").await;
+    service.register_token("TAG").await;
+    let mut old = Station::connect(&service, "CP1", &password).await;
+    old.boot().await;
+    sqlx::query("UPDATE ocpp.session SET epoch = epoch + 1, last_epoch = last_epoch + 1")
+        .execute(&service.pool)
+        .await
+        .unwrap();
+    let id = old.start("TAG", 100, "2026-03-01T12:00:00Z").await;
+    old.send(r#"[2,"x","StatusNotification",{"connectorId":1,"errorCode":"NoError","status":"Faulted"}]"#)
+        .await;
+    assert_eq!(old.closed().await.unwrap().code, 1008);
+    assert!(service.charge_point("CP1").await.connectors.is_empty());
+    let stop = json!({"transactionId": id, "meterStop": 600, "timestamp": "2026-03-01T13:00:00Z"});
+    old.call("StopTransaction", stop).await;
+    assert_eq!(service.transaction(id).await.energy_wh, Some(500));
+    let messages = service.messages("CP1").await;
+    let kept = messages
+        .iter()
+        .find(|message| message.message_id.as_deref() == Some("x"))
+        .unwrap();
+    assert!(kept.violations[0].contains("a newer one had taken over"), "{kept:?}");
+    assert_eq!(kept.response, None);
+}
+
 /// Rule 1, and the protocol of `SessionService`.
 #[tokio::test]
 async fn a_connection_that_has_not_taken_over_yet_is_resumed_like_any_other() {

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 use yawc::Frame;
 use yawc::close::CloseCode;
 use yawc::frame::OpCode;
 
-use crate::station::Station;
+use crate::station::{Station, UPGRADE, knock};
 use crate::system::System;
 
 async fn connected() -> (System, Station) {
@@ -143,6 +144,25 @@ async fn text_that_is_not_utf8_is_1007() {
     station.send(Frame::text(vec![0xff, 0xfe])).await;
     assert_eq!(station.closed().await.0, 1007);
     assert_eq!(system.peers.closed().await.0, 1007);
+}
+
+/// Row "close codes" of the OCPP decisions on framing.
+#[tokio::test]
+async fn a_frame_that_breaks_the_protocol_is_1002() {
+    let mut system = System::start().await;
+    let (answer, mut stream) = knock(
+        &system,
+        "/ocpp/CP-1",
+        &format!("{UPGRADE}Sec-WebSocket-Protocol: ocpp1.6\r\n"),
+    )
+    .await;
+    assert_eq!(answer.status, 101);
+    // A station masks what it sends (RFC 6455, section 5.1); this text is not masked.
+    stream.write_all(b"\x81\x02hi").await.unwrap();
+    assert_eq!(system.peers.closed().await.0, 1002);
+    let mut last = Vec::new();
+    stream.read_to_end(&mut last).await.unwrap();
+    assert_eq!((last[0], &last[2..4]), (0x88, &1002_u16.to_be_bytes()[..]));
 }
 
 /// Row "close codes" of the OCPP decisions on framing.

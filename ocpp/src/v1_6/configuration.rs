@@ -65,4 +65,10 @@ impl ChangeConfiguration {
             value: fields.required_text("value")?,
         })
     }
+
+    /// The value to the letter, which a database may not take: a secret is compared, not stored.
+    pub fn secret(payload: &RawValue) -> Result<String, Unreadable> {
+        let field = "value";
+        Fields::of(payload).exact_text(field).ok_or(Unreadable { field })
+    }
 }

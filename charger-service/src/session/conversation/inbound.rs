@@ -5,10 +5,10 @@ use ocpp::frame::{Call, Frame, MalformedFrame, call_error, call_result};
 use ocpp::v1_6::Action;
 use ocpp::{ErrorCode, Version};
 
+use super::last_words::TOO_LATE;
 use super::outbound::Settled;
 use super::repetition::{Fingerprint, Repetition};
-use super::{Conversation, End};
-use crate::boot::Registration;
+use super::{Conversation, End, SUPERSEDED};
 use crate::message::record::{Exchange, NotRecorded, Origin, answer_to, excerpt, is_answered, record};
 use crate::redact;
 use crate::session::answer::{Answer, Incoming, Reply};
@@ -25,8 +25,8 @@ pub(super) struct Answered {
 /// An answer that is in the database.
 struct Committed {
     reply: String,
-    /// The boot gate from here on, where it has changed.
-    registration: Option<Registration>,
+    /// Why the socket is to be closed.
+    barred: Option<&'static str>,
 }
 
 /// Why a CALL has no answer yet.
@@ -34,6 +34,8 @@ struct Committed {
 enum Unanswered {
     #[error("the session goes on on another stream, which brings the CALL again")]
     Resumed,
+    #[error("a newer connection has taken over, and the CALL tells of no transaction")]
+    Superseded,
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
 }
@@ -85,8 +87,12 @@ impl Conversation {
             Err(malformed) => self.malformed(malformed, text, received_at).await?,
         };
         match reply {
-            Some(reply) => self.send(reply, number).await,
-            None => self.acknowledge(number).await,
+            Some(reply) => self.send(reply, number).await?,
+            None => self.acknowledge(number).await?,
+        }
+        match self.barred.take() {
+            Some(reason) => Err(End::Close { code: 1008, reason }),
+            None => Ok(()),
         }
     }
 
@@ -168,6 +174,13 @@ impl Conversation {
         let error = match answered {
             Ok(reply) => return Ok(given(reply)),
             Err(Unanswered::Resumed) => return Err(End::Resumed),
+            Err(Unanswered::Superseded) => {
+                self.keep(text, Some(&call.id), TOO_LATE.to_owned(), None, received_at)
+                    .await;
+                // Nobody has told it yet.
+                self.handle.superseded.cancel();
+                return Err(SUPERSEDED);
+            }
             Err(Unanswered::Database(error)) => error,
         };
         tracing::error!(
@@ -216,21 +229,22 @@ impl Conversation {
         };
         let clock_offset = told_time.and_then(|told| self.clock_offset.heard(told, received_at));
         let is_late = self.is_late();
+        let is_fact = v1_6::is_transaction_fact(&call.action);
+        if is_late && !is_fact {
+            return Err(Unanswered::Superseded);
+        }
         let attempt = self.attempt(call, text, received_at, clock_offset, is_late).await?;
-        let Committed { reply, registration } = match attempt {
+        let committed = match attempt {
             Some(committed) => committed,
+            None if !is_fact => return Err(Unanswered::Superseded),
             // From here on the newer connection is there, whatever it has said by now.
             None => self
                 .attempt(call, text, received_at, clock_offset, true)
                 .await?
                 .ok_or(Unanswered::Resumed)?,
         };
-        if let Some(registration) = registration {
-            self.station.registration = Some(registration);
-            // Commands may have waited for the gate to open.
-            self.handle.work.notify_one();
-        }
-        Ok(reply)
+        self.barred = committed.barred;
+        Ok(committed.reply)
     }
 
     /// None, and nothing is done, where a newer connection has taken over and this one did not know.
@@ -244,7 +258,7 @@ impl Conversation {
     ) -> Result<Option<Committed>, Unanswered> {
         let incoming = Incoming {
             charge_point: self.via.charge_point,
-            registration: self.station.registration,
+            certified_serial_number: self.station.certified_serial_number.as_deref(),
             action: &call.action,
             payload: call.payload,
             received_at,
@@ -279,7 +293,7 @@ impl Conversation {
         transaction.commit().await?;
         Ok(Some(Committed {
             reply,
-            registration: answer.registration,
+            barred: answer.bars,
         }))
     }
 

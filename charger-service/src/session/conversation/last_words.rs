@@ -15,6 +15,9 @@ use crate::v1_6;
 /// How long they are waited for; longer than the gateway waits for the socket to close.
 const DYING: Duration = Duration::from_secs(10);
 
+/// What is wrong with anything else that it says.
+pub(super) const TOO_LATE: &str = "came on a connection after a newer one had taken over, and was not dealt with";
+
 impl Conversation {
     /// Hears the connection out. Facts about transactions are dealt with, everything else is kept only.
     pub(super) async fn last_words(&mut self, inbox: &mut Inbox) {
@@ -45,8 +48,7 @@ impl Conversation {
             }
             parsed => {
                 let id = parsed.as_ref().ok().map(Frame::id);
-                let problem = "came on a connection after a newer one had taken over, and was not dealt with";
-                self.keep(text, id, problem.to_owned(), None, received_at).await;
+                self.keep(text, id, TOO_LATE.to_owned(), None, received_at).await;
                 self.acknowledge(number).await
             }
         }

@@ -18,7 +18,7 @@ use crate::command::status::Status;
 use crate::message::record::{self, Answered, Exchange, NotRecorded, Origin, Pending, excerpt};
 use crate::redact;
 use crate::v1_6;
-use crate::v1_6::effect::Asked;
+use crate::v1_6::effect::{Asked, Failed};
 
 /// How often a charge point's answer is offered to a database that fails. The charge point does not repeat it.
 const ATTEMPTS: u32 = 3;
@@ -327,7 +327,11 @@ impl Conversation {
         match (self.station.version, response) {
             (Version::V1_6, Some(Ok(response))) => v1_6::effect::of_result(connection, &asked, response).await,
             (Version::V1_6, None) if reading.status == Status::Error => {
-                v1_6::effect::of_error(connection, &asked).await
+                let failed = match reading.error_code {
+                    Some(_) => Failed::CallError,
+                    None => Failed::Unreadable,
+                };
+                v1_6::effect::of_error(connection, &asked, failed).await
             }
             (Version::V1_6, None | Some(Err(_))) => Ok(()),
         }
