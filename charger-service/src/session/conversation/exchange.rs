@@ -17,11 +17,15 @@ use crate::session::handshake::Admitted;
 /// The frame that answers this one, where there is one.
 ///
 /// # Errors
-/// The database is away.
+/// The charge point posts too fast, or the database is away.
 pub async fn exchange(state: Arc<State>, station: Admitted, text: &str) -> Result<Option<String>, Status> {
     let via = Via {
         charge_point: station.charge_point,
         // Before any session.
+    state
+        .posting
+        .count(station.charge_point, state.messages_per_second)
+        .map_err(|wait| Reason::TooManyRequests.retry_after(wait, "The charge point sends too many frames"))?;
         epoch: 0,
         stream: 0,
     };
