@@ -14,6 +14,7 @@ pub struct Incoming<'a> {
     pub charge_point: Uuid,
     /// The last answer to a BootNotification; None where there was none yet.
     pub registration: Option<Registration>,
+    pub message_id: &'a str,
     pub action: &'a str,
     pub payload: &'a RawValue,
     pub received_at: DateTime<Utc>,

@@ -22,6 +22,8 @@ mod numbered_jobs;
 mod operator;
 mod passwords;
 mod repetitions;
+mod placed;
+mod registers;
 mod reservations;
 mod rest;
 mod restart;
