@@ -37,6 +37,7 @@ use crate::housekeeping::{Retention, keep_house};
 use crate::message::partitions;
 use crate::registry::Registry;
 use crate::session::failures::Failures;
+use crate::session::pace::Paces;
 use crate::settings::Settings;
 use crate::unknown::Knocks;
 use crate::{
@@ -116,6 +117,7 @@ impl Application {
             knocks: Knocks::default(),
             failures: Failures::default(),
             messages_per_second: settings.charger_messages_per_second,
+            posting: Paces::default(),
             instance,
             sessions: Registry::default(),
             waiters: Waiters::default(),

@@ -67,6 +67,8 @@ struct State {
     failures: session::failures::Failures,
     /// Messages that a charge point may send for ever.
     messages_per_second: u32,
+    /// Of those that post frames.
+    posting: session::pace::Paces,
     /// This process among its replicas.
     instance: Uuid,
     sessions: registry::Registry,

@@ -3,6 +3,9 @@
 //! Each is kept as it came, with OCPP's defaults written out, and beside it in the base unit of its quantity where that
 //! can be told (rule 8 of the OCPP decisions). What cannot be read as a number stays unread: nothing turns into 0.
 //! Keeps the latest energy register of a running charge with the transaction.
+//!
+//! A station repeats what was not answered, on another connection too and under whatever message id. A sample that is there
+//! already, alike in everything that it says, is the same one.
 
 pub mod normalize;
 
@@ -12,9 +15,14 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use self::normalize::Normalized;
+use crate::station_clock::ordered_at;
 
 pub const ENERGY_REGISTER: &str = "Energy.Active.Import.Register";
 const OUTLET: &str = "Outlet";
+
+/// How far, in Wh, a register has to stand below the transaction's meterStart to be one of the session. One that counts for ever
+/// may lack a little: some stations tell whole kilowatt-hours.
+const FAR_BELOW: i64 = 1000;
 
 /// One value.
 #[derive(Debug, Clone)]
@@ -65,25 +73,42 @@ pub struct Samples {
     pub received_at: DateTime<Utc>,
 }
 
-pub async fn store(connection: &mut PgConnection, samples: &Samples) -> Result<(), sqlx::Error> {
-    if samples.samples.is_empty() {
-        return Ok(());
-    }
-    insert(connection, samples).await?;
-    let latest = samples
-        .samples
-        .iter()
-        .filter_map(|sample| Some((sample.sampled_at, sample.energy_register()?)))
-        .max();
-    if let (Some(transaction_id), Some((at, register))) = (samples.transaction_id, latest) {
-        advance_register(connection, transaction_id, at, register).await?;
-    }
+/// Waits until nobody else stores values of this charge point, so that two of its connections cannot both find that theirs are
+/// not there yet. Not for who holds a transaction's row already, since whoever waits for that may hold this.
+pub async fn take_turns(connection: &mut PgConnection, charge_point: Uuid) -> Result<(), sqlx::Error> {
+    let (high, low) = charge_point.as_u64_pair();
+    sqlx::query!("SELECT pg_advisory_xact_lock($1)", (high ^ low).cast_signed())
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
-async fn insert(connection: &mut PgConnection, samples: &Samples) -> Result<(), sqlx::Error> {
+/// How many of the samples were there already.
+pub async fn store(connection: &mut PgConnection, samples: &Samples) -> Result<u64, sqlx::Error> {
+    if samples.samples.is_empty() {
+        return Ok(0);
+    }
+    let stored = insert(connection, samples).await?;
+    let known_before = samples.samples.len() as u64 - stored;
+    if stored == 0 {
+        // The register may have moved on since.
+        return Ok(known_before);
+    }
+    let registers = samples.samples.iter().filter_map(|sample| {
+        let register = sample.energy_register()?;
+        Some((ordered_at(Some(sample.sampled_at), samples.received_at), register))
+    });
+    let first_and_last = registers.clone().min().zip(registers.max());
+    if let (Some(transaction_id), Some((first, last))) = (samples.transaction_id, first_and_last) {
+        advance_register(connection, transaction_id, first.1, last).await?;
+    }
+    Ok(known_before)
+}
+
+/// How many were not there yet.
+async fn insert(connection: &mut PgConnection, samples: &Samples) -> Result<u64, sqlx::Error> {
     let rows = Columns::of(&samples.samples);
-    sqlx::query!(
+    let inserted = sqlx::query!(
         r#"INSERT INTO ocpp.meter_value (charge_point_id, connector_id, transaction_id, received_at, sampled_at, value,
                measurand, unit, context, format, location, phase, normalized_value, normalized_unit)
            SELECT $1, $2, $3, $4, sampled_at, value, measurand, unit, context, format, location, phase,
@@ -91,7 +116,20 @@ async fn insert(connection: &mut PgConnection, samples: &Samples) -> Result<(), 
            FROM unnest($5::timestamptz[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
                $12::text[], $13::text[], $14::text[])
                AS row (sampled_at, value, measurand, unit, context, format, location, phase, normalized_value,
-                   normalized_unit)"#,
+                   normalized_unit)
+           WHERE NOT EXISTS (
+               SELECT FROM ocpp.meter_value AS known
+               WHERE known.transaction_id = $3 AND known.sampled_at = row.sampled_at
+                 AND (known.charge_point_id, known.value, known.measurand, known.context, known.format, known.location)
+                     = ($1, row.value, row.measurand, row.context, row.format, row.location)
+                 AND (known.connector_id, known.unit, known.phase) IS NOT DISTINCT FROM ($2, row.unit, row.phase))
+             AND NOT EXISTS (
+               SELECT FROM ocpp.meter_value AS known
+               WHERE $3::integer IS NULL AND known.transaction_id IS NULL
+                 AND known.charge_point_id = $1 AND known.sampled_at = row.sampled_at
+                 AND (known.value, known.measurand, known.context, known.format, known.location)
+                     = (row.value, row.measurand, row.context, row.format, row.location)
+                 AND (known.connector_id, known.unit, known.phase) IS NOT DISTINCT FROM ($2, row.unit, row.phase))"#,
         samples.charge_point,
         samples.connector_id,
         samples.transaction_id,
@@ -109,22 +147,28 @@ async fn insert(connection: &mut PgConnection, samples: &Samples) -> Result<(), 
     )
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(inserted.rows_affected())
 }
 
-/// Moves on with the station's clock only, so that the result does not depend on the order of arrival.
+/// Moves on with the station's clock only, so that the result does not depend on the order of arrival. The very first sample shows
+/// which kind of register it is; later ones no more, since one of the session may well pass meterStart.
 async fn advance_register(
     connection: &mut PgConnection,
     transaction_id: i32,
-    at: DateTime<Utc>,
-    register_wh: Decimal,
+    first_wh: Decimal,
+    (at, register_wh): (DateTime<Utc>, Decimal),
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE ocpp.transaction SET register_wh = $2::text::numeric, register_at = $3
+        "UPDATE ocpp.transaction
+         SET register_wh = $2::text::numeric, register_at = $3,
+             register_is_of_session = CASE WHEN register_at IS NULL THEN $4::text::numeric + $5::bigint <= meter_start_wh
+                                           ELSE register_is_of_session END
          WHERE id = $1 AND (register_at IS NULL OR (register_at, register_wh) < ($3, $2::text::numeric))",
         transaction_id,
         register_wh.to_string(),
         at,
+        first_wh.to_string(),
+        FAR_BELOW,
     )
     .execute(connection)
     .await?;

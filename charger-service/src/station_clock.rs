@@ -29,6 +29,13 @@ impl Plausibility {
     }
 }
 
+/// What decides which of two things came later: the station's word, or when it came in where that cannot be true. So one that
+/// tells a time in the future does not hide all that follow (rule 9 of the OCPP decisions).
+pub fn ordered_at(told: Option<DateTime<Utc>>, received_at: DateTime<Utc>) -> DateTime<Utc> {
+    told.filter(|&at| Plausibility::of(at, received_at) == Plausibility::Plausible)
+        .unwrap_or(received_at)
+}
+
 /// What is wrong with a message's `timestamp`, for the message log.
 pub fn flag(told: Option<DateTime<Utc>>, received_at: DateTime<Utc>) -> Option<&'static str> {
     match Plausibility::of(told?, received_at) {
@@ -62,5 +69,18 @@ mod tests {
         ] {
             assert_eq!(Plausibility::of(time(told), received), plausibility, "{told}");
         }
+    }
+
+    #[test]
+    fn a_clock_decides_unless_it_is_plainly_wrong() {
+        let time = |text: &str| text.parse::<DateTime<Utc>>().expect("a date and time");
+        let received = time("2026-03-01T12:00:00Z");
+        for told in ["2026-03-01T11:00:00Z", "2026-03-01T12:00:59Z"] {
+            assert_eq!(ordered_at(Some(time(told)), received), time(told));
+        }
+        for told in ["2106-02-07T06:28:15Z", "1970-01-01T00:00:09Z"] {
+            assert_eq!(ordered_at(Some(time(told)), received), received);
+        }
+        assert_eq!(ordered_at(None, received), received);
     }
 }

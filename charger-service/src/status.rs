@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::station_clock::Plausibility;
+use crate::station_clock::ordered_at;
 
 /// What the station says.
 #[derive(Debug)]
@@ -52,28 +52,4 @@ pub async fn store(connection: &mut PgConnection, status: &Status) -> Result<(),
     .execute(connection)
     .await?;
     Ok(())
-}
-
-fn ordered_at(status_at: Option<DateTime<Utc>>, received_at: DateTime<Utc>) -> DateTime<Utc> {
-    status_at
-        .filter(|&at| Plausibility::of(at, received_at) == Plausibility::Plausible)
-        .unwrap_or(received_at)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_clock_decides_unless_it_is_plainly_wrong() {
-        let time = |text: &str| text.parse::<DateTime<Utc>>().expect("a date and time");
-        let received = time("2026-03-01T12:00:00Z");
-        for told in ["2026-03-01T11:00:00Z", "2026-03-01T12:00:59Z"] {
-            assert_eq!(ordered_at(Some(time(told)), received), time(told));
-        }
-        for told in ["2106-02-07T06:28:15Z", "1970-01-01T00:00:09Z"] {
-            assert_eq!(ordered_at(Some(time(told)), received), received);
-        }
-        assert_eq!(ordered_at(None, received), received);
-    }
 }

@@ -33,9 +33,28 @@ impl Kind {
     }
 }
 
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    Now,
+    /// The same is there already.
+    Before,
+}
+
+impl Kept {
+    /// For the message log: nothing that matches nothing goes by unseen, and be it the repetition of what came months ago.
+    pub fn sentence(self, mismatch: Mismatch) -> String {
+        let sentence = mismatch.sentence();
+        match self {
+            Self::Now => sentence.to_owned(),
+            Self::Before => format!("{sentence}, where the same is there already"),
+        }
+    }
+}
+
 /// Keeps it. A station repeats what was not answered, on two sockets at once even, so the same payload is kept once.
-pub async fn keep(connection: &mut PgConnection, unmatched: &Unmatched<'_>) -> Result<(), sqlx::Error> {
-    sqlx::query!(
+pub async fn keep(connection: &mut PgConnection, unmatched: &Unmatched<'_>) -> Result<Kept, sqlx::Error> {
+    let inserted = sqlx::query!(
         "INSERT INTO ocpp.unmatched (id, charge_point_id, kind, reported_transaction_id, reason, payload, received_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7)
          ON CONFLICT (charge_point_id, kind, md5(payload)) DO NOTHING",
@@ -49,5 +68,9 @@ pub async fn keep(connection: &mut PgConnection, unmatched: &Unmatched<'_>) -> R
     )
     .execute(connection)
     .await?;
-    Ok(())
+    Ok(if inserted.rows_affected() > 0 {
+        Kept::Now
+    } else {
+        Kept::Before
+    })
 }

@@ -7,18 +7,15 @@ mod authorize;
 mod boot_gate;
 mod boot_notification;
 mod data_transfer;
-mod diagnostics_status_notification;
 pub mod effect;
-mod firmware_status_notification;
 mod heartbeat;
 mod id_tag_info;
-mod log_status_notification;
+mod job_status;
 mod meter_values;
 pub mod outcome;
 mod samples;
 mod security_event_notification;
 mod sign_certificate;
-mod signed_firmware_status_notification;
 mod start_transaction;
 mod status_notification;
 mod stop_transaction;
@@ -33,6 +30,7 @@ use sqlx::PgConnection;
 use thiserror::Error;
 
 use self::boot_gate::Passage;
+use self::job_status::Kind as JobKind;
 use crate::session::answer::{Answer, Incoming, Reply};
 
 /// Whether an action tells of a transaction: what it says is true on whichever connection it comes in.
@@ -129,8 +127,8 @@ async fn dispatch(connection: &mut PgConnection, action: Action, call: &Incoming
         Action::Authorize => authorize::answer(connection, call).await,
         Action::BootNotification => boot_notification::answer(connection, call).await,
         Action::DataTransfer => data_transfer::answer(call),
-        Action::DiagnosticsStatusNotification => diagnostics_status_notification::answer(connection, call).await,
-        Action::FirmwareStatusNotification => firmware_status_notification::answer(connection, call).await,
+        Action::DiagnosticsStatusNotification => job_status::answer(connection, JobKind::Diagnostics, call).await,
+        Action::FirmwareStatusNotification => job_status::answer(connection, JobKind::Firmware, call).await,
         Action::Heartbeat => heartbeat::answer(call),
         Action::MeterValues => meter_values::answer(connection, call).await,
         Action::StartTransaction => start_transaction::answer(connection, call).await,
@@ -139,8 +137,8 @@ async fn dispatch(connection: &mut PgConnection, action: Action, call: &Incoming
         // The security extension.
         Action::SecurityEventNotification => security_event_notification::answer(connection, call).await,
         Action::SignCertificate => sign_certificate::answer(connection, call).await,
-        Action::LogStatusNotification => log_status_notification::answer(connection, call).await,
-        Action::SignedFirmwareStatusNotification => signed_firmware_status_notification::answer(connection, call).await,
+        Action::LogStatusNotification => job_status::answer(connection, JobKind::Log, call).await,
+        Action::SignedFirmwareStatusNotification => job_status::answer(connection, JobKind::SignedFirmware, call).await,
         Action::CancelReservation
         | Action::CertificateSigned
         | Action::ChangeAvailability

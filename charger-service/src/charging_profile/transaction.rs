@@ -5,7 +5,8 @@ use uuid::Uuid;
 
 use super::TX_PROFILE;
 
-/// The profile that came with a remote start belongs to the transaction that follows from it.
+/// The profile that came with a remote start belongs to the transaction that follows from it, and takes the place of the one of
+/// its purpose and stack level on the connector (5.16.3). Of several that wait, the last to be confirmed does.
 pub async fn started(
     connection: &mut PgConnection,
     charge_point: Uuid,
@@ -13,6 +14,23 @@ pub async fn started(
     id_tag: &str,
     transaction_id: i32,
 ) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"WITH waiting AS (
+             SELECT charging_profile_id, purpose, stack_level, confirmed_at FROM ocpp.charging_profile
+             WHERE charge_point_id = $1 AND lower(id_tag) = lower($3 COLLATE "C") AND coalesce(connector_id, $2) = $2)
+         DELETE FROM ocpp.charging_profile AS replaced USING waiting
+         WHERE replaced.charge_point_id = $1 AND replaced.charging_profile_id <> waiting.charging_profile_id
+           AND replaced.purpose = waiting.purpose AND replaced.stack_level = waiting.stack_level
+           AND CASE WHEN replaced.charging_profile_id IN (SELECT charging_profile_id FROM waiting)
+                    THEN (replaced.confirmed_at, replaced.charging_profile_id)
+                         < (waiting.confirmed_at, waiting.charging_profile_id)
+                    ELSE replaced.connector_id = $2 AND replaced.id_tag IS NULL END"#,
+        charge_point,
+        connector_id,
+        id_tag,
+    )
+    .execute(&mut *connection)
+    .await?;
     sqlx::query!(
         r#"UPDATE ocpp.charging_profile SET transaction_id = $4, connector_id = $2, id_tag = NULL
          WHERE charge_point_id = $1 AND lower(id_tag) = lower($3 COLLATE "C") AND coalesce(connector_id, $2) = $2"#,

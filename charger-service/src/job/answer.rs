@@ -24,7 +24,7 @@ pub async fn accepted(
     Ok(())
 }
 
-/// For it, it gives up those of its kind that were under way.
+/// For it, it gives up those of its kind that came before, whether it had answered that it takes them on or not.
 pub async fn canceled_earlier(
     connection: &mut PgConnection,
     command: Uuid,
@@ -34,7 +34,7 @@ pub async fn canceled_earlier(
         "UPDATE ocpp.job AS earlier SET status = 'canceled', updated_at = $2
          FROM ocpp.job AS newer
          WHERE newer.command_id = $1 AND earlier.charge_point_id = newer.charge_point_id AND earlier.kind = newer.kind
-           AND earlier.id < newer.id AND earlier.status IN ('accepted', 'running')",
+           AND earlier.id < newer.id AND earlier.status IN ('requested', 'accepted', 'running')",
         command,
         at,
     )

@@ -11,10 +11,8 @@ use tonic::Status;
 use uuid::Uuid;
 use voltgate_proto::ocpp::v1::{GetJobRequest, Job, JobNotification, ListJobsRequest, ListJobsResponse};
 
+use super::notification::MOST_NOTIFICATIONS;
 use crate::charge_point::find::{FindError, find};
-
-/// More notifications than any job has, unless a charge point goes astray.
-const MAX_NOTIFICATIONS: i64 = 1000;
 
 #[derive(Debug)]
 pub struct Page {
@@ -117,7 +115,7 @@ async fn notifications(connection: &mut PgConnection, job: Uuid) -> Result<Vec<J
     let rows = sqlx::query!(
         "SELECT status, received_at FROM ocpp.job_notification WHERE job_id = $1 ORDER BY id DESC LIMIT $2",
         job,
-        MAX_NOTIFICATIONS,
+        MOST_NOTIFICATIONS,
     )
     .fetch_all(connection)
     .await?;

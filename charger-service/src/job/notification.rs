@@ -6,6 +6,12 @@ use uuid::Uuid;
 
 use super::Kind;
 
+/// Notifications of one job that are kept; beyond them the oldest go. No job has as many, unless a charge point goes astray.
+pub const MOST_NOTIFICATIONS: i64 = 1000;
+
+/// Jobs that one charge point began itself, of which as many are kept.
+const MOST_BEGUN_BY_STATION: i64 = 1000;
+
 #[derive(Debug)]
 pub struct Notification<'a> {
     pub charge_point: Uuid,
@@ -74,13 +80,39 @@ pub async fn notified(connection: &mut PgConnection, notification: &Notification
         None if progress == Progress::Idle => return Ok(()),
         None => begin(connection, notification).await?,
     };
+    keep(connection, job, notification, progress).await?;
+    forget_oldest(connection, job).await
+}
+
+/// What a charge point still says of a job that it gave up is kept, and does not bring the job back.
+async fn keep(
+    connection: &mut PgConnection,
+    job: Uuid,
+    notification: &Notification<'_>,
+    progress: Progress,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "WITH kept AS (INSERT INTO ocpp.job_notification (job_id, status, received_at) VALUES ($1, $2, $3))
-         UPDATE ocpp.job SET status = coalesce($4, status), progress = $2, updated_at = $3 WHERE id = $1",
+         UPDATE ocpp.job SET status = CASE status WHEN 'canceled' THEN status ELSE coalesce($4, status) END,
+             progress = $2, updated_at = $3
+         WHERE id = $1",
         job,
         notification.status,
         notification.received_at,
         progress.job_status(),
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Of one job.
+async fn forget_oldest(connection: &mut PgConnection, job: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "DELETE FROM ocpp.job_notification WHERE job_id = $1 AND id <= (
+             SELECT id FROM ocpp.job_notification WHERE job_id = $1 ORDER BY id DESC OFFSET $2 LIMIT 1)",
+        job,
+        MOST_NOTIFICATIONS,
     )
     .execute(connection)
     .await?;
@@ -112,7 +144,7 @@ async fn latest(connection: &mut PgConnection, notification: &Notification<'_>) 
     sqlx::query_as!(
         Latest,
         r#"SELECT id, status = 'completed' AS "completed!" FROM ocpp.job
-         WHERE charge_point_id = $1 AND kind = $2 AND status <> 'rejected' ORDER BY id DESC LIMIT 1"#,
+         WHERE charge_point_id = $1 AND kind = $2 AND status NOT IN ('rejected', 'canceled') ORDER BY id DESC LIMIT 1"#,
         notification.charge_point,
         notification.kind.as_str(),
     )
@@ -130,6 +162,19 @@ async fn begin(connection: &mut PgConnection, notification: &Notification<'_>) -
         notification.kind.as_str(),
         notification.received_at,
         notification.request_id,
+    )
+    .execute(&mut *connection)
+    .await?;
+    // Nobody has asked for these.
+    sqlx::query!(
+        "WITH gone AS (
+             DELETE FROM ocpp.job WHERE charge_point_id = $1 AND command_id IS NULL AND id <= (
+                 SELECT id FROM ocpp.job WHERE charge_point_id = $1 AND command_id IS NULL
+                 ORDER BY id DESC OFFSET $2 LIMIT 1)
+             RETURNING id)
+         DELETE FROM ocpp.job_notification USING gone WHERE job_id = gone.id",
+        notification.charge_point,
+        MOST_BEGUN_BY_STATION,
     )
     .execute(connection)
     .await?;

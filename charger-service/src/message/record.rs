@@ -39,6 +39,9 @@ impl Origin {
 #[derive(Debug)]
 pub struct Exchange<'a> {
     pub origin: Origin,
+    /// The number that the charge point's frame has in its session, which is what it is recognised by when the gateway sends it
+    /// again. None for what came without a session, and for what is no CALL.
+    pub frame_number: Option<i64>,
     pub message_id: Option<&'a str>,
     pub action: Option<&'a str>,
     pub request: &'a str,
@@ -84,8 +87,8 @@ pub async fn record(connection: &mut PgConnection, via: Via, exchange: &Exchange
              RETURNING stream),
          kept AS (
              INSERT INTO ocpp.message (id, charge_point_id, origin, message_id, action, request, response, error_code,
-                 violations, requested_at, responded_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $13))
+                 violations, requested_at, responded_at, frame_number, session_epoch)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $13, $15, CASE WHEN $15::bigint IS NOT NULL THEN $11 END))
          SELECT stream FROM heard"#,
         id,
         via.charge_point,
@@ -101,6 +104,7 @@ pub async fn record(connection: &mut PgConnection, via: Via, exchange: &Exchange
         heard_at,
         exchange.responded_at,
         exchange.clock_offset,
+        exchange.frame_number,
     )
     .fetch_optional(connection)
     .await?;
@@ -140,24 +144,24 @@ pub async fn complete(
     Ok(())
 }
 
-/// The answer to a frame from the charge point that came in before on the same session, if it did. Frames are compared as a
-/// whole, since some charge points number theirs anew.
+/// The answer to a CALL in a frame that came in before on the same session, if it did. The frame is known by its number: its text
+/// says nothing, since some charge points number their messages anew, and one heartbeat looks like every other.
 pub async fn answer_to(
     database: &PgPool,
     via: Via,
-    action: &str,
-    frame: &str,
+    message_id: &str,
+    frame_number: i64,
     now: DateTime<Utc>,
 ) -> Result<Option<String>, sqlx::Error> {
     let answer = sqlx::query_scalar!(
         "SELECT response FROM ocpp.message
-         WHERE charge_point_id = $1 AND action = $2 AND requested_at > $3 AND origin = 'station' AND request = $4
-           AND requested_at >= (SELECT connected_at FROM ocpp.session WHERE charge_point_id = $1)
+         WHERE charge_point_id = $1 AND message_id = $2 AND requested_at > $3 AND session_epoch = $4 AND frame_number = $5
          ORDER BY requested_at DESC, id DESC LIMIT 1",
         via.charge_point,
-        action,
+        message_id,
         now - LONGEST_REPEAT,
-        frame,
+        via.epoch,
+        frame_number,
     )
     .fetch_optional(database)
     .await?;

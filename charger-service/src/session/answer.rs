@@ -13,6 +13,7 @@ pub struct Incoming<'a> {
     pub charge_point: Uuid,
     /// The serial number in the certificate that it has shown.
     pub certified_serial_number: Option<&'a str>,
+    pub message_id: &'a str,
     pub action: &'a str,
     pub payload: &'a RawValue,
     pub received_at: DateTime<Utc>,

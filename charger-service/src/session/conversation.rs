@@ -51,9 +51,6 @@ const FAREWELL: Duration = Duration::from_secs(1);
 /// within seconds; one that comes later resumes it all the same.
 const LINGER: Duration = Duration::from_secs(10);
 
-/// Seconds' worth of messages that a charge point may send at once, such as what it queued while it was offline.
-const BURST: u32 = 10;
-
 /// Between attempts when the database is away.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -288,7 +285,7 @@ impl Conversation {
         } = present;
         let mut conversation = Self {
             clock_offset: ClockOffset::new(station.clock_is_known),
-            pace: Pace::new(state.messages_per_second, state.messages_per_second * BURST),
+            pace: Pace::of(state.messages_per_second),
             state,
             station,
             via: handle.via,

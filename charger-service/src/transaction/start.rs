@@ -64,7 +64,10 @@ pub async fn start(connection: &mut PgConnection, start: &Start) -> Result<Start
                 withdraw(connection, transaction_id).await?;
                 return repeated(connection, start, known).await;
             }
-            settle(connection, start, transaction_id).await?;
+            // A refused one leaves the reservation and the profile to whoever they are for.
+            if authorization.status == AuthorizationStatus::Accepted {
+                settle(connection, start, transaction_id).await?;
+            }
             Ok(Started {
                 transaction_id,
                 authorization,

@@ -4,7 +4,7 @@
 //! point, or contradicts a stop that was there before, changes nothing and is kept for an operator. A station can
 //! stop its own transactions only. Says nothing of the token that stopped it: the station let it.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -12,10 +12,15 @@ use super::owned::Mismatch;
 use super::placed::{self, Stopping};
 use crate::charging_profile;
 
+/// A station that is offline repeats itself when it is back.
+const REPEATED_WITHIN: TimeDelta = TimeDelta::days(7);
+
 /// What the station says.
 #[derive(Debug, Clone)]
 pub struct Stop {
     pub charge_point: Uuid,
+    /// Of the CALL that brings it.
+    pub message_id: String,
     /// As it came: any number, or none.
     pub transaction_id: Option<i32>,
     /// None where it cannot be read, which is not the same as 0.
@@ -92,10 +97,30 @@ async fn meant(connection: &mut PgConnection, stop: &Stop) -> Result<Option<i32>
         meter_stop_wh: stop.meter_stop_wh,
         id_token: stop.id_token.as_deref(),
     };
-    match placed::ended_alike(connection, &stopping).await? {
-        Some(alike) => Ok(Some(alike)),
-        None => placed::ended_by(connection, &stopping).await,
+    let open = placed::ended_by(connection, &stopping).await?;
+    let Some(alike) = placed::ended_alike(connection, &stopping).await? else {
+        return Ok(open);
+    };
+    // After a power loss two connectors may stop alike to the watt-hour and the second. A station that repeats itself while it
+    // charges elsewhere does so under the same message id.
+    match open {
+        Some(other) if !was_said_before(connection, stop).await? => Ok(Some(other)),
+        _ => Ok(Some(alike)),
     }
+}
+
+/// Whether the station has sent a stop under the same message id of late.
+async fn was_said_before(connection: &mut PgConnection, stop: &Stop) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+             SELECT FROM ocpp.message
+             WHERE charge_point_id = $1 AND message_id = $2 AND requested_at > $3 AND action = 'StopTransaction') AS "said!""#,
+        stop.charge_point,
+        stop.message_id,
+        stop.received_at - REPEATED_WITHIN,
+    )
+    .fetch_one(connection)
+    .await
 }
 
 /// Locks the row, so that two sockets of one station cannot both stop it.

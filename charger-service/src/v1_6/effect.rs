@@ -105,9 +105,7 @@ pub enum Failed {
 /// What changes when a CALL is answered with a CALLERROR, or with nothing that can be read.
 pub async fn of_error(connection: &mut PgConnection, call: &Asked<'_>, failed: Failed) -> Result<(), sqlx::Error> {
     match call.action {
-        "UpdateFirmware" | "GetDiagnostics" | "SignedUpdateFirmware" | "GetLog" => {
-            answer::rejected(connection, call.command, None, call.at).await
-        }
+        action if begins_job(action) => answer::rejected(connection, call.command, None, call.at).await,
         "ChangeConfiguration" if failed == Failed::CallError => {
             match ConfigurationChange::read(call.action, call.payload) {
                 Some(ConfigurationChange::Password(_)) => rotation::refused(connection, call.command).await,
@@ -135,9 +133,20 @@ pub async fn of_result(
         Err(NoEffect::Database(error)) => Err(error),
         Err(NoEffect::Unreadable(unreadable)) => {
             tracing::warn!(%unreadable, action = call.action, command = %call.command, "An answer has no effect");
+            // The command is an error, and nobody knows of a job.
+            if begins_job(call.action) {
+                answer::rejected(connection, call.command, None, call.at).await?;
+            }
             Ok(())
         }
     }
+}
+
+fn begins_job(action: &str) -> bool {
+    matches!(
+        action,
+        "UpdateFirmware" | "GetDiagnostics" | "SignedUpdateFirmware" | "GetLog"
+    )
 }
 
 /// Everything that a charge point can be asked.

@@ -13,6 +13,7 @@ use crate::unmatched::{self, Kind, Unmatched};
 
 pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -> Result<Answer, Failure> {
     let request = MeterValues::read(call.payload);
+    meter_values::take_turns(connection, call.charge_point).await?;
     let (transaction, flag) = match meant(connection, &request, call).await? {
         Meant::None => (None, None),
         Meant::Told(transaction) => (Some(transaction), None),
@@ -29,8 +30,8 @@ pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -
                 payload: call.payload.get(),
                 received_at: call.received_at,
             };
-            unmatched::keep(connection, &stray).await?;
-            return Ok(Answer::empty()?.flagged([mismatch.sentence().to_owned()]));
+            let kept = unmatched::keep(connection, &stray).await?;
+            return Ok(Answer::empty()?.flagged([kept.sentence(mismatch)]));
         }
     };
     let samples = Samples {
@@ -42,8 +43,14 @@ pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -
         samples: samples(request.readings, call.received_at),
         received_at: call.received_at,
     };
-    meter_values::store(connection, &samples).await?;
-    Ok(Answer::empty()?.flagged(flag))
+    let known_before = meter_values::store(connection, &samples).await?;
+    let repetition = (known_before > 0).then(|| {
+        format!(
+            "meterValue: {known_before} of {} values were there already",
+            samples.samples.len()
+        )
+    });
+    Ok(Answer::empty()?.flagged(flag).flagged(repetition))
 }
 
 /// Which transaction the values are of.

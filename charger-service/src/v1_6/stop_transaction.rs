@@ -19,6 +19,7 @@ pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -
     let request = StopTransaction::read(call.payload);
     let told = Stop {
         charge_point: call.charge_point,
+        message_id: call.message_id.to_owned(),
         transaction_id: request.transaction_id,
         meter_stop_wh: request.meter_stop,
         // It may only be left out where it is this one.
@@ -66,8 +67,8 @@ pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -
                 payload: call.payload.get(),
                 received_at: call.received_at,
             };
-            unmatched::keep(connection, &stray).await?;
-            flags.push(mismatch.sentence().to_owned());
+            let kept = unmatched::keep(connection, &stray).await?;
+            flags.push(kept.sentence(mismatch));
         }
     }
     let id_tag_info = match &told.id_token {

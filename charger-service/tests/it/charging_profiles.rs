@@ -191,6 +191,55 @@ async fn a_remote_start_brings_a_profile_for_the_transaction_that_follows_from_i
     assert_eq!(shown(&service).await, [Value::Null; 0]);
 }
 
+/// 5.16.3: of a purpose and a stack level there is one profile on a connector.
+#[tokio::test]
+async fn the_profile_of_a_remote_start_replaces_its_like_when_its_transaction_starts_and_not_when_that_is_refused() {
+    let database = Database::create().await;
+    let (service, mut station) = connected(&database).await;
+    service.register_token("TAG").await;
+    let remote_start = |tag: &str, id: i32| json!({"idTag": tag, "chargingProfile": profile(id, "TxProfile", 0)});
+    let accepted = json!({"status": "Accepted"});
+    for (connector, id, level) in [(1, 1, 0), (1, 2, 1), (2, 3, 0)] {
+        set(
+            &service,
+            &mut station,
+            connector,
+            profile(id, "TxProfile", level),
+            "Accepted",
+        )
+        .await;
+    }
+    service
+        .exchange(
+            &mut station,
+            "RemoteStartTransaction",
+            remote_start("STRANGER", 4),
+            accepted.clone(),
+        )
+        .await;
+    let before = [
+        json!([1, 1, "TxProfile", 0, null]),
+        json!([2, 1, "TxProfile", 1, null]),
+        json!([3, 2, "TxProfile", 0, null]),
+        json!([4, null, "TxProfile", 0, null]),
+    ];
+    station.start("STRANGER", 0, "2026-03-01T12:00:00Z").await;
+    assert_eq!(shown(&service).await, before);
+    service
+        .exchange(&mut station, "RemoteStartTransaction", remote_start("TAG", 5), accepted)
+        .await;
+    // It takes the place of the stranger's too: the charge point has room for one that waits.
+    let id = station.start("TAG", 0, "2026-03-01T12:10:00Z").await;
+    assert_eq!(
+        shown(&service).await,
+        [
+            json!([2, 1, "TxProfile", 1, null]),
+            json!([3, 2, "TxProfile", 0, null]),
+            json!([5, 1, "TxProfile", 0, id]),
+        ]
+    );
+}
+
 #[tokio::test]
 async fn the_last_composite_schedule_of_each_connector_is_kept() {
     let database = Database::create().await;

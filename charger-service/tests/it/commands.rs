@@ -68,6 +68,7 @@ async fn a_remote_start_reaches_the_charge_point_and_its_answer_comes_back() {
     assert!(message.responded_at.is_some());
 }
 
+/// Rule 10: the station's status is kept verbatim.
 #[tokio::test]
 async fn a_refusal_and_an_error_are_told_as_they_came() {
     let database = Database::create().await;
@@ -225,6 +226,7 @@ async fn one_given_to_another_replica_reaches_the_charge_point_too() {
     drop(owner);
 }
 
+/// Rule 10.
 #[tokio::test]
 async fn a_client_that_hangs_up_cancels_nothing() {
     let database = Database::create().await;
@@ -408,7 +410,7 @@ async fn commands_are_listed_newest_first() {
     assert_eq!(listed, ids);
 }
 
-/// What the charge point answers is kept to the letter, whether or not more follows from it.
+/// Rule 10: what the charge point answers is kept to the letter, whether or not more follows from it.
 #[tokio::test]
 async fn every_answer_stays_with_its_command_verbatim() {
     let database = Database::create().await;

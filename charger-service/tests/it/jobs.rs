@@ -24,6 +24,7 @@ fn said(job: &Job) -> Vec<&str> {
     job.notifications.iter().map(|one| one.status.as_str()).collect()
 }
 
+/// Rule 14.
 #[tokio::test]
 async fn a_firmware_update_is_followed_from_the_command_to_its_end() {
     let database = Database::create().await;
@@ -72,6 +73,7 @@ async fn a_firmware_update_is_followed_from_the_command_to_its_end() {
     );
 }
 
+/// Rule 14.
 #[tokio::test]
 async fn diagnostics_have_the_name_that_the_charge_point_gives_them() {
     let database = Database::create().await;
@@ -109,6 +111,7 @@ async fn diagnostics_have_the_name_that_the_charge_point_gives_them() {
     assert_eq!((job.status.as_str(), job.file_name), ("accepted", None));
 }
 
+/// Rule 14.
 #[tokio::test]
 async fn a_notification_without_a_job_is_of_one_that_began_at_the_charge_point() {
     let database = Database::create().await;
@@ -128,6 +131,7 @@ async fn a_notification_without_a_job_is_of_one_that_began_at_the_charge_point()
     );
 }
 
+/// Rule 14.
 #[tokio::test]
 async fn a_charge_point_that_begins_before_it_answers_is_followed_as_well() {
     let database = Database::create().await;
@@ -145,6 +149,7 @@ async fn a_charge_point_that_begins_before_it_answers_is_followed_as_well() {
     );
 }
 
+/// Rule 14.
 #[tokio::test]
 async fn a_job_that_was_refused_is_none_that_a_notification_is_about() {
     let database = Database::create().await;
@@ -159,5 +164,46 @@ async fn a_job_that_was_refused_is_none_that_a_notification_is_about() {
     assert_eq!(
         jobs.iter().map(|job| job.status.as_str()).collect::<Vec<_>>(),
         ["completed", "rejected"]
+    );
+}
+
+/// Rule 14.
+#[tokio::test]
+async fn so_many_jobs_that_a_charge_point_begins_itself_and_so_many_notifications_of_one_are_kept() {
+    let database = Database::create().await;
+    let (service, mut station) = connected(&database).await;
+    service
+        .exchange(&mut station, "UpdateFirmware", update(), json!({}))
+        .await;
+    notify(&mut station, &["Downloading"]).await;
+    let many = "
+        INSERT INTO ocpp.job_notification (job_id, status, received_at)
+        SELECT id, 'Downloading', now() FROM ocpp.job, generate_series(1, 1200);
+        INSERT INTO ocpp.job (id, charge_point_id, kind, status, created_at, updated_at)
+        SELECT ('00000000-0000-7000-8000-' || lpad(number::text, 12, '0'))::uuid, id, 'diagnostics', 'completed', now(), now()
+        FROM ocpp.charge_point, generate_series(1, 1200) AS number;
+        INSERT INTO ocpp.job_notification (job_id, status, received_at)
+        SELECT id, 'Uploaded', now() FROM ocpp.job WHERE kind = 'diagnostics'";
+    sqlx::raw_sql(many).execute(&service.pool).await.unwrap();
+    notify(&mut station, &["Downloaded"]).await;
+    station
+        .call("DiagnosticsStatusNotification", json!({"status": "Uploading"}))
+        .await;
+    let count = async |query: &'static str| {
+        sqlx::query_scalar::<_, i64>(query)
+            .fetch_one(&service.pool)
+            .await
+            .unwrap()
+    };
+    let of_firmware =
+        "SELECT count(*) FROM ocpp.job_notification JOIN ocpp.job ON job.id = job_id WHERE kind = 'firmware'";
+    assert_eq!(count(of_firmware).await, 1000);
+    assert_eq!(
+        count("SELECT count(*) FROM ocpp.job WHERE command_id IS NULL").await,
+        1000
+    );
+    assert_eq!(
+        count("SELECT count(*) FROM ocpp.job WHERE command_id IS NOT NULL").await,
+        1
     );
 }

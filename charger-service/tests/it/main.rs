@@ -24,6 +24,8 @@ mod operator;
 mod passwords;
 mod remote_control;
 mod repetitions;
+mod placed;
+mod registers;
 mod reservations;
 mod rest;
 mod restart;

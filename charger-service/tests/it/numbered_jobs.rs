@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use testbed::Database;
 
+use crate::service::eventually;
 use crate::state::connected;
 
 fn get_log(request_id: i32) -> Value {
@@ -20,6 +21,7 @@ fn update(request_id: i32) -> Value {
     json!({"requestId": request_id, "firmware": firmware})
 }
 
+/// Rule 14.
 #[tokio::test]
 async fn a_notification_joins_the_job_of_its_number_and_one_without_the_latest() {
     let database = Database::create().await;
@@ -61,6 +63,7 @@ async fn a_notification_joins_the_job_of_its_number_and_one_without_the_latest()
     );
 }
 
+/// Rule 14.
 #[tokio::test]
 async fn a_newer_job_may_cancel_the_one_before_and_a_bad_certificate_ends_its_own() {
     let database = Database::create().await;
@@ -101,4 +104,78 @@ async fn a_newer_job_may_cancel_the_one_before_and_a_bad_certificate_ends_its_ow
     }
     let job = service.jobs().await.remove(2);
     assert_eq!((job.status.as_str(), job.notifications.len()), ("failed", 3));
+}
+
+/// Rule 14: the earlier one was never heard of since it was asked for.
+#[tokio::test]
+async fn a_job_that_waits_for_an_answer_is_cancelled_too_and_a_late_word_does_not_bring_it_back() {
+    let database = Database::create().await;
+    let (service, mut station) = connected(&database).await;
+    let unanswered = service.command("CP1", "GetLog", get_log(1), 0).await.unwrap().unwrap();
+    station.called().await;
+    eventually("the command times out", async || {
+        service.get_command(&unanswered.id).await.status == "timeout"
+    })
+    .await;
+    assert_eq!(service.jobs().await[0].status, "requested");
+    service
+        .exchange(
+            &mut station,
+            "GetLog",
+            get_log(2),
+            json!({"status": "AcceptedCanceled", "filename": "b.log"}),
+        )
+        .await;
+    for (status, number) in [
+        ("Uploading", Some(1)),
+        ("UploadFailure", Some(1)),
+        // Of the one that goes on, since nobody says which.
+        ("Uploading", None),
+    ] {
+        let mut payload = json!({ "status": status });
+        if let Some(number) = number {
+            payload["requestId"] = json!(number);
+        }
+        station.call("LogStatusNotification", payload).await;
+    }
+    let jobs = service.jobs().await;
+    let said: Vec<_> = jobs
+        .iter()
+        .map(|job| (job.request_id, job.status.as_str(), job.notifications.len()))
+        .collect();
+    assert_eq!(said, [(Some(2), "running", 1), (Some(1), "canceled", 2)]);
+}
+
+/// Rule 14.
+#[tokio::test]
+async fn a_word_that_names_no_job_is_not_about_one_that_was_cancelled() {
+    let database = Database::create().await;
+    let (service, mut station) = connected(&database).await;
+    service
+        .exchange(&mut station, "GetLog", get_log(1), json!({"status": "Accepted"}))
+        .await;
+    sqlx::raw_sql("UPDATE ocpp.job SET status = 'canceled'")
+        .execute(&service.pool)
+        .await
+        .unwrap();
+    station
+        .call("LogStatusNotification", json!({"status": "Uploading"}))
+        .await;
+    let jobs = service.jobs().await;
+    let statuses: Vec<_> = jobs.iter().map(|job| job.status.as_str()).collect();
+    assert_eq!(statuses, ["running", "canceled"]);
+}
+
+/// Rule 14.
+#[tokio::test]
+async fn a_job_ends_with_its_command_where_the_answer_cannot_be_read() {
+    let database = Database::create().await;
+    let (service, mut station) = connected(&database).await;
+    for (action, payload) in [("GetLog", get_log(1)), ("SignedUpdateFirmware", update(2))] {
+        let command = service
+            .exchange(&mut station, action, payload, json!({"filename": "a.log"}))
+            .await;
+        assert_eq!(command.status, "error");
+        assert_eq!(service.jobs().await[0].status, "rejected", "{action}");
+    }
 }

@@ -109,6 +109,21 @@ async fn a_transaction_that_names_a_reservation_uses_it() {
     assert_eq!(shown(&service).await[0], json!([3, 1, "accepted", "Accepted"]));
 }
 
+/// Rule 3: a refused start is stored, and uses nothing up.
+#[tokio::test]
+async fn a_start_that_is_refused_leaves_the_reservation_to_whom_it_is_for() {
+    let database = Database::create().await;
+    let (service, mut station) = connected(&database).await;
+    service.register_token("TAG").await;
+    reserve(&service, &mut station, 3, 1, "Accepted").await;
+    let start = |tag: &str| json!({"connectorId": 1, "idTag": tag, "meterStart": 0, "reservationId": 3, "timestamp": "2026-03-01T12:00:00Z"});
+    let refused = station.call("StartTransaction", start("STRANGER")).await;
+    assert_eq!(refused["idTagInfo"]["status"], "Invalid");
+    assert_eq!(shown(&service).await[0], json!([3, 1, "accepted", "Accepted"]));
+    station.call("StartTransaction", start("TAG")).await;
+    assert_eq!(shown(&service).await[0], json!([3, 1, "used", "Accepted"]));
+}
+
 #[tokio::test]
 async fn a_reservation_expires_at_its_time_and_its_number_is_free_then() {
     let database = Database::create().await;

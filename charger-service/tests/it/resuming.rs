@@ -272,3 +272,33 @@ async fn a_session_that_was_taken_for_dead_lives_again() {
     assert!(answer["currentTime"].is_string());
     assert!(second.charge_point("CP1").await.online);
 }
+
+/// Row "message id": counters start anew, within a session too.
+#[tokio::test]
+async fn a_frame_that_never_arrived_is_not_answered_as_one_of_the_same_text_was() {
+    let database = Database::create().await;
+    let (first, second, mut station) = connected(&database).await;
+    let status = |status: &str| {
+        json!([2, "1", "StatusNotification", {"connectorId": 1, "errorCode": "NoError", "status": status}]).to_string()
+    };
+    let heartbeat = r#"[2,"2","Heartbeat",{}]"#;
+    station.send(heartbeat).await;
+    let earlier = station.frame().await;
+    for state in ["Available", "Charging"] {
+        station.send(&status(state)).await;
+        station.frame().await;
+    }
+    first.kill();
+
+    // Two more were given to the stream, which broke.
+    let number = station.sent();
+    station.has_sent(number + 2);
+    station.resume(&second).await.unwrap();
+    station.send_again(number + 1, &status("Available")).await;
+    station.frame().await;
+    assert_eq!(second.charge_point("CP1").await.connectors[0].status, "Available");
+    station.send_again(number + 2, heartbeat).await;
+    let answer = station.frame().await;
+    assert_eq!(answer[1], "2");
+    assert_ne!(answer, earlier);
+}

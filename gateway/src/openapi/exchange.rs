@@ -16,6 +16,7 @@ pub fn operation(door: &Endpoint) -> Value {
         Reason::NotFound,
         Reason::RequestTimeout,
         Reason::PayloadTooLarge,
+        Reason::TooManyRequests,
         Reason::Overloaded,
         Reason::Unavailable,
         Reason::Internal,

@@ -14,11 +14,18 @@ use crate::registry::Handle;
 use crate::session::fence::Via;
 use crate::session::handshake::Admitted;
 
+/// Frames are numbered within a session.
+const NO_NUMBER: u64 = 0;
+
 /// The frame that answers this one, where there is one.
 ///
 /// # Errors
-/// The database is away.
+/// The charge point posts too fast, or the database is away.
 pub async fn exchange(state: Arc<State>, station: Admitted, text: &str) -> Result<Option<String>, Status> {
+    state
+        .posting
+        .count(station.charge_point, state.messages_per_second)
+        .map_err(|wait| Reason::TooManyRequests.retry_after(wait, "The charge point sends too many frames"))?;
     let via = Via {
         charge_point: station.charge_point,
         // Before any session.
@@ -35,11 +42,11 @@ pub async fn exchange(state: Arc<State>, station: Admitted, text: &str) -> Resul
     let received_at = state.clock.now();
     let reply = match Frame::parse(text) {
         Ok(Frame::Call(call)) => {
-            let answered = conversation.answer(&call, text, false, received_at).await;
-            answered.map(|answered| Some(answered.reply))
+            let reply = conversation.answer(&call, text, NO_NUMBER, received_at).await;
+            reply.map(Some)
         }
         Ok(answer @ (Frame::CallResult(_) | Frame::CallError(_))) => {
-            conversation.unexpected(answer.id(), text, false, received_at).await;
+            conversation.unexpected(answer.id(), text, NO_NUMBER, received_at).await;
             Ok(None)
         }
         Err(malformed) => conversation.malformed(malformed, text, received_at).await,

@@ -15,13 +15,6 @@ use crate::session::answer::{Answer, Incoming, Reply};
 use crate::session::inbox::Inbox;
 use crate::v1_6;
 
-/// An answer on its way.
-pub(super) struct Answered {
-    pub(super) reply: String,
-    /// What the CALL says is committed. Otherwise the charge point should try again.
-    is_final: bool,
-}
-
 /// An answer that is in the database.
 struct Committed {
     reply: String,
@@ -49,6 +42,12 @@ impl From<NotRecorded> for Unanswered {
     }
 }
 
+/// Whether an answer holds for good. A refusal does not: the same CALL may be let through once the charge point has been
+/// accepted, or the database is back.
+fn holds_for_good(reply: &str) -> bool {
+    matches!(Frame::parse(reply), Ok(Frame::CallResult(_)))
+}
+
 /// Waits for an answer, and takes note of what comes in meanwhile.
 async fn while_gathering<T>(inbox: &mut Inbox, answer: impl Future<Output = T>) -> T {
     tokio::pin!(answer);
@@ -61,11 +60,15 @@ async fn while_gathering<T>(inbox: &mut Inbox, answer: impl Future<Output = T>) 
     }
 }
 
+/// As the message log has it; None for a frame that came without a session.
+fn frame_number(number: u64) -> Option<i64> {
+    i64::try_from(number).ok().filter(|&number| number > 0)
+}
+
 impl Conversation {
     /// Deals with a frame, then acknowledges it.
     pub(super) async fn frame(&mut self, text: &str, number: u64, inbox: &mut Inbox) -> Result<(), End> {
         let received_at = self.state.clock.now();
-        let repeated = number <= self.repeated;
         let reply = match Frame::parse(text) {
             Ok(Frame::Call(call)) => self.call(&call, text, number, received_at, inbox).await?,
             Ok(Frame::CallResult(result)) if self.is_outstanding(&result.id) => {
@@ -81,7 +84,7 @@ impl Conversation {
                 None
             }
             Ok(answer @ (Frame::CallResult(_) | Frame::CallError(_))) => {
-                self.unexpected(answer.id(), text, repeated, received_at).await;
+                self.unexpected(answer.id(), text, number, received_at).await;
                 None
             }
             Err(malformed) => self.malformed(malformed, text, received_at).await?,
@@ -111,24 +114,33 @@ impl Conversation {
                 Repetition::Served { by } => (by, "repeats a CALL whose answer was due, which serves both"),
                 Repetition::Again { reply } => (reply, "repeats a CALL that was answered; the answer is given again"),
             };
-            self.keep_repetition(call, text, reply, problem, received_at).await;
+            self.keep_repetition(call, text, number, reply, problem, received_at)
+                .await;
             return Ok(match repetition {
                 Repetition::Served { .. } => None,
                 Repetition::Again { reply } => Some(reply.to_owned()),
             });
         }
-        let answer = self.answer(call, text, number <= self.repeated, received_at);
-        let answered = while_gathering(inbox, answer).await?;
-        let is_for_good = answered.is_final && v1_6::is_transaction_fact(&call.action);
+        let answer = self.answer(call, text, number, received_at);
+        let reply = while_gathering(inbox, answer).await?;
+        let is_for_good = v1_6::is_transaction_fact(&call.action) && holds_for_good(&reply);
         let in_time = inbox.last_number().max(number);
-        self.answers
-            .remember(fingerprint, &answered.reply, in_time, is_for_good);
-        Ok(Some(answered.reply))
+        self.answers.remember(fingerprint, &reply, in_time, is_for_good);
+        Ok(Some(reply))
     }
 
     /// Shows that it came. It had no effect, so a failure to keep it is no reason to end the session.
-    async fn keep_repetition(&self, call: &Call<'_>, text: &str, reply: &str, problem: &str, at: DateTime<Utc>) {
+    async fn keep_repetition(
+        &self,
+        call: &Call<'_>,
+        text: &str,
+        number: u64,
+        reply: &str,
+        problem: &str,
+        at: DateTime<Utc>,
+    ) {
         let exchange = Exchange {
+            frame_number: frame_number(number),
             origin: Origin::Station,
             message_id: Some(&call.id),
             action: Some(&call.action),
@@ -144,8 +156,8 @@ impl Conversation {
     }
 
     /// An answer to no CALL that is outstanding.
-    pub(super) async fn unexpected(&self, id: &str, text: &str, repeated: bool, received_at: DateTime<Utc>) {
-        let settled_before = repeated
+    pub(super) async fn unexpected(&self, id: &str, text: &str, number: u64, received_at: DateTime<Utc>) {
+        let settled_before = self.may_have_come_before(number)
             && is_answered(&self.state.database, self.via, id, received_at)
                 .await
                 .unwrap_or(false);
@@ -157,22 +169,21 @@ impl Conversation {
         self.keep(text, Some(id), problem, None, received_at).await;
     }
 
-    /// The answer leaves after the commit of what it says.
+    /// The answer leaves after the commit of what it says. `number`: of the frame; 0 where it came without a session.
     pub(super) async fn answer(
         &mut self,
         call: &Call<'_>,
         text: &str,
-        repeated: bool,
+        number: u64,
         received_at: DateTime<Utc>,
-    ) -> Result<Answered, End> {
-        let given = |reply| Answered { reply, is_final: true };
-        let answered = match self.answer_given(call, text, repeated, received_at).await {
-            Ok(Some(reply)) => return Ok(given(reply)),
-            Ok(None) => self.answer_in_one_transaction(call, text, received_at).await,
+    ) -> Result<String, End> {
+        let answered = match self.answer_given(call, number, received_at).await {
+            Ok(Some(reply)) => return Ok(reply),
+            Ok(None) => self.answer_in_one_transaction(call, text, number, received_at).await,
             Err(error) => Err(error.into()),
         };
         let error = match answered {
-            Ok(reply) => return Ok(given(reply)),
+            Ok(reply) => return Ok(reply),
             Err(Unanswered::Resumed) => return Err(End::Resumed),
             Err(Unanswered::Superseded) => {
                 self.keep(text, Some(&call.id), TOO_LATE.to_owned(), None, received_at)
@@ -201,27 +212,34 @@ impl Conversation {
             )
             .await;
         }
-        Ok(Answered { reply, is_final: false })
+        Ok(reply)
     }
 
     /// The answer that was given before, where the stream broke before it was acknowledged. What it says is done already.
     async fn answer_given(
         &self,
         call: &Call<'_>,
-        text: &str,
-        repeated: bool,
+        number: u64,
         received_at: DateTime<Utc>,
     ) -> Result<Option<String>, sqlx::Error> {
-        if !repeated {
-            return Ok(None);
+        match frame_number(number) {
+            Some(frame) if self.may_have_come_before(number) => {
+                answer_to(&self.state.database, self.via, &call.id, frame, received_at).await
+            }
+            _ => Ok(None),
         }
-        answer_to(&self.state.database, self.via, &call.action, text, received_at).await
+    }
+
+    /// On an earlier stream of the session.
+    fn may_have_come_before(&self, number: u64) -> bool {
+        number > 0 && number <= self.repeated
     }
 
     async fn answer_in_one_transaction(
         &mut self,
         call: &Call<'_>,
         text: &str,
+        number: u64,
         received_at: DateTime<Utc>,
     ) -> Result<String, Unanswered> {
         let told_time = match self.station.version {
@@ -233,15 +251,25 @@ impl Conversation {
         if is_late && !is_fact {
             return Err(Unanswered::Superseded);
         }
-        let attempt = self.attempt(call, text, received_at, clock_offset, is_late).await?;
+        let exchange = Exchange {
+            origin: Origin::Station,
+            frame_number: frame_number(number),
+            message_id: Some(&call.id),
+            action: Some(&call.action),
+            request: text,
+            response: None,
+            error_code: None,
+            violations: &[],
+            requested_at: received_at,
+            responded_at: None,
+            clock_offset,
+        };
+        let attempt = self.attempt(call, &exchange, is_late).await?;
         let committed = match attempt {
             Some(committed) => committed,
             None if !is_fact => return Err(Unanswered::Superseded),
             // From here on the newer connection is there, whatever it has said by now.
-            None => self
-                .attempt(call, text, received_at, clock_offset, true)
-                .await?
-                .ok_or(Unanswered::Resumed)?,
+            None => self.attempt(call, &exchange, true).await?.ok_or(Unanswered::Resumed)?,
         };
         self.barred = committed.barred;
         Ok(committed.reply)
@@ -251,17 +279,16 @@ impl Conversation {
     async fn attempt(
         &self,
         call: &Call<'_>,
-        text: &str,
-        received_at: DateTime<Utc>,
-        clock_offset: Option<f64>,
+        asked: &Exchange<'_>,
         is_late: bool,
     ) -> Result<Option<Committed>, Unanswered> {
         let incoming = Incoming {
             charge_point: self.via.charge_point,
             certified_serial_number: self.station.certified_serial_number.as_deref(),
+            message_id: &call.id,
             action: &call.action,
             payload: call.payload,
-            received_at,
+            received_at: asked.requested_at,
             is_late,
             intervals: self.state.intervals,
             issuance: &self.state.issuance,
@@ -272,19 +299,14 @@ impl Conversation {
         };
         let reply = self.written(call, &answer);
         let exchange = Exchange {
-            origin: Origin::Station,
-            message_id: Some(&call.id),
-            action: Some(&call.action),
-            request: text,
             response: Some(&reply),
             error_code: match &answer.reply {
                 Reply::Result(_) => None,
                 Reply::Error { code, .. } => Some(code.as_str(self.station.version)),
             },
             violations: &answer.flags,
-            requested_at: received_at,
             responded_at: Some(self.state.clock.now()),
-            clock_offset,
+            ..*asked
         };
         let recorded = record(&mut transaction, self.via, &exchange).await?;
         if !recorded.is_present && !is_late && self.has_session() {
@@ -364,6 +386,7 @@ impl Conversation {
         let message_id = message_id.filter(|id| !id.contains('\0'));
         let exchange = Exchange {
             origin: Origin::Station,
+            frame_number: None,
             message_id,
             action: None,
             request: &request,

@@ -42,9 +42,8 @@ impl Conversation {
         let received_at = self.state.clock.now();
         match Frame::parse(text) {
             Ok(Frame::Call(call)) if self.is_a_fact(&call) => {
-                let repeated = number <= self.repeated;
-                let answered = self.answer(&call, text, repeated, received_at).await?;
-                self.send(answered.reply, number).await
+                let reply = self.answer(&call, text, number, received_at).await?;
+                self.send(reply, number).await
             }
             parsed => {
                 let id = parsed.as_ref().ok().map(Frame::id);

@@ -181,6 +181,7 @@ impl Conversation {
         let shown = frame::call(&message_id, &command.action, &payload);
         let exchange = Exchange {
             origin: Origin::Csms,
+            frame_number: None,
             message_id: Some(&message_id),
             action: Some(&command.action),
             request: &shown,
