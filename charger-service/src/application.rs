@@ -27,6 +27,7 @@ use voltgate_proto::ocpp::v1::registration_service_server::{self, RegistrationSe
 use voltgate_proto::ocpp::v1::reservation_service_server::{self, ReservationServiceServer};
 use voltgate_proto::ocpp::v1::security_event_service_server::{self, SecurityEventServiceServer};
 use voltgate_proto::ocpp::v1::session_service_server::{self, SessionServiceServer};
+use voltgate_proto::ocpp::v1::stray_service_server::{self, StrayServiceServer};
 use voltgate_proto::ocpp::v1::transaction_service_server::{self, TransactionServiceServer};
 use voltgate_proto::ocpp::v1::unknown_charge_point_service_server::{self, UnknownChargePointServiceServer};
 
@@ -39,11 +40,11 @@ use crate::settings::Settings;
 use crate::unknown::Knocks;
 use crate::{
     State, audit, certificate, charge_point, charging_profile, command, configuration, id_token, instance, job,
-    local_list, message, registration, reservation, security_event, session, transaction, unknown,
+    local_list, message, registration, reservation, security_event, session, stray, transaction, unknown,
 };
 
 /// The gRPC services, by their full names.
-const SERVICES: [&str; 16] = [
+const SERVICES: [&str; 17] = [
     charge_point_audit_service_server::SERVICE_NAME,
     certificate_service_server::SERVICE_NAME,
     charge_point_service_server::SERVICE_NAME,
@@ -58,6 +59,7 @@ const SERVICES: [&str; 16] = [
     reservation_service_server::SERVICE_NAME,
     security_event_service_server::SERVICE_NAME,
     session_service_server::SERVICE_NAME,
+    stray_service_server::SERVICE_NAME,
     transaction_service_server::SERVICE_NAME,
     unknown_charge_point_service_server::SERVICE_NAME,
 ];
@@ -86,7 +88,8 @@ impl Application {
         let url = shared.database.url_or(own_url, "CHARGER_DATABASE_URL")?;
         let database = service_kit::database::connect(&url, "ocpp", &sqlx::migrate!("../migrations/ocpp")).await?;
         let unusable = |error| StartError::other("cannot prepare the schema `ocpp`", error);
-        partitions::keep(&database, shared.clock.now(), settings.retention())
+        let retention = settings.retention();
+        partitions::keep(&database, shared.clock.now(), retention.messages)
             .await
             .map_err(unusable)?;
         let instance = Uuid::now_v7();
@@ -122,10 +125,7 @@ impl Application {
             server,
             state: Arc::new(state),
             access,
-            retention: Retention {
-                messages: settings.retention(),
-                security_events: settings.security_event_retention(),
-            },
+            retention,
             drain: shared.drain,
         })
     }
@@ -190,6 +190,7 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
         .add_service(ReservationServiceServer::new(reservation::Grpc(Arc::clone(state))))
         .add_service(SecurityEventServiceServer::new(security_event::Grpc(Arc::clone(state))))
         .add_service(SessionServiceServer::new(session::Grpc(Arc::clone(state))))
+        .add_service(StrayServiceServer::new(stray::Grpc(Arc::clone(state))))
         .add_service(TransactionServiceServer::new(transaction::Grpc(Arc::clone(state))))
         .add_service(UnknownChargePointServiceServer::new(unknown::Grpc(Arc::clone(state))));
     routes

@@ -72,7 +72,8 @@ pub async fn boot(
              imsi = $8, meter_type = $9, meter_serial = $10, last_boot_at = $11, boot_answer = registration_status
          WHERE id = $1
          RETURNING registration_status, boot_interval_seconds,
-             pending_commands AS "pending_commands: Json<Vec<Step<Box<RawValue>>>>""#,
+             pending_commands AS "pending_commands: Json<Vec<Step<Box<RawValue>>>>",
+             pending_commands_by"#,
         charge_point,
         boot.vendor,
         boot.model,
@@ -93,7 +94,8 @@ pub async fn boot(
         Registration::Pending => answer.pending_commands.0,
         Registration::Accepted | Registration::Rejected => Vec::new(),
     };
-    pending::queue(connection, charge_point, &steps, now).await?;
+    let asked_by = answer.pending_commands_by.as_deref();
+    pending::queue(connection, charge_point, &steps, asked_by, now).await?;
     Ok(BootAnswer {
         registration,
         interval_seconds: answer

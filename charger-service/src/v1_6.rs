@@ -22,6 +22,7 @@ mod signed_firmware_status_notification;
 mod start_transaction;
 mod status_notification;
 mod stop_transaction;
+pub mod stray;
 
 use chrono::{DateTime, Utc};
 use ocpp::v1_6::Action;

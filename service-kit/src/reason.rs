@@ -123,6 +123,10 @@ reasons! {
     StationUnauthorized = "STATION_UNAUTHORIZED", Unauthenticated, 401, "The charge point's credentials are not valid";
     /// The session that was to go on is over, because its charge point has a newer one.
     SessionOver = "SESSION_OVER", FailedPrecondition, 409, "The session is over";
+    /// What a charge point said cannot be applied to this transaction.
+    StrayMisfit = "STRAY_MISFIT", FailedPrecondition, 409, "The stray does not fit the transaction";
+    /// What a charge point said was attached, merged or dismissed before, and otherwise.
+    StraySettled = "STRAY_SETTLED", FailedPrecondition, 409, "The stray has been dealt with";
     /// An account has no room for another API key.
     TooManyApiKeys = "TOO_MANY_API_KEYS", FailedPrecondition, 409, "Too many API keys";
     /// An account has no room for another passkey.
@@ -131,6 +135,8 @@ reasons! {
     TooManyRequests = "TOO_MANY_REQUESTS", ResourceExhausted, 429, "Too many attempts";
     /// The account has an authenticator app already.
     TotpExists = "TOTP_EXISTS", AlreadyExists, 409, "There is an authenticator app already";
+    /// A transaction that is to be closed has been stopped.
+    TransactionStopped = "TRANSACTION_STOPPED", FailedPrecondition, 409, "The transaction has been stopped";
     /// A service behind the gateway does not answer.
     Unavailable = "UNAVAILABLE", Unavailable, 503, "A service is not available";
     /// gRPC: no service here has such an RPC.

@@ -146,7 +146,13 @@ pub async fn update(
         .with("displayName", change.display_name.as_deref())
         .with("registrationStatus", change.registration.map(Registration::as_str))
         .with("securityProfile", change.security_profile)
-        .with("certificateName", change.certificate_name.as_deref());
+        .with("certificateName", change.certificate_name.as_deref())
+        .with(
+            "subprotocol",
+            change
+                .subprotocol
+                .map(|version| version.map_or("", Version::subprotocol)),
+        );
     audit::record(&mut transaction, entry).await?;
     if made.is_some() {
         let entry = Entry::new(Action::PasswordMade, now, author).on_charge_point(&change.identity);

@@ -62,10 +62,13 @@ fn met(reason: Reason) -> Met {
         | Reason::NothingToVerify
         | Reason::PasswordResetRequired
         | Reason::PreconditionFailed
+        | Reason::StrayMisfit
+        | Reason::StraySettled
         | Reason::TooManyApiKeys
         | Reason::TooManyPasskeys
         | Reason::TooManyRequests
         | Reason::TotpExists
+        | Reason::TransactionStopped
         | Reason::UsernameTaken
         | Reason::WrongCode
         | Reason::WrongPassword => Met::WhereNamed,
