@@ -69,7 +69,7 @@ impl Closing {
     pub fn parse(request: CloseTransactionRequest, now: DateTime<Utc>) -> Result<Self, Vec<FieldViolation>> {
         let mut violations = Vec::new();
         if request.meter_stop_wh.is_some_and(|wh| wh < 0) {
-            violations.push(FieldViolation::new("meterStopWh", "must not be below 0"));
+            violations.push(FieldViolation::new("meterStopWh", "must be between 0 and 2147483647"));
         }
         let stopped_at = page::time("stoppedAt", request.stopped_at, &mut violations);
         if stopped_at.is_some_and(|at| at > now) {
