@@ -29,6 +29,7 @@ use voltgate_proto::ocpp::v1::reservation_service_server::{self, ReservationServ
 use voltgate_proto::ocpp::v1::security_event_service_server::{self, SecurityEventServiceServer};
 use voltgate_proto::ocpp::v1::session_service_server::{self, SessionServiceServer};
 use voltgate_proto::ocpp::v1::site_service_server::{self, SiteServiceServer};
+use voltgate_proto::ocpp::v1::stray_service_server::{self, StrayServiceServer};
 use voltgate_proto::ocpp::v1::transaction_service_server::{self, TransactionServiceServer};
 use voltgate_proto::ocpp::v1::unknown_charge_point_service_server::{self, UnknownChargePointServiceServer};
 
@@ -42,12 +43,12 @@ use crate::settings::Settings;
 use crate::unknown::Knocks;
 use crate::{
     State, audit, certificate, charge_point, charging_profile, command, configuration, id_token, instance, job,
-    local_list, message, registration, remote_control, reservation, security_event, session, site, transaction,
+    local_list, message, registration, remote_control, reservation, security_event, session, site, stray, transaction,
     unknown,
 };
 
 /// The gRPC services, by their full names.
-const SERVICES: [&str; 18] = [
+const SERVICES: [&str; 19] = [
     charge_point_audit_service_server::SERVICE_NAME,
     certificate_service_server::SERVICE_NAME,
     charge_point_service_server::SERVICE_NAME,
@@ -64,6 +65,7 @@ const SERVICES: [&str; 18] = [
     security_event_service_server::SERVICE_NAME,
     session_service_server::SERVICE_NAME,
     site_service_server::SERVICE_NAME,
+    stray_service_server::SERVICE_NAME,
     transaction_service_server::SERVICE_NAME,
     unknown_charge_point_service_server::SERVICE_NAME,
 ];
@@ -92,7 +94,8 @@ impl Application {
         let url = shared.database.url_or(own_url, "CHARGER_DATABASE_URL")?;
         let database = service_kit::database::connect(&url, "ocpp", &sqlx::migrate!("../migrations/ocpp")).await?;
         let unusable = |error| StartError::other("cannot prepare the schema `ocpp`", error);
-        partitions::keep(&database, shared.clock.now(), settings.retention())
+        let retention = settings.retention();
+        partitions::keep(&database, shared.clock.now(), retention.messages)
             .await
             .map_err(unusable)?;
         let instance = Uuid::now_v7();
@@ -129,10 +132,7 @@ impl Application {
             server,
             state: Arc::new(state),
             access,
-            retention: Retention {
-                messages: settings.retention(),
-                security_events: settings.security_event_retention(),
-            },
+            retention,
             drain: shared.drain,
         })
     }
@@ -199,6 +199,7 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
         .add_service(SecurityEventServiceServer::new(security_event::Grpc(Arc::clone(state))))
         .add_service(SessionServiceServer::new(session::Grpc(Arc::clone(state))))
         .add_service(SiteServiceServer::new(site::Grpc(Arc::clone(state))))
+        .add_service(StrayServiceServer::new(stray::Grpc(Arc::clone(state))))
         .add_service(TransactionServiceServer::new(transaction::Grpc(Arc::clone(state))))
         .add_service(UnknownChargePointServiceServer::new(unknown::Grpc(Arc::clone(state))));
     routes

@@ -1,18 +1,22 @@
 //! The audit log: every change of charge points, id tokens and sites, and every command, with who did it, when, and from where. A
-//! row is written in the transaction of the change, so that neither is there without the other.
+//! row is written in the transaction of the change, so that neither is there without the other. It goes when it is older than
+//! it is kept.
 
 mod list;
 
 pub use self::list::Grpc;
 
 use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 use service_kit::access::{Caller, Client};
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use tonic::Request;
 use uuid::Uuid;
+
+use crate::housekeeping::in_batches;
 
 /// What was done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +25,10 @@ pub enum Action {
     ChargePointUpdated,
     /// A password was made for a charge point, because its security profile asks for one now.
     PasswordMade,
+    /// How it is received at its next boot.
+    RegistrationReplaced,
+    /// Taken off the list of those that nobody has registered.
+    UnknownDismissed,
     IdTokenCreated,
     IdTokenUpdated,
     IdTokenDeleted,
@@ -29,6 +37,11 @@ pub enum Action {
     SiteDeleted,
     /// A command was taken in. What became of it, the ledger says.
     CommandRequested,
+    StrayAttached,
+    StrayMerged,
+    StrayDismissed,
+    /// By an operator, because its stop never came.
+    TransactionClosed,
 }
 
 impl Action {
@@ -38,6 +51,8 @@ impl Action {
             Self::ChargePointCreated => "charge-point.created",
             Self::ChargePointUpdated => "charge-point.updated",
             Self::PasswordMade => "charge-point.password-made",
+            Self::RegistrationReplaced => "charge-point.registration-replaced",
+            Self::UnknownDismissed => "unknown-charge-point.dismissed",
             Self::IdTokenCreated => "id-token.created",
             Self::IdTokenUpdated => "id-token.updated",
             Self::IdTokenDeleted => "id-token.deleted",
@@ -45,6 +60,10 @@ impl Action {
             Self::SiteUpdated => "site.updated",
             Self::SiteDeleted => "site.deleted",
             Self::CommandRequested => "command.requested",
+            Self::StrayAttached => "stray.attached",
+            Self::StrayMerged => "stray.merged",
+            Self::StrayDismissed => "stray.dismissed",
+            Self::TransactionClosed => "transaction.closed",
         }
     }
 }
@@ -64,7 +83,16 @@ impl Author {
         }
     }
 
-    fn account(&self) -> Option<Uuid> {
+    /// A charge point at the door, of which no more is known than where it is.
+    pub fn at_the_door(peer: Option<&str>) -> Self {
+        let address = peer.and_then(|peer| peer.parse::<SocketAddr>().ok());
+        Self {
+            caller: Caller::Anonymous,
+            client: Client::at(address.map_or(Ipv4Addr::UNSPECIFIED.into(), |address| address.ip())),
+        }
+    }
+
+    pub fn account(&self) -> Option<Uuid> {
         match self.caller {
             Caller::Account { id, .. } => Some(id),
             Caller::Service { .. } | Caller::Anonymous => None,
@@ -144,4 +172,20 @@ pub async fn record(connection: &mut PgConnection, entry: Entry<'_>) -> Result<(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Deletes what is older than it is kept.
+pub async fn prune(database: &PgPool, now: DateTime<Utc>, retention: TimeDelta) -> Result<(), sqlx::Error> {
+    in_batches(|at_once| async move {
+        let pruned = sqlx::query!(
+            "DELETE FROM ocpp.audit WHERE id IN (
+                 SELECT id FROM ocpp.audit WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            now - retention,
+            at_once,
+        )
+        .execute(database)
+        .await?;
+        Ok(pruned.rows_affected())
+    })
+    .await
 }

@@ -111,7 +111,7 @@ pub async fn boot(
          WHERE charge_point.id = before.id
          RETURNING registration_status, boot_interval_seconds,
              before.boot_answer IS DISTINCT FROM registration_status AS "is_news!",
-             pending_commands AS "pending_commands: Json<Vec<Step<Box<RawValue>>>>""#,
+             pending_commands AS "pending_commands: Json<Vec<Step<Box<RawValue>>>>", pending_commands_by"#,
         charge_point,
         boot.vendor,
         boot.model,
@@ -133,7 +133,8 @@ pub async fn boot(
         Registration::Pending => answer.pending_commands.0,
         Registration::Accepted | Registration::Rejected => Vec::new(),
     };
-    pending::queue(connection, charge_point, &steps, now).await?;
+    let asked_by = answer.pending_commands_by.as_deref();
+    pending::queue(connection, charge_point, &steps, asked_by, now).await?;
     if answer.is_news {
         // Commands may have waited for this. The boot may have come in on another connection than the one that sends them.
         tell(connection, &[Notice::Queued { charge_point }]).await?;

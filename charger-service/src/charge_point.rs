@@ -1,7 +1,8 @@
 //! Charge points as operators see them.
 
-mod create;
+pub mod create;
 pub mod find;
+mod history;
 pub mod identity;
 pub mod list;
 pub mod names;
@@ -17,8 +18,8 @@ use tonic::{Request, Response, Status};
 use voltgate_proto::ocpp::v1::charge_point_service_server::ChargePointService;
 use voltgate_proto::ocpp::v1::{
     ChargePoint, Command, CreateChargePointRequest, GetChargePointRequest, ListChargePointsRequest,
-    ListChargePointsResponse, ListConnectorsRequest, ListConnectorsResponse, RotatePasswordRequest,
-    UpdateChargePointRequest,
+    ListChargePointsResponse, ListConnectorHistoryRequest, ListConnectorHistoryResponse, ListConnectorsRequest,
+    ListConnectorsResponse, RotatePasswordRequest, UpdateChargePointRequest,
 };
 
 use self::create::NewChargePoint;
@@ -70,6 +71,15 @@ impl ChargePointService for Grpc {
         let requested_by = Author::of(&request);
         let command = rotation::parse(request.into_inner(), requested_by).map_err(reason::invalid)?;
         Ok(Response::new(send(&self.0, command).await?))
+    }
+
+    async fn list_connector_history(
+        &self,
+        request: Request<ListConnectorHistoryRequest>,
+    ) -> Result<Response<ListConnectorHistoryResponse>, Status> {
+        let page = history::Page::try_from(request.into_inner()).map_err(reason::invalid)?;
+        let history = history::list(&self.0.database, page).await?;
+        Ok(Response::new(history))
     }
 
     async fn list_connectors(

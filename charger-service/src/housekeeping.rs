@@ -1,6 +1,6 @@
 //! What a replica does of its own accord: it listens to the others, renews its lease and buries those that did not, expires
-//! commands, and keeps the message log's partitions. Each is safe to do at several replicas at once, and one that fails
-//! is tried again at its next turn.
+//! commands, keeps the message log's partitions, and drops what is old. Each is safe to do at several replicas at once, and
+//! one that fails is tried again at its next turn.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use chrono::TimeDelta;
 use service_kit::housekeeping::every;
 
 use crate::State;
+use crate::audit;
 use crate::certificate::issue;
 use crate::command::ledger;
 use crate::instance;
@@ -15,6 +16,7 @@ use crate::message::partitions;
 use crate::notice::{Heard, Listener, Notice};
 use crate::security_event;
 use crate::session::{fence, takeover};
+use crate::status;
 
 /// A command is expired at most this much late.
 const EXPIRY: Duration = Duration::from_secs(1);
@@ -27,6 +29,22 @@ const HOURLY: Duration = Duration::from_secs(3600);
 pub struct Retention {
     pub messages: TimeDelta,
     pub security_events: TimeDelta,
+    pub audit: TimeDelta,
+    /// The history of connectors.
+    pub statuses: TimeDelta,
+}
+
+/// Rows deleted by one statement.
+const AT_ONCE: u32 = 1000;
+
+/// Deletes old rows some at a time, so that no statement takes long and nobody waits for it. The statement is told how many,
+/// and tells how many it found.
+pub async fn in_batches<Statement>(mut delete: impl FnMut(i64) -> Statement) -> Result<(), sqlx::Error>
+where
+    Statement: Future<Output = Result<u64, sqlx::Error>>,
+{
+    while delete(AT_ONCE.into()).await? >= AT_ONCE.into() {}
+    Ok(())
 }
 
 /// Runs until everything else has ended.
@@ -50,6 +68,12 @@ pub async fn keep_house(state: &State, retention: Retention) {
             }),
             every(HOURLY, "dropping old security events", || {
                 security_event::prune(&state.database, state.clock.now(), retention.security_events)
+            }),
+            every(HOURLY, "dropping old entries of the audit log", || {
+                audit::prune(&state.database, state.clock.now(), retention.audit)
+            }),
+            every(HOURLY, "dropping old states of connectors", || {
+                status::prune(&state.database, state.clock.now(), retention.statuses)
             }),
         )
     };

@@ -14,6 +14,7 @@ use voltgate_proto::ocpp::v1::{GetRegistrationRequest, Registration, ReplaceRegi
 
 use self::replace::Replacement;
 use crate::State;
+use crate::audit::Author;
 
 pub struct Grpc(pub Arc<State>);
 
@@ -31,9 +32,9 @@ impl RegistrationService for Grpc {
         &self,
         request: Request<ReplaceRegistrationRequest>,
     ) -> Result<Response<Registration>, Status> {
-        let if_match = IfMatch::of(&request)?;
+        let (author, if_match) = (Author::of(&request), IfMatch::of(&request)?);
         let replacement = Replacement::try_from(request.into_inner()).map_err(reason::invalid)?;
-        let registration = replace::replace(&self.0.database, replacement, &if_match).await?;
+        let registration = replace::replace(&self.0, replacement, &if_match, &author).await?;
         Ok(registration.into())
     }
 }

@@ -14,6 +14,7 @@ use sqlx::PgPool;
 use crate::certificate::authority::{Authority, AuthorityError};
 use crate::certificate::issue::Issuance;
 use crate::charge_point::password::PasswordKey;
+use crate::housekeeping::Retention;
 use crate::session::answer::Intervals;
 
 #[derive(Args, Clone)]
@@ -67,6 +68,12 @@ pub struct Settings {
     /// Days that security events are kept
     #[arg(long, env, default_value_t = 365, value_parser = value_parser!(u32).range(1..=3650))]
     pub charger_security_event_retention_days: u32,
+    /// Days that the audit log of charge points and id tokens is kept
+    #[arg(long, env, default_value_t = 730, value_parser = value_parser!(u32).range(1..=36_500))]
+    pub charger_audit_retention_days: u32,
+    /// Days that the history of connectors is kept
+    #[arg(long, env, default_value_t = 90, value_parser = value_parser!(u32).range(1..=3650))]
+    pub charger_status_retention_days: u32,
 }
 
 impl Settings {
@@ -132,12 +139,14 @@ impl Settings {
         }
     }
 
-    pub(crate) fn retention(&self) -> TimeDelta {
-        TimeDelta::days(self.charger_message_retention_days.into())
-    }
-
-    pub(crate) fn security_event_retention(&self) -> TimeDelta {
-        TimeDelta::days(self.charger_security_event_retention_days.into())
+    pub(crate) fn retention(&self) -> Retention {
+        let days = |days: u32| TimeDelta::days(days.into());
+        Retention {
+            messages: days(self.charger_message_retention_days),
+            security_events: days(self.charger_security_event_retention_days),
+            audit: days(self.charger_audit_retention_days),
+            statuses: days(self.charger_status_retention_days),
+        }
     }
 }
 

@@ -2,12 +2,13 @@
 //!
 //! Notifications may come in late or out of order, and the later state wins by the station's clock. A clock that is
 //! plainly wrong must not decide, or one notification from the future would hide all that follow (rule 9 of the OCPP
-//! decisions): then the order of arrival counts. Keeps the last state only; how it came about is in the message log.
+//! decisions): then the order of arrival counts. How the state came about is kept for a while, too.
 
-use chrono::{DateTime, Utc};
-use sqlx::PgConnection;
+use chrono::{DateTime, TimeDelta, Utc};
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::housekeeping::in_batches;
 use crate::station_clock::ordered_at;
 
 /// What the station says.
@@ -27,10 +28,14 @@ pub struct Status {
     pub received_at: DateTime<Utc>,
 }
 
-/// Stores the state unless a later one is known.
+/// Stores the state unless a later one is known, and adds it to the history whichever is.
 pub async fn store(connection: &mut PgConnection, status: &Status) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "INSERT INTO ocpp.connector AS known (charge_point_id, connector_id, status, error_code, info, vendor_id,
+        "WITH history AS (
+             INSERT INTO ocpp.connector_status (charge_point_id, connector_id, status, error_code, info, vendor_id,
+                 vendor_error_code, status_at, received_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $10))
+         INSERT INTO ocpp.connector AS known (charge_point_id, connector_id, status, error_code, info, vendor_id,
              vendor_error_code, status_at, ordered_at, received_at)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
          ON CONFLICT (charge_point_id, connector_id) DO UPDATE
@@ -52,4 +57,21 @@ pub async fn store(connection: &mut PgConnection, status: &Status) -> Result<(),
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Deletes what of the history is older than it is kept.
+pub async fn prune(database: &PgPool, now: DateTime<Utc>, retention: TimeDelta) -> Result<(), sqlx::Error> {
+    in_batches(|at_once| async move {
+        let pruned = sqlx::query!(
+            "DELETE FROM ocpp.connector_status WHERE id IN (
+                 SELECT id FROM ocpp.connector_status WHERE received_at < $1 ORDER BY received_at LIMIT $2
+                 FOR UPDATE SKIP LOCKED)",
+            now - retention,
+            at_once,
+        )
+        .execute(database)
+        .await?;
+        Ok(pruned.rows_affected())
+    })
+    .await
 }

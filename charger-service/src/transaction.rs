@@ -1,5 +1,7 @@
 //! Charges: how they start and stop, and how they are looked at.
 
+mod close;
+pub mod correct;
 mod list;
 mod list_meter_values;
 pub mod owned;
@@ -13,11 +15,12 @@ use service_kit::{database, reason};
 use tonic::{Request, Response, Status};
 use voltgate_proto::ocpp::v1::transaction_service_server::TransactionService;
 use voltgate_proto::ocpp::v1::{
-    GetTransactionRequest, ListMeterValuesRequest, ListMeterValuesResponse, ListTransactionsRequest,
-    ListTransactionsResponse, Transaction,
+    CloseTransactionRequest, GetTransactionRequest, ListMeterValuesRequest, ListMeterValuesResponse,
+    ListTransactionsRequest, ListTransactionsResponse, Transaction,
 };
 
 use crate::State;
+use crate::audit::Author;
 
 pub struct Grpc(pub Arc<State>);
 
@@ -38,6 +41,16 @@ impl TransactionService for Grpc {
             .map_err(|error| database::failed(&error))?;
         let transaction = list::get(&mut connection, request.into_inner().id).await?;
         Ok(Response::new(transaction))
+    }
+
+    async fn close_transaction(
+        &self,
+        request: Request<CloseTransactionRequest>,
+    ) -> Result<Response<Transaction>, Status> {
+        let author = Author::of(&request);
+        let closing = close::Closing::parse(request.into_inner(), self.0.clock.now()).map_err(reason::invalid)?;
+        let closed = close::close(&self.0, closing, &author).await?;
+        Ok(Response::new(closed))
     }
 
     async fn list_meter_values(

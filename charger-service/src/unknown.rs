@@ -1,6 +1,8 @@
 //! Charge points that knocked and are not registered. An operator sees them, newest first, and accepts one by registering
-//! it. What strangers can make us store is bounded, and so is how often.
+//! it, or takes it off the list. What strangers can make us store is bounded, and so is how often.
 
+mod accept;
+mod dismiss;
 mod list;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,9 +12,13 @@ use service_kit::reason;
 use sqlx::{PgConnection, PgPool};
 use tonic::{Request, Response, Status};
 use voltgate_proto::ocpp::v1::unknown_charge_point_service_server::UnknownChargePointService;
-use voltgate_proto::ocpp::v1::{ListUnknownChargePointsRequest, ListUnknownChargePointsResponse};
+use voltgate_proto::ocpp::v1::{
+    AcceptUnknownChargePointRequest, ChargePoint, DismissUnknownChargePointRequest, ListUnknownChargePointsRequest,
+    ListUnknownChargePointsResponse,
+};
 
 use crate::State;
+use crate::audit::Author;
 use crate::session::pace::Pace;
 
 /// The newest are kept.
@@ -33,6 +39,25 @@ impl UnknownChargePointService for Grpc {
         let page = list::Page::try_from(request.into_inner()).map_err(reason::invalid)?;
         let unknown = list::list(&self.0.database, page).await?;
         Ok(Response::new(unknown))
+    }
+
+    async fn accept_unknown_charge_point(
+        &self,
+        request: Request<AcceptUnknownChargePointRequest>,
+    ) -> Result<Response<ChargePoint>, Status> {
+        let author = Author::of(&request);
+        let new = accept::parse(request.into_inner(), self.0.allow_unsecured).map_err(reason::invalid)?;
+        let accepted = accept::accept(&self.0, new, &author).await?;
+        Ok(accepted.into())
+    }
+
+    async fn dismiss_unknown_charge_point(
+        &self,
+        request: Request<DismissUnknownChargePointRequest>,
+    ) -> Result<Response<()>, Status> {
+        let author = Author::of(&request);
+        dismiss::dismiss(&self.0, &request.into_inner().identity, &author).await?;
+        Ok(Response::new(()))
     }
 }
 
@@ -112,12 +137,12 @@ async fn forget_oldest(connection: &mut PgConnection) -> Result<(), sqlx::Error>
     Ok(())
 }
 
-/// It is registered now.
-pub async fn accepted(connection: &mut PgConnection, identity: &str) -> Result<(), sqlx::Error> {
-    sqlx::query!("DELETE FROM ocpp.unknown_charge_point WHERE identity = $1", identity)
+/// Takes it off the list. Whether it was there.
+pub async fn forget(connection: &mut PgConnection, identity: &str) -> Result<bool, sqlx::Error> {
+    let forgotten = sqlx::query!("DELETE FROM ocpp.unknown_charge_point WHERE identity = $1", identity)
         .execute(connection)
         .await?;
-    Ok(())
+    Ok(forgotten.rows_affected() > 0)
 }
 
 #[cfg(test)]

@@ -18,18 +18,24 @@ pub struct Unmatched<'a> {
     pub received_at: DateTime<Utc>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Stop,
     MeterValues,
 }
 
 impl Kind {
-    fn as_str(self) -> &'static str {
+    pub const ALL: [Self; 2] = [Self::Stop, Self::MeterValues];
+
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Stop => "stop",
             Self::MeterValues => "meter_values",
         }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
     }
 }
 

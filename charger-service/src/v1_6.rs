@@ -19,6 +19,7 @@ mod sign_certificate;
 mod start_transaction;
 mod status_notification;
 mod stop_transaction;
+pub mod stray;
 pub mod verb;
 
 use chrono::{DateTime, Utc};

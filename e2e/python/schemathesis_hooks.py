@@ -35,10 +35,23 @@ BEYOND_A_SCHEMA = (
     "is required, as there is no address to send a code to",
     "must be in the future, and at most 366 days from now",
     "must not be more than 20",
+    "must not be in the future",
+    "must not be below the transaction's meterStartWh",
+    "must not be before the transaction's startedAt",
+    "is a number of one charge point; name its identity, too",
 )
 
 # Refusals of requests that are well-formed, for what the installation holds.
-BY_STATE = ("INVALID_EMAILED_CODE", "LAST_ADMINISTRATOR", "NO_EMAIL", "NOTHING_TO_VERIFY", "TOO_MANY_REQUESTS")
+BY_STATE = (
+    "INVALID_EMAILED_CODE",
+    "LAST_ADMINISTRATOR",
+    "NO_EMAIL",
+    "NOTHING_TO_VERIFY",
+    "STRAY_MISFIT",
+    "STRAY_SETTLED",
+    "TOO_MANY_REQUESTS",
+    "TRANSACTION_STOPPED",
+)
 
 
 @schemathesis.hook

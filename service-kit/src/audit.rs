@@ -5,7 +5,6 @@ use chrono::{DateTime, Utc};
 use prost_types::Timestamp;
 use uuid::Uuid;
 
-use crate::event::instant;
 use crate::page::{self, PageSize};
 use crate::reason::FieldViolation;
 
@@ -42,14 +41,8 @@ impl Page {
         if asked.action.contains('\0') {
             violations.push(FieldViolation::new("action", "must not contain a null character"));
         }
-        let mut time = |field: &str, time: Option<Timestamp>| {
-            let parsed = time.and_then(instant);
-            if time.is_some() && parsed.is_none() {
-                violations.push(FieldViolation::new(field, "is not a time"));
-            }
-            parsed
-        };
-        let (since, until) = (time("since", asked.since), time("until", asked.until));
+        let since = page::time("since", asked.since, violations);
+        let until = page::time("until", asked.until, violations);
         let (size, before) = page.ok()?;
         Some(Self {
             size,

@@ -1,10 +1,13 @@
-//! Cursor pages: how many rows, and after which one.
+//! Cursor pages: how many rows, and after which one. And what filters of lists have in common.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use prost_types::Timestamp;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::event::instant;
 use crate::reason::FieldViolation;
 
 const DEFAULT_SIZE: i32 = 100;
@@ -71,6 +74,15 @@ pub fn parse_token<Key: DeserializeOwned>(token: &str) -> Result<Option<Key>, Fi
         .and_then(|json| serde_json::from_slice(&json).ok())
         .map(Some)
         .ok_or_else(|| FieldViolation::new("pageToken", "is not a token that this listing gave out"))
+}
+
+/// A time to filter by. Notes what is none.
+pub fn time(field: &str, told: Option<Timestamp>, violations: &mut Vec<FieldViolation>) -> Option<DateTime<Utc>> {
+    let parsed = told.and_then(instant);
+    if told.is_some() && parsed.is_none() {
+        violations.push(FieldViolation::new(field, "is not a time"));
+    }
+    parsed
 }
 
 fn encode(key: &impl Serialize) -> String {

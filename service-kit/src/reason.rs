@@ -127,6 +127,10 @@ reasons! {
     SiteExists = "SITE_EXISTS", AlreadyExists, 409, "The site exists";
     /// Charge points stand at the site.
     SiteInUse = "SITE_IN_USE", FailedPrecondition, 409, "The site is in use";
+    /// What a charge point said cannot be applied to this transaction.
+    StrayMisfit = "STRAY_MISFIT", FailedPrecondition, 409, "The stray does not fit the transaction";
+    /// What a charge point said was attached, merged or dismissed before, and otherwise.
+    StraySettled = "STRAY_SETTLED", FailedPrecondition, 409, "The stray has been dealt with";
     /// An account has no room for another API key.
     TooManyApiKeys = "TOO_MANY_API_KEYS", FailedPrecondition, 409, "Too many API keys";
     /// An account has no room for another passkey.
@@ -135,6 +139,8 @@ reasons! {
     TooManyRequests = "TOO_MANY_REQUESTS", ResourceExhausted, 429, "Too many attempts";
     /// The account has an authenticator app already.
     TotpExists = "TOTP_EXISTS", AlreadyExists, 409, "There is an authenticator app already";
+    /// A transaction that is to be closed has been stopped.
+    TransactionStopped = "TRANSACTION_STOPPED", FailedPrecondition, 409, "The transaction has been stopped";
     /// A service behind the gateway does not answer.
     Unavailable = "UNAVAILABLE", Unavailable, 503, "A service is not available";
     /// gRPC: no service here has such an RPC.

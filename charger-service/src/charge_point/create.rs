@@ -3,6 +3,7 @@
 use ocpp::Version;
 use service_kit::database;
 use service_kit::reason::{self, FieldViolation, Reason};
+use sqlx::PgConnection;
 use thiserror::Error;
 use tonic::Status;
 use uuid::Uuid;
@@ -82,6 +83,10 @@ impl From<CreateError> for Status {
 }
 
 impl NewChargePoint {
+    pub fn identity(&self) -> &str {
+        self.identity.as_str()
+    }
+
     /// Collects what is wrong with every field before it refuses.
     pub fn parse(request: CreateChargePointRequest, allow_unsecured: bool) -> Result<Self, Vec<FieldViolation>> {
         let mut violations = Vec::new();
@@ -229,6 +234,20 @@ pub async fn create(
     new: NewChargePoint,
     author: &Author,
 ) -> Result<Versioned<ChargePoint>, CreateError> {
+    let mut transaction = database::begin(&state.database).await?;
+    unknown::forget(&mut transaction, new.identity.as_str()).await?;
+    let created = register(state, &mut transaction, new, author).await?;
+    transaction.commit().await?;
+    Ok(created)
+}
+
+/// Registers it in a transaction that is under way.
+pub async fn register(
+    state: &State,
+    connection: &mut PgConnection,
+    new: NewChargePoint,
+    author: &Author,
+) -> Result<Versioned<ChargePoint>, CreateError> {
     let id = Uuid::now_v7();
     let now = state.clock.now();
     let (password, made) = match new.credentials {
@@ -241,7 +260,6 @@ pub async fn create(
     };
     let has_short_password = password.as_ref().is_some_and(Password::is_short);
     let hash = password.map(|password| state.passwords.hash(id, password.as_str().as_bytes()));
-    let mut transaction = database::begin(&state.database).await?;
     sqlx::query!(
         "INSERT INTO ocpp.charge_point (id, identity, display_name, registration_status, security_profile,
              password_hash, certificate_name, created_at, subprotocol, site_id)
@@ -257,17 +275,17 @@ pub async fn create(
         new.subprotocol.map(Version::subprotocol),
         new.site,
     )
-    .execute(&mut *transaction)
+    .execute(&mut *connection)
     .await?;
-    unknown::accepted(&mut transaction, new.identity.as_str()).await?;
     let entry = Entry::new(Action::ChargePointCreated, now, author)
         .on_charge_point(new.identity.as_str())
         .with("registrationStatus", Some(new.registration.as_str()))
         .with("securityProfile", Some(new.security_profile))
-        .with("siteId", new.site.map(|site| site.to_string()));
-    audit::record(&mut transaction, entry).await?;
-    let mut created = list::read(&mut transaction, new.identity.as_str()).await?;
-    transaction.commit().await?;
+        .with("siteId", new.site.map(|site| site.to_string()))
+        .with("certificateName", new.certificate_name.as_deref())
+        .with("subprotocol", new.subprotocol.map(Version::subprotocol));
+    audit::record(connection, entry).await?;
+    let mut created = list::read(connection, new.identity.as_str()).await?;
     tracing::info!(charge_point = %id, identity = %new.identity, "A charge point was registered");
     if has_short_password {
         tracing::warn!(charge_point = %id, "A charge point was registered with a password so short that it can be guessed");

@@ -8,7 +8,7 @@ use thiserror::Error;
 const MAX_LENGTH: usize = 48;
 
 /// Paths below `/ocpp/` that are not charge points.
-const RESERVED: [&str; 14] = [
+const RESERVED: [&str; 15] = [
     "audit",
     "certificate-authority",
     "charge-points",
@@ -19,6 +19,7 @@ const RESERVED: [&str; 14] = [
     "id-tokens",
     "reservations",
     "security-events",
+    "strays",
     "tariffs",
     "transactions",
     "transfers",

@@ -14,10 +14,21 @@ use uuid::Uuid;
 use voltgate_proto::ocpp::v1::{ChargePoint, Connector, ListChargePointsRequest, ListChargePointsResponse};
 
 use super::find::FindError;
+use crate::boot::Registration;
 use service_kit::version::Versioned;
 
+/// No identity and no name is longer, in characters.
+const LONGEST: usize = 100;
+
+/// Which charge points, and how many.
 #[derive(Debug)]
 pub struct Page {
+    online: Option<bool>,
+    registration: Option<Registration>,
+    vendor: Option<String>,
+    model: Option<String>,
+    /// A pattern of SQL for how the identity or the name begins.
+    beginning: Option<String>,
     size: PageSize,
     /// The last identity seen.
     after: Option<String>,
@@ -26,10 +37,56 @@ pub struct Page {
 impl TryFrom<ListChargePointsRequest> for Page {
     type Error = Vec<FieldViolation>;
 
+    /// Collects what is wrong with every field before it refuses.
     fn try_from(request: ListChargePointsRequest) -> Result<Self, Self::Error> {
-        let (size, after) = page::parse(request.page_size, &request.page_token)?;
-        Ok(Self { size, after })
+        let mut violations = Vec::new();
+        let page = page::parse(request.page_size, &request.page_token).map_err(|problems| violations.extend(problems));
+        let registration = request.registration_status.as_deref().map(Registration::parse);
+        if registration == Some(None) {
+            let problem = "must be Accepted, Pending or Rejected";
+            violations.push(FieldViolation::new("registrationStatus", problem));
+        }
+        let texts = [
+            ("vendor", &request.vendor),
+            ("model", &request.model),
+            ("search", &request.search),
+        ];
+        for (field, text) in texts {
+            let Some(text) = text else { continue };
+            if text.contains('\0') {
+                violations.push(FieldViolation::new(field, "must not contain a null character"));
+            }
+            if text.chars().count() > LONGEST {
+                let problem = format!("must have at most {LONGEST} characters");
+                violations.push(FieldViolation::new(field, problem));
+            }
+        }
+        match page {
+            Ok((size, after)) if violations.is_empty() => Ok(Self {
+                online: request.online,
+                registration: registration.flatten(),
+                vendor: request.vendor,
+                model: request.model,
+                beginning: request.search.as_deref().map(beginning),
+                size,
+                after,
+            }),
+            _ => Err(violations),
+        }
     }
+}
+
+/// Matches what begins with this text, whatever is in it.
+fn beginning(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len() + 1);
+    for character in text.chars() {
+        if matches!(character, '%' | '_' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(character);
+    }
+    pattern.push('%');
+    pattern
 }
 
 #[derive(Debug, Error)]
@@ -88,11 +145,24 @@ macro_rules! select {
 /// By identity.
 pub async fn list(database: &PgPool, page: Page) -> Result<ListChargePointsResponse, ListError> {
     let mut connection = database::begin(database).await?;
+    database::plan_for_values(&mut connection).await?;
     let after = page.after.unwrap_or_default();
     let mut rows = select!(
-        "WHERE identity > $1 ORDER BY identity LIMIT $2",
+        r#"WHERE identity > $1
+             AND ($3::boolean IS NULL OR (disconnected_at IS NULL AND lease_until > now()) IS TRUE = $3)
+             AND ($4::text IS NULL OR registration_status = $4)
+             AND ($5::text IS NULL OR lower(vendor) = lower($5))
+             AND ($6::text IS NULL OR lower(model) = lower($6))
+             AND ($7::text IS NULL OR lower(identity) LIKE lower($7 COLLATE "C")
+                  OR lower(display_name) LIKE lower($7))
+           ORDER BY identity LIMIT $2"#,
         after,
-        page.size.limit()
+        page.size.limit(),
+        page.online,
+        page.registration.map(Registration::as_str),
+        page.vendor,
+        page.model,
+        page.beginning
     )
     .fetch_all(&mut *connection)
     .await?;
@@ -220,5 +290,30 @@ impl From<Row> for ChargePoint {
             subprotocol: row.subprotocol,
             site_id: row.site_id.map(|id| id.to_string()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_filter_that_is_wrong_is_named_at_once() {
+        let wrong = ListChargePointsRequest {
+            page_size: 1001,
+            registration_status: Some("accepted".to_owned()),
+            vendor: Some("\0".to_owned()),
+            model: Some("x".repeat(101)),
+            search: Some("\0".to_owned()),
+            ..ListChargePointsRequest::default()
+        };
+        let violations = Page::try_from(wrong).expect_err("all are wrong");
+        let fields: Vec<_> = violations.into_iter().map(|violation| violation.field).collect();
+        assert_eq!(fields, ["pageSize", "registrationStatus", "vendor", "model", "search"]);
+    }
+
+    #[test]
+    fn what_is_searched_for_is_no_pattern() {
+        assert_eq!(beginning("50%_\\"), "50\\%\\_\\\\%");
     }
 }

@@ -172,6 +172,12 @@ pub async fn update(
             change
                 .site
                 .map(|site| site.map(|site| site.to_string()).unwrap_or_default()),
+        )
+        .with(
+            "subprotocol",
+            change
+                .subprotocol
+                .map(|version| version.map_or("", Version::subprotocol)),
         );
     audit::record(&mut transaction, entry).await?;
     if made.is_some() {

@@ -115,7 +115,7 @@ pub async fn enqueue_automatic(
     Ok(id)
 }
 
-/// Whom commands are of that a charge point is sent while it is pending.
+/// How those begin whom commands are of that a charge point is sent while it is pending. Who has set them follows.
 const REGISTRATION: &str = "registration";
 
 /// Queues commands of the registration, in their order, and wakes the session.
@@ -123,6 +123,7 @@ pub async fn enqueue_pending(
     connection: &mut PgConnection,
     charge_point: Uuid,
     steps: &[Step<Box<RawValue>>],
+    asked_by: Option<&str>,
     created_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
@@ -130,6 +131,10 @@ pub async fn enqueue_pending(
     let ids: Vec<Uuid> = steps.iter().map(|_| Uuid::now_v7()).collect();
     let actions: Vec<&str> = steps.iter().map(|step| step.action.as_str()).collect();
     let payloads: Vec<&str> = steps.iter().map(|step| step.payload.get()).collect();
+    let requested_by = match asked_by {
+        Some(author) => format!("{REGISTRATION} by {author}"),
+        None => REGISTRATION.to_owned(),
+    };
     sqlx::query!(
         "INSERT INTO ocpp.command (id, charge_point_id, action, payload, requested_by, request_digest, created_at,
              expires_at)
@@ -139,7 +144,7 @@ pub async fn enqueue_pending(
         &ids,
         &actions as &[&str],
         &payloads as &[&str],
-        REGISTRATION,
+        requested_by,
         created_at,
         expires_at,
     )

@@ -1,7 +1,6 @@
 //! Exchanges of one charge point, a page at a time.
 
 use chrono::{DateTime, Utc};
-use prost_types::Timestamp;
 use service_kit::database;
 use service_kit::event::timestamp;
 use service_kit::page::{self, PageSize};
@@ -44,25 +43,15 @@ impl TryFrom<ListMessagesRequest> for Page {
             Ok(page) => (Some(page), Vec::new()),
             Err(violations) => (None, violations),
         };
-        let mut note = |field: &str, problem: &str| violations.push(FieldViolation::new(field, problem));
         let origin = request.origin.as_deref().and_then(|origin| {
             let parsed = Origin::parse(origin);
             if parsed.is_none() {
-                note("origin", "must be station or csms");
+                violations.push(FieldViolation::new("origin", "must be station or csms"));
             }
             parsed
         });
-        let mut moment = |field: &str, told: Option<Timestamp>| {
-            let told = told?;
-            let moment = u32::try_from(told.nanos)
-                .ok()
-                .and_then(|nanos| DateTime::from_timestamp(told.seconds, nanos));
-            if moment.is_none() {
-                note(field, "is not a point in time");
-            }
-            moment
-        };
-        let (since, until) = (moment("since", request.since), moment("until", request.until));
+        let since = page::time("since", request.since, &mut violations);
+        let until = page::time("until", request.until, &mut violations);
         match page {
             Some((size, before)) if violations.is_empty() => Ok(Self {
                 identity: request.identity,

@@ -117,16 +117,17 @@ impl From<Step<Box<RawValue>>> for PendingCommand {
 }
 
 /// After an answer to a BootNotification: what an earlier one had queued and was not sent is gone, and these come next, in
-/// their order.
+/// their order. `asked_by`: who has set them, where that is known.
 pub async fn queue(
     connection: &mut PgConnection,
     charge_point: Uuid,
     steps: &[Step<Box<RawValue>>],
+    asked_by: Option<&str>,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     ledger::drop_pending(&mut *connection, charge_point).await?;
     if !steps.is_empty() {
-        ledger::enqueue_pending(connection, charge_point, steps, now, now + EXPIRY).await?;
+        ledger::enqueue_pending(connection, charge_point, steps, asked_by, now, now + EXPIRY).await?;
     }
     Ok(())
 }

@@ -3,13 +3,14 @@
 use service_kit::database;
 use service_kit::reason::FieldViolation;
 use service_kit::version::{self, IfMatch, Versioned};
-use sqlx::PgPool;
 use thiserror::Error;
 use tonic::Status;
 use voltgate_proto::ocpp::v1::{Registration, ReplaceRegistrationRequest};
 
 use super::get;
 use super::pending::Steps;
+use crate::State;
+use crate::audit::{self, Action, Author, Entry};
 use crate::boot;
 use crate::charge_point::find::{self, FindError};
 
@@ -74,21 +75,23 @@ impl TryFrom<ReplaceRegistrationRequest> for Replacement {
 }
 
 pub(super) async fn replace(
-    database: &PgPool,
+    state: &State,
     replacement: Replacement,
     if_match: &IfMatch,
+    author: &Author,
 ) -> Result<Versioned<Registration>, ReplaceError> {
-    let mut transaction = database::begin(database).await?;
+    let mut transaction = database::begin(&state.database).await?;
     let replaced = sqlx::query!(
         "UPDATE ocpp.charge_point
          SET registration_status = $2, boot_interval_seconds = $3, pending_commands = $4::text::json,
-             revision = nextval('ocpp.revision')
+             pending_commands_by = $6, revision = nextval('ocpp.revision')
          WHERE identity = $1 AND ($5::bigint[] IS NULL OR revision = ANY($5))",
         replacement.identity,
         replacement.status.as_str(),
         replacement.interval_seconds,
         replacement.steps.to_json(),
         if_match.revisions(),
+        author.to_string(),
     )
     .execute(&mut *transaction)
     .await?;
@@ -96,6 +99,14 @@ pub(super) async fn replace(
         find::find(&mut transaction, &replacement.identity).await?;
         return Err(ReplaceError::Changed);
     }
+    // Payloads may hold what is nobody's business, so the log has the names only.
+    let actions: Vec<&str> = replacement.steps.0.iter().map(|step| step.action.as_str()).collect();
+    let entry = Entry::new(Action::RegistrationReplaced, state.clock.now(), author)
+        .on_charge_point(&replacement.identity)
+        .with("registrationStatus", Some(replacement.status.as_str()))
+        .with("intervalSeconds", replacement.interval_seconds)
+        .with("pendingCommands", Some(actions));
+    audit::record(&mut transaction, entry).await?;
     let registration = get::read(&mut transaction, &replacement.identity).await?;
     transaction.commit().await?;
     Ok(registration)

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::credentials;
 use super::handshake::Offer;
 use crate::State;
+use crate::audit::{self, Action, Author, Entry};
 use crate::charge_point::identity::Identity;
 use crate::unknown::{self, Knock};
 
@@ -20,7 +21,7 @@ struct Brought {
 pub async fn accept(state: &State, identity: &Identity, offer: &Offer) -> Result<bool, sqlx::Error> {
     let brought = brought(state, identity, offer).filter(|_| state.accept_unknown);
     if let Some(brought) = brought {
-        return register(state, identity, brought).await;
+        return register(state, identity, brought, &Author::at_the_door(offer.peer.as_deref())).await;
     }
     let knock = Knock {
         identity: identity.as_str(),
@@ -49,11 +50,14 @@ fn brought(state: &State, identity: &Identity, offer: &Offer) -> Option<Brought>
     }
 }
 
-async fn register(state: &State, identity: &Identity, brought: Brought) -> Result<bool, sqlx::Error> {
+async fn register(state: &State, identity: &Identity, brought: Brought, author: &Author) -> Result<bool, sqlx::Error> {
+    let now = state.clock.now();
     let id = Uuid::now_v7();
     let hash = brought.password.map(|password| state.passwords.hash(id, &password));
     let mut transaction = state.database.begin().await?;
-    sqlx::query!(
+    // First, as an operator's registration does: neither waits for the other while it is waited for.
+    unknown::forget(&mut transaction, identity.as_str()).await?;
+    let registered = sqlx::query!(
         "INSERT INTO ocpp.charge_point (id, identity, display_name, security_profile, password_hash, created_at)
          VALUES ($1, $2, $2, $3, $4, $5)
          ON CONFLICT (identity) DO NOTHING",
@@ -61,11 +65,18 @@ async fn register(state: &State, identity: &Identity, brought: Brought) -> Resul
         identity.as_str(),
         brought.security_profile,
         hash.as_ref().map(<[u8; 32]>::as_slice),
-        state.clock.now(),
+        now,
     )
     .execute(&mut *transaction)
     .await?;
-    unknown::accepted(&mut transaction, identity.as_str()).await?;
+    // Another connection of its own may have been faster.
+    if registered.rows_affected() > 0 {
+        let entry = Entry::new(Action::ChargePointCreated, now, author)
+            .on_charge_point(identity.as_str())
+            .with("securityProfile", Some(brought.security_profile))
+            .with("acceptUnknown", Some(true));
+        audit::record(&mut transaction, entry).await?;
+    }
     transaction.commit().await?;
     tracing::warn!(%identity, "A charge point that nobody had registered was let in, because CHARGER_ACCEPT_UNKNOWN is on");
     Ok(true)

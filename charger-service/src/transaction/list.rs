@@ -8,43 +8,78 @@ use service_kit::reason::{FieldViolation, Reason};
 use sqlx::{PgConnection, PgPool};
 use thiserror::Error;
 use tonic::Status;
+use uuid::Uuid;
 use voltgate_proto::ocpp::v1::{ListTransactionsRequest, ListTransactionsResponse, Transaction};
+
+use crate::charge_point::find::{FindError, find};
 
 const STATUSES: [&str; 3] = ["active", "completed", "refused"];
 
+/// Which transactions, and how many.
 #[derive(Debug)]
 pub struct Page {
     identity: Option<String>,
     status: Option<&'static str>,
+    id_token: Option<String>,
+    connector_id: Option<i32>,
+    /// Not earlier, by when the start came in.
+    started_after: Option<DateTime<Utc>>,
+    /// Earlier than this.
+    started_before: Option<DateTime<Utc>>,
     size: PageSize,
-    /// The last id seen.
-    before: Option<i32>,
+    /// When the start of the last transaction seen came in, in microseconds since 1970, and its id.
+    seen: Option<(i64, i32)>,
 }
 
 impl TryFrom<ListTransactionsRequest> for Page {
     type Error = Vec<FieldViolation>;
 
+    /// Collects what is wrong with every field before it refuses.
     fn try_from(request: ListTransactionsRequest) -> Result<Self, Self::Error> {
-        let status = match request.status.as_deref() {
-            None => Ok(None),
-            Some(told) => STATUSES
-                .into_iter()
-                .find(|known| *known == told)
-                .map(Some)
-                .ok_or_else(|| FieldViolation::new("status", "must be active, completed or refused")),
-        };
-        match (status, page::parse(request.page_size, &request.page_token)) {
-            (Ok(status), Ok((size, before))) => Ok(Self {
+        let mut violations = Vec::new();
+        let status = request
+            .status
+            .as_deref()
+            .map(|told| STATUSES.into_iter().find(|known| *known == told));
+        if status == Some(None) {
+            violations.push(FieldViolation::new("status", "must be active, completed or refused"));
+        }
+        if request.connector_id.is_some() && request.identity.is_none() {
+            let problem = "is a number of one charge point; name its identity, too";
+            violations.push(FieldViolation::new("connectorId", problem));
+        }
+        let started_after = page::time("startedAfter", request.started_after, &mut violations);
+        let started_before = page::time("startedBefore", request.started_before, &mut violations);
+        match page::parse(request.page_size, &request.page_token) {
+            Ok((size, seen)) if violations.is_empty() => Ok(Self {
                 identity: request.identity,
-                status,
+                status: status.flatten(),
+                id_token: request.id_token,
+                connector_id: request.connector_id,
+                started_after,
+                started_before,
                 size,
-                before,
+                seen,
             }),
-            (status, page) => Err(status
-                .err()
-                .into_iter()
-                .chain(page.err().into_iter().flatten())
-                .collect()),
+            page => {
+                violations.extend(page.err().into_iter().flatten());
+                Err(violations)
+            }
+        }
+    }
+}
+
+impl Page {
+    /// The time and the id that transactions have to be before: where the page before ended, or the end of the time that was
+    /// asked for. In one, so that an index is entered just there.
+    fn before(&self) -> (Option<DateTime<Utc>>, i32) {
+        let seen = self
+            .seen
+            .and_then(|(micros, id)| Some((DateTime::from_timestamp_micros(micros)?, id)));
+        let end = self.started_before.map(|end| (end, i32::MIN));
+        match seen.into_iter().chain(end).min() {
+            Some((at, id)) => (Some(at), id),
+            None => (None, i32::MAX),
         }
     }
 }
@@ -90,9 +125,11 @@ struct Row {
     start_received_at: DateTime<Utc>,
     stop_received_at: Option<DateTime<Utc>>,
     stop_reason: Option<String>,
+    closed_by: Option<Uuid>,
+    close_reason: Option<String>,
 }
 
-/// One text for every look-up, so that each can have the condition that its index serves. Energy is whole watt-hours,
+/// One text for both look-ups. Energy is whole watt-hours,
 /// rounded down; more than fit into the API's 32 bits are left out, not wrapped.
 macro_rules! select {
     ($condition:tt $(, $argument:expr)+) => {
@@ -100,7 +137,8 @@ macro_rules! select {
             Row,
             r#"SELECT transaction.id, identity, connector_id, id_token, status, meter_start_wh, meter_stop_wh,
                    CASE WHEN energy_wh < 2147483648 THEN floor(energy_wh)::integer END AS energy_wh,
-                   started_at, stopped_at, start_received_at, stop_received_at, stop_reason
+                   started_at, stopped_at, start_received_at, stop_received_at, stop_reason,
+                   closed_by, close_reason
                FROM ocpp.transaction JOIN ocpp.charge_point ON charge_point.id = charge_point_id "# + $condition
             $(, $argument)+
         )
@@ -110,55 +148,39 @@ macro_rules! select {
 /// Newest first.
 pub async fn list(database: &PgPool, page: Page) -> Result<ListTransactionsResponse, ListError> {
     let mut connection = database::begin(database).await?;
-    let before = page.before.unwrap_or(i32::MAX);
-    let limit = page.size.limit();
-    let mut rows = match (page.identity, page.status) {
-        (None, None) => {
-            select!(
-                "WHERE transaction.id < $1 ORDER BY transaction.id DESC LIMIT $2",
-                before,
-                limit
-            )
-            .fetch_all(&mut *connection)
-            .await?
-        }
-        (None, Some(status)) => {
-            select!(
-                "WHERE transaction.id < $1 AND status = $3 ORDER BY transaction.id DESC LIMIT $2",
-                before,
-                limit,
-                status
-            )
-            .fetch_all(&mut *connection)
-            .await?
-        }
-        (Some(identity), None) => {
-            select!(
-                "WHERE transaction.id < $1
-                   AND charge_point_id = (SELECT id FROM ocpp.charge_point WHERE identity = $3)
-                 ORDER BY transaction.id DESC LIMIT $2",
-                before,
-                limit,
-                identity
-            )
-            .fetch_all(&mut *connection)
-            .await?
-        }
-        (Some(identity), Some(status)) => {
-            select!(
-                "WHERE transaction.id < $1 AND status = $4
-                   AND charge_point_id = (SELECT id FROM ocpp.charge_point WHERE identity = $3)
-                 ORDER BY transaction.id DESC LIMIT $2",
-                before,
-                limit,
-                identity,
-                status
-            )
-            .fetch_all(&mut *connection)
-            .await?
-        }
+    let charge_point = match &page.identity {
+        None => None,
+        Some(identity) => match find(&mut connection, identity).await {
+            Ok(charge_point) => Some(charge_point),
+            // It has none.
+            Err(FindError::Unknown) => return Ok(ListTransactionsResponse::default()),
+            Err(FindError::Database(error)) => return Err(error.into()),
+        },
     };
-    let next_page_token = page.size.cut(&mut rows, |row| row.id);
+    database::plan_for_values(&mut connection).await?;
+    let (before, before_id) = page.before();
+    let mut rows = select!(
+        r#"WHERE (start_received_at, transaction.id) < (coalesce($1, 'infinity'::timestamptz), $2)
+             AND ($3::uuid IS NULL OR charge_point_id = $3)
+             AND ($4::text IS NULL OR status = $4)
+             AND ($5::text IS NULL OR left(lower(id_token), 255) = left(lower($5 COLLATE "C"), 255))
+             AND ($6::integer IS NULL OR connector_id = $6)
+             AND ($7::timestamptz IS NULL OR start_received_at >= $7)
+           ORDER BY start_received_at DESC, transaction.id DESC LIMIT $8"#,
+        before,
+        before_id,
+        charge_point,
+        page.status,
+        page.id_token,
+        page.connector_id,
+        page.started_after,
+        page.size.limit()
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let next_page_token = page
+        .size
+        .cut(&mut rows, |row| (row.start_received_at.timestamp_micros(), row.id));
     Ok(ListTransactionsResponse {
         transactions: rows.into_iter().map(Transaction::from).collect(),
         next_page_token,
@@ -189,6 +211,37 @@ impl From<Row> for Transaction {
             start_received_at: Some(timestamp(row.start_received_at)),
             stop_received_at: row.stop_received_at.map(timestamp),
             stop_reason: row.stop_reason,
+            closed_by: row.closed_by.map(|id| id.to_string()),
+            close_reason: row.close_reason,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost_types::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn every_filter_that_is_wrong_is_named_at_once() {
+        let never = Some(Timestamp {
+            seconds: i64::MAX,
+            nanos: 0,
+        });
+        let wrong = ListTransactionsRequest {
+            status: Some("open".to_owned()),
+            page_size: -1,
+            connector_id: Some(1),
+            started_after: never,
+            started_before: never,
+            ..ListTransactionsRequest::default()
+        };
+        let violations = Page::try_from(wrong).expect_err("all are wrong");
+        let fields: Vec<_> = violations.into_iter().map(|violation| violation.field).collect();
+        assert_eq!(
+            fields,
+            ["status", "connectorId", "startedAfter", "startedBefore", "pageSize"]
+        );
     }
 }

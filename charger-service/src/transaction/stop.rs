@@ -19,8 +19,8 @@ const REPEATED_WITHIN: TimeDelta = TimeDelta::days(7);
 #[derive(Debug, Clone)]
 pub struct Stop {
     pub charge_point: Uuid,
-    /// Of the CALL that brings it.
-    pub message_id: String,
+    /// Of the CALL that brings it; None where none does.
+    pub message_id: Option<String>,
     /// As it came: any number, or none.
     pub transaction_id: Option<i32>,
     /// None where it cannot be read, which is not the same as 0.
@@ -56,7 +56,7 @@ struct Known {
     meter_start_wh: Option<i64>,
     started_at: Option<DateTime<Utc>>,
     stopped: bool,
-    /// Stopped with the facts that are told now.
+    /// Stopped by the charge point with the facts that are told now.
     alike: bool,
 }
 
@@ -132,7 +132,8 @@ async fn find(
     sqlx::query_as!(
         Known,
         r#"SELECT id, charge_point_id, connector_id, meter_start_wh, started_at, stop_received_at IS NOT NULL AS "stopped!",
-               (stopped_at IS NOT DISTINCT FROM $2 AND meter_stop_wh IS NOT DISTINCT FROM $3) AS "alike!"
+               (stopped_at IS NOT DISTINCT FROM $2 AND meter_stop_wh IS NOT DISTINCT FROM $3
+                AND closed_by IS NULL) AS "alike!"
            FROM ocpp.transaction WHERE id = $1 FOR UPDATE"#,
         transaction_id,
         stop.stopped_at,
@@ -142,7 +143,7 @@ async fn find(
     .await
 }
 
-async fn apply(connection: &mut PgConnection, id: i32, stop: &Stop) -> Result<(), sqlx::Error> {
+pub(super) async fn apply(connection: &mut PgConnection, id: i32, stop: &Stop) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "UPDATE ocpp.transaction
          SET status = CASE status WHEN 'active' THEN 'completed' ELSE status END,

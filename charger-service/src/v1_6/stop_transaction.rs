@@ -1,32 +1,45 @@
 //! StopTransaction (4.10): energy has stopped flowing. The charge point is told so whatever we make of it, or it would
 //! repeat itself for ever.
 
+use chrono::{DateTime, Utc};
 use ocpp::v1_6::{StopTransaction, StopTransactionResponse};
+use serde_json::value::RawValue;
 use sqlx::PgConnection;
+use uuid::Uuid;
 
 use super::Failure;
 use super::id_tag_info::id_tag_info;
 use super::samples::samples;
 use crate::authorization;
-use crate::meter_values::{self, Samples};
+use crate::meter_values::{self, Sample, Samples};
 use crate::session::answer::{Answer, Incoming};
 use crate::station_clock;
 use crate::transaction::placed;
 use crate::transaction::stop::{Stop, Stopped, stop};
 use crate::unmatched::{self, Kind, Unmatched};
 
-pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -> Result<Answer, Failure> {
-    let request = StopTransaction::read(call.payload);
-    let told = Stop {
-        charge_point: call.charge_point,
-        message_id: call.message_id.to_owned(),
+/// What a charge point says, and the meter values that come with it.
+pub(super) fn read(payload: &RawValue, charge_point: Uuid, received_at: DateTime<Utc>) -> (Stop, Vec<Sample>) {
+    let request = StopTransaction::read(payload);
+    let stop = Stop {
+        charge_point,
+        message_id: None,
         transaction_id: request.transaction_id,
         meter_stop_wh: request.meter_stop,
         // It may only be left out where it is this one.
         reason: request.reason.unwrap_or_else(|| "Local".to_owned()),
         id_token: request.id_tag,
         stopped_at: request.timestamp,
-        received_at: call.received_at,
+        received_at,
+    };
+    (stop, samples(request.transaction_data, received_at))
+}
+
+pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -> Result<Answer, Failure> {
+    let (told, data) = read(call.payload, call.charge_point, call.received_at);
+    let told = Stop {
+        message_id: Some(call.message_id.to_owned()),
+        ..told
     };
     let mut flags: Vec<_> = station_clock::flag(told.stopped_at, told.received_at)
         .map(str::to_owned)
@@ -43,7 +56,7 @@ pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -
                 charge_point: call.charge_point,
                 connector_id: Some(connector_id),
                 transaction_id: Some(transaction_id),
-                samples: samples(request.transaction_data, call.received_at),
+                samples: data,
                 received_at: call.received_at,
             };
             meter_values::store(connection, &data).await?;

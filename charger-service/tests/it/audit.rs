@@ -5,9 +5,12 @@ use service_kit::reason::Reason;
 use testbed::Database;
 use tonic_types::StatusExt as _;
 use voltgate_proto::ocpp::v1::charge_point_audit_service_client::ChargePointAuditServiceClient;
+use voltgate_proto::ocpp::v1::registration_service_client::RegistrationServiceClient;
 use voltgate_proto::ocpp::v1::*;
 
-use crate::service::{Service, reason};
+use crate::service::{Service, reason, settings};
+use crate::state::connected;
+use crate::station::Station;
 
 async fn list(service: &Service, request: ListAuditEntriesRequest) -> ListAuditEntriesResponse {
     let answer = ChargePointAuditServiceClient::new(service.channel.clone())
@@ -40,6 +43,8 @@ async fn changes_of_charge_points_and_id_tokens_are_in_the_audit_log() {
     let created = CreateChargePointRequest {
         identity: "CP1".to_owned(),
         security_profile: Some(3),
+        certificate_name: Some("SN-0815".to_owned()),
+        subprotocol: Some("ocpp1.6".to_owned()),
         ..Default::default()
     };
     let mut charge_points = service.charge_points();
@@ -47,6 +52,7 @@ async fn changes_of_charge_points_and_id_tokens_are_in_the_audit_log() {
     let updated = UpdateChargePointRequest {
         identity: "CP1".to_owned(),
         security_profile: Some(2),
+        subprotocol: Some(String::new()),
         ..Default::default()
     };
     let answer = charge_points.update_charge_point(service.asks(updated)).await.unwrap();
@@ -75,9 +81,14 @@ async fn changes_of_charge_points_and_id_tokens_are_in_the_audit_log() {
             told(
                 "charge-point.created",
                 "CP1",
-                json!({ "registrationStatus": "Accepted", "securityProfile": 3 })
+                json!({ "registrationStatus": "Accepted", "securityProfile": 3, "certificateName": "SN-0815",
+                    "subprotocol": "ocpp1.6" })
             ),
-            told("charge-point.updated", "CP1", json!({ "securityProfile": 2 })),
+            told(
+                "charge-point.updated",
+                "CP1",
+                json!({ "securityProfile": 2, "subprotocol": "" })
+            ),
             told("charge-point.password-made", "CP1", json!({})),
             told("id-token.created", "Tag", token(false)),
             told("id-token.updated", "Tag", token(true)),
@@ -94,6 +105,74 @@ async fn changes_of_charge_points_and_id_tokens_are_in_the_audit_log() {
         ..Default::default()
     };
     assert_eq!(log(&service, of_token).await, all[3..]);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_registration_that_is_replaced_is_in_the_audit_log_and_its_commands_tell_who_asked() {
+    let database = Database::create().await;
+    let (service, mut station) = connected(&database).await;
+    let step = |action: &str, payload: &str| PendingCommand {
+        action: action.to_owned(),
+        payload: payload.to_owned(),
+    };
+    let request = ReplaceRegistrationRequest {
+        identity: "CP1".to_owned(),
+        registration: Some(Registration {
+            registration_status: "Pending".to_owned(),
+            interval_seconds: Some(60),
+            pending_commands: vec![
+                step("ClearCache", ""),
+                step("GetConfiguration", r#"{"key":["Hidden"]}"#),
+            ],
+        }),
+    };
+    let mut client = RegistrationServiceClient::new(service.channel.clone());
+    client.replace_registration(service.asks(request)).await.unwrap();
+    let replaced = ListAuditEntriesRequest {
+        action: "charge-point.registration-replaced".to_owned(),
+        ..Default::default()
+    };
+    let details = json!({ "registrationStatus": "Pending", "intervalSeconds": 60,
+        "pendingCommands": ["ClearCache", "GetConfiguration"] });
+    assert_eq!(
+        log(&service, replaced.clone()).await,
+        [told("charge-point.registration-replaced", "CP1", details)]
+    );
+    let actor = list(&service, replaced).await.entries[0].actor_id.clone().unwrap();
+    station.boot().await;
+    let asked: Vec<String> = sqlx::query_scalar("SELECT requested_by FROM ocpp.command")
+        .fetch_all(&service.pool)
+        .await
+        .unwrap();
+    let by = format!("registration by account {actor}");
+    assert_eq!(asked, [by.as_str(), by.as_str()]);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_charge_point_that_registers_itself_is_in_the_audit_log_once() {
+    let database = Database::create().await;
+    let accepting = charger_service::Settings {
+        charger_accept_unknown: true,
+        ..settings()
+    };
+    let service = Service::start_with(&database, accepting).await;
+    for _ in 0..2 {
+        Station::connect(&service, "NEW", "what it brings").await;
+    }
+    let entries = list(&service, ListAuditEntriesRequest::default()).await.entries;
+    assert_eq!(entries.len(), 1);
+    assert_eq!(
+        (entries[0].action.as_str(), entries[0].charge_point.as_deref()),
+        ("charge-point.created", Some("NEW"))
+    );
+    assert_eq!(
+        (entries[0].actor_id.as_deref(), entries[0].address.as_deref()),
+        (None, Some("192.0.2.7"))
+    );
+    let details: Value = serde_json::from_str(&entries[0].details).unwrap();
+    assert_eq!(details, json!({ "securityProfile": 1, "acceptUnknown": true }));
     service.stop().await;
 }
 

@@ -24,6 +24,7 @@ async fn charge_points_are_listed_by_identity_a_page_at_a_time() {
         let request = ListChargePointsRequest {
             page_size: 2,
             page_token: token,
+            ..Default::default()
         };
         let page = service
             .charge_points()
@@ -184,6 +185,7 @@ async fn transactions_are_filtered_and_listed_newest_first() {
                 status: status.map(str::to_owned),
                 page_size: 2,
                 page_token: token,
+                ..Default::default()
             };
             let page = service
                 .transactions()

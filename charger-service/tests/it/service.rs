@@ -74,6 +74,8 @@ pub fn settings() -> Settings {
         charger_boot_retry_seconds: 60,
         charger_message_retention_days: 90,
         charger_security_event_retention_days: 365,
+        charger_audit_retention_days: 730,
+        charger_status_retention_days: 90,
     }
 }
 

@@ -8,6 +8,7 @@ use e2e::python::{Script, run};
 use serde_json::json;
 
 use crate::charge::complete_a_charge;
+use crate::strays::leave_a_stray;
 
 /// Another one finds other things; this one finds the same again.
 const SEED: &str = "20260131";
@@ -41,6 +42,7 @@ async fn schemathesis_finds_nothing() {
     let admin = voltgate.admin().await;
     // Empty lists would say little about what is in them.
     complete_a_charge(&admin).await;
+    leave_a_stray(&admin).await;
     let charge_point = json!({ "identity": "CP-1", "password": "a-password-for-CP-1" });
     admin.post("/ocpp/charge-points", &charge_point).await.expect(201);
 

@@ -64,10 +64,13 @@ fn met(reason: Reason) -> Met {
         | Reason::PreconditionFailed
         | Reason::SiteExists
         | Reason::SiteInUse
+        | Reason::StrayMisfit
+        | Reason::StraySettled
         | Reason::TooManyApiKeys
         | Reason::TooManyPasskeys
         | Reason::TooManyRequests
         | Reason::TotpExists
+        | Reason::TransactionStopped
         | Reason::UsernameTaken
         | Reason::WrongCode
         | Reason::WrongPassword => Met::WhereNamed,
