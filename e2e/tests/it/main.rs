@@ -21,5 +21,6 @@ mod second_factor;
 mod security_extension;
 mod signing_keys;
 mod signup;
+mod terminator;
 mod tls;
 mod versions;

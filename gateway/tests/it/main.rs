@@ -26,6 +26,7 @@ mod socket_resuming;
 mod station;
 mod streams;
 mod system;
+mod terminators;
 #[path = "../../src/test_protos.rs"]
 mod test_protos;
 mod tls;
