@@ -11,6 +11,7 @@ use service_kit::start::StartError;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::{Reporter, Terminators, TrustedProxies};
+use crate::export::Exports;
 use crate::grpc;
 use crate::json::RawJsonFields;
 use crate::openapi;
@@ -46,6 +47,7 @@ pub struct Parts {
     pub largest_message: usize,
     pub sockets: Sockets,
     pub streams: Streams,
+    pub exports: Exports,
     pub openapi: Bytes,
     /// What reflection tells, where it is on: the descriptors of everything that is not internal.
     pub reflection: Option<Bytes>,
@@ -93,6 +95,7 @@ impl Gateway {
             request_timeout: settings.request_timeout(),
             sockets: Sockets::new(settings.ping(), settings.resume()),
             streams: Streams::new(settings.heartbeat()),
+            exports: Exports::default(),
             draining: CancellationToken::new(),
             routes,
             rpcs,
