@@ -3,7 +3,7 @@ probe as arguments, and prints one JSON document for each.
 
 {"to": ADDRESS, "ca": FILE, "own": [CERTIFICATE, KEY], "version": "TLSv1_2", "ciphers": "…", "protocols": ["h2"]}
     shakes hands, and sends a GET where HTTP/1.1 was agreed on
-{…, "station": IDENTITY, "password": "…"}
+{…, "station": IDENTITY, "password": "…", "headers": {…}}
     is a charge point that boots
 {"to": ADDRESS, "ca": FILE, "own": […], "call": METHOD, "message": HEX, "metadata": {…}}
     calls a gRPC method
@@ -56,7 +56,7 @@ def shake_hands(probe):
 
 def boot(probe):
     identity = probe["station"]
-    headers = {}
+    headers = dict(probe.get("headers", {}))
     if "password" in probe:
         credentials = f"{identity}:{probe['password']}".encode()
         headers["Authorization"] = "Basic " + base64.b64encode(credentials).decode()

@@ -17,8 +17,9 @@ use crate::settings::Settings;
 pub struct Application {
     gateway: Gateway,
     ports: Ports,
-    /// Where charge points that charger-service vouches for are let in.
-    stations: Option<(StationAuthorities, PublicTls)>,
+    /// Whom charger-service vouches for, where charge points are let in by that.
+    stations: Option<StationAuthorities>,
+    tls: Option<PublicTls>,
     addresses: PublicAddresses,
     limits: Limits,
 }
@@ -37,18 +38,20 @@ impl Application {
     /// # Errors
     /// As above.
     pub async fn build_for(protos: &DescriptorPool, settings: Settings, shared: Shared) -> Result<Self, StartError> {
-        let gateway = Gateway::new(protos, &settings, &shared)?;
-        gateway.upstreams.look_up().await;
         let stations = StationAuthorities::default();
+        let gateway = Gateway::new(protos, &settings, &shared, stations.clone())?;
+        gateway.upstreams.look_up().await;
         let tls = settings.public_tls(stations.clone(), Arc::clone(&shared.clock))?;
-        let followed = tls.clone().filter(|_| settings.gateway_tls_station_authority);
-        let ports = Ports::bind(settings.gateway_listen, settings.gateway_tls_listen, tls).await?;
+        let shown_somewhere = tls.is_some() || gateway.terminators.is_some();
+        let followed = shown_somewhere && settings.gateway_tls_station_authority;
+        let ports = Ports::bind(settings.gateway_listen, settings.gateway_tls_listen, tls.clone()).await?;
         let addresses = ports
             .addresses()
             .map_err(|error| StartError::other("cannot read the address of a port", error))?;
         Ok(Self {
             gateway,
-            stations: followed.map(|tls| (stations, tls)),
+            stations: followed.then_some(stations),
+            tls,
             ports,
             addresses,
             limits: Limits {
@@ -70,10 +73,18 @@ impl Application {
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Infallible> {
         let router = edge::router(self.gateway.clone());
         let (upstreams, access) = (self.gateway.upstreams.clone(), self.gateway.access.clone());
-        let (gateway, stations) = (self.gateway.clone(), self.stations);
+        let (gateway, tls) = (self.gateway.clone(), self.tls);
+        let renew = || {
+            if let Some(tls) = &tls {
+                tls.renew();
+            }
+            if let Some(terminators) = &gateway.terminators {
+                terminators.certificates().renew();
+            }
+        };
         let follow_stations = async {
-            match &stations {
-                Some((authorities, tls)) => authorities.follow(&gateway, tls).await,
+            match &self.stations {
+                Some(authorities) => authorities.follow(&gateway, renew).await,
                 None => std::future::pending().await,
             }
         };

@@ -5,6 +5,7 @@
 
 mod forwarded;
 mod proxies;
+mod terminators;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -21,9 +22,11 @@ use service_kit::reason::internal;
 use tonic::Status;
 
 pub use proxies::TrustedProxies;
+pub use terminators::{CLIENT_CERT, CLIENT_CERT_CHAIN, Terminators};
 
 use crate::gateway::Gateway;
-use crate::server::Peer;
+use crate::server::{Peer, TlsSession};
+use terminators::Terminated;
 
 /// Metadata of every call that is made for a client.
 const ADDRESS: HeaderName = HeaderName::from_static("voltgate-client-address");
@@ -42,18 +45,61 @@ pub struct Client {
     pub address: IpAddr,
     /// What it calls itself, in visible ASCII characters.
     device: Option<HeaderValue>,
+    tls: Tls,
+}
+
+/// The handshake of a client.
+#[derive(Clone, Debug)]
+enum Tls {
+    None,
+    WithUs(TlsSession),
+    /// With a proxy that is believed. A certificate that was shown is yet to be verified.
+    WithProxy(Terminated),
+}
+
+impl Client {
+    /// The TLS that it speaks, wherever that ends; nothing where it speaks none.
+    ///
+    /// # Errors
+    /// It showed a certificate that is not to be believed. With us its handshake would have failed.
+    pub fn tls(&self, gateway: &Gateway) -> Result<Option<TlsSession>, Status> {
+        match (&self.tls, &gateway.terminators) {
+            (Tls::WithUs(session), _) => Ok(Some(session.clone())),
+            (Tls::WithProxy(terminated), Some(terminators)) => terminators.session(terminated).map(Some),
+            (Tls::WithProxy(_), None) | (Tls::None, _) => Ok(None),
+        }
+    }
 }
 
 /// Finds out who makes a request, before the headers that tell are dropped.
 pub async fn identify(State(gateway): State<Gateway>, mut request: Request, next: Next) -> Response {
     if let Some(peer) = request.extensions().get::<Peer>() {
+        let address = gateway.trusted_proxies.client(peer.address.ip(), request.headers());
         let client = Client {
-            address: gateway.trusted_proxies.client(peer.address.ip(), request.headers()),
+            address,
+            tls: tls(&gateway, peer, address, request.headers()),
             device: request.headers().get(header::USER_AGENT).and_then(device),
         };
         request.extensions_mut().insert(client);
     }
     next.run(request).await
+}
+
+/// Of the two at the ends of a connection through a proxy only the proxy knows how its client came: that the proxy itself came by
+/// TLS, perhaps with a certificate of its own, says nothing of the client.
+fn tls(gateway: &Gateway, peer: &Peer, client: IpAddr, headers: &HeaderMap) -> Tls {
+    let from = peer.address.ip().to_canonical();
+    if gateway
+        .terminators
+        .as_ref()
+        .is_some_and(|proxies| proxies.include(from))
+    {
+        return Terminated::read(headers).map_or(Tls::None, Tls::WithProxy);
+    }
+    match &peer.tls {
+        Some(session) if client == from => Tls::WithUs(session.clone()),
+        _ => Tls::None,
+    }
 }
 
 fn device(user_agent: &HeaderValue) -> Option<HeaderValue> {

@@ -10,12 +10,14 @@ use service_kit::access::{Access, ServiceTokens};
 use service_kit::start::StartError;
 use tokio_util::sync::CancellationToken;
 
-use crate::client::{Reporter, TrustedProxies};
+use crate::client::{Reporter, Terminators, TrustedProxies};
+use crate::export::Exports;
 use crate::grpc;
 use crate::json::RawJsonFields;
 use crate::openapi;
 use crate::origins::Origins;
 use crate::routes::{Routes, Rpcs};
+use crate::server::StationAuthorities;
 use crate::settings::Settings;
 use crate::stream::Streams;
 use crate::upstream::Upstreams;
@@ -35,6 +37,8 @@ pub struct Parts {
     /// Tells services for whom they are called.
     pub reporter: Reporter,
     pub trusted_proxies: TrustedProxies,
+    /// Proxies that end TLS before us, where there are any.
+    pub terminators: Option<Terminators>,
     pub request_timeout: Duration,
     pub origins: Origins,
     /// Charge points may post frames to the door.
@@ -43,6 +47,7 @@ pub struct Parts {
     pub largest_message: usize,
     pub sockets: Sockets,
     pub streams: Streams,
+    pub exports: Exports,
     pub openapi: Bytes,
     /// What reflection tells, where it is on: the descriptors of everything that is not internal.
     pub reflection: Option<Bytes>,
@@ -61,7 +66,12 @@ impl std::ops::Deref for Gateway {
 impl Gateway {
     /// # Errors
     /// A setting or an annotation in the protos cannot be used.
-    pub fn new(protos: &DescriptorPool, settings: &Settings, shared: &Shared) -> Result<Self, StartError> {
+    pub fn new(
+        protos: &DescriptorPool,
+        settings: &Settings,
+        shared: &Shared,
+        stations: StationAuthorities,
+    ) -> Result<Self, StartError> {
         let unusable = |broken| StartError::other("the protos have an annotation that cannot be used", broken);
         let routes = Routes::from_descriptors(protos).map_err(unusable)?;
         let rpcs = Rpcs::from_descriptors(protos).map_err(unusable)?;
@@ -80,10 +90,12 @@ impl Gateway {
             access: shared.access_to(protos, shared.authority(crate::NAME)?)?,
             reporter: Reporter::new(shared.service_tokens(crate::NAME), Arc::clone(&shared.clock)),
             service_tokens: shared.service_tokens(crate::NAME),
-            trusted_proxies: settings.gateway_trusted_proxies.clone(),
+            trusted_proxies: settings.trusted_proxies(),
+            terminators: settings.terminators(stations, Arc::clone(&shared.clock))?,
             request_timeout: settings.request_timeout(),
             sockets: Sockets::new(settings.ping(), settings.resume()),
             streams: Streams::new(settings.heartbeat()),
+            exports: Exports::default(),
             draining: CancellationToken::new(),
             routes,
             rpcs,

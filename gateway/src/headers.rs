@@ -9,8 +9,15 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::header::{self, HeaderMap, HeaderName};
 
+use crate::client::{CLIENT_CERT, CLIENT_CERT_CHAIN};
+
 /// Dropped by name. What they say was read before, where a trusted proxy said it.
-const DROPPED: [HeaderName; 2] = [header::FORWARDED, HeaderName::from_static("x-real-ip")];
+const DROPPED: [HeaderName; 4] = [
+    header::FORWARDED,
+    HeaderName::from_static("x-real-ip"),
+    CLIENT_CERT,
+    CLIENT_CERT_CHAIN,
+];
 
 /// Dropped by how the name begins.
 const DROPPED_PREFIXES: [&str; 2] = ["x-forwarded-", "voltgate-"];
@@ -150,6 +157,9 @@ mod tests {
             ("forwarded", "for=1.2.3.4"),
             ("x-forwarded-for", "1.2.3.4"),
             ("x-real-ip", "1.2.3.4"),
+            ("x-forwarded-proto", "https"),
+            ("client-cert", ":AAAA:"),
+            ("client-cert-chain", ":AAAA:"),
             ("voltgate-peer", "1.2.3.4"),
             ("voltgate-client-address", "1.2.3.4"),
             ("voltgate-client-device", "x"),
@@ -178,6 +188,8 @@ mod tests {
             ("voltgate-client-device", "x"),
             ("voltgate-reporter", "Bearer x"),
             ("x-forwarded-for", "1.2.3.4"),
+            ("client-cert", ":AAAA:"),
+            ("client-cert-chain", ":AAAA:"),
         ]);
         clean_call(&mut headers);
         let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();

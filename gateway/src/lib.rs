@@ -11,6 +11,7 @@ mod cors;
 mod documentation;
 mod edge;
 mod entity_tag;
+mod export;
 mod gateway;
 mod grpc;
 mod headers;

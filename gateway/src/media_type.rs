@@ -6,6 +6,7 @@ use http::header;
 pub const JSON: &str = "application/json";
 pub const EVENTS: &str = "text/event-stream";
 pub const LINES: &str = "application/x-ndjson";
+pub const CSV: &str = "text/csv";
 
 /// Type and subtype of a `Content-Type`, without its parameters. Nothing where it is not of that form.
 pub fn essence(content_type: &str) -> Option<&str> {

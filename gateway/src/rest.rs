@@ -1,5 +1,7 @@
 //! One REST request: who asks, what they ask, and the answer.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
@@ -8,14 +10,16 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use prost::Message as _;
 use prost_reflect::DynamicMessage;
-use service_kit::reason::{Reason, internal};
+use service_kit::reason::{self, Reason, internal};
 use tokio::time::timeout;
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use crate::client::Client;
+use crate::export;
 use crate::gateway::Gateway;
 use crate::headers;
+use crate::json::Mask;
 use crate::media_type::{self, Accept};
 use crate::request_id::{self, RequestId};
 use crate::routes::Endpoint;
@@ -29,32 +33,76 @@ const LARGEST_AUTH_BODY: usize = 64 * 1024;
 /// A body must be here within this time.
 const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 
+/// A request that has been read: what it asks for, and on whose behalf.
+pub struct Asked {
+    pub upstream: Arc<Upstream>,
+    pub message: DynamicMessage,
+    /// What of the answer is wanted; nothing where that is all of it.
+    pub mask: Option<Mask>,
+    /// As the client sent them.
+    pub headers: HeaderMap,
+    pub id: RequestId,
+    client: Option<Client>,
+}
+
+impl Asked {
+    /// The call that it means. One made later says anew, and with newer proof, who the client is.
+    ///
+    /// # Errors
+    /// No proof can be made.
+    pub fn call(&self, gateway: &Gateway, endpoint: &Endpoint) -> Result<Call, Status> {
+        let mut metadata = headers::to_service(&self.headers);
+        metadata.insert(request_id::HEADER, self.id.header());
+        if let Some(client) = &self.client {
+            gateway.reporter.tell(client, &mut metadata)?;
+        }
+        Ok(Call {
+            path: endpoint.grpc_path.clone(),
+            message: self.message.encode_to_vec().into(),
+            metadata: MetadataMap::from_headers(metadata),
+            budget: endpoint.timeout.unwrap_or(gateway.request_timeout),
+            idempotent: endpoint.options.idempotent,
+        })
+    }
+}
+
+/// What an answer looks like to its client.
+enum Form {
+    /// JSON, or bytes of the service's own.
+    Whole,
+    File(export::Form),
+}
+
 /// Serves a request of an endpoint with one answer.
 ///
 /// # Errors
 /// The status that the client gets to see as problem+json.
 pub async fn serve(
     gateway: &Gateway,
-    endpoint: &Endpoint,
+    endpoint: &Arc<Endpoint>,
     variables: &[String],
     request: Request,
 ) -> Result<Response, Status> {
-    check_accept(endpoint, request.headers())?;
-    let (upstream, call) = call(gateway, endpoint, variables, request).await?;
-    let (metadata, message, _) = upstream::unary(upstream, call).await?.into_parts();
-    respond(gateway, endpoint, &message, &metadata.into_headers())
+    let form = choose(endpoint, request.headers())?;
+    let asked = ask(gateway, endpoint, variables, request).await?;
+    if let (Form::File(form), Some(listing)) = (form, &endpoint.listing) {
+        return export::serve(gateway, endpoint, listing, form, asked).await;
+    }
+    let call = asked.call(gateway, endpoint)?;
+    let (metadata, message, _) = upstream::unary(&asked.upstream, call).await?.into_parts();
+    respond(gateway, endpoint, asked.mask, &message, &metadata.into_headers())
 }
 
-/// The call that a request means, and the service that it goes to.
+/// What a request asks for.
 ///
 /// # Errors
-/// The caller may not call it, or the request is not one of the endpoint's.
-pub async fn call<'g>(
-    gateway: &'g Gateway,
+/// The caller may not ask for it, or the request is not one of the endpoint's.
+pub async fn ask(
+    gateway: &Gateway,
     endpoint: &Endpoint,
     variables: &[String],
     request: Request,
-) -> Result<(&'g Upstream, Call), Status> {
+) -> Result<Asked, Status> {
     let (parts, body) = request.into_parts();
     // Before the body is read: a stranger's megabyte need not come in. The service decides again.
     gateway
@@ -72,31 +120,34 @@ pub async fn call<'g>(
         body: read_body(body, largest_body(endpoint)).await?,
     };
     let message = transcode::message(endpoint, &gateway.raw_json, input)?;
+    let mask = transcode::selection(endpoint, parts.uri.query().unwrap_or_default()).map_err(reason::invalid)?;
     let upstream = gateway.upstreams.get(&endpoint.upstream);
     let upstream = upstream.ok_or_else(|| Reason::Unavailable.status("The service is not set up here"))?;
-    let mut metadata = headers::to_service(&parts.headers);
-    if let Some(id) = parts.extensions.get::<RequestId>() {
-        metadata.insert(request_id::HEADER, id.header());
-    }
-    if let Some(client) = parts.extensions.get::<Client>() {
-        gateway.reporter.tell(client, &mut metadata)?;
-    }
-    let call = Call {
-        path: endpoint.grpc_path.clone(),
-        message: message.encode_to_vec().into(),
-        metadata: MetadataMap::from_headers(metadata),
-        budget: endpoint.timeout.unwrap_or(gateway.request_timeout),
-        idempotent: endpoint.options.idempotent,
-    };
-    Ok((upstream, call))
+    Ok(Asked {
+        upstream: Arc::clone(upstream),
+        message,
+        mask,
+        id: parts.extensions.get::<RequestId>().cloned().unwrap_or_default(),
+        client: parts.extensions.get::<Client>().cloned(),
+        headers: parts.headers,
+    })
 }
 
 /// Refuses before anything is done. An answer of bytes is left to its service, which gets the header and knows what it has.
-fn check_accept(endpoint: &Endpoint, headers: &HeaderMap) -> Result<(), Status> {
-    if endpoint.answer.is_raw() || Accept::of(headers).choose(&[media_type::JSON]).is_some() {
-        return Ok(());
+fn choose(endpoint: &Endpoint, headers: &HeaderMap) -> Result<Form, Status> {
+    if endpoint.answer.is_raw() {
+        return Ok(Form::Whole);
     }
-    Err(Reason::NotAcceptable.status(format!("The answer would be {}", media_type::JSON)))
+    let offered = match endpoint.listing {
+        Some(_) => &[media_type::JSON, media_type::CSV, media_type::LINES][..],
+        None => &[media_type::JSON],
+    };
+    match Accept::of(headers).choose(offered) {
+        Some(media_type::CSV) => Ok(Form::File(export::Form::Csv)),
+        Some(media_type::LINES) => Ok(Form::File(export::Form::Lines)),
+        Some(_) => Ok(Form::Whole),
+        None => Err(Reason::NotAcceptable.status(format!("The answer would be {}", offered.join(" or ")))),
+    }
 }
 
 fn largest_body(endpoint: &Endpoint) -> usize {
@@ -118,9 +169,20 @@ pub async fn read_body(body: Body, largest: usize) -> Result<Bytes, Status> {
     }
 }
 
-fn respond(gateway: &Gateway, endpoint: &Endpoint, message: &Bytes, metadata: &HeaderMap) -> Result<Response, Status> {
+fn respond(
+    gateway: &Gateway,
+    endpoint: &Endpoint,
+    mask: Option<Mask>,
+    message: &Bytes,
+    metadata: &HeaderMap,
+) -> Result<Response, Status> {
     let message = DynamicMessage::decode(endpoint.rpc.output(), message.as_ref()).map_err(|error| internal(&error))?;
-    let answer = transcode::answer(&endpoint.answer, &message, &gateway.raw_json).map_err(|error| internal(&error))?;
+    let mask = match (mask, &endpoint.listing) {
+        (Some(mask), Some(listing)) => Some(mask.for_each(&endpoint.rpc.output(), &listing.rows)),
+        (mask, _) => mask,
+    };
+    let answer = transcode::answer(&endpoint.answer, &message, mask.as_ref(), &gateway.raw_json);
+    let answer = answer.map_err(|error| internal(&error))?;
     success(endpoint, metadata, &answer.content_type, Body::from(answer.body))
 }
 

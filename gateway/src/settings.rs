@@ -7,9 +7,9 @@ use clap::Args;
 use service_kit::clock::SharedClock;
 use service_kit::start::StartError;
 
-use crate::client::TrustedProxies;
+use crate::client::{Terminators, TrustedProxies};
 use crate::origins::Origins;
-use crate::server::{CertificateFiles, Listen, PublicTls, StationAuthorities};
+use crate::server::{CertificateFiles, ClientCertificates, Listen, PublicTls, StationAuthorities};
 use crate::upstream::{Addresses, ReplicaSettings};
 
 /// The gateway's own settings.
@@ -70,6 +70,9 @@ pub struct Settings {
     /// Addresses and networks of the proxies before the gateway, such as 10.0.0.0/8, separated by commas; whom they say they speak for (X-Forwarded-For or Forwarded) is believed, and nobody else
     #[arg(long, env, default_value = "")]
     pub gateway_trusted_proxies: TrustedProxies,
+    /// Those of the proxies that end TLS before the gateway; what they say of it (X-Forwarded-Proto, Client-Cert and Client-Cert-Chain) is believed, and they are trusted proxies too
+    #[arg(long, env, default_value = "")]
+    pub gateway_tls_terminators: TrustedProxies,
     /// Answer gRPC reflection on the public port: true or false. It tells what /openapi.json tells
     #[arg(long, env, default_value_t = true, action = clap::ArgAction::Set)]
     pub gateway_reflection: bool,
@@ -80,23 +83,46 @@ pub struct Settings {
 
 impl Settings {
     /// # Errors
-    /// A file cannot be used, or there are authorities for a port that has no TLS.
+    /// A file cannot be used, or there are authorities and no TLS, of ours or of a proxy.
     pub(crate) fn public_tls(
         &self,
         stations: StationAuthorities,
         clock: SharedClock,
     ) -> Result<Option<PublicTls>, StartError> {
-        let client_ca = self.gateway_tls_client_ca.clone();
-        let client_ca = client_ca.filter(|path| !path.as_os_str().is_empty());
         let certificates = self.gateway_tls_certificates.clone();
-        match (certificates.is_empty(), client_ca) {
-            (true, None) => Ok(None),
-            (true, Some(_)) => {
-                let problem = "is set, though GATEWAY_TLS_CERTIFICATES is not";
-                Err(StartError::setting("GATEWAY_TLS_CLIENT_CA", problem))
-            }
-            (false, client_ca) => PublicTls::load(certificates, client_ca, stations, clock).map(Some),
+        if !certificates.is_empty() {
+            return PublicTls::load(certificates, self.client_ca(), stations, clock).map(Some);
         }
+        if self.client_ca().is_some() && self.gateway_tls_terminators.is_empty() {
+            let problem = "is set, though neither GATEWAY_TLS_CERTIFICATES nor GATEWAY_TLS_TERMINATORS is";
+            return Err(StartError::setting("GATEWAY_TLS_CLIENT_CA", problem));
+        }
+        Ok(None)
+    }
+
+    /// # Errors
+    /// The file with authorities cannot be used.
+    pub(crate) fn terminators(
+        &self,
+        stations: StationAuthorities,
+        clock: SharedClock,
+    ) -> Result<Option<Terminators>, StartError> {
+        if self.gateway_tls_terminators.is_empty() {
+            return Ok(None);
+        }
+        let certificates = ClientCertificates::load(self.client_ca(), stations, clock)?;
+        let proxies = self.gateway_tls_terminators.clone();
+        Ok(Some(Terminators::new(proxies, certificates)))
+    }
+
+    /// Every proxy that is believed about its clients' addresses.
+    pub(crate) fn trusted_proxies(&self) -> TrustedProxies {
+        self.gateway_trusted_proxies.and(&self.gateway_tls_terminators)
+    }
+
+    fn client_ca(&self) -> Option<PathBuf> {
+        let client_ca = self.gateway_tls_client_ca.clone();
+        client_ca.filter(|path| !path.as_os_str().is_empty())
     }
 
     pub(crate) fn request_timeout(&self) -> Duration {

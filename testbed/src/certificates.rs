@@ -92,15 +92,30 @@ impl Subject {
 
 impl Authority {
     pub fn new(name: &str) -> Self {
-        let mut params = Subject::named(name).params();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        let key = KeyPair::generate().expect("a key can be made");
+        let (params, key) = Self::prepare(name);
         let certificate = params.self_signed(&key).expect("the authority can be made");
         Self {
             certificate,
             issuer: Issuer::new(params, key),
         }
+    }
+
+    /// One that this one vouches for.
+    #[must_use]
+    pub fn subordinate(&self, name: &str) -> Self {
+        let (params, key) = Self::prepare(name);
+        let certificate = params.signed_by(&key, &self.issuer).expect("the authority can be made");
+        Self {
+            certificate,
+            issuer: Issuer::new(params, key),
+        }
+    }
+
+    fn prepare(name: &str) -> (CertificateParams, KeyPair) {
+        let mut params = Subject::named(name).params();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        (params, KeyPair::generate().expect("a key can be made"))
     }
 
     /// With an ECDSA key.
@@ -122,8 +137,16 @@ impl Authority {
         }
     }
 
+    pub fn der(&self) -> Vec<u8> {
+        self.certificate.der().to_vec()
+    }
+
     pub fn pem(&self) -> String {
         self.certificate.pem()
+    }
+
+    pub fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
     }
 
     /// Writes the authority's own certificate as `NAME.pem`.

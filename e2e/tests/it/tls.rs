@@ -10,7 +10,7 @@ use testbed::certificates::{Authority, Issued, Paths, Subject};
 use tokio::process::Command;
 
 /// One answer to each probe of `tls.py`.
-async fn probe(probes: &[Value]) -> Vec<Value> {
+pub async fn probe(probes: &[Value]) -> Vec<Value> {
     let arguments: Vec<_> = probes.iter().map(Value::to_string).collect();
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
     let mut script = Script::start("tls.py", &arguments);
@@ -38,11 +38,11 @@ fn pair(paths: &Paths) -> String {
     format!("{}:{}", paths.certificate.display(), paths.key.display())
 }
 
-fn own(paths: &Paths) -> Value {
+pub fn own(paths: &Paths) -> Value {
     json!([paths.certificate, paths.key])
 }
 
-fn merged(one: &Value, other: Value) -> Value {
+pub fn merged(one: &Value, other: Value) -> Value {
     let mut merged = one.as_object().unwrap().clone();
     merged.extend(other.as_object().unwrap().clone());
     Value::Object(merged)

@@ -9,6 +9,7 @@
 //! integer written with leading zeros, no `null` in a list.
 
 mod any;
+mod mask;
 mod members;
 mod number;
 mod path;
@@ -20,6 +21,7 @@ mod time;
 mod well_known;
 mod write;
 
+pub use mask::{Mask, Wanted, members};
 pub use path::lower_camel;
 pub use raw::RawJsonFields;
 pub use read::{Context, MOST_VIOLATIONS, Malformed, Unreadable, read, read_field};

@@ -86,7 +86,7 @@ fn parse_and_write(text: &str) -> String {
     // Over the wire and back, as it goes through a service.
     let encoded = prost::Message::encode_to_vec(&message);
     let decoded = DynamicMessage::decode(rich(&pool), encoded.as_slice()).unwrap();
-    String::from_utf8(write(&decoded, &fields).unwrap()).unwrap()
+    String::from_utf8(write(&decoded, None, &fields).unwrap()).unwrap()
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn an_answer_that_should_hold_json_and_does_not_is_never_passed_on() {
     let pool = rich_pool();
     let mut message = DynamicMessage::new(rich(&pool));
     message.set_field_by_name("raw", prost_reflect::Value::String("{".into()));
-    assert!(write(&message, &RawJsonFields::from_descriptors(&pool)).is_err());
+    assert!(write(&message, None, &RawJsonFields::from_descriptors(&pool)).is_err());
 }
 
 #[test]
@@ -118,12 +118,12 @@ fn a_number_that_json_does_not_have_is_written_only_where_the_reader_knows_the_t
     message.set_field_by_name("double", prost_reflect::Value::F64(f64::NAN));
     let fields = RawJsonFields::default();
     assert!(
-        String::from_utf8(write(&message, &fields).unwrap())
+        String::from_utf8(write(&message, None, &fields).unwrap())
             .unwrap()
             .contains(r#""double":"NaN""#)
     );
     message.set_field_by_name("value", prost_reflect::Value::Message(value));
-    assert!(write(&message, &fields).is_err());
+    assert!(write(&message, None, &fields).is_err());
 }
 
 fn leaf() -> impl Strategy<Value = Value> {
@@ -267,7 +267,7 @@ fn is_writable(name: &str, value: prost_reflect::Value) -> bool {
     let pool = rich_pool();
     let mut message = DynamicMessage::new(rich(&pool));
     message.set_field_by_name(name, value);
-    write(&message, &RawJsonFields::default()).is_ok()
+    write(&message, None, &RawJsonFields::default()).is_ok()
 }
 
 fn of_type(name: &str, fields: &[(u32, prost_reflect::Value)]) -> prost_reflect::Value {

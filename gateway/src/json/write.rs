@@ -9,6 +9,7 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescri
 use serde_json::value::RawValue;
 
 use super::any;
+use super::mask::{Mask, Wanted};
 use super::raw::RawJsonFields;
 use super::well_known::{self, WellKnown};
 use super::{structured, time};
@@ -33,26 +34,27 @@ impl Unwritable {
     }
 }
 
-/// The message as JSON.
+/// The message as JSON, with those of its members that are wanted; with all of them where there is no mask.
 ///
 /// # Errors
 /// A value has no JSON form.
-pub fn write(message: &DynamicMessage, raw_json: &RawJsonFields) -> Result<Vec<u8>, Unwritable> {
-    let mut writer = Writer::new(raw_json);
+pub fn write(message: &DynamicMessage, mask: Option<&Mask>, raw_json: &RawJsonFields) -> Result<Vec<u8>, Unwritable> {
+    let mut writer = Writer::new(mask, raw_json);
     writer.message(message)?;
     Ok(writer.out)
 }
 
-/// One field of a message as JSON. An absent one is `null`.
+/// One field of a message as JSON, with those members of its messages that are wanted. An absent one is `null`.
 ///
 /// # Errors
 /// The value has no JSON form.
 pub fn write_field(
     message: &DynamicMessage,
     field: &FieldDescriptor,
+    mask: Option<&Mask>,
     raw_json: &RawJsonFields,
 ) -> Result<Vec<u8>, Unwritable> {
-    let mut writer = Writer::new(raw_json);
+    let mut writer = Writer::new(mask, raw_json);
     if field.supports_presence() && !message.has_field(field) {
         writer.out.extend_from_slice(b"null");
     } else {
@@ -62,14 +64,17 @@ pub fn write_field(
 }
 
 struct Writer<'s> {
+    /// What is wanted of the message that is being written; nothing where that is all of it.
+    mask: Option<&'s Mask>,
     raw_json: &'s RawJsonFields,
     out: Vec<u8>,
     depth: usize,
 }
 
 impl<'s> Writer<'s> {
-    fn new(raw_json: &'s RawJsonFields) -> Self {
+    fn new(mask: Option<&'s Mask>, raw_json: &'s RawJsonFields) -> Self {
         Self {
+            mask,
             raw_json,
             out: Vec::with_capacity(256),
             depth: 0,
@@ -124,10 +129,17 @@ impl<'s> Writer<'s> {
             if field.supports_presence() && !message.has_field(&field) {
                 continue;
             }
+            let within = match self.mask.map_or(Wanted::Everything, |mask| mask.of(&field)) {
+                Wanted::Nothing => continue,
+                Wanted::Everything => None,
+                Wanted::Only(mask) => Some(mask),
+            };
             self.separate(&mut first);
             self.string(field.json_name())?;
             self.out.push(b':');
+            let outer = std::mem::replace(&mut self.mask, within);
             self.field_value(&field, &message.get_field(&field))?;
+            self.mask = outer;
         }
         Ok(())
     }

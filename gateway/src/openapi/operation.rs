@@ -6,8 +6,9 @@ use voltgate_proto::api::v1::{Access, Role};
 
 use super::schema::{self, Place, Schemas};
 use super::{example, failures, headers, parameters};
+use crate::export::Columns;
 use crate::media_type;
-use crate::routes::{AnswerBody, Body, Endpoint, Kind};
+use crate::routes::{AnswerBody, Body, Endpoint, Kind, Listing};
 
 /// `binding` counts the ways to reach the same RPC, from 1.
 pub fn operation(endpoint: &Endpoint, binding: usize, schemas: &mut Schemas<'_>) -> Value {
@@ -151,9 +152,12 @@ fn content(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Value {
             let output = endpoint.rpc.output();
             let example = example::message(&output, Place::Answer, schemas.facts);
             let schema = schemas.message(&output, Place::Answer);
-            of_kind(endpoint, &json!({"schema": schema, "example": example}))
+            of_kind(endpoint, &json!({"schema": schema, "example": example}), schemas)
         }
-        AnswerBody::Json(field) => of_kind(endpoint, &json!({"schema": schemas.field(field, Place::Answer)})),
+        AnswerBody::Json(field) => {
+            let schema = schemas.field(field, Place::Answer);
+            of_kind(endpoint, &json!({"schema": schema}), schemas)
+        }
     }
 }
 
@@ -171,12 +175,15 @@ fn described(endpoint: &Endpoint) -> &'static str {
             "One message after the other. Where the stream fails later, its last line is `{\"error\": …}`, or its last event is \
              named `error`, with the problem."
         }
+        Kind::Unary if endpoint.listing.is_some() => {
+            "Success. JSON is a page; CSV and lines of JSON are the whole list, unless a page is asked for."
+        }
         Kind::Stream | Kind::Unary | Kind::Door => "Success.",
     }
 }
 
 /// The media types in which an answer comes.
-fn of_kind(endpoint: &Endpoint, content: &Value) -> Value {
+fn of_kind(endpoint: &Endpoint, content: &Value, schemas: &mut Schemas<'_>) -> Value {
     match endpoint.kind {
         Kind::Stream => {
             let problem = json!({"$ref": "#/components/schemas/Problem"});
@@ -188,7 +195,18 @@ fn of_kind(endpoint: &Endpoint, content: &Value) -> Value {
             };
             json!({media_type::LINES: or(last_line), media_type::EVENTS: or(problem)})
         }
-        Kind::Unary | Kind::Door => json!({media_type::JSON: content}),
+        Kind::Unary | Kind::Door => {
+            let mut kinds = json!({media_type::JSON: content});
+            if let Some(row) = endpoint.listing.as_ref().and_then(Listing::row) {
+                let header = String::from_utf8_lossy(&Columns::of(&row, None).header()).into_owned();
+                kinds[media_type::CSV] = json!({"schema": {"type": "string"}, "example": header});
+                kinds[media_type::LINES] = json!({
+                    "schema": schemas.message(&row, Place::Answer),
+                    "example": example::message(&row, Place::Answer, schemas.facts),
+                });
+            }
+            kinds
+        }
     }
 }
 

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::schema::{Place, Schemas};
 use super::{example, headers};
-use crate::json::WellKnown;
-use crate::routes::{Body, Endpoint, Kind};
+use crate::json::{self, WellKnown};
+use crate::routes::{Body, Endpoint, FIELDS, Kind};
 
 /// Parameters reach so deep into messages within messages.
 const DEEPEST: usize = 4;
@@ -22,6 +22,9 @@ pub fn parameters(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Vec<Value> 
             endpoint.body.field() != Some(field) && endpoint.variables.iter().all(|path| path.root() != field)
         };
         in_query(&endpoint.rpc.input(), &free, "", schemas, &mut parameters);
+    }
+    if let Some(message) = endpoint.selectable() {
+        parameters.push(selection(&message));
     }
     let headers = endpoint.options.request_headers.iter();
     parameters.extend(headers.filter_map(|name| headers::parameter(name)));
@@ -74,6 +77,38 @@ fn in_query(
                 }
                 parameters.push(parameter);
             }
+        }
+    }
+}
+
+/// The parameter by which members of an answer are chosen.
+fn selection(message: &MessageDescriptor) -> Value {
+    let mut paths = Vec::new();
+    collect_paths(&mut vec![message.clone()], "", &mut paths);
+    json!({
+        "name": FIELDS,
+        "in": "query",
+        "required": false,
+        "description": "The answer has these members alone, of each row where it is a list, whether its schema requires others or not.",
+        "style": "form",
+        "explode": false,
+        "schema": {"type": "array", "items": {"type": "string", "enum": paths}, "minItems": 1},
+    })
+}
+
+/// Messages that are being looked at are in `outer`: one that contains itself ends there.
+fn collect_paths(outer: &mut Vec<MessageDescriptor>, prefix: &str, paths: &mut Vec<String>) {
+    let Some(message) = outer.last().cloned() else {
+        return;
+    };
+    for field in message.fields() {
+        let path = format!("{prefix}{}", field.json_name());
+        paths.push(path.clone());
+        let inner = json::members(&field).filter(|inner| !outer.contains(inner));
+        if let Some(inner) = inner.filter(|_| outer.len() < DEEPEST) {
+            outer.push(inner);
+            collect_paths(outer, &format!("{path}."), paths);
+            outer.pop();
         }
     }
 }

@@ -221,7 +221,7 @@ fn the_gateway_would_write_every_answer_that_the_document_shows() {
             &output,
             proto_json::Context::alone(&raw_json),
         );
-        let written = proto_json::write(&read.unwrap(), &raw_json).unwrap();
+        let written = proto_json::write(&read.unwrap(), None, &raw_json).unwrap();
         assert_eq!(
             &serde_json::from_slice::<Value>(&written).unwrap(),
             shown,

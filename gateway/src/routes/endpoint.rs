@@ -5,18 +5,23 @@ use std::time::Duration;
 use http::uri::PathAndQuery;
 use http::{Method, StatusCode};
 use prost::Name as _;
-use prost_reflect::{DescriptorPool, FieldDescriptor, Kind as FieldKind, MethodDescriptor};
+use prost_reflect::{DescriptorPool, FieldDescriptor, Kind as FieldKind, MessageDescriptor, MethodDescriptor};
 use voltgate_proto::api::v1::{self as api, Access};
 use voltgate_proto::google::api::HttpRule;
 use voltgate_proto::ocpp::v1::{FromStation, ToStation};
 
 use super::annotation::{self, BrokenAnnotation, Problem};
-use super::binding::{self, AnswerBody, Body, FieldPath};
+use super::binding::{self, AnswerBody, Body, FieldPath, field_named};
+use super::listing::Listing;
 use super::template::Template;
+use crate::json::{self, WellKnown};
 use crate::media_type;
 
 /// The longest that an endpoint may be given to answer, in seconds.
 const LONGEST_TIMEOUT: i32 = 300;
+
+/// The parameter by which a client chooses members of an answer.
+pub const FIELDS: &str = "fields";
 
 /// How an endpoint is served.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -45,6 +50,8 @@ pub struct Endpoint {
     pub variables: Vec<FieldPath>,
     pub body: Body,
     pub answer: AnswerBody,
+    /// Where it answers with the rows of a list, a page at a time.
+    pub listing: Option<Listing>,
     /// Of a stream: the field that names each message, so that a client can go on from there.
     pub event_id: Option<FieldDescriptor>,
     pub success: StatusCode,
@@ -58,6 +65,21 @@ impl Endpoint {
     /// Where in the HTTP request the RPC's field `field` came from.
     pub fn locate(&self, field: &str) -> String {
         binding::locate(field, &self.variables, &self.body)
+    }
+
+    /// The message of whose members a client may choose some with `fields`: of a row where the answer is a list, of the answer
+    /// otherwise. Nothing where that cannot be: a RPC's own field of that name goes before.
+    pub fn selectable(&self) -> Option<MessageDescriptor> {
+        if self.method != Method::GET || self.kind != Kind::Unary || field_named(&self.rpc.input(), FIELDS).is_some() {
+            return None;
+        }
+        match (&self.listing, &self.answer) {
+            (Some(listing), _) => listing.row(),
+            (None, AnswerBody::Whole) => Some(self.rpc.output()),
+            (None, AnswerBody::Json(field)) => json::members(field),
+            (None, AnswerBody::Raw(_) | AnswerBody::RawWhole) => None,
+        }
+        .filter(|message| WellKnown::of(message).is_none())
     }
 }
 
@@ -106,6 +128,7 @@ fn read(
     };
     let grpc_path = format!("/{}/{}", rpc.parent_service().full_name(), rpc.name());
     Ok(Endpoint {
+        listing: Listing::of(&method, kind, rpc, &answer),
         label: template.label(),
         grpc_path: grpc_path.parse().map_err(|_| Problem::Unreadable(grpc_path))?,
         upstream: annotation::upstream(pool, rpc)?,

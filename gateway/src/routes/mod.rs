@@ -6,6 +6,7 @@
 mod annotation;
 mod binding;
 mod endpoint;
+mod listing;
 mod path;
 mod rpc;
 mod template;
@@ -18,8 +19,9 @@ use http::Method;
 use prost_reflect::DescriptorPool;
 
 pub use annotation::{BrokenAnnotation, Problem};
-pub use binding::{AnswerBody, Body, FieldPath, field_named, rival};
-pub use endpoint::{Endpoint, Kind};
+pub use binding::{AnswerBody, Body, FieldPath, field_named, is_http_body, rival};
+pub use endpoint::{Endpoint, FIELDS, Kind};
+pub use listing::Listing;
 pub use path::MalformedPath;
 pub use rpc::{Rpc, Rpcs};
 

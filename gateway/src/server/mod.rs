@@ -3,6 +3,7 @@
 
 mod activity;
 mod certificates;
+mod client_certificates;
 mod connection;
 mod ports;
 mod station_authorities;
@@ -21,6 +22,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
 pub use certificates::CertificateFiles;
+pub use client_certificates::ClientCertificates;
 pub use ports::{Listen, Ports, PublicAddresses};
 pub use station_authorities::StationAuthorities;
 pub use tls::{PublicTls, TlsSession};

@@ -14,7 +14,6 @@ use tonic::Status;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use voltgate_proto::ocpp::v1::{ClientAuthorities, GetClientAuthoritiesRequest};
 
-use super::tls::PublicTls;
 use crate::gateway::Gateway;
 use crate::upstream::{self, Call};
 
@@ -44,15 +43,15 @@ impl StationAuthorities {
         changed
     }
 
-    /// Asks, for as long as it is polled, and has `tls` trust what it hears.
-    pub async fn follow(&self, gateway: &Gateway, tls: &PublicTls) {
+    /// Asks, for as long as it is polled, and calls `renew` when what it hears is something new.
+    pub async fn follow(&self, gateway: &Gateway, renew: impl Fn()) {
         let mut failing = false;
         loop {
             match ask(gateway).await {
                 Ok(authorities) => {
                     failing = false;
                     if self.set(authorities) {
-                        tls.renew();
+                        renew();
                         tracing::info!("Certificates that charger-service issues let charge points in");
                     }
                     sleep(EVERY).await;

@@ -18,10 +18,11 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::CertificateDer;
 use tokio_rustls::rustls::server::NoServerSessionStorage;
-use tokio_rustls::rustls::{ProtocolVersion, RootCertStore, ServerConfig};
+use tokio_rustls::rustls::{ProtocolVersion, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
 use super::certificates::{CertificateFiles, Certificates};
+use super::client_certificates;
 use super::station_authorities::StationAuthorities;
 
 /// A handshake that takes longer is given up.
@@ -37,7 +38,7 @@ pub struct PublicTls(Reloaded<Arc<ServerConfig>>);
 /// What a handshake told of the client.
 #[derive(Clone, Debug)]
 pub struct TlsSession {
-    /// `1.2` or `1.3`.
+    /// `1.2` or `1.3`, or `proxy` where the handshake was that of a proxy.
     pub version: &'static str,
     /// The client's own certificate in DER, verified.
     pub certificate: Option<Bytes>,
@@ -113,21 +114,9 @@ fn configure(
     stations: Vec<CertificateDer<'static>>,
 ) -> Result<ServerConfig, FileError> {
     let certificates = Arc::new(Certificates::read(files, certificates)?);
-    let mut authorities = match client_ca {
-        Some(ca) => files.authorities(ca)?.as_ref().clone(),
-        None => RootCertStore::empty(),
-    };
-    let (_, unusable) = authorities.add_parsable_certificates(stations);
-    if unusable > 0 {
-        tracing::error!(unusable, "Authorities that charger-service issues from cannot be used");
-    }
-    let mut configuration = match authorities.is_empty() {
-        true => tls::server()?.with_no_client_auth().with_cert_resolver(certificates),
-        false => {
-            let verifier = tls::client_verifier(Arc::new(authorities))
-                .allow_unauthenticated()
-                .build()
-                .map_err(|error| FileError::new(client_ca.unwrap_or(Path::new("TLS")), error))?;
+    let mut configuration = match client_certificates::verifier(files, client_ca, stations)? {
+        None => tls::server()?.with_no_client_auth().with_cert_resolver(certificates),
+        Some(verifier) => {
             let mut configuration = tls::server()?
                 .with_client_cert_verifier(verifier)
                 .with_cert_resolver(certificates);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use futures_util::stream::unfold;
 use prost_reflect::DynamicMessage;
 use service_kit::reason::{Reason, internal};
@@ -93,13 +94,15 @@ impl Answers {
         let Some(first) = first else {
             return Body::empty();
         };
-        Body::from_stream(unfold((Some(first), Some(self)), |(first, answers)| async {
+        let chunks = unfold((Some(first), Some(self)), |(first, answers)| async {
             match (first, answers) {
                 (Some(first), answers) => Some((Ok(first), (None, answers))),
                 (None, Some(answers)) => answers.chunk().await.map(|(chunk, rest)| (chunk, (None, rest))),
                 (None, None) => None,
             }
-        }))
+        });
+        // Compression asks once more after the end.
+        Body::from_stream(chunks.fuse())
     }
 
     /// The next chunk with the rest of the stream; nothing at its end.

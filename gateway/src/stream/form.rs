@@ -54,7 +54,7 @@ impl Form {
         message: &DynamicMessage,
         raw_json: &RawJsonFields,
     ) -> Result<(Bytes, Option<String>), Unwritable> {
-        let answer = transcode::answer(&endpoint.answer, message, raw_json)?;
+        let answer = transcode::answer(&endpoint.answer, message, None, raw_json)?;
         Ok(match self {
             Self::Events => {
                 let id = endpoint.event_id.as_ref().and_then(|field| event_id(message, field));
@@ -93,7 +93,7 @@ fn event(id: Option<&str>, name: Option<&str>, json: &[u8]) -> Bytes {
 }
 
 /// JSON on one line. A document that a service wrote may have line breaks; within JSON they are never more than white space.
-fn line(before: &[u8], json: &[u8], after: &[u8]) -> Bytes {
+pub fn line(before: &[u8], json: &[u8], after: &[u8]) -> Bytes {
     let unbroken = json.iter().map(|byte| match byte {
         b'\n' | b'\r' => b' ',
         other => *other,

@@ -26,6 +26,8 @@ use crate::upstream;
 use answers::{Answers, First};
 use form::Form;
 
+pub use form::line;
+
 /// Streams that may be open at once. One that its client does not read holds back its share of the connection to its service,
 /// and all of them together must leave room there.
 const MOST: usize = 800;
@@ -75,8 +77,8 @@ pub async fn serve(
     let form = Form::choose(endpoint, &Accept::of(request.headers()))?;
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
     let place = gateway.streams.enter()?;
-    let (service, call) = rest::call(gateway, endpoint, variables, request).await?;
-    let (opened, line) = upstream::stream(service, call).await?;
+    let asked = rest::ask(gateway, endpoint, variables, request).await?;
+    let (opened, line) = upstream::stream(&asked.upstream, asked.call(gateway, endpoint)?).await?;
     let (metadata, messages, _) = opened.into_parts();
     let mut answers = Answers::new(gateway, endpoint, form, id, messages, (line, place));
     let First { content_type, chunk } = answers.first().await?;

@@ -6,6 +6,8 @@
 mod query;
 mod request;
 mod response;
+mod selection;
 
 pub use request::{Input, message};
 pub use response::answer;
+pub use selection::selection;

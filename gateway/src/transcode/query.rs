@@ -6,7 +6,7 @@ use prost_reflect::{DynamicMessage, Kind, Value};
 use service_kit::reason::FieldViolation;
 
 use crate::json;
-use crate::routes::{Body, Endpoint, FieldPath};
+use crate::routes::{Body, Endpoint, FIELDS, FieldPath};
 
 /// Parameters in one query.
 const MOST_PARAMETERS: usize = 1000;
@@ -14,6 +14,7 @@ const MOST_PARAMETERS: usize = 1000;
 /// Sets the fields of `message` that the query names. Returns what is wrong with it.
 pub fn apply(query: &str, endpoint: &Endpoint, message: &mut DynamicMessage) -> Vec<FieldViolation> {
     let mut given: Vec<FieldPath> = Vec::new();
+    let chooses = endpoint.selectable().is_some();
     let mut violations = Vec::new();
     let pairs: Vec<_> = query.split('&').filter(|pair| !pair.is_empty()).collect();
     if pairs.len() > MOST_PARAMETERS {
@@ -26,6 +27,9 @@ pub fn apply(query: &str, endpoint: &Endpoint, message: &mut DynamicMessage) -> 
             violations.push(FieldViolation::new(shown(name), "is not UTF-8 once it is decoded"));
             continue;
         };
+        if chooses && name == FIELDS {
+            continue;
+        }
         if let Err(problem) = set(&name, &value, endpoint, message, &mut given) {
             violations.push(FieldViolation::new(shown(&name), problem));
         }
@@ -34,7 +38,7 @@ pub fn apply(query: &str, endpoint: &Endpoint, message: &mut DynamicMessage) -> 
 }
 
 /// A name as it is told back, which a client may have made as long as a query can be.
-fn shown(name: &str) -> String {
+pub fn shown(name: &str) -> String {
     name.chars().take(64).collect()
 }
 
@@ -80,7 +84,7 @@ fn is_free(path: &FieldPath, endpoint: &Endpoint) -> bool {
     !by_body && endpoint.variables.iter().all(|variable| variable != path)
 }
 
-fn decode(text: &str) -> Option<String> {
+pub fn decode(text: &str) -> Option<String> {
     let spaced = text.replace('+', " ");
     percent_decode(spaced.as_bytes())
         .decode_utf8()

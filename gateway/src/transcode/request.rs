@@ -6,6 +6,7 @@ use service_kit::reason::{self, FieldViolation, Reason};
 use tonic::Status;
 
 use super::query;
+use super::selection::selection;
 use crate::json::{self, Context, MOST_VIOLATIONS, Malformed, RawJsonFields, Unreadable};
 use crate::media_type;
 use crate::routes::{Body, Endpoint, FieldPath};
@@ -68,6 +69,7 @@ pub fn message(endpoint: &Endpoint, raw_json: &RawJsonFields, input: Input<'_>) 
     };
     if let Some(query) = input.query {
         violations.extend(query::apply(query, endpoint, &mut message));
+        violations.extend(selection(endpoint, query).err().unwrap_or_default());
     }
     for (path, value) in said {
         if let Some(rival) = path.rival_in(&message) {

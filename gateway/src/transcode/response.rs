@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use prost_reflect::DynamicMessage;
 
-use crate::json::{self, RawJsonFields, Unwritable};
+use crate::json::{self, Mask, RawJsonFields, Unwritable};
 use crate::routes::AnswerBody;
 
 /// A body with its media type.
@@ -13,14 +13,20 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-/// Writes the message, or the field of it that the endpoint answers with: as JSON, or a google.api.HttpBody as it is.
+/// Writes the message, or the field of it that the endpoint answers with: as JSON, with those members that are wanted, or a
+/// google.api.HttpBody as it is.
 ///
 /// # Errors
 /// The message has no JSON form.
-pub fn answer(shape: &AnswerBody, message: &DynamicMessage, raw_json: &RawJsonFields) -> Result<Answer, Unwritable> {
+pub fn answer(
+    shape: &AnswerBody,
+    message: &DynamicMessage,
+    mask: Option<&Mask>,
+    raw_json: &RawJsonFields,
+) -> Result<Answer, Unwritable> {
     match shape {
-        AnswerBody::Whole => json::write(message, raw_json).map(as_json),
-        AnswerBody::Json(field) => json::write_field(message, field, raw_json).map(as_json),
+        AnswerBody::Whole => json::write(message, mask, raw_json).map(as_json),
+        AnswerBody::Json(field) => json::write_field(message, field, mask, raw_json).map(as_json),
         AnswerBody::RawWhole => Ok(raw(message)),
         // A field of this type is a message, so there is nothing else to pass on.
         AnswerBody::Raw(field) => Ok(message.get_field(field).as_message().map(raw).unwrap_or_default()),

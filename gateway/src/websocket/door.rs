@@ -20,7 +20,7 @@ use crate::gateway::Gateway;
 use crate::problem::Problem;
 use crate::request_id::{self, RequestId};
 use crate::routes::Endpoint;
-use crate::server::Peer;
+use crate::server::{Peer, TlsSession};
 
 /// Answers a request at the door.
 ///
@@ -46,12 +46,13 @@ pub async fn admit(
     let upstream = upstream.ok_or_else(|| Reason::Unavailable.status("The service is not set up here"))?;
     let peer = parts.extensions.get::<Peer>().cloned();
     let client = parts.extensions.get::<Client>().cloned();
+    let tls = tls(gateway, client.as_ref())?;
     let offered = offered_subprotocols(&parts.headers);
     let opening = Opening {
         path: endpoint.grpc_path.clone(),
         identity: variables.first().cloned().unwrap_or_default(),
         resumption: None,
-        metadata: metadata(gateway, &parts, peer.as_ref(), client.as_ref(), &offered)?,
+        metadata: metadata(gateway, &parts, tls.as_ref(), client.as_ref(), &offered)?,
         budget: gateway.request_timeout,
     };
     let identity = opening.identity.clone();
@@ -81,11 +82,21 @@ pub async fn admit(
     Ok(response)
 }
 
+/// The TLS that a charge point speaks.
+pub(super) fn tls(gateway: &Gateway, client: Option<&Client>) -> Result<Option<TlsSession>, Problem> {
+    match client {
+        Some(client) => client
+            .tls(gateway)
+            .map_err(|status| Problem::from(status).for_station()),
+        None => Ok(None),
+    }
+}
+
 /// What the service is told besides the identity.
 pub(super) fn metadata(
     gateway: &Gateway,
     parts: &http::request::Parts,
-    peer: Option<&Peer>,
+    tls: Option<&TlsSession>,
     client: Option<&Client>,
     offered: &str,
 ) -> Result<MetadataMap, Status> {
@@ -109,7 +120,7 @@ pub(super) fn metadata(
         let address = client.address.to_string();
         service_stream::put(&mut metadata, service_stream::PEER, address.as_bytes());
     }
-    if let Some(tls) = peer.and_then(|peer| peer.tls.as_ref()) {
+    if let Some(tls) = tls {
         service_stream::put(&mut metadata, service_stream::TLS, tls.version.as_bytes());
         if let Some(certificate) = &tls.certificate {
             metadata.insert_bin(service_stream::CERTIFICATE, MetadataValue::from_bytes(certificate));

@@ -12,7 +12,7 @@ use service_kit::reason::{FieldViolation, Reason, internal, invalid};
 use tonic::Status;
 use voltgate_proto::ocpp::v1::{ExchangeRequest, ExchangeResponse};
 
-use super::door::{metadata, refused};
+use super::door::{metadata, refused, tls};
 use crate::client::Client;
 use crate::edge::no_body;
 use crate::gateway::Gateway;
@@ -20,7 +20,6 @@ use crate::media_type;
 use crate::problem::Problem;
 use crate::rest::read_body;
 use crate::routes::{Endpoint, Found, Kind, Miss};
-use crate::server::Peer;
 use crate::upstream::{self, Call};
 
 const EXCHANGE: &str = "/voltgate.ocpp.v1.SessionService/Exchange";
@@ -65,9 +64,9 @@ pub async fn exchange(
     }
     let upstream = gateway.upstreams.get(&endpoint.upstream);
     let upstream = upstream.ok_or_else(|| Reason::Unavailable.status("The service is not set up here"))?;
-    let peer = parts.extensions.get::<Peer>().cloned();
     let client = parts.extensions.get::<Client>().cloned();
-    let metadata = metadata(gateway, &parts, peer.as_ref(), client.as_ref(), &version(&parts)?)?;
+    let tls = tls(gateway, client.as_ref())?;
+    let metadata = metadata(gateway, &parts, tls.as_ref(), client.as_ref(), &version(&parts)?)?;
     let body = read_body(body, gateway.largest_message).await?;
     if body.is_empty() {
         return Err(Reason::InvalidRequest.status("There is no frame in the body").into());

@@ -231,6 +231,30 @@ async fn what_a_client_says_of_its_own_certificate_does_not_pass() {
 }
 
 #[tokio::test]
+async fn the_tls_of_a_proxy_is_not_that_of_the_client_behind_it() {
+    let proxies = "--gateway-trusted-proxies=127.0.0.1";
+    let terminators = "--gateway-tls-terminators=127.0.0.1";
+    let (behind, in_tls) = ("X-Forwarded-For: 203.0.113.9\r\n", "X-Forwarded-Proto: https\r\n");
+    let both = [behind, in_tls].concat();
+    for (flag, headers, expected) in [
+        (proxies, "", Some("1.3")),
+        (proxies, behind, None),
+        (proxies, &both, None),
+        (terminators, "", None),
+        (terminators, behind, None),
+        (terminators, &both, Some("proxy")),
+    ] {
+        let mut secure = Secure::start_with(&[flag]).await;
+        let own = secure.stations.issue(&Subject::named("proxy"));
+        let metadata = secure.open(&secure.client().with(&own), headers).await;
+        let told = metadata.get("voltgate-tls").map(|value| value.to_str().unwrap());
+        assert_eq!(told, expected, "{flag} {headers}");
+        let certificate = metadata.get_bin("voltgate-certificate-bin").is_some();
+        assert_eq!(certificate, expected == Some("1.3"), "{flag} {headers}");
+    }
+}
+
+#[tokio::test]
 async fn a_certificate_that_is_shown_must_be_good_and_none_is_good_enough() {
     let secure = Secure::start().await;
     let good = secure.stations.issue(&Subject::named("CP1"));
@@ -310,6 +334,13 @@ async fn settings_that_do_not_go_together_are_named() {
         (vec![tls], "GATEWAY_TLS_CERTIFICATES: is not set"),
         (vec![pair.as_str()], "GATEWAY_TLS_LISTEN: is off"),
         (vec!["--gateway-tls-client-ca=x"], "GATEWAY_TLS_CLIENT_CA: "),
+        (
+            vec![
+                "--gateway-tls-client-ca=/none.pem",
+                "--gateway-tls-terminators=127.0.0.1",
+            ],
+            "GATEWAY_TLS_CLIENT_CA: /none.pem: ",
+        ),
         (
             vec![tls, "--gateway-tls-certificates=/none.pem:/none.key"],
             "GATEWAY_TLS_CERTIFICATES: /none.pem: ",

@@ -168,7 +168,7 @@ fn accepted(text: &str) -> String {
     let fields = RawJsonFields::from_descriptors(&pool);
     let message =
         read(text.as_bytes(), &rich(&pool), Context::alone(&fields)).unwrap_or_else(|why| panic!("{text}: {why:?}"));
-    String::from_utf8(crate::json::write(&message, &fields).unwrap()).unwrap()
+    String::from_utf8(crate::json::write(&message, None, &fields).unwrap()).unwrap()
 }
 
 #[test]

@@ -310,13 +310,13 @@ fn fill_documents_within(value: &mut Value) {
 fn comes_back(original: &DynamicMessage) -> Result<(), TestCaseError> {
     let mut original = over_the_wire(original);
     fill_documents(&mut original);
-    let text = write(&original, &RAW).unwrap();
+    let text = write(&original, None, &RAW).unwrap();
     let told = || String::from_utf8_lossy(&text).into_owned();
     let read_back = read(&text, &original.descriptor(), Context::alone(&RAW))
         .map_err(|why| TestCaseError::fail(format!("{}: {why:?}", told())))?;
     prop_assert!(over_the_wire(&read_back) == original, "{}", told());
     // What was written is written the same again.
-    prop_assert_eq!(write(&read_back, &RAW).unwrap(), text);
+    prop_assert_eq!(write(&read_back, None, &RAW).unwrap(), text);
     Ok(())
 }
 
