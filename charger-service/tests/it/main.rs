@@ -11,6 +11,7 @@ mod commands;
 mod configuration;
 mod deadline;
 mod door;
+mod erasure;
 mod frames;
 mod handshake;
 mod jobs;

@@ -51,6 +51,7 @@ pub struct Service {
     pub clock: Arc<TestClock>,
     pub pool: PgPool,
     pub channel: Channel,
+    pub bus: Bus,
     runtime: Option<Runtime>,
     running: Option<JoinHandle<()>>,
     shutdown: CancellationToken,
@@ -104,9 +105,10 @@ impl Service {
     /// `direct`: where the test itself looks.
     async fn start_at(direct: &str, url: String, settings: Settings) -> Self {
         let clock = Arc::new(TestClock::default());
+        let bus = Bus::Local(LocalBus::default());
         let shared = Shared {
             clock: clock.clone(),
-            bus: Bus::Local(LocalBus::default()),
+            bus: bus.clone(),
             database: DatabaseSettings {
                 database_url: Some(url),
                 database_max_connections: 8,
@@ -138,6 +140,7 @@ impl Service {
             channel: Channel::from_shared(format!("http://{address}"))
                 .unwrap()
                 .connect_lazy(),
+            bus,
             runtime: Some(runtime),
             running: Some(running),
             shutdown,
