@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::client::{Reporter, TrustedProxies};
 use crate::grpc;
+use crate::health::LastReport;
 use crate::json::RawJsonFields;
 use crate::openapi;
 use crate::origins::Origins;
@@ -43,6 +44,7 @@ pub struct Parts {
     pub largest_message: usize,
     pub sockets: Sockets,
     pub streams: Streams,
+    pub last_report: LastReport,
     pub openapi: Bytes,
     /// What reflection tells, where it is on: the descriptors of everything that is not internal.
     pub reflection: Option<Bytes>,
@@ -85,6 +87,7 @@ impl Gateway {
             sockets: Sockets::new(settings.ping(), settings.resume()),
             streams: Streams::new(settings.heartbeat()),
             draining: CancellationToken::new(),
+            last_report: LastReport::default(),
             routes,
             rpcs,
             upstreams,
