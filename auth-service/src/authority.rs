@@ -6,9 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jsonwebtoken::DecodingKey;
-use service_kit::access::{ApiKey, Authority, AuthorityUnavailable, Revocations};
-use tokio::sync::Mutex;
-use tokio::time::Instant;
+use service_kit::access::{ApiKey, Authority, AuthorityUnavailable, Revocations, UnknownKeys};
 
 use crate::access_token::AccessTokens;
 use crate::api_key::exchange::exchange;
@@ -23,7 +21,7 @@ pub struct OwnAuthority {
     rotation: Arc<Rotation>,
     revocations: Feed,
     tokens: AccessTokens,
-    last_look: Mutex<Option<Instant>>,
+    unknown: UnknownKeys,
 }
 
 impl OwnAuthority {
@@ -32,7 +30,7 @@ impl OwnAuthority {
             rotation,
             revocations,
             tokens,
-            last_look: Mutex::default(),
+            unknown: UnknownKeys::new(LOOK_INTERVAL),
         }
     }
 }
@@ -40,19 +38,15 @@ impl OwnAuthority {
 #[async_trait]
 impl Authority for OwnAuthority {
     async fn verification_key(&self, kid: &str) -> Result<Option<DecodingKey>, AuthorityUnavailable> {
-        if let Some(key) = self.rotation.keys.known().verification_key(kid) {
+        let known = || self.rotation.keys.known().verification_key(kid);
+        if let Some(key) = known() {
             return Ok(Some(key));
         }
-        // An async lock, held while one caller looks: the others wait here and then find the key.
-        let mut last_look = self.last_look.lock().await;
-        let known = self.rotation.keys.known().verification_key(kid);
-        if known.is_some() || last_look.is_some_and(|at| at.elapsed() < LOOK_INTERVAL) {
-            return Ok(known);
-        }
-        let looked = self.rotation.look().await;
-        looked.map_err(|error| AuthorityUnavailable(error.into()))?;
-        *last_look = Some(Instant::now());
-        Ok(self.rotation.keys.known().verification_key(kid))
+        let look = async {
+            let looked = self.rotation.look().await;
+            looked.map_err(|error| AuthorityUnavailable(error.into()))
+        };
+        self.unknown.find(known, look).await
     }
 
     fn has_key(&self, kid: &str) -> bool {

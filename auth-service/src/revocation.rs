@@ -218,7 +218,7 @@ fn message(revocations: &[Revocation], complete: bool) -> WatchRevocationsRespon
     WatchRevocationsResponse {
         revocations: revocations.collect(),
         complete,
-        key_ids: Vec::new(),
+        ..WatchRevocationsResponse::default()
     }
 }
 

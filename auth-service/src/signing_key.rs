@@ -7,8 +7,9 @@ pub mod rotation;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use jsonwebtoken::jwk::{Jwk, JwkSet, PublicKeyUse, ThumbprintHash};
+use jsonwebtoken::jwk::{Jwk, PublicKeyUse, ThumbprintHash};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
+use serde::Serialize;
 use service_kit::access::Client;
 use service_kit::event::timestamp;
 use service_kit::{database, reason};
@@ -93,32 +94,53 @@ impl SigningKey {
 }
 
 /// All keys whose tokens are valid, the one that signs last first. There is always one.
-pub struct KeySet(Vec<SigningKey>);
+pub struct KeySet {
+    keys: Vec<SigningKey>,
+    /// Of how many changes of the keys this is the outcome.
+    revision: i64,
+}
+
+/// The public halves as a JSON Web Key Set (RFC 7517), which may have members of one's own.
+#[derive(Serialize)]
+pub struct PublicKeys<'a> {
+    keys: Vec<&'a Jwk>,
+    /// See [`KeySet::revision`].
+    revision: i64,
+}
 
 impl KeySet {
     /// The key that signs at this time. Where the clock is behind that of whoever made the first key, that one.
     pub fn signer(&self, now: DateTime<Utc>) -> &SigningKey {
         let signs = |key: &&SigningKey| key.signs_from <= now;
-        self.0.iter().find(signs).unwrap_or(&self.0[self.0.len() - 1])
+        self.keys.iter().find(signs).unwrap_or(&self.keys[self.keys.len() - 1])
     }
 
     /// The public half of the key with this id.
     pub fn verification_key(&self, kid: &str) -> Option<DecodingKey> {
-        self.0.iter().find(|key| key.kid == kid).map(|key| key.public.clone())
+        self.keys
+            .iter()
+            .find(|key| key.kid == kid)
+            .map(|key| key.public.clone())
     }
 
     pub fn contains(&self, kid: &str) -> bool {
-        self.0.iter().any(|key| key.kid == kid)
+        self.keys.iter().any(|key| key.kid == kid)
     }
 
     pub fn kids(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(SigningKey::kid)
+        self.keys.iter().map(SigningKey::kid)
     }
 
-    /// The public keys as a JSON Web Key Set (RFC 7517).
-    pub fn jwks(&self) -> JwkSet {
-        JwkSet {
-            keys: self.0.iter().map(|key| key.jwk.clone()).collect(),
+    /// Tells which of two sets is the newer one.
+    pub fn revision(&self) -> i64 {
+        self.revision
+    }
+
+    /// What anybody may know of the keys.
+    pub fn jwks(&self) -> PublicKeys<'_> {
+        PublicKeys {
+            keys: self.keys.iter().map(|key| &key.jwk).collect(),
+            revision: self.revision,
         }
     }
 }
@@ -128,8 +150,8 @@ impl KeySet {
 pub struct SigningKeys(watch::Sender<Arc<KeySet>>);
 
 impl SigningKeys {
-    fn new(keys: Vec<SigningKey>) -> Self {
-        Self(watch::Sender::new(Arc::new(KeySet(keys))))
+    fn new(keys: KeySet) -> Self {
+        Self(watch::Sender::new(Arc::new(keys)))
     }
 
     pub fn known(&self) -> Arc<KeySet> {
@@ -142,49 +164,60 @@ impl SigningKeys {
     }
 
     /// Takes over what the database has. A set without a key is none: there is one in a transaction that is not seen yet.
-    fn set(&self, keys: Vec<SigningKey>) {
+    /// One that is older than what is known was read before it, and comes late.
+    fn set(&self, read: KeySet) {
         let same = |one: &SigningKey, other: &SigningKey| {
             (&one.kid, one.signs_from, one.verifies_until) == (&other.kid, other.signs_from, other.verifies_until)
         };
         self.0.send_if_modified(|known| {
-            let changed =
-                known.0.len() != keys.len() || known.0.iter().zip(&keys).any(|(one, other)| !same(one, other));
-            if changed && !keys.is_empty() {
-                *known = Arc::new(KeySet(keys));
-                return true;
+            if read.keys.is_empty() || read.revision < known.revision {
+                return false;
             }
-            false
+            let changed = known.revision != read.revision
+                || known.keys.len() != read.keys.len()
+                || known.keys.iter().zip(&read.keys).any(|(one, other)| !same(one, other));
+            if changed {
+                *known = Arc::new(read);
+            }
+            changed
         });
     }
 
     #[cfg(test)]
     pub fn from_seed(seed: Seed) -> Self {
         let key = SigningKey::from_seed(&seed, DateTime::UNIX_EPOCH).expect("any 32 bytes are a key");
-        Self::new(vec![key])
+        Self::new(KeySet {
+            keys: vec![key],
+            revision: 1,
+        })
     }
 }
 
-/// The keys in the database, in the order of [`KeySet`].
-async fn stored(connection: &mut PgConnection, sealing: &SealingKey) -> Result<Vec<SigningKey>, SigningKeyError> {
+/// The keys in the database, which may be none yet.
+async fn stored(connection: &mut PgConnection, sealing: &SealingKey) -> Result<KeySet, SigningKeyError> {
+    // One statement, so that the revision is that of these keys.
     let rows = sqlx::query!(
-        "SELECT kid, sealed_seed, signs_from, verifies_until
-         FROM authentication.signing_key
+        "SELECT kid, sealed_seed, signs_from, verifies_until, revision
+         FROM authentication.signing_key, authentication.signing_key_revision
          ORDER BY signs_from DESC, kid"
     )
     .fetch_all(connection)
     .await?;
+    let revision = rows.first().map_or(0, |row| row.revision);
     let open = |kid: &str, sealed_seed: &[u8]| -> Result<Seed, DoesNotOpen> {
         sealing.open(sealed_seed, kid)?.try_into().map_err(|_| DoesNotOpen)
     };
-    rows.into_iter()
-        .map(|row| {
-            let key = SigningKey::from_seed(&open(&row.kid, &row.sealed_seed)?, row.signs_from)?;
-            Ok(SigningKey {
-                verifies_until: row.verifies_until,
-                ..key
-            })
+    let keys = rows.into_iter().map(|row| {
+        let key = SigningKey::from_seed(&open(&row.kid, &row.sealed_seed)?, row.signs_from)?;
+        Ok(SigningKey {
+            verifies_until: row.verifies_until,
+            ..key
         })
-        .collect()
+    });
+    Ok(KeySet {
+        keys: keys.collect::<Result<_, SigningKeyError>>()?,
+        revision,
+    })
 }
 
 pub struct Grpc(pub Arc<State>);
@@ -193,7 +226,7 @@ impl Grpc {
     fn list(&self) -> Response<ListSigningKeysResponse> {
         let keys = self.0.tokens.keys.known();
         let signer = keys.signer(self.0.clock.now());
-        let signing_keys = keys.0.iter().map(|key| SigningKeyResponse {
+        let signing_keys = keys.keys.iter().map(|key| SigningKeyResponse {
             id: key.kid.clone(),
             state: if key.kid == signer.kid {
                 "current"
@@ -260,7 +293,10 @@ mod tests {
 
     fn two_keys() -> KeySet {
         let next = SigningKey::from_seed(&[7; 32], start() + TimeDelta::hours(1)).unwrap();
-        KeySet(vec![next, key_of_rfc_8037()])
+        KeySet {
+            keys: vec![next, key_of_rfc_8037()],
+            revision: 2,
+        }
     }
 
     #[test]
@@ -301,9 +337,22 @@ mod tests {
     }
 
     #[test]
+    fn what_was_read_before_the_last_change_and_comes_late_does_not_bring_a_void_key_back() {
+        let keys = SigningKeys::new(two_keys());
+        let only_the_next = KeySet {
+            keys: vec![two_keys().keys.remove(0)],
+            revision: 3,
+        };
+        keys.set(only_the_next);
+        keys.set(two_keys());
+        assert!(!keys.known().contains(key_of_rfc_8037().kid()));
+        assert_eq!(keys.known().revision(), 3);
+    }
+
+    #[test]
     fn a_key_signs_from_its_time_on_and_the_one_before_until_then() {
         let keys = two_keys();
-        let (next, first) = (&keys.0[0].kid, &keys.0[1].kid);
+        let (next, first) = (&keys.keys[0].kid, &keys.keys[1].kid);
         let signer = |minutes| keys.signer(start() + TimeDelta::minutes(minutes)).kid();
         assert_eq!(signer(0), first);
         assert_eq!(signer(59), first);

@@ -54,5 +54,6 @@ fn keys_message(keys: &KeySet) -> WatchRevocationsResponse {
         revocations: Vec::new(),
         complete: false,
         key_ids: keys.kids().map(str::to_owned).collect(),
+        keys_revision: keys.revision(),
     }
 }

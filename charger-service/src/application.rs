@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use service_kit::Shared;
 use service_kit::access::AccessLayer;
+use service_kit::bus::Bus;
+use service_kit::bus::rabbitmq::topology::CHARGER_SERVICE;
 use service_kit::grpc::{ServeError, Server};
 use service_kit::start::StartError;
 use tokio::time::timeout;
@@ -34,6 +36,7 @@ use voltgate_proto::ocpp::v1::transaction_service_server::{self, TransactionServ
 use voltgate_proto::ocpp::v1::unknown_charge_point_service_server::{self, UnknownChargePointServiceServer};
 
 use crate::command::waiters::Waiters;
+use crate::erasure::Erasure;
 use crate::housekeeping::{Retention, keep_house};
 use crate::message::partitions;
 use crate::registry::Registry;
@@ -78,6 +81,7 @@ pub struct Application {
     server: Server,
     state: Arc<State>,
     access: AccessLayer,
+    bus: Bus,
     retention: Retention,
     drain: Duration,
 }
@@ -132,6 +136,7 @@ impl Application {
             server,
             state: Arc::new(state),
             access,
+            bus: shared.bus,
             retention,
             drain: shared.drain,
         })
@@ -141,8 +146,8 @@ impl Application {
         self.server.local_addr()
     }
 
-    /// Serves until told to stop. Then sessions finish the CALL they are at and close their sockets, and the database hears
-    /// that they did.
+    /// Serves, and hears of accounts that are deleted, until told to stop. Then sessions finish the CALL they are at and close
+    /// their sockets, and the database hears that they did.
     ///
     /// # Errors
     /// The server broke.
@@ -151,9 +156,12 @@ impl Application {
             server,
             state,
             access,
+            bus,
             retention,
             drain,
         } = self;
+        let erasure = Arc::new(Erasure::new(state.database.clone()));
+        let hear = bus.subscribe(CHARGER_SERVICE, erasure, state.shutdown.clone());
         let routes = routes(&state);
         let serve = async {
             let told_to_stop = state.shutdown.clone();
@@ -172,7 +180,7 @@ impl Application {
             state.stopped.cancel();
             result
         };
-        let (result, ()) = tokio::join!(serve, keep_house(&state, retention));
+        let (result, (), ()) = tokio::join!(serve, hear, keep_house(&state, retention));
         farewell(&state).await;
         result
     }

@@ -14,6 +14,7 @@ mod clock_offset;
 mod command;
 mod configuration;
 mod configuration_change;
+mod erasure;
 mod housekeeping;
 mod id_token;
 mod instance;

@@ -20,6 +20,11 @@ async fn main() -> anyhow::Result<()> {
     load_dotenv()?;
     let arguments = Arguments::parse();
     let process = Process::start(&arguments.common.process).await?;
+    if arguments.common.bus.amqp_url.as_deref().is_none_or(str::is_empty) {
+        tracing::warn!(
+            "AMQP_URL is not set, so nobody tells that accounts are deleted, and the audit log keeps where they were"
+        );
+    }
     let application = Application::build(arguments.charger, arguments.common.shared()?).await?;
     tracing::info!(grpc = %application.local_addr(), admin = %process.admin_addr(), "charger-service listens");
     process

@@ -127,6 +127,7 @@ impl Processes {
             "charger-service" => vec![
                 ("CHARGER_DATABASE_URL", self.url_as("voltgate_charger")),
                 ("CHARGER_SECRET", "hashes passwords in this test of ours".to_owned()),
+                ("AMQP_URL", self.broker.url().to_owned()),
             ],
             "email-service" => vec![
                 ("EMAIL_DATABASE_URL", self.url_as("voltgate_email")),

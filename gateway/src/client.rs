@@ -17,6 +17,7 @@ use axum::response::Response;
 use chrono::{DateTime, TimeDelta, Utc};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use service_kit::access::ServiceTokens;
+use service_kit::access::client::{self as metadata, LONGEST_DEVICE};
 use service_kit::clock::SharedClock;
 use service_kit::reason::internal;
 use tonic::Status;
@@ -29,12 +30,9 @@ use crate::server::{Peer, TlsSession};
 use terminators::Terminated;
 
 /// Metadata of every call that is made for a client.
-const ADDRESS: HeaderName = HeaderName::from_static("voltgate-client-address");
-const DEVICE: HeaderName = HeaderName::from_static("voltgate-client-device");
-const REPORTER: HeaderName = HeaderName::from_static("voltgate-reporter");
-
-/// As much of a `User-Agent` as anybody wants to read in a list of sessions.
-const LONGEST_DEVICE: usize = 200;
+const ADDRESS: HeaderName = HeaderName::from_static(metadata::ADDRESS);
+const DEVICE: HeaderName = HeaderName::from_static(metadata::DEVICE);
+const REPORTER: HeaderName = HeaderName::from_static(metadata::REPORTER);
 
 /// A service token lives for a minute.
 const RENEWED_AFTER: TimeDelta = TimeDelta::seconds(30);

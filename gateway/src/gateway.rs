@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::client::{Reporter, Terminators, TrustedProxies};
 use crate::export::Exports;
 use crate::grpc;
+use crate::health::LastReport;
 use crate::json::RawJsonFields;
 use crate::openapi;
 use crate::origins::Origins;
@@ -48,6 +49,7 @@ pub struct Parts {
     pub sockets: Sockets,
     pub streams: Streams,
     pub exports: Exports,
+    pub last_report: LastReport,
     pub openapi: Bytes,
     /// What reflection tells, where it is on: the descriptors of everything that is not internal.
     pub reflection: Option<Bytes>,
@@ -97,6 +99,7 @@ impl Gateway {
             streams: Streams::new(settings.heartbeat()),
             exports: Exports::default(),
             draining: CancellationToken::new(),
+            last_report: LastReport::default(),
             routes,
             rpcs,
             upstreams,

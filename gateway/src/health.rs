@@ -3,12 +3,15 @@
 //! Readiness does not ask the services: one that fails must not take every gateway out of the load balancer.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use futures_util::future::join_all;
 use http::StatusCode;
 use serde::Serialize;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::gateway::Gateway;
@@ -24,27 +27,54 @@ pub enum Health {
     Unreachable,
 }
 
+/// A report is good for so long. Anybody may ask for one, and each takes a question to every replica for each of its services.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// The body of `GET /health`.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Report {
     status: Health,
     services: BTreeMap<String, Health>,
 }
 
+/// The last report, and when it was made.
+#[derive(Debug, Default)]
+pub struct LastReport(Mutex<Option<(Instant, Report)>>);
+
 /// `GET /health`: 200 where every service serves, 503 otherwise.
 pub async fn health(State(gateway): State<Gateway>) -> (StatusCode, Json<Report>) {
-    let checks = gateway.upstreams.iter().map(|upstream| async {
-        let services = grpc_services(&gateway, upstream);
-        (upstream.name().to_owned(), of_upstream(upstream, services).await)
-    });
-    let services: BTreeMap<_, _> = join_all(checks).await.into_iter().collect();
-    let status = services.values().copied().max().unwrap_or(Health::Serving);
-    let code = if status == Health::Serving {
+    let report = gateway.last_report.or(report(&gateway)).await;
+    let code = if report.status == Health::Serving {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    (code, Json(Report { status, services }))
+    (code, Json(report))
+}
+
+impl LastReport {
+    /// It, or what `make` makes where it is too old. One makes it at a time; whoever comes meanwhile gets the same.
+    async fn or(&self, make: impl Future<Output = Report>) -> Report {
+        let mut last = self.0.lock().await;
+        match &*last {
+            Some((made, report)) if made.elapsed() < FRESH => report.clone(),
+            Some(_) | None => {
+                let report = make.await;
+                *last = Some((Instant::now(), report.clone()));
+                report
+            }
+        }
+    }
+}
+
+async fn report(gateway: &Gateway) -> Report {
+    let checks = gateway.upstreams.iter().map(|upstream| async {
+        let services = grpc_services(gateway, upstream);
+        (upstream.name().to_owned(), of_upstream(upstream, services).await)
+    });
+    let services: BTreeMap<_, _> = join_all(checks).await.into_iter().collect();
+    let status = services.values().copied().max().unwrap_or(Health::Serving);
+    Report { status, services }
 }
 
 /// `GET /livez`: the process answers.
@@ -91,4 +121,31 @@ pub async fn check(upstream: &Upstream, service: String) -> Health {
         None => Health::Unreachable,
     });
     health.min().unwrap_or(Health::Unreachable)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::time::sleep;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn however_many_ask_how_the_services_are_these_are_asked_once_a_second() {
+        let (last, made) = (LastReport::default(), AtomicU32::new(0));
+        let make = async || {
+            made.fetch_add(1, Ordering::Relaxed);
+            sleep(Duration::from_millis(500)).await;
+            Report {
+                status: Health::Serving,
+                services: BTreeMap::new(),
+            }
+        };
+        for round in 1..=3 {
+            join_all((0..50).map(|_| last.or(make()))).await;
+            assert_eq!(made.load(Ordering::Relaxed), round);
+            sleep(FRESH).await;
+        }
+    }
 }

@@ -57,8 +57,9 @@ pub async fn load_or_create(
     let mut transaction = database.begin().await?;
     lock(&mut transaction).await?;
     let mut keys = stored(&mut transaction, sealing).await?;
-    if keys.is_empty() {
-        keys.push(create(&mut transaction, sealing, now, now).await?);
+    if keys.keys.is_empty() {
+        keys.keys.push(create(&mut transaction, sealing, now, now).await?);
+        keys.revision = announce(&mut transaction).await?;
     }
     transaction.commit().await?;
     Ok(SigningKeys::new(keys))
@@ -98,7 +99,7 @@ impl Rotation {
         let mut transaction = self.database.begin().await?;
         lock(&mut transaction).await?;
         let keys = stored(&mut transaction, &self.sealing).await?;
-        let due = keys.first().map(|newest| newest.signs_from + self.period);
+        let due = keys.keys.first().map(|newest| newest.signs_from + self.period);
         let is_due = due.is_some_and(|due| due - AHEAD <= now);
         if let Some(due) = due.filter(|_| is_due) {
             self.replace(&mut transaction, due.max(now + AHEAD), now).await?;
@@ -108,7 +109,7 @@ impl Rotation {
             .await?
             .rows_affected();
         if is_due || deleted > 0 {
-            notify(&mut transaction).await?;
+            announce(&mut transaction).await?;
             transaction.commit().await?;
             self.look().await?;
         }
@@ -142,7 +143,7 @@ impl Rotation {
             .by(caller.account)
             .with("compromised", urgency == Urgency::Compromised);
         audit::record(&mut transaction, entry).await?;
-        notify(&mut transaction).await?;
+        announce(&mut transaction).await?;
         transaction.commit().await?;
         tracing::info!(kid = key.kid(), ?urgency, "The signing keys were replaced by command");
         self.look().await
@@ -198,9 +199,15 @@ async fn lock(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
-async fn notify(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+/// Counts the change that this transaction makes, and has every replica look once it is committed. Returns its number.
+async fn announce(connection: &mut PgConnection) -> Result<i64, sqlx::Error> {
+    let revision = sqlx::query_scalar!(
+        "UPDATE authentication.signing_key_revision SET revision = revision + 1 RETURNING revision"
+    )
+    .fetch_one(&mut *connection)
+    .await?;
     sqlx::query!("SELECT pg_notify($1, '')", CHANNEL)
         .execute(connection)
         .await?;
-    Ok(())
+    Ok(revision)
 }

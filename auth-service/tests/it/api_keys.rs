@@ -407,7 +407,7 @@ async fn a_key_rests_while_its_account_is_disabled_or_must_have_another_password
     is_revoked_soon(&service, &key).await;
     users.update_user(authorized(update(false), &admin)).await.unwrap();
     // A key that was refused is asked about again after ten seconds.
-    tokio::time::sleep(Duration::from_secs(10)).await;
+    service.clock.advance(TimeDelta::seconds(10));
     soon("the key is good again", async || service.profile(&key).await.is_ok()).await;
 
     let request = ForcePasswordResetRequest {

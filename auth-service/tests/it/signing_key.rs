@@ -5,7 +5,7 @@ use service_kit::reason::Reason;
 use service_kit::start::StartError;
 use testbed::Database;
 use tonic::Status;
-use voltgate_proto::auth::v1::{ListSigningKeysRequest, RotateSigningKeysRequest, SigningKey};
+use voltgate_proto::auth::v1::{ListSigningKeysRequest, RotateSigningKeysRequest, SigningKey, WatchRevocationsRequest};
 
 use crate::service::{PASSWORD, Service, Setup, ada, authorized};
 
@@ -186,6 +186,41 @@ async fn the_key_set_holds_one_public_key_and_nothing_private() {
     members.sort_unstable();
     assert_eq!(members, ["alg", "crv", "kid", "kty", "use", "x"]);
     service.stop().await;
+}
+
+/// Whoever verifies tokens tells by it which of two sets is the newer one.
+#[tokio::test]
+async fn each_change_of_the_keys_has_a_number_that_every_replica_tells_with_them() {
+    let database = Database::create().await;
+    let one = with_administrator(&database).start().await;
+    let other = Service::start(&database).await;
+    let revision = async |service: &Service| service.jwks().await.0["revision"].as_i64().unwrap();
+    let first = revision(&one).await;
+    assert_eq!(revision(&other).await, first);
+    for (changes, compromised) in [(1, false), (2, true)] {
+        rotate(&one, compromised).await.unwrap();
+        assert_eq!(revision(&one).await, first + changes);
+        soon("the other tells the same", async || {
+            (revision(&other).await == first + changes).then_some(())
+        })
+        .await;
+        assert_eq!(one.jwks().await, other.jwks().await);
+    }
+    // And the stream that carries them.
+    let bearer = one.service_tokens().bearer().unwrap();
+    let request = authorized(WatchRevocationsRequest {}, bearer.strip_prefix("Bearer ").unwrap());
+    let stream = one.verification.clone().watch_revocations(request).await;
+    let mut stream = stream.unwrap().into_inner();
+    let told = loop {
+        let told = stream.message().await.unwrap().unwrap();
+        if !told.key_ids.is_empty() {
+            break told;
+        }
+    };
+    assert_eq!(told.key_ids, published(&one).await);
+    assert_eq!(told.keys_revision, first + 2);
+    one.stop().await;
+    other.stop().await;
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod commands;
 mod configuration;
 mod deadline;
 mod door;
+mod erasure;
 mod frames;
 mod handshake;
 mod jobs;

@@ -51,6 +51,7 @@ pub struct Service {
     pub clock: Arc<TestClock>,
     pub pool: PgPool,
     pub channel: Channel,
+    pub bus: Bus,
     runtime: Option<Runtime>,
     running: Option<JoinHandle<()>>,
     shutdown: CancellationToken,
@@ -106,9 +107,10 @@ impl Service {
     /// `direct`: where the test itself looks.
     async fn start_at(direct: &str, url: String, settings: Settings) -> Self {
         let clock = Arc::new(TestClock::default());
+        let bus = Bus::Local(LocalBus::default());
         let shared = Shared {
             clock: clock.clone(),
-            bus: Bus::Local(LocalBus::default()),
+            bus: bus.clone(),
             database: DatabaseSettings {
                 database_url: Some(url),
                 database_max_connections: 8,
@@ -140,6 +142,7 @@ impl Service {
             channel: Channel::from_shared(format!("http://{address}"))
                 .unwrap()
                 .connect_lazy(),
+            bus,
             runtime: Some(runtime),
             running: Some(running),
             shutdown,

@@ -28,9 +28,11 @@ async fn a_service_that_is_down_takes_no_other_with_it() {
     let mut processes = Processes::start().await;
     let operator = processes.admin().await;
     processes.kill("email-service").await;
-    let health = operator.get("/health").await;
-    assert_eq!(health.status, 503, "{}", health.text);
-    let health = health.json();
+    let health = e2e::wait::until("the gateway says that it is down", async || {
+        let health = operator.get("/health").await;
+        (health.status == 503).then(|| health.json())
+    })
+    .await;
     assert_eq!(
         (&health["services"]["auth"], &health["services"]["ocpp"]),
         (&json!("SERVING"), &json!("SERVING"))

@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-/// Notes that an account is deleted, and erases every message about it, and every message to its address that is about none, that has
-/// come to its end. The others are erased when they do ([`if_deleted`]).
+/// Notes that an account is deleted, and erases every message about it that has come to its end. The others are erased when they do
+/// ([`if_deleted`]). What went to its address and is about no account counts as about this one from now on.
 pub(crate) async fn account(
     transaction: &mut PgConnection,
     id: Uuid,
@@ -24,19 +24,27 @@ pub(crate) async fn account(
     .await?;
     // Whoever is just ending a message does so either before this or after the whole transaction, and then knows.
     sqlx::query_scalar!(
-        "SELECT id FROM email.message WHERE account_id = $1 ORDER BY id FOR UPDATE",
+        "SELECT id FROM email.message
+         WHERE account_id = $1 OR account_id IS NULL AND lower(recipient) = lower($2)
+         ORDER BY id FOR UPDATE",
         id,
+        address,
     )
     .fetch_all(&mut *transaction)
     .await?;
     sqlx::query!(
-        r#"
-        UPDATE email.message SET recipient = '', variables = '{}', last_error = NULL
-        WHERE (account_id = $1 OR account_id IS NULL AND recipient = $2)
-            AND status IN ('sent', 'failed', 'expired')
-        "#,
+        "UPDATE email.message SET account_id = $1 WHERE account_id IS NULL AND lower(recipient) = lower($2)",
         id,
         address,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    sqlx::query!(
+        r#"
+        UPDATE email.message SET recipient = '', variables = '{}', last_error = NULL
+        WHERE account_id = $1 AND status IN ('sent', 'failed', 'expired')
+        "#,
+        id,
     )
     .execute(transaction)
     .await?;

@@ -19,7 +19,7 @@ pub fn operations() -> [(&'static str, Value); 7] {
             operation(
                 "health",
                 "Whether every service behind the gateway works",
-                "200 where all of them serve, 503 where one does not. For people and dashboards: a load balancer should \
+                "200 where all of them serve, 503 where one does not, as it was found within the last second. For people and dashboards: a load balancer should \
                  ask `/readyz`, which does not depend on other services.",
                 json!({
                     "200": report("Every service serves.", "SERVING"),

@@ -38,7 +38,7 @@ pub struct Call {
     pub metadata: MetadataMap,
     /// Goes out as `grpc-timeout` too, so that the service stops working when nobody waits any more.
     pub budget: Duration,
-    /// Making it twice has the effect of making it once.
+    /// Making it twice has the effect of making it once, and the same answer.
     pub idempotent: bool,
 }
 

@@ -1,7 +1,10 @@
 //! What becomes of a request when the service behind it is not there.
 
+use std::time::Duration;
+
 use insta::assert_snapshot;
 use serde_json::json;
+use tokio::time::sleep;
 
 use crate::system::{System, read, show};
 
@@ -20,6 +23,8 @@ async fn a_service_that_is_gone_is_a_503_and_shows_in_health() {
     system.peers.crash();
     let request = system.post("/auth/signup").json(&json!({"username": "ada"}));
     assert_snapshot!("call_without_service", show(request.send().await.unwrap()).await);
+    // A report is good for a second, however many ask for one.
+    sleep(Duration::from_secs(1)).await;
     assert_snapshot!(
         "health_without_services",
         show(system.get("/health").send().await.unwrap()).await

@@ -299,9 +299,8 @@ impl VerificationService for Behind {
         _: Request<auth::WatchRevocationsRequest>,
     ) -> Result<Response<Self::WatchRevocationsStream>, Status> {
         let told = auth::WatchRevocationsResponse {
-            revocations: Vec::new(),
-            key_ids: Vec::new(),
             complete: true,
+            ..auth::WatchRevocationsResponse::default()
         };
         Ok(Response::new(
             stream::once(async { Ok(told) }).chain(stream::pending()).boxed(),

@@ -13,8 +13,8 @@ pub const DEVICE: &str = "voltgate-client-device";
 /// A service token by which whoever reports a client proves to be one of Voltgate's own processes.
 pub const REPORTER: &str = "voltgate-reporter";
 
-/// No device is described at greater length, in bytes.
-const LONGEST_DEVICE: usize = 200;
+/// No device is described at greater length, in bytes: as much of a `User-Agent` as anybody wants to read in a list of sessions.
+pub const LONGEST_DEVICE: usize = 200;
 
 /// Put into the extensions of every request by [`AccessLayer`](super::AccessLayer).
 #[derive(Clone, Debug, Eq, PartialEq)]

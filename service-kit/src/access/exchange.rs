@@ -4,20 +4,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use quick_cache::sync::Cache;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tonic::Status;
 
 use super::api_key::ApiKey;
 use super::authority::{Authority, AuthorityUnavailable};
+use crate::clock::SharedClock;
 use crate::reason::Reason;
 
 /// Keys that are remembered: some 10 MB at the most.
 const MOST_KEYS: usize = 10_000;
 
 /// How long a key that is none stays so. An account that is enabled again waits for as long.
-const REFUSED_FOR: Duration = Duration::from_secs(10);
+const REFUSED_FOR: TimeDelta = TimeDelta::seconds(10);
 
 /// Keys that auth-service is asked about at the same time, so that made-up ones do not crowd out all else.
 const MOST_EXCHANGES: usize = 32;
@@ -29,20 +31,22 @@ const PATIENCE: Duration = Duration::from_secs(4);
 #[derive(Clone)]
 enum Exchanged {
     Token(Arc<str>),
-    Refused { until: Instant },
+    Refused { until: DateTime<Utc> },
 }
 
 /// The exchanges of this process. They are kept under digests of the keys, so that no key lies in memory.
 pub(super) struct Exchanges {
     authority: Arc<dyn Authority>,
+    clock: SharedClock,
     known: Cache<[u8; 32], Exchanged>,
     under_way: Semaphore,
 }
 
 impl Exchanges {
-    pub(super) fn new(authority: Arc<dyn Authority>) -> Self {
+    pub(super) fn new(authority: Arc<dyn Authority>, clock: SharedClock) -> Self {
         Self {
             authority,
+            clock,
             known: Cache::new(MOST_KEYS),
             under_way: Semaphore::new(MOST_EXCHANGES),
         }
@@ -55,9 +59,10 @@ impl Exchanges {
     /// auth-service cannot be asked just now.
     pub(super) async fn token(&self, key: &ApiKey) -> Result<Option<Arc<str>>, Status> {
         let digest = key.digest();
+        let now = self.clock.now();
         let is_over = |exchanged: &Exchanged| match exchanged {
             Exchanged::Token(_) => false,
-            Exchanged::Refused { until } => *until <= Instant::now(),
+            Exchanged::Refused { until } => *until <= now,
         };
         self.known.remove_if(&digest, is_over);
         let exchange = self.known.get_or_insert_async(&digest, self.exchange(key));
@@ -90,7 +95,7 @@ impl Exchanges {
         Ok(match token {
             Some(token) => Exchanged::Token(token.into()),
             None => Exchanged::Refused {
-                until: Instant::now() + REFUSED_FOR,
+                until: self.clock.now() + REFUSED_FOR,
             },
         })
     }
@@ -104,10 +109,11 @@ mod tests {
     use async_trait::async_trait;
     use futures_util::future::join_all;
     use jsonwebtoken::DecodingKey;
-    use tokio::time::{advance, sleep};
+    use tokio::time::{Instant, sleep};
 
     use super::*;
     use crate::access::Revocations;
+    use crate::clock::{Clock, SystemClock};
 
     /// Gives what it is told to, after a while, and counts how often it is asked.
     #[derive(Default)]
@@ -144,6 +150,20 @@ mod tests {
         async fn follow(&self) {}
     }
 
+    /// A clock that a test sets forward.
+    #[derive(Default)]
+    struct TestClock(Mutex<TimeDelta>);
+
+    impl Clock for TestClock {
+        fn now(&self) -> DateTime<Utc> {
+            DateTime::UNIX_EPOCH + *self.0.lock().expect("nobody panicked")
+        }
+    }
+
+    fn exchanges(authority: &Arc<Counting>) -> Exchanges {
+        Exchanges::new(Arc::clone(authority) as _, Arc::new(SystemClock))
+    }
+
     impl Counting {
         fn gives(&self, token: Option<&'static str>) {
             *self.token.lock().expect("nobody panicked") = token;
@@ -162,7 +182,7 @@ mod tests {
     async fn of_many_calls_with_one_key_one_asks() {
         let authority = Arc::new(Counting::default());
         authority.gives(Some("a token"));
-        let (exchanges, key) = (Exchanges::new(Arc::clone(&authority) as _), ApiKey::generate());
+        let (exchanges, key) = (exchanges(&authority), ApiKey::generate());
         let tokens = join_all((0..50).map(|_| token(&exchanges, &key))).await;
         assert!(tokens.iter().all(|token| token.as_deref() == Some("a token")));
         assert_eq!(authority.asked(), 1);
@@ -172,7 +192,7 @@ mod tests {
     async fn a_token_that_is_of_no_more_use_is_replaced_once() {
         let authority = Arc::new(Counting::default());
         authority.gives(Some("the first"));
-        let (exchanges, key) = (Exchanges::new(Arc::clone(&authority) as _), ApiKey::generate());
+        let (exchanges, key) = (exchanges(&authority), ApiKey::generate());
         let first = token(&exchanges, &key).await.expect("the key is valid");
         authority.gives(Some("the second"));
         for _ in 0..3 {
@@ -185,13 +205,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_key_that_is_none_is_asked_about_again_after_a_while() {
         let authority = Arc::new(Counting::default());
-        let (exchanges, key) = (Exchanges::new(Arc::clone(&authority) as _), ApiKey::generate());
+        let clock = Arc::new(TestClock::default());
+        let exchanges = Exchanges::new(Arc::clone(&authority) as _, Arc::clone(&clock) as _);
+        let key = ApiKey::generate();
         for _ in 0..3 {
             assert_eq!(token(&exchanges, &key).await, None);
         }
         assert_eq!(authority.asked(), 1);
         authority.gives(Some("a token"));
-        advance(REFUSED_FOR).await;
+        *clock.0.lock().expect("nobody panicked") += REFUSED_FOR;
         assert_eq!(token(&exchanges, &key).await.as_deref(), Some("a token"));
     }
 
@@ -200,7 +222,7 @@ mod tests {
         let authority = Arc::new(Counting::default());
         authority.gives(Some("a token"));
         *authority.away.lock().expect("nobody panicked") = true;
-        let (exchanges, key) = (Exchanges::new(Arc::clone(&authority) as _), ApiKey::generate());
+        let (exchanges, key) = (exchanges(&authority), ApiKey::generate());
         let start = Instant::now();
         let refused = join_all((0..1000).map(|_| exchanges.token(&key))).await;
         assert!(start.elapsed() <= PATIENCE + Duration::from_secs(1));

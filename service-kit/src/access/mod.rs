@@ -5,7 +5,7 @@
 mod api_key;
 mod authority;
 mod caller;
-mod client;
+pub mod client;
 mod exchange;
 mod layer;
 mod peer;
@@ -14,6 +14,8 @@ mod revocations;
 mod rule;
 mod scope;
 mod service_token;
+mod unknown_keys;
+mod verification_keys;
 mod verifier;
 
 pub use api_key::ApiKey;
@@ -27,4 +29,5 @@ pub use revocations::{Revocation, Revocations};
 pub use rule::{Rule, Rules, Who};
 pub use scope::{Scope, Scopes, Verb};
 pub use service_token::{ServiceSecret, ServiceTokens};
+pub use unknown_keys::UnknownKeys;
 pub use verifier::{ACCESS_TOKEN_TYPE, AccessClaims, Jwk, Verifier};

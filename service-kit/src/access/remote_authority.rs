@@ -1,7 +1,6 @@
 //! auth-service as the other processes see it: its keys, fetched and kept, its revocations, followed as a stream, and API
 //! keys, exchanged for tokens.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
@@ -9,9 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jsonwebtoken::DecodingKey;
 use prost_types::Timestamp;
-use serde::Deserialize;
-use tokio::sync::{Mutex, watch};
-use tokio::time::{Instant, timeout};
+use tokio::sync::watch;
+use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Status};
 use uuid::Uuid;
@@ -26,7 +24,8 @@ use super::authority::{Authority, AuthorityUnavailable};
 use super::peer::CALLER;
 use super::revocations::{Revocation, Revocations};
 use super::service_token::ServiceTokens;
-use super::verifier::Jwk;
+use super::unknown_keys::UnknownKeys;
+use super::verification_keys::{KeySet, Outdated, VerificationKeys};
 use crate::clock::SharedClock;
 use crate::start::StartError;
 use crate::tls::{self, ServiceTls};
@@ -55,20 +54,15 @@ pub struct RemoteAuthority {
     verification: VerificationServiceClient<Channel>,
     service_tokens: ServiceTokens,
     clock: SharedClock,
-    known: RwLock<HashMap<String, DecodingKey>>,
-    /// Ids of keys that are void: a replica which has not heard so yet may still tell of them.
-    void: RwLock<HashSet<String>>,
-    last_fetch: Mutex<Option<Instant>>,
+    known: RwLock<VerificationKeys>,
+    unknown: UnknownKeys,
+    /// Whether auth-service has answered with keys because of an unknown id.
+    answered: AtomicBool,
     revocations: Revocations,
     /// Whether auth-service has told all its revocations at least once.
     told: watch::Sender<bool>,
     /// Whether it tells them now.
     followed: AtomicBool,
-}
-
-#[derive(Deserialize)]
-struct KeySet {
-    keys: Vec<Jwk>,
 }
 
 impl RemoteAuthority {
@@ -93,8 +87,8 @@ impl RemoteAuthority {
             service_tokens,
             clock,
             known: RwLock::default(),
-            void: RwLock::default(),
-            last_fetch: Mutex::default(),
+            unknown: UnknownKeys::new(REFETCH_INTERVAL),
+            answered: AtomicBool::new(false),
             revocations: Revocations::default(),
             told: watch::Sender::new(false),
             followed: AtomicBool::new(false),
@@ -119,30 +113,27 @@ impl RemoteAuthority {
             .map_err(|status| AuthorityUnavailable(status.into()))?
             .into_inner();
         let set: KeySet = serde_json::from_slice(&body.data).map_err(|error| AuthorityUnavailable(error.into()))?;
-        let mut keys = HashMap::with_capacity(set.keys.len());
-        for key in set.keys.into_iter().filter(|key| !self.is_void(&key.kid)) {
-            let decoded =
-                DecodingKey::from_ed_components(&key.x).map_err(|error| AuthorityUnavailable(error.into()))?;
-            keys.insert(key.kid, decoded);
-        }
-        *self.known.write().unwrap_or_else(PoisonError::into_inner) = keys;
-        Ok(())
-    }
-
-    fn is_void(&self, kid: &str) -> bool {
-        self.void.read().unwrap_or_else(PoisonError::into_inner).contains(kid)
+        let (keys, revision) = set.read().map_err(|error| AuthorityUnavailable(error.into()))?;
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known
+            .replace(keys, revision)
+            .map_err(|outdated| AuthorityUnavailable(outdated.into()))
     }
 
     /// Lets go of every key but these, and fetches those that are new, so that nobody has to wait for them.
-    async fn keep_keys(&self, valid: &[String]) {
-        let has_all = {
+    async fn keep_keys(&self, valid: &[String], revision: i64) {
+        let kept = {
             let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-            let mut void = self.void.write().unwrap_or_else(PoisonError::into_inner);
-            void.extend(known.extract_if(|kid, _| !valid.contains(kid)).map(|(kid, _)| kid));
-            valid.iter().all(|kid| known.contains_key(kid))
+            known.keep(valid, revision)
         };
-        if !has_all && let Err(error) = self.fetch().await {
-            tracing::debug!(%error, "A new signing key is fetched later");
+        match kept {
+            Ok(true) => {}
+            Ok(false) => {
+                if let Err(error) = self.fetch().await {
+                    tracing::debug!(%error, "A new signing key is fetched later");
+                }
+            }
+            Err(Outdated) => tracing::debug!(revision, "A replica has not heard of the newest signing keys yet"),
         }
     }
 
@@ -152,7 +143,7 @@ impl RemoteAuthority {
         let mut stream = self.verification.clone().watch_revocations(request).await?.into_inner();
         while let Some(told) = stream.message().await? {
             if !told.key_ids.is_empty() {
-                self.keep_keys(&told.key_ids).await;
+                self.keep_keys(&told.key_ids, told.keys_revision).await;
             }
             self.take_in(told);
         }
@@ -203,28 +194,22 @@ impl Authority for RemoteAuthority {
         if let Some(key) = self.known(kid) {
             return Ok(Some(key));
         }
-        // An async lock, held while one caller fetches: the others wait here and then find the key.
-        let mut last_fetch = self.last_fetch.lock().await;
-        if let Some(key) = self.known(kid) {
-            return Ok(Some(key));
-        }
-        if last_fetch.is_some_and(|at| at.elapsed() < REFETCH_INTERVAL) {
-            return Ok(None);
-        }
-        self.fetch().await?;
-        if last_fetch.is_none() {
-            // Right after a start: the revocations are on their way, and a token should not slip in before them. Where
-            // they do not come, what holds during an outage holds.
-            let mut told = self.told.subscribe();
-            let _ = timeout(FIRST_REVOCATIONS, told.wait_for(|told| *told)).await;
-        }
-        *last_fetch = Some(Instant::now());
-        Ok(self.known(kid))
+        let look = async {
+            self.fetch().await?;
+            if !self.answered.swap(true, Ordering::Relaxed) {
+                // Right after a start: the revocations are on their way, and a token should not slip in before them. Where
+                // they do not come, what holds during an outage holds.
+                let mut told = self.told.subscribe();
+                let _ = timeout(FIRST_REVOCATIONS, told.wait_for(|told| *told)).await;
+            }
+            Ok(())
+        };
+        self.unknown.find(|| self.known(kid), look).await
     }
 
     fn has_key(&self, kid: &str) -> bool {
         let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.contains_key(kid)
+        known.get(kid).is_some()
     }
 
     async fn exchange(&self, key: &ApiKey) -> Result<Option<String>, AuthorityUnavailable> {

@@ -87,7 +87,7 @@ impl Verifier {
         // Expiry is compared with the clock that was passed in.
         validation.validate_exp = false;
         Self {
-            exchanges: Arc::new(Exchanges::new(Arc::clone(&authority))),
+            exchanges: Arc::new(Exchanges::new(Arc::clone(&authority), Arc::clone(&clock))),
             authority,
             service_secret,
             validation,

@@ -14,6 +14,8 @@ use crate::event::Event;
 #[derive(Clone, Default)]
 pub struct LocalBus {
     subscribers: Arc<Mutex<Subscribers>>,
+    /// Those who belong to this process. An event that one of them wants waits for it while it is not there yet, or any more.
+    expected: &'static [Subscription],
 }
 
 #[derive(Default)]
@@ -41,6 +43,14 @@ impl Drop for Subscribed<'_> {
 }
 
 impl LocalBus {
+    /// The bus of a process in which all of these services run.
+    pub fn between(expected: &'static [Subscription]) -> Self {
+        Self {
+            expected,
+            ..Self::default()
+        }
+    }
+
     pub(super) async fn subscribe(
         &self,
         subscription: Subscription,
@@ -74,12 +84,22 @@ impl LocalBus {
         })
     }
 
+    /// Somebody who wants the event and is not there.
+    fn absent(&self, event: &Event, subscribers: &[Subscriber]) -> Option<&'static str> {
+        let is_there = |queue| subscribers.iter().any(|there| there.subscription.queue == queue);
+        let expected = self.expected.iter().filter(|expected| expected.wants(event));
+        expected.map(|expected| expected.queue).find(|queue| !is_there(*queue))
+    }
+
     /// Hands one event to all who want it. If one of several fails, the next try reaches the others once more, which
     /// they know by its id.
     async fn hand_over(&self, event: &Event) -> Outcome {
         let subscribers = self.subscribers_of(event);
         if subscribers.is_empty() {
             return Outcome::Retry(format!("nobody here takes {}", event.r#type));
+        }
+        if let Some(queue) = self.absent(event, &subscribers) {
+            return Outcome::Retry(format!("{queue} is not there"));
         }
         for Subscriber { subscription, handler } in subscribers {
             match handler.handle(event).await {
@@ -161,6 +181,27 @@ mod tests {
     #[tokio::test]
     async fn an_event_nobody_takes_is_to_be_tried_again() {
         assert!(matches!(outcome_with(vec![]).await, Outcome::Retry(_)));
+    }
+
+    #[tokio::test]
+    async fn an_event_waits_for_everybody_who_belongs_here_and_wants_it() {
+        const OTHER: Subscription = Subscription {
+            queue: "other",
+            ..SUBSCRIPTION
+        };
+        let bus = LocalBus::between(&[SUBSCRIPTION, OTHER]);
+        let subscribe = |subscription| {
+            bus.add(Subscriber {
+                subscription,
+                handler: Arc::new(Answers(Ok(Handled::New))),
+            })
+        };
+        let _reader = subscribe(SUBSCRIPTION);
+        let alone = bus.clone().publish(&[signed_up()]).await.unwrap();
+        assert_eq!(alone, [Outcome::Retry("other is not there".to_owned())]);
+        let _other = subscribe(OTHER);
+        let together = bus.clone().publish(&[signed_up()]).await.unwrap();
+        assert_eq!(together, [Outcome::Published]);
     }
 
     #[tokio::test]

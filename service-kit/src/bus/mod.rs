@@ -125,7 +125,7 @@ impl Bus {
     pub fn from_setting(amqp_url: Option<&str>) -> Result<Self, StartError> {
         Ok(match amqp_url {
             Some(url) => Self::RabbitMq(RabbitMq::at(url)?),
-            None => Self::Local(LocalBus::default()),
+            None => Self::Local(LocalBus::between(rabbitmq::topology::SUBSCRIPTIONS)),
         })
     }
 

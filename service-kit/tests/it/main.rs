@@ -5,4 +5,5 @@ mod database;
 mod mutual_tls;
 mod outbox;
 mod rabbitmq;
+mod remote_authority;
 mod rig;

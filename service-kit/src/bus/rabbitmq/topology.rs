@@ -56,8 +56,15 @@ pub const EMAIL_SERVICE: Subscription = Subscription {
     ],
 };
 
+/// What charger-service wants to know of.
+pub const CHARGER_SERVICE: Subscription = Subscription {
+    queue: "charger-service.events",
+    types: &["voltgate.events.v1.AccountDeleted"],
+    expiring: &[],
+};
+
 /// Every subscription there is.
-pub const SUBSCRIPTIONS: &[Subscription] = &[EMAIL_SERVICE];
+pub const SUBSCRIPTIONS: &[Subscription] = &[CHARGER_SERVICE, EMAIL_SERVICE];
 
 /// The queue for what the consumers of `queue` rejected.
 pub fn dead_letter_queue(queue: &str) -> String {

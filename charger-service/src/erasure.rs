@@ -1,0 +1,81 @@
+//! When an account is deleted, the audit log here no longer says where its owner was and with what. That somebody did
+//! something stays, under an id that nobody's name belongs to any more.
+
+use async_trait::async_trait;
+use service_kit::bus::{EventHandler, Handled, HandlerError};
+use service_kit::event::{self, Event, Unreadable};
+use sqlx::PgPool;
+use uuid::Uuid;
+use voltgate_proto::events::v1::AccountDeleted;
+
+/// Entries that are changed by one statement: an account may have made very many.
+const BATCH: i64 = 10_000;
+
+/// Hears of accounts that are deleted. The same event a second time finds nothing to erase, so none is remembered.
+pub(crate) struct Erasure {
+    database: PgPool,
+}
+
+/// Why an event was not dealt with.
+#[derive(Debug, thiserror::Error)]
+enum EraseError {
+    #[error("the event cannot be read: {0}")]
+    Unreadable(#[from] Unreadable),
+    #[error("the database does not take it: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+impl From<EraseError> for HandlerError {
+    fn from(error: EraseError) -> Self {
+        let reason = error.to_string();
+        match error {
+            EraseError::Unreadable(_) => Self::Reject(reason),
+            EraseError::Database(_) => Self::Retry(reason),
+        }
+    }
+}
+
+impl Erasure {
+    pub fn new(database: PgPool) -> Self {
+        Self { database }
+    }
+
+    async fn erase(&self, event: &Event) -> Result<Handled, EraseError> {
+        let deleted: AccountDeleted = event::decode(event)?;
+        let account = Uuid::parse_str(&deleted.account_id).map_err(|_| Unreadable::Data(event.r#type.clone()))?;
+        let mut erased = 0;
+        loop {
+            let entries = erase_batch(&self.database, account).await?;
+            erased += entries;
+            if entries == 0 {
+                break;
+            }
+        }
+        tracing::info!(%account, entries = erased, "An account was deleted; its entries in the audit log say less now");
+        Ok(if erased > 0 { Handled::New } else { Handled::Repeated })
+    }
+}
+
+/// How many entries of an account it took address and device out of.
+async fn erase_batch(database: &PgPool, account: Uuid) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query!(
+        "UPDATE ocpp.audit SET address = NULL, device = NULL
+         WHERE id IN (
+             SELECT id FROM ocpp.audit
+             WHERE actor_id = $1 AND (address IS NOT NULL OR device IS NOT NULL)
+             LIMIT $2
+         )",
+        account,
+        BATCH,
+    )
+    .execute(database)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+#[async_trait]
+impl EventHandler for Erasure {
+    async fn handle(&self, event: &Event) -> Result<Handled, HandlerError> {
+        Ok(self.erase(event).await?)
+    }
+}

@@ -1,0 +1,73 @@
+//! What the audit log no longer says of an account that is deleted.
+
+use service_kit::bus::Outcome;
+use service_kit::clock::{Clock, SystemClock};
+use service_kit::event;
+use testbed::Database;
+use uuid::Uuid;
+use voltgate_proto::events::v1::AccountDeleted;
+use voltgate_proto::ocpp::v1::charge_point_audit_service_client::ChargePointAuditServiceClient;
+use voltgate_proto::ocpp::v1::{AuditEntry, ListAuditEntriesRequest};
+
+use crate::service::Service;
+
+async fn entries(service: &Service) -> Vec<AuditEntry> {
+    let request = service.asks(ListAuditEntriesRequest::default());
+    let mut client = ChargePointAuditServiceClient::new(service.channel.clone());
+    client.list_audit_entries(request).await.unwrap().into_inner().entries
+}
+
+/// Tells of an account that was deleted, as auth-service does.
+async fn tell(service: &Service, account: &str) -> Outcome {
+    let deleted = AccountDeleted {
+        account_id: account.to_owned(),
+        username: "ada".to_owned(),
+        email: None,
+    };
+    let event = event::new("auth-service", SystemClock.now(), &deleted);
+    let published = service.bus.publisher().publish(&[event]).await;
+    published.unwrap().remove(0)
+}
+
+#[tokio::test]
+async fn the_entries_of_a_deleted_account_lose_address_and_device_and_no_others_do() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    for token in ["One", "Two"] {
+        service.register_token(token).await;
+    }
+    let before = entries(&service).await;
+    assert_eq!(before.len(), 2);
+    assert!(
+        before
+            .iter()
+            .all(|entry| entry.address.is_some() && entry.device.is_some())
+    );
+
+    assert_eq!(tell(&service, &Uuid::now_v7().to_string()).await, Outcome::Published);
+    assert_eq!(entries(&service).await, before);
+
+    let account = before[0].actor_id.clone().unwrap();
+    let without = before.into_iter().map(|entry| AuditEntry {
+        address: None,
+        device: None,
+        ..entry
+    });
+    let without: Vec<_> = without.collect();
+    // The same event may come twice.
+    for _ in 0..2 {
+        assert_eq!(tell(&service, &account).await, Outcome::Published);
+        assert_eq!(entries(&service).await, without);
+    }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_that_names_no_account_is_not_tried_again_and_again() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    // The subscription begins with the service.
+    service.register_token("One").await;
+    assert!(matches!(tell(&service, "nobody").await, Outcome::Reject(_)));
+    service.stop().await;
+}
