@@ -30,7 +30,7 @@ pub use self::relying_party::{Misconfigured, RelyingParty};
 use self::log_in::Assertion;
 use self::register::NewPasskey;
 use crate::State;
-use crate::caller::LoggedInAs;
+use crate::caller::{LoggedInAs, Reader};
 use crate::name::Name;
 use crate::second_factor::proof::Proof;
 
@@ -63,7 +63,7 @@ impl PasskeyService for Grpc {
         &self,
         request: Request<ListPasskeysRequest>,
     ) -> Result<Response<ListPasskeysResponse>, Status> {
-        let caller = LoggedInAs::of(&request)?;
+        let caller = Reader::of(&request)?;
         let passkeys = list::list(&self.0, caller.account).await?;
         Ok(Response::new(ListPasskeysResponse { passkeys }))
     }

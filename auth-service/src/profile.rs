@@ -24,7 +24,7 @@ use voltgate_proto::google::api::HttpBody;
 
 use self::update::Change;
 use crate::State;
-use crate::caller::LoggedInAs;
+use crate::caller::{LoggedInAs, Reader};
 
 struct Row {
     id: Uuid,
@@ -62,7 +62,7 @@ pub struct Grpc(pub Arc<State>);
 #[tonic::async_trait]
 impl ProfileService for Grpc {
     async fn get_profile(&self, request: Request<GetProfileRequest>) -> Result<Response<Profile>, Status> {
-        let caller = LoggedInAs::of(&request)?;
+        let caller = Reader::of(&request)?;
         let mut connection = database::begin(&self.0.database).await.map_err(ProfileError::from)?;
         let row = read(&mut connection, caller.account).await?;
         Ok(Versioned::from(row).into())

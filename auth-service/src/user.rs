@@ -28,7 +28,7 @@ use self::create::NewUser;
 use self::update::Change;
 use crate::State;
 use crate::audit::{self, Action, Entry};
-use crate::caller::LoggedInAs;
+use crate::caller::{LoggedInAs, Reader};
 use crate::session;
 use crate::session::end::{self, Which};
 
@@ -133,12 +133,12 @@ impl UserService for Grpc {
         &self,
         request: Request<ListUserSessionsRequest>,
     ) -> Result<Response<ListSessionsResponse>, Status> {
-        let caller = LoggedInAs::of(&request)?;
+        let caller = Reader::of(&request)?;
         let account = id(&request.into_inner().user_id)?;
         let mut connection = database::begin(&self.0.database).await.map_err(UserError::from)?;
         read(&mut connection, account).await?;
         drop(connection);
-        let sessions = session::list::list(&self.0, account, Some(caller.session)).await?;
+        let sessions = session::list::list(&self.0, account, caller.session).await?;
         Ok(Response::new(ListSessionsResponse { sessions }))
     }
 
