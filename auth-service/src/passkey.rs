@@ -88,9 +88,10 @@ impl PasskeyService for Grpc {
 
     async fn begin_passkey_log_in(
         &self,
-        _: Request<BeginPasskeyLogInRequest>,
+        request: Request<BeginPasskeyLogInRequest>,
     ) -> Result<Response<PasskeyChallenge>, Status> {
-        Ok(Response::new(log_in::begin(&self.0).await?))
+        let client = Client::of(&request);
+        Ok(Response::new(log_in::begin(&self.0, &client).await?))
     }
 
     async fn finish_passkey_log_in(

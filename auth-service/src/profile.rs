@@ -25,6 +25,7 @@ use voltgate_proto::google::api::HttpBody;
 use self::update::Change;
 use crate::State;
 use crate::caller::{LoggedInAs, Reader};
+use crate::second_factor::proof::Proof;
 
 struct Row {
     id: Uuid,
@@ -78,8 +79,9 @@ impl ProfileService for Grpc {
 
     async fn erase_account(&self, request: Request<EraseAccountRequest>) -> Result<Response<()>, Status> {
         let (caller, client) = (LoggedInAs::of(&request)?, Client::of(&request));
-        let password = erase::password_of(request.into_inner()).map_err(reason::invalid)?;
-        erase::erase(&self.0, &caller, &client, password).await?;
+        let request = request.into_inner();
+        let proof = Proof::new(request.password, request.code).map_err(reason::invalid)?;
+        erase::erase(&self.0, &caller, &client, proof).await?;
         Ok(Response::new(()))
     }
 

@@ -17,6 +17,7 @@ use crate::administrator;
 use crate::api_key;
 use crate::audit::{self, Action, Entry};
 use crate::caller::LoggedInAs;
+use crate::email_code::{self, WAYS_IN};
 use crate::session::end::{self, Which};
 
 /// A change that breaks no rule. What it does not have stays.
@@ -104,6 +105,7 @@ pub async fn update(
     let updated = read(&mut transaction, account).await?;
     let entry = |action| Entry::new(action, now, client).by(caller.account).on(account);
     if updated.disabled_at.is_some() && before.disabled_at.is_none() {
+        email_code::withdraw(&mut transaction, account, &WAYS_IN).await?;
         end::end(&mut transaction, state, account, Which::All).await?;
         api_key::revoke::renew_access_tokens(&mut transaction, state, account).await?;
         audit::record(&mut transaction, entry(Action::Disabled)).await?;

@@ -13,11 +13,12 @@ use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic_prost::ProstCodec;
 use voltgate_proto::auth::v1::{
-    self as auth, CreateApiKeyRequest, CreateUserRequest, CreatedApiKey, EraseAccountRequest, ForcePasswordResetRequest, ListApiKeysRequest,
+    self as auth, CreateApiKeyRequest, CreateUserRequest, CreatedApiKey, ForcePasswordResetRequest, ListApiKeysRequest,
     ListUserApiKeysRequest, ListUsersRequest, RevokeApiKeyRequest, RevokeUserApiKeyRequest, UpdateUserRequest,
 };
 use voltgate_proto::events::v1::{SecondFactorChange, SecondFactorChanged};
 
+use crate::erasure;
 use crate::second_factor::told;
 use crate::service::{PASSWORD, Service, Setup, ada, authorized, is_revoked_soon, violations};
 
@@ -224,7 +225,7 @@ async fn all_that_is_wrong_with_a_wish_for_a_key_is_said_at_once() {
             "ocpp:everything".to_owned(),
             "nowhere:read".to_owned(),
         ],
-        roles: vec!["king".to_owned()],
+        roles: vec!["king".to_owned(), "queen".to_owned()],
         expires_at: Some(timestamp(service.now() + TimeDelta::days(367))),
         password: String::new(),
         code: None,
@@ -238,6 +239,7 @@ async fn all_that_is_wrong_with_a_wish_for_a_key_is_said_at_once() {
             "scopes[1]",
             "scopes[2]",
             "roles[0]",
+            "roles[1]",
             "expiresAt",
             "password"
         ]
@@ -454,15 +456,7 @@ async fn keys_end_with_their_account() {
     let token = service.sign_up(ada()).await.unwrap().access_token;
     let key = service.create_key(&token, a_key()).await.unwrap().key;
     service.profile(&key).await.unwrap();
-    let request = EraseAccountRequest {
-        password: PASSWORD.to_owned(),
-    };
-    service
-        .profiles
-        .clone()
-        .erase_account(authorized(request, &token))
-        .await
-        .unwrap();
+    erasure::erase(&service, &token, PASSWORD, None).await.unwrap();
     is_revoked_soon(&service, &key).await;
     assert_eq!(service.count("SELECT count(*) FROM authentication.api_key").await, 0);
     service.stop().await;
