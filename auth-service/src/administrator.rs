@@ -9,6 +9,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::account::{self, InsertError, NewAccount};
+use crate::audit::{self, Action, Entry};
 use crate::password::Password;
 use crate::password_hash::{HashError, PasswordHasher};
 use crate::username::Username;
@@ -79,6 +80,10 @@ pub async fn create_if_none(
         created_at: now,
     };
     let account = account::insert(&mut transaction, &new).await?;
+    let entry = Entry::unasked(Action::Created, now)
+        .on(account.id)
+        .with("roles", account.roles.clone());
+    audit::record(&mut transaction, entry).await?;
     transaction.commit().await?;
     tracing::info!(account = %account.id, "Created the first administrator");
     Ok(if generated {

@@ -20,7 +20,7 @@ use voltgate_proto::auth::v1::{
 
 use self::create::NewKey;
 use crate::State;
-use crate::caller::LoggedInAs;
+use crate::caller::{LoggedInAs, Reader};
 
 /// Keys of one account, those included that expired of late.
 const MOST_OF_ONE_ACCOUNT: i64 = 50;
@@ -41,7 +41,7 @@ impl ApiKeyService for Grpc {
         &self,
         request: Request<ListApiKeysRequest>,
     ) -> Result<Response<ListApiKeysResponse>, Status> {
-        let caller = LoggedInAs::of(&request)?;
+        let caller = Reader::of(&request)?;
         let api_keys = list::list(&self.0, caller.account).await?;
         Ok(Response::new(ListApiKeysResponse { api_keys }))
     }

@@ -129,6 +129,7 @@ impl Application {
             tokens,
             rotation,
             sessions: settings.session_lifetimes(),
+            audit_retention: settings.audit_retention(),
             revocations,
             throttle,
             health: watch::Sender::new(Health {

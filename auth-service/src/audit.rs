@@ -9,6 +9,9 @@ use service_kit::access::Client;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::State;
+use crate::housekeeping::{BATCH, in_batches};
+
 macro_rules! actions {
     ($($(#[doc = $doc:literal])+ $name:ident = $text:literal;)+) => {
         /// What was done. The text is part of the API and never changes.
@@ -26,7 +29,7 @@ macro_rules! actions {
 actions! {
     /// Somebody created an account.
     SignedUp = "account.signed-up";
-    /// An administrator created an account.
+    /// An administrator created an account, or the service the first administrator's.
     Created = "account.created";
     /// Somebody changed their username.
     Renamed = "account.renamed";
@@ -89,7 +92,7 @@ pub struct Entry {
     at: DateTime<Utc>,
     actor: Option<Uuid>,
     account: Option<Uuid>,
-    address: String,
+    address: Option<String>,
     device: Option<String>,
     details: Map<String, Value>,
 }
@@ -101,8 +104,21 @@ impl Entry {
             at,
             actor: None,
             account: None,
-            address: client.address.to_string(),
+            address: Some(client.address.to_string()),
             device: client.device.clone(),
+            details: Map::new(),
+        }
+    }
+
+    /// What the service does of its own accord.
+    pub fn unasked(action: Action, at: DateTime<Utc>) -> Self {
+        Self {
+            action,
+            at,
+            actor: None,
+            account: None,
+            address: None,
+            device: None,
             details: Map::new(),
         }
     }
@@ -142,6 +158,21 @@ pub async fn record(connection: &mut PgConnection, entry: Entry) -> Result<(), s
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Removes what is older than it has to be kept.
+pub async fn prune(state: &State) -> Result<(), sqlx::Error> {
+    in_batches(|| {
+        sqlx::query!(
+            "DELETE FROM authentication.audit WHERE id IN (
+                 SELECT id FROM authentication.audit WHERE at < $1 ORDER BY at LIMIT $2 FOR UPDATE SKIP LOCKED
+             )",
+            state.clock.now() - state.audit_retention,
+            BATCH
+        )
+        .execute(&state.database)
+    })
+    .await
 }
 
 /// Takes away what tells of the person whose account this was, and leaves that something happened. An address and a device

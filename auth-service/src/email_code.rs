@@ -9,6 +9,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::State;
+use crate::housekeeping::{BATCH, in_batches};
 
 /// What a code is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,13 +100,23 @@ pub async fn look_up(
     .await
 }
 
-/// Uses a code up. Of several who show it at once one gets it.
+/// Uses a code up, with its account locked from here on. Of several who show it at once one gets it. The account is locked before
+/// the code, as by whoever changes an account and withdraws its codes.
 pub async fn redeem(
     connection: &mut PgConnection,
     purpose: Purpose,
     text: &str,
     now: DateTime<Utc>,
 ) -> Result<Option<Redeemed>, sqlx::Error> {
+    let Some(found) = look_up(&mut *connection, purpose, text, now).await? else {
+        return Ok(None);
+    };
+    sqlx::query!(
+        "SELECT FROM authentication.account WHERE id = $1 FOR NO KEY UPDATE",
+        found.account
+    )
+    .execute(&mut *connection)
+    .await?;
     sqlx::query_as!(
         Redeemed,
         "DELETE FROM authentication.email_code
@@ -119,12 +130,18 @@ pub async fn redeem(
     .await
 }
 
-/// Takes back what was sent for this purpose and not used.
-pub async fn withdraw(connection: &mut PgConnection, account: Uuid, purpose: Purpose) -> Result<(), sqlx::Error> {
+/// What leads into an account: a new password, or another address, which leads to a new password. Whoever takes an account back
+/// withdraws both, for either may have been sent to somebody else.
+pub const WAYS_IN: [Purpose; 2] = [Purpose::ChangeEmail, Purpose::ResetPassword];
+
+/// Takes back what was sent for these purposes and not used. The caller has locked the account's row, so that nobody sends
+/// another one meanwhile.
+pub async fn withdraw(connection: &mut PgConnection, account: Uuid, purposes: &[Purpose]) -> Result<(), sqlx::Error> {
+    let purposes: Vec<_> = purposes.iter().map(|purpose| purpose.as_str().to_owned()).collect();
     sqlx::query!(
-        "DELETE FROM authentication.email_code WHERE account_id = $1 AND purpose = $2",
+        "DELETE FROM authentication.email_code WHERE account_id = $1 AND purpose = ANY ($2)",
         account,
-        purpose.as_str()
+        &purposes
     )
     .execute(connection)
     .await?;
@@ -141,13 +158,18 @@ pub fn required(code: &str) -> Result<(), FieldViolation> {
 
 /// Removes what nobody can use any more.
 pub async fn remove_expired(state: &State) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "DELETE FROM authentication.email_code WHERE expires_at <= $1",
-        state.clock.now()
-    )
-    .execute(&state.database)
-    .await?;
-    Ok(())
+    in_batches(|| {
+        sqlx::query!(
+            "DELETE FROM authentication.email_code WHERE (account_id, purpose) IN (
+                 SELECT account_id, purpose FROM authentication.email_code WHERE expires_at <= $1
+                 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
+             )",
+            state.clock.now(),
+            BATCH
+        )
+        .execute(&state.database)
+    })
+    .await
 }
 
 fn hash(text: &str) -> Vec<u8> {

@@ -65,6 +65,8 @@ struct State {
     tokens: access_token::AccessTokens,
     rotation: Arc<signing_key::rotation::Rotation>,
     sessions: session::Lifetimes,
+    /// How long entries of the audit log are kept.
+    audit_retention: chrono::TimeDelta,
     revocations: revocation::Feed,
     throttle: throttle::Throttle,
     health: watch::Sender<health::Health>,

@@ -99,7 +99,7 @@ async fn check(state: &State, credentials: Credentials, client: &Client) -> Resu
     let now = state.clock.now();
     let mut transaction = database::begin(&state.database).await?;
     let account = lock(&mut transaction, &stored).await?;
-    if let Some(required) = challenge::open(&mut transaction, account.id, &stored.password, now).await? {
+    if let Some(required) = challenge::open(&mut transaction, account.id, &stored.password, client, now).await? {
         transaction.commit().await?;
         tracing::info!(account = %account.id, "An account is asked for its second factor");
         return Ok(Outcome::SecondFactor(required));

@@ -30,7 +30,7 @@ pub use self::relying_party::{Misconfigured, RelyingParty};
 use self::log_in::Assertion;
 use self::register::NewPasskey;
 use crate::State;
-use crate::caller::LoggedInAs;
+use crate::caller::{LoggedInAs, Reader};
 use crate::name::Name;
 use crate::second_factor::proof::Proof;
 
@@ -63,7 +63,7 @@ impl PasskeyService for Grpc {
         &self,
         request: Request<ListPasskeysRequest>,
     ) -> Result<Response<ListPasskeysResponse>, Status> {
-        let caller = LoggedInAs::of(&request)?;
+        let caller = Reader::of(&request)?;
         let passkeys = list::list(&self.0, caller.account).await?;
         Ok(Response::new(ListPasskeysResponse { passkeys }))
     }
@@ -88,9 +88,10 @@ impl PasskeyService for Grpc {
 
     async fn begin_passkey_log_in(
         &self,
-        _: Request<BeginPasskeyLogInRequest>,
+        request: Request<BeginPasskeyLogInRequest>,
     ) -> Result<Response<PasskeyChallenge>, Status> {
-        Ok(Response::new(log_in::begin(&self.0).await?))
+        let client = Client::of(&request);
+        Ok(Response::new(log_in::begin(&self.0, &client).await?))
     }
 
     async fn finish_passkey_log_in(

@@ -14,12 +14,14 @@ use chrono::{DateTime, Utc};
 use rand::RngExt as _;
 use rand::distr::Alphanumeric;
 use service_kit::access::Client;
+use service_kit::database;
 use service_kit::event::{self, Event};
 use service_kit::reason::FieldViolation;
 use thiserror::Error;
 use uuid::Uuid;
 use voltgate_proto::events::v1::PasswordChanged;
 
+use crate::State;
 use crate::username::{Username, key_of};
 
 const SHORTEST: usize = 8;
@@ -100,6 +102,15 @@ pub fn of_field(text: &str, field: &str, username: Option<&Username>) -> Result<
             .map(|problem| FieldViolation::new(field, problem.to_string()));
         violations.collect()
     })
+}
+
+/// The name that a new password of this account must not hold.
+async fn username_of(state: &State, account: Uuid) -> Result<Option<Username>, sqlx::Error> {
+    let mut connection = database::begin(&state.database).await?;
+    let name = sqlx::query_scalar!("SELECT username FROM authentication.account WHERE id = $1", account)
+        .fetch_optional(&mut *connection)
+        .await?;
+    Ok(name.and_then(|name| Username::parse(&name).ok()))
 }
 
 /// Tells the account's owner that the password is another one now.

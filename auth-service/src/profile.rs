@@ -24,7 +24,8 @@ use voltgate_proto::google::api::HttpBody;
 
 use self::update::Change;
 use crate::State;
-use crate::caller::LoggedInAs;
+use crate::caller::{LoggedInAs, Reader};
+use crate::second_factor::proof::Proof;
 
 struct Row {
     id: Uuid,
@@ -62,7 +63,7 @@ pub struct Grpc(pub Arc<State>);
 #[tonic::async_trait]
 impl ProfileService for Grpc {
     async fn get_profile(&self, request: Request<GetProfileRequest>) -> Result<Response<Profile>, Status> {
-        let caller = LoggedInAs::of(&request)?;
+        let caller = Reader::of(&request)?;
         let mut connection = database::begin(&self.0.database).await.map_err(ProfileError::from)?;
         let row = read(&mut connection, caller.account).await?;
         Ok(Versioned::from(row).into())
@@ -78,8 +79,9 @@ impl ProfileService for Grpc {
 
     async fn erase_account(&self, request: Request<EraseAccountRequest>) -> Result<Response<()>, Status> {
         let (caller, client) = (LoggedInAs::of(&request)?, Client::of(&request));
-        let password = erase::password_of(request.into_inner()).map_err(reason::invalid)?;
-        erase::erase(&self.0, &caller, &client, password).await?;
+        let request = request.into_inner();
+        let proof = Proof::new(request.password, request.code).map_err(reason::invalid)?;
+        erase::erase(&self.0, &caller, &client, proof).await?;
         Ok(Response::new(()))
     }
 

@@ -1,6 +1,7 @@
 //! Somebody who is logged in shows the password again, before something that whoever found an open browser must not do.
 
 use service_kit::access::Client;
+use service_kit::database;
 use service_kit::reason::Reason;
 use sqlx::PgConnection;
 use thiserror::Error;
@@ -35,7 +36,7 @@ impl From<ReauthenticationError> for Status {
             ReauthenticationError::WrongPassword => Reason::WrongPassword.status("This is not your password"),
             ReauthenticationError::Throttle(error) => error.into(),
             ReauthenticationError::Hash(error) => error.into(),
-            ReauthenticationError::Database(error) => service_kit::database::failed(&error),
+            ReauthenticationError::Database(error) => database::failed(&error),
         }
     }
 }
@@ -48,13 +49,9 @@ pub async fn require(
     client: &Client,
     password: String,
 ) -> Result<Reauthenticated, ReauthenticationError> {
-    let stored = sqlx::query!(
-        "SELECT username_key, password_hash FROM authentication.account WHERE id = $1",
-        account
-    )
-    .fetch_optional(&state.database)
-    .await?
-    .ok_or(ReauthenticationError::WrongPassword)?;
+    let stored = find(state, account)
+        .await?
+        .ok_or(ReauthenticationError::WrongPassword)?;
     let attempt = state
         .throttle
         .reserve(Purpose::LogIn, client.address, Some(&stored.username_key))
@@ -76,11 +73,37 @@ pub async fn require(
     }
 }
 
+struct Stored {
+    username_key: String,
+    password_hash: String,
+}
+
+async fn find(state: &State, account: Uuid) -> Result<Option<Stored>, sqlx::Error> {
+    let mut connection = database::begin(&state.database).await?;
+    sqlx::query_as!(
+        Stored,
+        "SELECT username_key, password_hash FROM authentication.account WHERE id = $1",
+        account
+    )
+    .fetch_optional(&mut *connection)
+    .await
+}
+
 /// The account whose row is locked.
 pub struct Locked {
     pub id: Uuid,
     pub username: String,
     pub email: Option<String>,
+    /// Somebody has shown to read what is sent there.
+    pub email_verified: bool,
+}
+
+impl Locked {
+    /// The address that notices go to. Anybody may claim an address, and would have its owner flooded with what they do to an
+    /// account of their own.
+    pub fn verified_email(&self) -> Option<String> {
+        self.email.clone().filter(|_| self.email_verified)
+    }
 }
 
 impl Reauthenticated {
@@ -88,9 +111,10 @@ impl Reauthenticated {
     pub async fn lock(&self, connection: &mut PgConnection) -> Result<Locked, ReauthenticationError> {
         sqlx::query_as!(
             Locked,
-            "SELECT id, username, email FROM authentication.account
-             WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL
-             FOR NO KEY UPDATE",
+            r#"SELECT id, username, email, email_verified_at IS NOT NULL AS "email_verified!"
+               FROM authentication.account
+               WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL
+               FOR NO KEY UPDATE"#,
             self.account,
             self.password.as_str()
         )

@@ -19,6 +19,7 @@ use uuid::Uuid;
 use voltgate_proto::auth::v1::{self as proto, WatchRevocationsResponse};
 
 use crate::State;
+use crate::housekeeping::{self, in_batches};
 
 const CHANNEL: &str = "authentication_revocation";
 
@@ -120,17 +121,13 @@ impl Feed {
         )
         .fetch_all(&self.database)
         .await?;
-        let before = self.known.all();
         let told = rows.into_iter().map(|row| Revocation {
             session: row.session_id,
             issued_before: row.issued_before.map(|time| time.timestamp()),
             expires_at: row.expires_at.timestamp(),
         });
-        self.known.add(told, self.clock.now().timestamp());
-        for revocation in self.known.all() {
-            if !before.contains(&revocation) {
-                self.tell(revocation);
-            }
+        for revocation in self.known.add(told, self.clock.now().timestamp()) {
+            self.tell(revocation);
         }
         Ok(())
     }
@@ -188,13 +185,18 @@ impl Feed {
 
 /// Removes what has expired.
 pub async fn remove_expired(state: &State) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "DELETE FROM authentication.revocation WHERE expires_at <= $1",
-        state.clock.now()
-    )
-    .execute(&state.database)
-    .await?;
-    Ok(())
+    in_batches(|| {
+        sqlx::query!(
+            "DELETE FROM authentication.revocation WHERE id IN (
+                 SELECT id FROM authentication.revocation WHERE expires_at <= $1
+                 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
+             )",
+            state.clock.now(),
+            housekeeping::BATCH
+        )
+        .execute(&state.database)
+    })
+    .await
 }
 
 /// As many messages as it takes; one even where there is nothing to tell.

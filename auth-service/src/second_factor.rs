@@ -25,7 +25,7 @@ use voltgate_proto::auth::v1::{
 use self::challenge::Answer;
 use self::proof::Proof;
 use crate::State;
-use crate::caller::LoggedInAs;
+use crate::caller::{LoggedInAs, Reader};
 use crate::recovery_code::RecoveryCode;
 
 pub struct Grpc(pub Arc<State>);
@@ -43,7 +43,7 @@ impl SecondFactorService for Grpc {
         &self,
         request: Request<GetSecondFactorsRequest>,
     ) -> Result<Response<SecondFactors>, Status> {
-        let caller = LoggedInAs::of(&request)?;
+        let caller = Reader::of(&request)?;
         Ok(Response::new(status::status(&self.0, caller.account).await?))
     }
 
@@ -73,7 +73,7 @@ impl SecondFactorService for Grpc {
         &self,
         request: Request<GetRecoveryCodesRequest>,
     ) -> Result<Response<RecoveryCodesLeft>, Status> {
-        let caller = LoggedInAs::of(&request)?;
+        let caller = Reader::of(&request)?;
         Ok(Response::new(recovery::left(&self.0, caller.account).await?))
     }
 

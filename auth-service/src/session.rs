@@ -24,7 +24,7 @@ use self::end::Which;
 use crate::State;
 use crate::access_token::AccessTokens;
 use crate::account::Account;
-use crate::caller::LoggedInAs;
+use crate::caller::{LoggedInAs, Reader};
 
 /// How long sessions last.
 #[derive(Debug, Clone, Copy)]
@@ -91,8 +91,8 @@ impl LoginSessionService for Grpc {
         &self,
         request: Request<ListSessionsRequest>,
     ) -> Result<Response<ListSessionsResponse>, Status> {
-        let caller = LoggedInAs::of(&request)?;
-        let sessions = list::list(&self.0, caller.account, Some(caller.session)).await?;
+        let caller = Reader::of(&request)?;
+        let sessions = list::list(&self.0, caller.account, caller.session).await?;
         Ok(Response::new(ListSessionsResponse { sessions }))
     }
 

@@ -40,6 +40,9 @@ pub struct Settings {
     /// Days that a session lasts at the most
     #[arg(long, env, default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub auth_session_days: u32,
+    /// Days that entries of auth-service's audit log are kept
+    #[arg(long, env, default_value_t = 730, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub auth_audit_retention_days: u32,
     /// Failed logins of one client for one account that cost nothing; each one more makes the next attempt wait, twice as long each time
     #[arg(long, env, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub auth_free_failures: u32,
@@ -101,6 +104,10 @@ impl Settings {
             idle: TimeDelta::days(self.auth_session_idle_days.into()),
             absolute: TimeDelta::days(self.auth_session_days.into()),
         }
+    }
+
+    pub(crate) fn audit_retention(&self) -> TimeDelta {
+        TimeDelta::days(self.auth_audit_retention_days.into())
     }
 
     pub(crate) fn throttle_limits(&self) -> Limits {

@@ -4,9 +4,11 @@
 //! That a username is taken is said. That an address is in use is not: the account is created all the same, and the mail
 //! that follows goes to whoever reads that mailbox.
 
+use chrono::{DateTime, Utc};
 use service_kit::access::{Client, Role};
 use service_kit::reason::FieldViolation;
 use service_kit::{database, event, outbox};
+use sqlx::PgConnection;
 use thiserror::Error;
 use uuid::Uuid;
 use voltgate_proto::auth::v1::SignUpRequest;
@@ -19,7 +21,7 @@ use crate::email::Email;
 use crate::email::verify::{self, Asked};
 use crate::email_code;
 use crate::password::Password;
-use crate::password_hash::HashError;
+use crate::password_hash::{HashError, PasswordHash};
 use crate::session::start::SessionError;
 use crate::session::{self, LoggedIn};
 use crate::sign_in;
@@ -107,34 +109,52 @@ pub async fn sign_up(state: &State, new: SignUp, client: &Client) -> Result<Logg
             return Err(error.into());
         }
     };
+    let mailbox = new.email.as_str().to_lowercase();
+    let purpose = Purpose::SendMail;
+    let mail = match state
+        .throttle
+        .reserve_for_account(purpose, client.address, &mailbox)
+        .await
+    {
+        Ok(mail) => Some(mail),
+        // Too many to this mailbox, so that nobody floods it by signing up again and again. The answer is the same; a code can be
+        // asked for later.
+        Err(ThrottleError::Refused(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let stored = store(state, &new.username, &new.email, &password, client, mail.is_some()).await;
+    if let (Err(_), Some(mail)) = (&stored, mail) {
+        mail.give_back().await;
+    }
+    stored
+}
+
+async fn store(
+    state: &State,
+    username: &Username,
+    email: &Email,
+    password: &PasswordHash,
+    client: &Client,
+    is_told: bool,
+) -> Result<LoggedIn, SignUpError> {
     let now = state.clock.now();
     let id = Uuid::now_v7();
-
     let mut transaction = database::begin(&state.database).await?;
     let account = NewAccount {
         id,
-        username: &new.username,
-        email: Some(&new.email),
-        password: &password,
+        username,
+        email: Some(email),
+        password,
         roles: &[Role::Driver],
         created_at: now,
     };
     let account = account::insert(&mut transaction, &account).await?;
-    let email = new.email.as_str();
-    let asked = verify::request(
-        &mut transaction,
-        id,
-        new.username.as_str(),
-        email_code::Purpose::VerifyEmail,
-        email,
-        now,
-    )
-    .await?;
+    // Nobody is welcomed at an address that is somebody else's.
+    let is_welcome = is_told && ask_for_code(&mut transaction, id, username, email, now).await? == Asked::ForACode;
     let signed_up = AccountSignedUp {
         account_id: id.to_string(),
-        username: new.username.to_string(),
-        // Nobody is welcomed at an address that is somebody else's.
-        email: (asked == Asked::ForACode).then(|| email.to_owned()),
+        username: username.to_string(),
+        email: is_welcome.then(|| email.as_str().to_owned()),
     };
     outbox::enqueue(&mut transaction, &event::new(crate::NAME, now, &signed_up)).await?;
     let logged_in = session::start::start(&mut transaction, state, account, client, now).await?;
@@ -148,6 +168,17 @@ pub async fn sign_up(state: &State, new: SignUp, client: &Client) -> Result<Logg
     transaction.commit().await?;
     tracing::info!(account = %id, "Somebody signed up");
     Ok(logged_in)
+}
+
+async fn ask_for_code(
+    connection: &mut PgConnection,
+    account: Uuid,
+    username: &Username,
+    email: &Email,
+    now: DateTime<Utc>,
+) -> Result<Asked, outbox::EnqueueError> {
+    let purpose = email_code::Purpose::VerifyEmail;
+    verify::request(connection, account, username.as_str(), purpose, email.as_str(), now).await
 }
 
 #[cfg(test)]

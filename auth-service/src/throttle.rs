@@ -182,7 +182,33 @@ impl Throttle {
     ) -> Result<Reservation, ThrottleError> {
         let network = Network::of(address);
         let counted = self.counted(purpose, &network, username_key);
-        self.remembered(&counted, self.clock.now())?;
+        self.reserve_all(purpose, &counted, &network, username_key).await
+    }
+
+    /// The same, counted for the account alone, or for whatever goes by the name: where the address has been counted already.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn reserve_for_account(
+        &self,
+        purpose: Purpose,
+        address: IpAddr,
+        username_key: &str,
+    ) -> Result<Reservation, ThrottleError> {
+        let network = Network::of(address);
+        let mut counted = self.counted(purpose, &network, Some(username_key));
+        counted.retain(|one| one.kind == Kind::Account);
+        self.reserve_all(purpose, &counted, &network, Some(username_key)).await
+    }
+
+    async fn reserve_all(
+        &self,
+        purpose: Purpose,
+        counted: &[Counted],
+        network: &Network,
+        username_key: Option<&str>,
+    ) -> Result<Reservation, ThrottleError> {
+        self.remembered(counted, self.clock.now())?;
         let mut turns = Vec::new();
         // Always in this order, so that no two wait for each other.
         for one in counted.iter().filter(|one| one.kind != Kind::Pair) {
@@ -192,8 +218,8 @@ impl Throttle {
             let _connection = self.connections.acquire().await;
             let now = self.clock.now();
             // Who waited may find the block that somebody before met.
-            self.remembered(&counted, now)?;
-            let found = self.attempt(purpose, &counted, &network, username_key, now).await?;
+            self.remembered(counted, now)?;
+            let found = self.attempt(purpose, counted, network, username_key, now).await?;
             let until = |row: &Row| row.blocked_until.map(|until| (until, row.position));
             if let Some((until, position)) = found.iter().filter_map(until).max() {
                 let policy = counted[usize::try_from(position - 1).unwrap_or(0)].policy;
@@ -203,13 +229,13 @@ impl Throttle {
                     until,
                     now,
                 };
-                self.remember(&counted, &found, refusal);
+                self.remember(counted, &found, refusal);
                 return Err(ThrottleError::Refused(refusal));
             }
             let complete = found.iter().all(|row| row.reserved_until.is_some());
             let reservation = Reservation {
                 throttle: self.clone(),
-                rows: found.iter().filter_map(|row| row.reserved(&counted)).collect(),
+                rows: found.iter().filter_map(|row| row.reserved(counted)).collect(),
                 now,
                 turns: Vec::new(),
             };
@@ -218,6 +244,24 @@ impl Throttle {
             }
             // Others came in between the look and the reservation, and blocked one of the keys. Now it can be seen.
             reservation.give_back().await;
+        }
+    }
+
+    /// Forgets what failed for this account at this address: somebody there has shown since, in another way, to be its owner. A
+    /// failure leaves them to wait for as long as they would have anyway, so nobody is told of it.
+    pub async fn forgive(&self, purpose: Purpose, address: IpAddr, username_key: &str) {
+        let network = Network::of(address);
+        let keys = |kind| key::of(purpose, kind, &network, Some(username_key));
+        let Some(pair) = keys(Kind::Pair) else { return };
+        let forgiven = sqlx::query!("DELETE FROM authentication.throttle WHERE key = $1", &pair[..])
+            .execute(&self.database)
+            .await;
+        // Of the others it may be remembered that they concern everybody, and this account is at home here by now.
+        for key in Kind::ALL.into_iter().filter_map(keys) {
+            self.blocked.remove(&key);
+        }
+        if let Err(error) = forgiven {
+            tracing::warn!(%error, "Attempts that failed could not be forgiven; they are forgotten in time");
         }
     }
 

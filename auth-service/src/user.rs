@@ -9,10 +9,10 @@ mod update;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use service_kit::access::Client;
+use service_kit::access::{Client, Role};
 use service_kit::database;
 use service_kit::event::timestamp;
-use service_kit::reason::{self, Reason};
+use service_kit::reason::{self, FieldViolation, Reason};
 use service_kit::version::{IfMatch, Versioned};
 use sqlx::PgConnection;
 use thiserror::Error;
@@ -28,7 +28,7 @@ use self::create::NewUser;
 use self::update::Change;
 use crate::State;
 use crate::audit::{self, Action, Entry};
-use crate::caller::LoggedInAs;
+use crate::caller::{LoggedInAs, Reader};
 use crate::session;
 use crate::session::end::{self, Which};
 
@@ -79,6 +79,18 @@ async fn read(connection: &mut PgConnection, account: Uuid) -> Result<Row, UserE
     .fetch_optional(connection)
     .await?
     .ok_or(UserError::NotFound)
+}
+
+/// The same, and nobody else changes the account before the transaction is over.
+async fn lock(connection: &mut PgConnection, account: Uuid) -> Result<Row, UserError> {
+    sqlx::query!(
+        "SELECT FROM authentication.account WHERE id = $1 FOR NO KEY UPDATE",
+        account
+    )
+    .execute(&mut *connection)
+    .await?;
+    // A statement of its own sees what was committed while the lock was waited for.
+    read(connection, account).await
 }
 
 pub struct Grpc(pub Arc<State>);
@@ -133,12 +145,12 @@ impl UserService for Grpc {
         &self,
         request: Request<ListUserSessionsRequest>,
     ) -> Result<Response<ListSessionsResponse>, Status> {
-        let caller = LoggedInAs::of(&request)?;
+        let caller = Reader::of(&request)?;
         let account = id(&request.into_inner().user_id)?;
         let mut connection = database::begin(&self.0.database).await.map_err(UserError::from)?;
         read(&mut connection, account).await?;
         drop(connection);
-        let sessions = session::list::list(&self.0, account, Some(caller.session)).await?;
+        let sessions = session::list::list(&self.0, account, caller.session).await?;
         Ok(Response::new(ListSessionsResponse { sessions }))
     }
 
@@ -189,17 +201,22 @@ impl From<Row> for Versioned<User> {
 /// The roles of a request, each once.
 ///
 /// # Errors
-/// One of them is unknown.
-pub fn roles(names: &[String]) -> Result<Vec<service_kit::access::Role>, service_kit::reason::FieldViolation> {
-    use service_kit::access::Role;
-    use service_kit::reason::FieldViolation;
-    let mut roles: Vec<Role> = Vec::new();
+/// All that are unknown.
+pub fn roles(names: &[String]) -> Result<Vec<Role>, Vec<FieldViolation>> {
+    let (mut roles, mut violations): (Vec<Role>, Vec<FieldViolation>) = Default::default();
     for (index, name) in names.iter().enumerate() {
-        let role = Role::parse(name)
-            .ok_or_else(|| FieldViolation::new(format!("roles[{index}]"), "must be `admin`, `operator` or `driver`"))?;
-        if !roles.contains(&role) {
-            roles.push(role);
+        match Role::parse(name) {
+            Some(role) if roles.contains(&role) => {}
+            Some(role) => roles.push(role),
+            None => violations.push(FieldViolation::new(
+                format!("roles[{index}]"),
+                "must be `admin`, `operator` or `driver`",
+            )),
         }
     }
-    Ok(roles)
+    if violations.is_empty() {
+        Ok(roles)
+    } else {
+        Err(violations)
+    }
 }

@@ -117,6 +117,9 @@ fn second_factor_changed(event: SecondFactorChanged) -> Decision {
         SecondFactorChange::PasskeyAdded => "A passkey was added.",
         SecondFactorChange::PasskeyRemoved => "A passkey was removed.",
         SecondFactorChange::ApiKeyCreated => "An API key was made, by which a program can act for you.",
+        SecondFactorChange::EmailChangeRequested => {
+            "Another mail address was asked for. It takes the place of this one once a code that was sent there is confirmed."
+        }
         SecondFactorChange::RecoveryCodesRenewed => "New recovery codes were made; the old ones are void.",
         // One of a later version.
         SecondFactorChange::Unspecified => "The second factor was changed.",

@@ -46,7 +46,7 @@ impl NewKey {
         let mut violations = Vec::new();
         let name = Name::parse(&request.name).map_err(|violation| violations.push(violation));
         let scopes = scopes(&request.scopes, known).map_err(|wrong| violations.extend(wrong));
-        let roles = roles(&request.roles).map_err(|violation| violations.push(violation));
+        let roles = roles(&request.roles).map_err(|unknown| violations.extend(unknown));
         let expires_at = match request.expires_at {
             Some(at) => expiry(at, now).map_err(|violation| violations.push(violation)),
             None => Ok(now + USUAL_LIFETIME),

@@ -13,6 +13,7 @@ use super::not_found;
 use crate::State;
 use crate::audit::{self, Action, Entry};
 use crate::caller::LoggedInAs;
+use crate::housekeeping::{BATCH, in_batches};
 use crate::revocation;
 use crate::session::next_second;
 
@@ -122,11 +123,16 @@ fn ids(keys: &[Locked]) -> Vec<Uuid> {
 
 /// Removes what expired so long ago that nobody wonders any more.
 pub async fn remove_expired(state: &State) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "DELETE FROM authentication.api_key WHERE expires_at <= $1",
-        state.clock.now() - KEPT_EXPIRED
-    )
-    .execute(&state.database)
-    .await?;
-    Ok(())
+    in_batches(|| {
+        sqlx::query!(
+            "DELETE FROM authentication.api_key WHERE id IN (
+                 SELECT id FROM authentication.api_key WHERE expires_at <= $1
+                 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
+             )",
+            state.clock.now() - KEPT_EXPIRED,
+            BATCH
+        )
+        .execute(&state.database)
+    })
+    .await
 }

@@ -1,5 +1,5 @@
 //! Asks for another address. The account keeps the one that it has until somebody shows the code that is sent to the new
-//! one.
+//! one. The old one is told at once: that is when its owner can still do something about it.
 
 use service_kit::access::Client;
 use service_kit::reason::{self, FieldViolation};
@@ -10,16 +10,16 @@ use voltgate_proto::auth::v1::ChangeEmailRequest;
 
 use super::{Email, verify};
 use crate::State;
-use crate::audit::{self, Action, Entry};
 use crate::caller::LoggedInAs;
 use crate::email_code::Purpose;
-use crate::reauthentication::{self, ReauthenticationError};
+use crate::second_factor::notice::{self, NoticeError};
+use crate::second_factor::proof::{Proof, ProofError};
 use crate::throttle::{self, ThrottleError};
 
 /// A change that breaks no rule.
 pub struct Change {
     email: Email,
-    password: String,
+    proof: Proof,
 }
 
 impl TryFrom<ChangeEmailRequest> for Change {
@@ -27,16 +27,12 @@ impl TryFrom<ChangeEmailRequest> for Change {
 
     fn try_from(request: ChangeEmailRequest) -> Result<Self, Self::Error> {
         let email = Email::parse(&request.email).map_err(|problem| FieldViolation::new("email", problem.to_string()));
-        let missing = request
-            .password
-            .is_empty()
-            .then(|| FieldViolation::new("password", "is required"));
-        match (email, missing) {
-            (Ok(email), None) => Ok(Self {
-                email,
-                password: request.password,
-            }),
-            (email, missing) => Err(email.err().into_iter().chain(missing).collect()),
+        match (email, Proof::new(request.password, request.code)) {
+            (Ok(email), Ok(proof)) => Ok(Self { email, proof }),
+            (email, proof) => {
+                let proof = proof.err().unwrap_or_default();
+                Err(email.err().into_iter().chain(proof).collect())
+            }
         }
     }
 }
@@ -44,9 +40,11 @@ impl TryFrom<ChangeEmailRequest> for Change {
 #[derive(Debug, Error)]
 pub enum ChangeError {
     #[error(transparent)]
-    Reauthentication(#[from] ReauthenticationError),
+    Proof(#[from] ProofError),
     #[error(transparent)]
     Throttle(#[from] ThrottleError),
+    #[error(transparent)]
+    Notice(#[from] NoticeError),
     #[error("the event could not be stored")]
     Outbox(#[from] outbox::EnqueueError),
     #[error("the code could not be stored")]
@@ -56,7 +54,8 @@ pub enum ChangeError {
 impl From<ChangeError> for Status {
     fn from(error: ChangeError) -> Self {
         match error {
-            ChangeError::Reauthentication(error) => error.into(),
+            ChangeError::Proof(error) => error.into(),
+            ChangeError::Notice(error) => error.into(),
             ChangeError::Throttle(error) => error.into(),
             ChangeError::Outbox(error) => reason::internal(&error),
             ChangeError::Database(error) => database::failed(&error),
@@ -65,16 +64,22 @@ impl From<ChangeError> for Status {
 }
 
 pub async fn ask(state: &State, caller: &LoggedInAs, client: &Client, change: Change) -> Result<(), ChangeError> {
-    let account = reauthentication::require(state, caller.account, client, change.password).await?;
-    // Each mail counts, and so whatever becomes of this one it is not given back.
+    let half = change.proof.check_password(state, caller.account, client).await?;
     let mailbox = change.email.as_str().to_lowercase();
-    let _counted = state
+    let counted = state
         .throttle
         .reserve(throttle::Purpose::SendMail, client.address, Some(&mailbox))
         .await?;
     let now = state.clock.now();
-    let mut transaction = database::begin(&state.database).await?;
-    let account = account.lock(&mut transaction).await?;
+    let transaction = database::begin(&state.database).await?;
+    let (mut transaction, account) = match half.check_code(transaction, state, client, now).await {
+        Ok(proven) => proven,
+        Err(error) => {
+            counted.give_back().await;
+            return Err(error.into());
+        }
+    };
+    // Each mail counts, and so from here on it is not given back.
     let email = change.email.as_str();
     verify::request(
         &mut transaction,
@@ -85,10 +90,14 @@ pub async fn ask(state: &State, caller: &LoggedInAs, client: &Client, change: Ch
         now,
     )
     .await?;
-    let entry = Entry::new(Action::EmailChangeRequested, now, client)
-        .by(account.id)
-        .on(account.id);
-    audit::record(&mut transaction, entry).await?;
+    notice::tell(
+        &mut transaction,
+        &account,
+        notice::Change::EmailChangeRequested,
+        client,
+        now,
+    )
+    .await?;
     transaction.commit().await?;
     Ok(())
 }

@@ -102,14 +102,10 @@ pub async fn request(
 
 /// Sends another code to the address that waits to be verified.
 pub async fn resend(state: &State, account: Uuid, client: &Client) -> Result<(), VerifyError> {
-    let row = sqlx::query!(
-        "SELECT username, email FROM authentication.account WHERE id = $1 AND email_verified_at IS NULL",
-        account
-    )
-    .fetch_optional(&state.database)
-    .await?
-    .ok_or(VerifyError::NothingToVerify)?;
-    let email = row.email.ok_or(VerifyError::NothingToVerify)?;
+    let email = {
+        let mut connection = database::begin(&state.database).await?;
+        unverified(&mut connection, account).await?.email
+    };
     // Each mail counts, and so whatever becomes of this one it is not given back.
     let mailbox = email.to_lowercase();
     let _counted = state
@@ -118,10 +114,15 @@ pub async fn resend(state: &State, account: Uuid, client: &Client) -> Result<(),
         .await?;
     let mut transaction = database::begin(&state.database).await?;
     let now = state.clock.now();
+    let claimed = unverified(&mut transaction, account).await?;
+    // Another address meanwhile is another mailbox, which has its own count.
+    if claimed.email != email {
+        return Err(VerifyError::NothingToVerify);
+    }
     request(
         &mut transaction,
         account,
-        &row.username,
+        &claimed.username,
         Purpose::VerifyEmail,
         &email,
         now,
@@ -131,6 +132,25 @@ pub async fn resend(state: &State, account: Uuid, client: &Client) -> Result<(),
     Ok(())
 }
 
+struct Claimed {
+    username: String,
+    email: String,
+}
+
+/// The address of an account that nobody has shown to read yet. The account is locked.
+async fn unverified(connection: &mut PgConnection, account: Uuid) -> Result<Claimed, VerifyError> {
+    sqlx::query_as!(
+        Claimed,
+        r#"SELECT username, email AS "email!" FROM authentication.account
+           WHERE id = $1 AND email IS NOT NULL AND email_verified_at IS NULL
+           FOR NO KEY UPDATE"#,
+        account
+    )
+    .fetch_optional(connection)
+    .await?
+    .ok_or(VerifyError::NothingToVerify)
+}
+
 /// Takes a code for either purpose: an address that the account has, or one that it is to have.
 pub async fn verify(state: &State, code: &str, client: &Client) -> Result<(), VerifyError> {
     email_code::required(code).map_err(VerifyError::Missing)?;
@@ -138,6 +158,16 @@ pub async fn verify(state: &State, code: &str, client: &Client) -> Result<(), Ve
         .throttle
         .reserve(throttle::Purpose::EmailedCode, client.address, None)
         .await?;
+    let shown = show(state, code, client).await;
+    match &shown {
+        // It stays counted.
+        Err(VerifyError::InvalidCode) => {}
+        Ok(()) | Err(_) => attempt.give_back().await,
+    }
+    shown
+}
+
+async fn show(state: &State, code: &str, client: &Client) -> Result<(), VerifyError> {
     let now = state.clock.now();
     let mut transaction = database::begin(&state.database).await?;
     if let Some(code) = email_code::redeem(&mut transaction, Purpose::VerifyEmail, code, now).await? {
@@ -161,7 +191,6 @@ pub async fn verify(state: &State, code: &str, client: &Client) -> Result<(), Ve
         return Err(VerifyError::InvalidCode);
     }
     transaction.commit().await?;
-    attempt.succeeded().await;
     Ok(())
 }
 
@@ -174,7 +203,7 @@ async fn change(
     now: DateTime<Utc>,
 ) -> Result<(), VerifyError> {
     let row = sqlx::query!(
-        "WITH before AS (SELECT id, email FROM authentication.account WHERE id = $1 FOR NO KEY UPDATE)
+        "WITH before AS (SELECT id, email FROM authentication.account WHERE id = $1)
          UPDATE authentication.account
          SET email = $2, email_verified_at = $3, revision = revision + 1
          FROM before WHERE account.id = before.id AND disabled_at IS NULL
@@ -187,8 +216,7 @@ async fn change(
     .await?
     .ok_or(VerifyError::InvalidCode)?;
     // What was sent to the old address lets nobody in any more.
-    email_code::withdraw(connection, account, Purpose::VerifyEmail).await?;
-    email_code::withdraw(connection, account, Purpose::ResetPassword).await?;
+    email_code::withdraw(connection, account, &[Purpose::VerifyEmail, Purpose::ResetPassword]).await?;
     let entry = Entry::new(Action::EmailChanged, now, client).on(account);
     audit::record(connection, entry).await?;
     let changed = EmailChanged {

@@ -2,6 +2,7 @@
 //! trusted with it, and in the database, for the second step may reach another replica.
 
 use chrono::{DateTime, Utc};
+use service_kit::database;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
@@ -10,6 +11,7 @@ use voltgate_proto::auth::v1::PasskeyChallenge;
 use super::relying_party::Options;
 use crate::State;
 use crate::challenge_token::{self, ChallengeToken, LIFETIME, LIFETIME_SECONDS};
+use crate::housekeeping::{BATCH, in_batches};
 
 /// Keeps `state` for the second step. Without an account it is a login.
 pub async fn keep<T: serde::Serialize + Sync>(
@@ -43,6 +45,7 @@ pub async fn take<T: serde::de::DeserializeOwned + Send + Unpin + 'static>(
     token: &str,
     account: Option<Uuid>,
 ) -> Result<Option<T>, sqlx::Error> {
+    let mut transaction = database::begin(&state.database).await?;
     let taken = sqlx::query_scalar!(
         r#"DELETE FROM authentication.passkey_challenge
            WHERE token = $1 AND account_id IS NOT DISTINCT FROM $2 AND expires_at > $3
@@ -51,21 +54,24 @@ pub async fn take<T: serde::de::DeserializeOwned + Send + Unpin + 'static>(
         account,
         state.clock.now()
     )
-    .fetch_optional(&state.database)
+    .fetch_optional(&mut *transaction)
     .await?;
+    transaction.commit().await?;
     Ok(taken.map(|Json(state)| state))
 }
 
 /// Removes what nobody has answered in time.
 pub async fn remove_expired(state: &State) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "DELETE FROM authentication.passkey_challenge WHERE token IN (
-             SELECT token FROM authentication.passkey_challenge WHERE expires_at <= $1
-             ORDER BY expires_at LIMIT 10000 FOR UPDATE SKIP LOCKED
-         )",
-        state.clock.now()
-    )
-    .execute(&state.database)
-    .await?;
-    Ok(())
+    in_batches(|| {
+        sqlx::query!(
+            "DELETE FROM authentication.passkey_challenge WHERE token IN (
+                 SELECT token FROM authentication.passkey_challenge WHERE expires_at <= $1
+                 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
+             )",
+            state.clock.now(),
+            BATCH
+        )
+        .execute(&state.database)
+    })
+    .await
 }

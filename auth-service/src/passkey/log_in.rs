@@ -19,6 +19,7 @@ use crate::account::Account;
 use crate::audit::{self, Action, Entry};
 use crate::session::LoggedIn;
 use crate::sign_in::{self, Proof, SignInError};
+use crate::throttle::{Purpose, ThrottleError};
 
 /// What a client brings to the second step.
 pub struct Assertion {
@@ -28,6 +29,8 @@ pub struct Assertion {
 
 #[derive(Debug, Error)]
 pub enum BeginError {
+    #[error(transparent)]
+    Throttled(#[from] ThrottleError),
     #[error("the challenge could not be made")]
     Webauthn(#[from] WebauthnError),
     #[error("the challenge could not be stored")]
@@ -36,6 +39,8 @@ pub enum BeginError {
 
 #[derive(Debug, Error)]
 pub enum FinishError {
+    #[error(transparent)]
+    Throttled(#[from] ThrottleError),
     /// Never there, used, or expired.
     #[error("no such login is under way")]
     NotBegun,
@@ -65,7 +70,12 @@ impl TryFrom<FinishPasskeyLogInRequest> for Assertion {
     }
 }
 
-pub async fn begin(state: &State) -> Result<PasskeyChallenge, BeginError> {
+pub async fn begin(state: &State, client: &Client) -> Result<PasskeyChallenge, BeginError> {
+    // Everyone counts, and so it is not given back: each is a row until it is answered or too old.
+    let _counted = state
+        .throttle
+        .reserve(Purpose::PasskeyChallenge, client.address, None)
+        .await?;
     let (options, kept) = state.passkeys.begin_log_in()?;
     let mut transaction = database::begin(&state.database).await?;
     let challenge = challenge::keep(&mut transaction, None, options, &kept, state.clock.now()).await?;
@@ -74,6 +84,17 @@ pub async fn begin(state: &State) -> Result<PasskeyChallenge, BeginError> {
 }
 
 pub async fn finish(state: &State, assertion: Assertion, client: &Client) -> Result<LoggedIn, FinishError> {
+    let attempt = state.throttle.reserve(Purpose::Passkey, client.address, None).await?;
+    let result = check(state, assertion, client).await;
+    match &result {
+        // It stays counted.
+        Err(FinishError::NotBegun | FinishError::Unknown | FinishError::Refused(_)) => {}
+        Ok(_) | Err(_) => attempt.give_back().await,
+    }
+    result
+}
+
+async fn check(state: &State, assertion: Assertion, client: &Client) -> Result<LoggedIn, FinishError> {
     let begun: DiscoverableAuthentication = challenge::take(state, &assertion.token, None)
         .await?
         .ok_or(FinishError::NotBegun)?;
@@ -105,9 +126,6 @@ pub async fn finish(state: &State, assertion: Assertion, client: &Client) -> Res
             return Err(refused.into());
         }
     };
-    if found.password_reset_required {
-        return Err(FinishError::PasswordResetRequired);
-    }
     found.passkey.update_credential(&verified);
     sqlx::query!(
         "UPDATE authentication.passkey SET credential = $2, last_used_at = $3 WHERE id = $1",
@@ -117,6 +135,11 @@ pub async fn finish(state: &State, assertion: Assertion, client: &Client) -> Res
     )
     .execute(&mut *transaction)
     .await?;
+    if found.password_reset_required {
+        // The passkey has signed all the same, and its counter has moved on.
+        transaction.commit().await?;
+        return Err(FinishError::PasswordResetRequired);
+    }
     let proof = Proof::Passkey(found.id);
     let logged_in = sign_in::sign_in(&mut transaction, state, found.account, proof, client, now).await?;
     transaction.commit().await?;
@@ -170,6 +193,7 @@ async fn lock(
 impl From<BeginError> for Status {
     fn from(error: BeginError) -> Self {
         match error {
+            BeginError::Throttled(error) => error.into(),
             BeginError::Webauthn(error) => reason::internal(&error),
             BeginError::Database(error) => database::failed(&error),
         }
@@ -179,6 +203,7 @@ impl From<BeginError> for Status {
 impl From<FinishError> for Status {
     fn from(error: FinishError) -> Self {
         match error {
+            FinishError::Throttled(error) => error.into(),
             FinishError::NotBegun | FinishError::Unknown => refused(),
             FinishError::Refused(error) => {
                 tracing::info!(

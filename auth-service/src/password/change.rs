@@ -1,5 +1,5 @@
 //! Changes the password of somebody who knows it. Every other session ends, because whoever knew the old one may have
-//! started it.
+//! started it, and what they asked for by mail is void.
 
 use service_kit::access::Client;
 use service_kit::reason::{self, FieldViolation};
@@ -8,12 +8,13 @@ use thiserror::Error;
 use tonic::Status;
 use voltgate_proto::auth::v1::ChangePasswordRequest;
 
-use super::{Password, changed};
+use super::{Password, changed, username_of};
 use crate::State;
 use crate::audit::{self, Action, Entry};
 use crate::caller::LoggedInAs;
+use crate::email_code::{self, WAYS_IN};
 use crate::password_hash::HashError;
-use crate::reauthentication::{self, ReauthenticationError};
+use crate::second_factor::proof::{Proof, ProofError};
 use crate::session::end::{self, Which};
 use crate::username::Username;
 
@@ -22,7 +23,7 @@ pub enum ChangeError {
     #[error("the new password breaks a rule")]
     Invalid(Vec<FieldViolation>),
     #[error(transparent)]
-    Reauthentication(#[from] ReauthenticationError),
+    Proof(#[from] ProofError),
     #[error(transparent)]
     Hash(#[from] HashError),
     #[error("the event of the change could not be stored")]
@@ -35,7 +36,7 @@ impl From<ChangeError> for Status {
     fn from(error: ChangeError) -> Self {
         match error {
             ChangeError::Invalid(violations) => reason::invalid(violations),
-            ChangeError::Reauthentication(error) => error.into(),
+            ChangeError::Proof(error) => error.into(),
             ChangeError::Hash(error) => error.into(),
             ChangeError::Outbox(error) => reason::internal(&error),
             ChangeError::Database(error) => database::failed(&error),
@@ -49,20 +50,14 @@ pub async fn change(
     client: &Client,
     request: ChangePasswordRequest,
 ) -> Result<(), ChangeError> {
-    let username = sqlx::query_scalar!(
-        "SELECT username FROM authentication.account WHERE id = $1",
-        caller.account
-    )
-    .fetch_optional(&state.database)
-    .await?;
-    let username = username.and_then(|name| Username::parse(&name).ok());
-    let new = parse(&request, username.as_ref()).map_err(ChangeError::Invalid)?;
-    let account = reauthentication::require(state, caller.account, client, request.current_password).await?;
+    let username = username_of(state, caller.account).await?;
+    let (new, proof) = parse(request, username.as_ref()).map_err(ChangeError::Invalid)?;
+    let half = proof.check_password(state, caller.account, client).await?;
     let hash = state.passwords.hash(new).await?;
 
     let now = state.clock.now();
-    let mut transaction = database::begin(&state.database).await?;
-    let account = account.lock(&mut transaction).await?;
+    let transaction = database::begin(&state.database).await?;
+    let (mut transaction, account) = half.check_code(transaction, state, client, now).await?;
     sqlx::query!(
         "UPDATE authentication.account SET password_hash = $2, revision = revision + 1 WHERE id = $1",
         account.id,
@@ -70,29 +65,31 @@ pub async fn change(
     )
     .execute(&mut *transaction)
     .await?;
+    email_code::withdraw(&mut transaction, account.id, &WAYS_IN).await?;
     end::end(&mut transaction, state, account.id, Which::Others(caller.session)).await?;
     let entry = Entry::new(Action::PasswordChanged, now, client)
         .by(account.id)
         .on(account.id);
     audit::record(&mut transaction, entry).await?;
-    let event = changed(account.id, account.username, account.email, client, now);
+    let email = account.verified_email();
+    let event = changed(account.id, account.username, email, client, now);
     outbox::enqueue(&mut transaction, &event).await?;
     transaction.commit().await?;
     tracing::info!(account = %caller.account, "An account changed its password");
     Ok(())
 }
 
-fn parse(request: &ChangePasswordRequest, username: Option<&Username>) -> Result<Password, Vec<FieldViolation>> {
-    let mut violations = Vec::new();
-    if request.current_password.is_empty() {
-        violations.push(FieldViolation::new("currentPassword", "is required"));
-    }
-    match super::of_field(&request.new_password, "newPassword", username) {
-        Ok(password) if violations.is_empty() => Ok(password),
-        Ok(_) => Err(violations),
-        Err(more) => {
-            violations.extend(more);
-            Err(violations)
+fn parse(
+    request: ChangePasswordRequest,
+    username: Option<&Username>,
+) -> Result<(Password, Proof), Vec<FieldViolation>> {
+    let proof = Proof::of_fields("currentPassword", request.current_password, request.code);
+    let new = super::of_field(&request.new_password, "newPassword", username);
+    match (proof, new) {
+        (Ok(proof), Ok(new)) => Ok((new, proof)),
+        (proof, new) => {
+            let (proof, new) = (proof.err().unwrap_or_default(), new.err().unwrap_or_default());
+            Err(proof.into_iter().chain(new).collect())
         }
     }
 }

@@ -26,7 +26,7 @@ const CHANNEL: &str = "authentication_forgotten_password";
 /// The worker looks even if nobody woke it.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
 
-/// Accounts of one address that are sent a code each. An address need not be verified, so anybody can claim one.
+/// Accounts of one address that are sent a code each, where nobody has shown to read what is sent there: anybody can claim one.
 const MOST_ACCOUNTS: i64 = 5;
 
 #[derive(Debug, Error)]
@@ -139,11 +139,17 @@ async fn look_into_one(state: &State) -> Result<bool, WorkError> {
 
 async fn send_codes(connection: &mut PgConnection, state: &State, request: Request) -> Result<(), WorkError> {
     let now = state.clock.now();
-    // The one whose address is verified first: whoever else claims the address must not crowd it out.
+    // Where somebody has shown the address to be theirs, it is nobody else's: whoever claims it all the same must not have its
+    // owner sent mails of theirs.
     let accounts = sqlx::query!(
         r#"SELECT id, username, email AS "email!" FROM authentication.account
            WHERE lower(email) = lower($1) AND disabled_at IS NULL
-           ORDER BY email_verified_at IS NULL, created_at LIMIT $2"#,
+             AND (email_verified_at IS NOT NULL OR NOT EXISTS (
+                 SELECT FROM authentication.account
+                 WHERE lower(email) = lower($1) AND disabled_at IS NULL AND email_verified_at IS NOT NULL
+             ))
+           ORDER BY created_at, id LIMIT $2
+           FOR NO KEY UPDATE"#,
         request.email,
         MOST_ACCOUNTS
     )

@@ -1,5 +1,7 @@
-//! Sets a new password with a code that was sent by mail. All sessions end; a second factor is asked for as before.
+//! Sets a new password with a code that was sent by mail. All sessions end, and what else was asked for by mail is void; a second
+//! factor is asked for as before.
 
+use chrono::{DateTime, Utc};
 use service_kit::access::Client;
 use service_kit::reason::{self, FieldViolation, Reason};
 use service_kit::{database, outbox};
@@ -7,14 +9,13 @@ use thiserror::Error;
 use tonic::Status;
 use voltgate_proto::auth::v1::ResetPasswordRequest;
 
-use super::{changed, of_field};
+use super::{changed, of_field, username_of};
 use crate::State;
 use crate::audit::{self, Action, Entry};
-use crate::email_code::{self, Purpose, Redeemed};
+use crate::email_code::{self, Purpose, Redeemed, WAYS_IN};
 use crate::password_hash::HashError;
 use crate::session::end::{self, Which};
 use crate::throttle::{self, ThrottleError, familiar};
-use crate::username::Username;
 
 #[derive(Debug, Error)]
 pub enum ResetError {
@@ -55,35 +56,39 @@ pub async fn reset(state: &State, request: ResetPasswordRequest, client: &Client
         .await?;
     // A code is used up by a password that is accepted, not by one that is too short. And a code that is not valid costs
     // no hash.
-    let code = {
-        let mut connection = database::begin(&state.database).await?;
-        email_code::look_up(&mut connection, Purpose::ResetPassword, &request.code, now).await?
-    };
+    let code = look_up(state, &request.code, now).await;
+    // Whoever shows a valid one does not guess, whatever is wrong with the password.
+    if !matches!(code, Ok(None)) {
+        attempt.give_back().await;
+    }
+    let code = code?;
     let username = match &code {
-        Some(code) => username(state, code).await?,
+        Some(code) => username_of(state, code.account).await?,
         None => None,
     };
-    let violations = |violations: Vec<FieldViolation>| {
-        let missing = email_code::required(&request.code).err();
-        missing.into_iter().chain(violations).collect::<Vec<_>>()
-    };
+    let missing = email_code::required(&request.code).err();
     let new = of_field(&request.new_password, "newPassword", username.as_ref());
-    let new = new.map_err(|problems| ResetError::Invalid(violations(problems)))?;
-    email_code::required(&request.code).map_err(|missing| ResetError::Invalid(vec![missing]))?;
+    let new = match (missing, new) {
+        (None, Ok(new)) => new,
+        (missing, new) => {
+            let violations = missing.into_iter().chain(new.err().unwrap_or_default());
+            return Err(ResetError::Invalid(violations.collect()));
+        }
+    };
     code.ok_or(ResetError::InvalidCode)?;
-    attempt.succeeded().await;
     let hash = state.passwords.hash(new).await?;
 
     let mut transaction = database::begin(&state.database).await?;
     let code = email_code::redeem(&mut transaction, Purpose::ResetPassword, &request.code, now)
         .await?
         .ok_or(ResetError::InvalidCode)?;
+    // The address may be another one by now; who reads the mail of the one before has nothing to say any more.
     let account = sqlx::query!(
         "UPDATE authentication.account
          SET password_hash = $2, password_reset_required = false, revision = revision + 1,
-             email_verified_at = CASE WHEN lower(email) = lower($3) THEN coalesce(email_verified_at, $4) ELSE email_verified_at END
-         WHERE id = $1 AND disabled_at IS NULL
-         RETURNING username, email",
+             email_verified_at = coalesce(email_verified_at, $4)
+         WHERE id = $1 AND disabled_at IS NULL AND lower(email) = lower($3)
+         RETURNING username, username_key, email",
         code.account,
         hash.as_str(),
         code.email,
@@ -93,22 +98,21 @@ pub async fn reset(state: &State, request: ResetPasswordRequest, client: &Client
     .await?
     .ok_or(ResetError::InvalidCode)?;
     familiar::remember(&mut transaction, code.account, client.address, now).await?;
+    email_code::withdraw(&mut transaction, code.account, &WAYS_IN).await?;
     end::end(&mut transaction, state, code.account, Which::All).await?;
     let entry = Entry::new(Action::PasswordReset, now, client).on(code.account);
     audit::record(&mut transaction, entry).await?;
     let event = changed(code.account, account.username, account.email, client, now);
     outbox::enqueue(&mut transaction, &event).await?;
     transaction.commit().await?;
+    // Whoever failed here before did so with another password.
+    let (purpose, name) = (throttle::Purpose::LogIn, &account.username_key);
+    state.throttle.forgive(purpose, client.address, name).await;
     tracing::info!(account = %code.account, "A password was reset");
     Ok(())
 }
 
-async fn username(state: &State, code: &Redeemed) -> Result<Option<Username>, sqlx::Error> {
-    let name = sqlx::query_scalar!(
-        "SELECT username FROM authentication.account WHERE id = $1",
-        code.account
-    )
-    .fetch_optional(&state.database)
-    .await?;
-    Ok(name.and_then(|name| Username::parse(&name).ok()))
+async fn look_up(state: &State, code: &str, now: DateTime<Utc>) -> Result<Option<Redeemed>, sqlx::Error> {
+    let mut connection = database::begin(&state.database).await?;
+    email_code::look_up(&mut connection, Purpose::ResetPassword, code, now).await
 }

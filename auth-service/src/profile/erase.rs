@@ -2,34 +2,22 @@
 
 use service_kit::access::Client;
 use service_kit::database;
-use service_kit::reason::{FieldViolation, Reason};
+use service_kit::reason::Reason;
 use thiserror::Error;
 use tonic::Status;
-use voltgate_proto::auth::v1::EraseAccountRequest;
 
 use crate::State;
 use crate::administrator;
 use crate::caller::LoggedInAs;
 use crate::erasure::{self, ErasureError};
-use crate::reauthentication::{self, ReauthenticationError};
-
-/// The password of a request.
-///
-/// # Errors
-/// There is none.
-pub fn password_of(request: EraseAccountRequest) -> Result<String, Vec<FieldViolation>> {
-    if request.password.is_empty() {
-        return Err(vec![FieldViolation::new("password", "is required")]);
-    }
-    Ok(request.password)
-}
+use crate::second_factor::proof::{Proof, ProofError};
 
 #[derive(Debug, Error)]
 pub enum EraseError {
     #[error("nobody else is an administrator")]
     LastAdministrator,
     #[error(transparent)]
-    Reauthentication(#[from] ReauthenticationError),
+    Proof(#[from] ProofError),
     #[error(transparent)]
     Erasure(#[from] ErasureError),
     #[error("the account could not be deleted")]
@@ -42,21 +30,22 @@ impl From<EraseError> for Status {
             EraseError::LastAdministrator => {
                 Reason::LastAdministrator.status("You are the last administrator; make somebody else one first")
             }
-            EraseError::Reauthentication(error) => error.into(),
+            EraseError::Proof(error) => error.into(),
             EraseError::Erasure(error) => error.into(),
             EraseError::Database(error) => database::failed(&error),
         }
     }
 }
 
-pub async fn erase(state: &State, caller: &LoggedInAs, client: &Client, password: String) -> Result<(), EraseError> {
-    let account = reauthentication::require(state, caller.account, client, password).await?;
+pub async fn erase(state: &State, caller: &LoggedInAs, client: &Client, proof: Proof) -> Result<(), EraseError> {
+    let half = proof.check_password(state, caller.account, client).await?;
     let now = state.clock.now();
     let mut transaction = database::begin(&state.database).await?;
+    // Asked first, because it takes the lock that comes before those of rows.
     if administrator::is_last(&mut transaction, caller.account).await? {
         return Err(EraseError::LastAdministrator);
     }
-    let account = account.lock(&mut transaction).await?;
+    let (mut transaction, account) = half.check_code(transaction, state, client, now).await?;
     let id = account.id;
     erasure::erase(&mut transaction, state, account, id, client, now).await?;
     transaction.commit().await?;

@@ -62,9 +62,20 @@ pub async fn export(state: &State, account: Uuid) -> Result<Value, ProfileError>
     )
     .fetch_one(&mut *transaction)
     .await?;
+    let familiar_addresses = sqlx::query_scalar!(
+        r#"SELECT coalesce(json_agg(json_build_object('network', network, 'lastUsedAt', last_used_at) ORDER BY last_used_at),
+               '[]') AS "familiar_addresses!: Json<Value>"
+           FROM authentication.familiar_address WHERE account_id = $1"#,
+        account
+    )
+    .fetch_one(&mut *transaction)
+    .await?;
+    // Where an administrator was when they did something to the account is theirs to know.
     let audit = sqlx::query_scalar!(
         r#"SELECT coalesce(json_agg(json_build_object(
-               'at', at, 'action', action, 'byYou', actor_id = $1, 'address', address, 'device', device, 'details', details
+               'at', at, 'action', action, 'byYou', actor_id = $1, 'details', details,
+               'address', CASE WHEN coalesce(actor_id, $1) = $1 THEN address END,
+               'device', CASE WHEN coalesce(actor_id, $1) = $1 THEN device END
            ) ORDER BY at), '[]') AS "audit!: Json<Value>"
            FROM (
                SELECT * FROM authentication.audit WHERE account_id = $1 OR (actor_id = $1 AND account_id IS NULL)
@@ -89,6 +100,7 @@ pub async fn export(state: &State, account: Uuid) -> Result<Value, ProfileError>
         "sessions": sessions.0,
         "apiKeys": api_keys.0,
         "knownDevices": devices.0,
+        "familiarAddresses": familiar_addresses.0,
         "audit": audit.0,
     }))
 }

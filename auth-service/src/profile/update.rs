@@ -13,6 +13,7 @@ use crate::State;
 use crate::account::{self, InsertError};
 use crate::audit::{self, Action, Entry};
 use crate::caller::LoggedInAs;
+use crate::throttle::{Purpose, ThrottleError};
 use crate::username::Username;
 
 /// A change that breaks no rule. What it does not have stays.
@@ -38,6 +39,8 @@ pub enum UpdateError {
     #[error("the username is taken")]
     UsernameTaken,
     #[error(transparent)]
+    Throttled(#[from] ThrottleError),
+    #[error(transparent)]
     Profile(#[from] ProfileError),
     #[error("the account could not be stored")]
     Database(#[from] sqlx::Error),
@@ -57,6 +60,7 @@ impl From<UpdateError> for Status {
         match error {
             UpdateError::Changed => version::changed(),
             UpdateError::UsernameTaken => Reason::UsernameTaken.status("Somebody else has this username"),
+            UpdateError::Throttled(error) => error.into(),
             UpdateError::Profile(error) => error.into(),
             UpdateError::Database(error) => database::failed(&error),
         }
@@ -70,16 +74,34 @@ pub async fn update(
     change: Change,
     if_match: &IfMatch,
 ) -> Result<Row, UpdateError> {
-    let mut transaction = database::begin(&state.database).await?;
-    let row = read(&mut transaction, caller.account).await?;
+    let row = {
+        let mut connection = database::begin(&state.database).await?;
+        read(&mut connection, caller.account).await?
+    };
     if if_match.revisions().is_some_and(|seen| !seen.contains(&row.revision)) {
         return Err(UpdateError::Changed);
     }
     let Some(username) = change.username.filter(|name| name.as_str() != row.username) else {
         return Ok(row);
     };
-    let renamed = account::rename(&mut transaction, caller.account, row.revision, &username).await?;
-    if !renamed {
+    // Counted whatever comes of it, as with a signup: that a name is taken is an answer.
+    let attempt = state.throttle.reserve(Purpose::SignUp, client.address, None).await?;
+    let renamed = rename(state, caller, client, row.revision, &username).await;
+    if matches!(renamed, Err(UpdateError::Database(_))) {
+        attempt.give_back().await;
+    }
+    renamed
+}
+
+async fn rename(
+    state: &State,
+    caller: &LoggedInAs,
+    client: &Client,
+    revision: i64,
+    username: &Username,
+) -> Result<Row, UpdateError> {
+    let mut transaction = database::begin(&state.database).await?;
+    if !account::rename(&mut transaction, caller.account, revision, username).await? {
         return Err(UpdateError::Changed);
     }
     let entry = Entry::new(Action::Renamed, state.clock.now(), client)

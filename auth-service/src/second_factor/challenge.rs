@@ -21,13 +21,19 @@ use crate::State;
 use crate::account::Account;
 use crate::audit::{self, Action, Entry};
 use crate::challenge_token::{self, ChallengeToken, LIFETIME, LIFETIME_SECONDS};
+use crate::housekeeping::{BATCH, in_batches};
 use crate::password_hash::PasswordHash;
 use crate::recovery_code;
 use crate::session::LoggedIn;
 use crate::sign_in::{self, Proof, SignInError};
+use crate::throttle::{Network, Purpose};
 
 /// Codes that one challenge takes.
 const MOST_ATTEMPTS: i32 = 5;
+
+/// Challenges that are open for one account and one network; one more takes the place of the oldest. Each costs a right password
+/// and nothing else. Counted by network, so that nobody who has the password takes the owner's away from elsewhere.
+const MOST_OPEN: i64 = 10;
 
 /// What a client brings to the second step.
 pub struct Answer {
@@ -81,19 +87,30 @@ pub async fn open(
     connection: &mut PgConnection,
     account: Uuid,
     password: &PasswordHash,
+    client: &Client,
     now: DateTime<Utc>,
 ) -> Result<Option<SecondFactorRequired>, CodeError> {
     if !super::proof::has_totp(connection, account).await? {
         return Ok(None);
     }
-    let token = ChallengeToken::generate();
+    let (token, network) = (ChallengeToken::generate(), Network::of(client.address));
     sqlx::query!(
-        "INSERT INTO authentication.login_challenge (token, account_id, password_mark, expires_at)
-         VALUES ($1, $2, $3, $4)",
+        "WITH surplus AS (
+             DELETE FROM authentication.login_challenge WHERE token IN (
+                 SELECT token FROM authentication.login_challenge
+                 WHERE account_id = $2 AND network = $5
+                 ORDER BY expires_at DESC, token OFFSET $6
+                 FOR UPDATE SKIP LOCKED
+             )
+         )
+         INSERT INTO authentication.login_challenge (token, account_id, password_mark, expires_at, network)
+         VALUES ($1, $2, $3, $4, $5)",
         token.hash(),
         account,
         mark(password),
-        now + LIFETIME
+        now + LIFETIME,
+        network.as_str(),
+        MOST_OPEN - 1
     )
     .execute(&mut *connection)
     .await?;
@@ -133,12 +150,16 @@ pub async fn finish(state: &State, answer: &Answer, client: &Client) -> Result<L
         }
     };
     if account.password_reset_required {
+        // The code was right, and has been used.
+        transaction.commit().await?;
         return Err(FinishError::PasswordResetRequired);
     }
     close(&mut transaction, &token).await?;
     let proof = Proof::SecondFactor(method);
     let logged_in = sign_in::sign_in(&mut transaction, state, account.account, proof, client, now).await?;
     transaction.commit().await?;
+    let name = &account.username_key;
+    state.throttle.forgive(Purpose::LogIn, client.address, name).await;
     tracing::info!(account = %logged_in.account.id, method = method.as_str(), "An account logged in with its second factor");
     Ok(logged_in)
 }
@@ -150,6 +171,7 @@ fn mark(password: &PasswordHash) -> Vec<u8> {
 
 struct Locked {
     account: Account,
+    username_key: String,
     password_mark: Vec<u8>,
     password_reset_required: bool,
 }
@@ -162,7 +184,7 @@ async fn lock_account(
     now: DateTime<Utc>,
 ) -> Result<Option<Locked>, sqlx::Error> {
     let row = sqlx::query!(
-        "SELECT account.id, username, roles, password_hash, password_reset_required
+        "SELECT account.id, username, username_key, roles, password_hash, password_reset_required
          FROM authentication.account JOIN authentication.login_challenge ON account_id = account.id
          WHERE token = $1 AND expires_at > $2 AND disabled_at IS NULL
          FOR SHARE OF account",
@@ -177,6 +199,7 @@ async fn lock_account(
             username: row.username,
             roles: row.roles,
         },
+        username_key: row.username_key,
         password_mark: mark(&row.password_hash.into()),
         password_reset_required: row.password_reset_required,
     }))
@@ -204,16 +227,18 @@ async fn close(connection: &mut PgConnection, token: &[u8]) -> Result<(), sqlx::
 
 /// Removes challenges that nobody has met in time.
 pub async fn remove_expired(state: &State) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "DELETE FROM authentication.login_challenge WHERE token IN (
-             SELECT token FROM authentication.login_challenge WHERE expires_at <= $1
-             ORDER BY expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED
-         )",
-        state.clock.now()
-    )
-    .execute(&state.database)
-    .await?;
-    Ok(())
+    in_batches(|| {
+        sqlx::query!(
+            "DELETE FROM authentication.login_challenge WHERE token IN (
+                 SELECT token FROM authentication.login_challenge WHERE expires_at <= $1
+                 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
+             )",
+            state.clock.now(),
+            BATCH
+        )
+        .execute(&state.database)
+    })
+    .await
 }
 
 impl From<FinishError> for Status {

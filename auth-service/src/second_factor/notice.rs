@@ -1,5 +1,5 @@
-//! What an account proves itself by has changed: the audit log has it, and its owner gets a mail. Both are written in the
-//! transaction of the change.
+//! What an account proves itself by has changed, or is about to: the audit log has it, and its owner gets a mail, where the
+//! account has an address that was shown to be its owner's. Both are written in the transaction of the change.
 
 use chrono::{DateTime, Utc};
 use service_kit::access::Client;
@@ -22,6 +22,8 @@ pub enum Change {
     PasskeyAdded(Uuid),
     PasskeyRemoved(Uuid),
     ApiKeyCreated(Uuid),
+    /// The account has its old address still, and that is the one that is told.
+    EmailChangeRequested,
 }
 
 #[derive(Debug, Error)]
@@ -41,6 +43,7 @@ impl Change {
             Self::PasskeyAdded(_) => SecondFactorChange::PasskeyAdded,
             Self::PasskeyRemoved(_) => SecondFactorChange::PasskeyRemoved,
             Self::ApiKeyCreated(_) => SecondFactorChange::ApiKeyCreated,
+            Self::EmailChangeRequested => SecondFactorChange::EmailChangeRequested,
         }
     }
 
@@ -52,6 +55,7 @@ impl Change {
             Self::PasskeyAdded(_) => Action::PasskeyAdded,
             Self::PasskeyRemoved(_) => Action::PasskeyRemoved,
             Self::ApiKeyCreated(_) => Action::ApiKeyCreated,
+            Self::EmailChangeRequested => Action::EmailChangeRequested,
         }
     }
 }
@@ -60,7 +64,8 @@ impl Change {
 pub async fn lock_owner(connection: &mut PgConnection, account: Uuid) -> Result<Locked, sqlx::Error> {
     sqlx::query_as!(
         Locked,
-        "SELECT id, username, email FROM authentication.account WHERE id = $1 FOR NO KEY UPDATE",
+        r#"SELECT id, username, email, email_verified_at IS NOT NULL AS "email_verified!"
+           FROM authentication.account WHERE id = $1 FOR NO KEY UPDATE"#,
         account
     )
     .fetch_one(connection)
@@ -78,7 +83,7 @@ pub async fn tell(
     let changed = SecondFactorChanged {
         account_id: owner.id.to_string(),
         username: owner.username.clone(),
-        email: owner.email.clone(),
+        email: owner.verified_email(),
         change: change.for_mail().into(),
     };
     outbox::enqueue(connection, &event::new(crate::NAME, now, &changed)).await?;
@@ -86,7 +91,7 @@ pub async fn tell(
     let entry = match change {
         Change::PasskeyAdded(passkey) | Change::PasskeyRemoved(passkey) => entry.with("passkey", passkey.to_string()),
         Change::ApiKeyCreated(key) => entry.with("apiKey", key.to_string()),
-        Change::TotpAdded | Change::TotpRemoved | Change::RecoveryCodesRenewed => entry,
+        Change::TotpAdded | Change::TotpRemoved | Change::RecoveryCodesRenewed | Change::EmailChangeRequested => entry,
     };
     audit::record(connection, entry).await?;
     Ok(())

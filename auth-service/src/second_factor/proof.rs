@@ -1,5 +1,5 @@
-//! The proof that whoever changes what an account proves itself by is its owner, and not somebody who found a session open: the
-//! password once more, and a code where the account has an authenticator app.
+//! The proof that whoever changes what an account proves itself by, or where its mail goes, or deletes it, is its owner, and not
+//! somebody who found a session open: the password once more, and a code where the account has an authenticator app.
 
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ use uuid::Uuid;
 
 use super::code::{self, CodeError, Tried};
 use crate::State;
-use crate::reauthentication::{self, Locked, ReauthenticationError};
+use crate::audit::{self, Action, Entry};
+use crate::reauthentication::{self, Locked, Reauthenticated, ReauthenticationError};
 
 /// What the person reads whose code is wrong.
 pub const WRONG: &str = "The code is not right, or was used before";
@@ -53,9 +54,14 @@ impl Proof {
 
     /// With a code where its account needs one.
     pub fn new(password: String, code: Option<String>) -> Result<Self, Vec<FieldViolation>> {
+        Self::of_fields("password", password, code)
+    }
+
+    /// The same, from a request in which the password goes by another name.
+    pub fn of_fields(field: &str, password: String, code: Option<String>) -> Result<Self, Vec<FieldViolation>> {
         let mut violations = Vec::new();
         if password.is_empty() {
-            violations.push(FieldViolation::new("password", "is required"));
+            violations.push(FieldViolation::new(field, "is required"));
         }
         if code.as_ref().is_some_and(String::is_empty) {
             violations.push(FieldViolation::new("code", "is required"));
@@ -76,20 +82,50 @@ impl Proof {
         client: &Client,
         now: DateTime<Utc>,
     ) -> Result<(Transaction<'static, Postgres>, Locked), ProofError> {
+        let half = self.check_password(state, account, client).await?;
+        let transaction = database::begin(&state.database).await?;
+        half.check_code(transaction, state, client, now).await
+    }
+
+    /// Checks the password only, for a change with something to do before its transaction locks the account.
+    pub async fn check_password(self, state: &State, account: Uuid, client: &Client) -> Result<HalfProven, ProofError> {
         let shown = reauthentication::require(state, account, client, self.password).await?;
-        let mut transaction = database::begin(&state.database).await?;
-        let owner = shown.lock(&mut transaction).await?;
+        Ok(HalfProven { shown, code: self.code })
+    }
+}
+
+/// The password was right.
+#[must_use = "half a proof is none"]
+pub struct HalfProven {
+    shown: Reauthenticated,
+    code: Option<String>,
+}
+
+impl HalfProven {
+    /// Checks the code, and gives the transaction back with the account locked.
+    pub async fn check_code(
+        self,
+        mut transaction: Transaction<'static, Postgres>,
+        state: &State,
+        client: &Client,
+        now: DateTime<Utc>,
+    ) -> Result<(Transaction<'static, Postgres>, Locked), ProofError> {
+        let owner = self.shown.lock(&mut transaction).await?;
         let Some(code) = self.code else {
-            return if has_totp(&mut transaction, account).await? {
+            return if has_totp(&mut transaction, owner.id).await? {
                 Err(ProofError::CodeMissing)
             } else {
                 Ok((transaction, owner))
             };
         };
-        match code::try_code(&mut transaction, &state.sealing, account, &code, now).await? {
+        match code::try_code(&mut transaction, &state.sealing, owner.id, &code, now).await? {
             Tried::Accepted(_) | Tried::NotSetUp => Ok((transaction, owner)),
             Tried::TooMany(wait) => Err(ProofError::TooMany(wait)),
             Tried::Wrong => {
+                let entry = Entry::new(Action::SecondFactorFailed, now, client)
+                    .by(owner.id)
+                    .on(owner.id);
+                audit::record(&mut transaction, entry).await?;
                 transaction.commit().await?;
                 Err(ProofError::WrongCode)
             }

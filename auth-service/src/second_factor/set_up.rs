@@ -26,6 +26,10 @@ const LIFETIME: TimeDelta = TimeDelta::minutes(10);
 /// The same in seconds, as clients are told.
 const LIFETIME_SECONDS: i32 = 600;
 
+/// Wrong codes after which it has to be begun anew, so that nobody with a session guesses the first code of a secret that the
+/// owner has begun to set up.
+const MOST_WRONG_CODES: i32 = 5;
+
 #[derive(Debug, Error)]
 pub enum BeginError {
     #[error(transparent)]
@@ -103,7 +107,7 @@ async fn store(
 ) -> Result<bool, sqlx::Error> {
     let stored = sqlx::query!(
         "INSERT INTO authentication.totp (account_id, sealed_secret, created_at) VALUES ($1, $2, $3)
-         ON CONFLICT (account_id) DO UPDATE SET sealed_secret = $2, created_at = $3
+         ON CONFLICT (account_id) DO UPDATE SET sealed_secret = $2, created_at = $3, wrong_codes = 0
          WHERE totp.confirmed_at IS NULL",
         account,
         sealed_secret,
@@ -138,7 +142,11 @@ pub async fn confirm(
         .open(&begun.sealed_secret, &code::owner(caller.account))
         .map_err(CodeError::from)?;
     let secret = TotpSecret::from_bytes(&secret).ok_or(CodeError::Sealed(DoesNotOpen))?;
-    let step = secret.step(code, now, None).ok_or(ConfirmError::WrongCode)?;
+    let Some(step) = secret.step(code, now, None) else {
+        count_wrong_code(&mut transaction, caller.account, begun.wrong_codes + 1).await?;
+        transaction.commit().await?;
+        return Err(ConfirmError::WrongCode);
+    };
     put_in_force(&mut transaction, caller.account, step, now).await?;
     let codes = recovery_code::renew(&mut transaction, caller.account).await?;
     notice::tell(&mut transaction, &owner, Change::TotpAdded, client, now).await?;
@@ -151,16 +159,35 @@ struct Begun {
     sealed_secret: Vec<u8>,
     created_at: DateTime<Utc>,
     confirmed_at: Option<DateTime<Utc>>,
+    wrong_codes: i32,
 }
 
 async fn lock(connection: &mut PgConnection, account: Uuid) -> Result<Option<Begun>, sqlx::Error> {
     sqlx::query_as!(
         Begun,
-        "SELECT sealed_secret, created_at, confirmed_at FROM authentication.totp WHERE account_id = $1 FOR UPDATE",
+        "SELECT sealed_secret, created_at, confirmed_at, wrong_codes FROM authentication.totp
+         WHERE account_id = $1 FOR UPDATE",
         account
     )
     .fetch_optional(connection)
     .await
+}
+
+async fn count_wrong_code(connection: &mut PgConnection, account: Uuid, wrong_codes: i32) -> Result<(), sqlx::Error> {
+    if wrong_codes < MOST_WRONG_CODES {
+        sqlx::query!(
+            "UPDATE authentication.totp SET wrong_codes = $2 WHERE account_id = $1",
+            account,
+            wrong_codes
+        )
+        .execute(connection)
+        .await?;
+    } else {
+        sqlx::query!("DELETE FROM authentication.totp WHERE account_id = $1", account)
+            .execute(connection)
+            .await?;
+    }
+    Ok(())
 }
 
 async fn put_in_force(
@@ -170,7 +197,7 @@ async fn put_in_force(
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE authentication.totp SET confirmed_at = $2, last_step = $3 WHERE account_id = $1",
+        "UPDATE authentication.totp SET confirmed_at = $2, last_step = $3, wrong_codes = 0 WHERE account_id = $1",
         account,
         now,
         step

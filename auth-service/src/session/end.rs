@@ -11,6 +11,7 @@ use super::next_second;
 use crate::State;
 use crate::audit::{self, Action, Entry};
 use crate::caller::LoggedInAs;
+use crate::housekeeping::{BATCH, in_batches};
 use crate::revocation;
 
 /// Which sessions of an account.
@@ -113,13 +114,16 @@ pub async fn renew_access_tokens(
 
 /// Removes what nobody can use any more. Their access tokens have expired long since.
 pub async fn remove_expired(state: &State) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "DELETE FROM authentication.session WHERE id IN (
-             SELECT id FROM authentication.session WHERE expires_at <= $1 ORDER BY expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED
-         )",
-        state.clock.now()
-    )
-    .execute(&state.database)
-    .await?;
-    Ok(())
+    in_batches(|| {
+        sqlx::query!(
+            "DELETE FROM authentication.session WHERE id IN (
+                 SELECT id FROM authentication.session WHERE expires_at <= $1
+                 ORDER BY expires_at LIMIT $2 FOR UPDATE SKIP LOCKED
+             )",
+            state.clock.now(),
+            BATCH
+        )
+        .execute(&state.database)
+    })
+    .await
 }

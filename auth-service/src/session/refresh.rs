@@ -88,7 +88,10 @@ pub async fn refresh(state: &State, token: &str, client: &Client) -> Result<Logg
                 .await?;
             successor
         }
-        Use::Again { successor } => successor,
+        Use::Again { successor } => {
+            session.note_use(&mut transaction, now).await?;
+            successor
+        }
         Use::Replay => {
             session.end_for_replay(&mut transaction, state, client, now).await?;
             transaction.commit().await?;
@@ -202,6 +205,18 @@ impl Session {
             expires_at(now, state.sessions.idle, self.ends_at),
             client.device,
             client.address.to_string(),
+        )
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+
+    /// An access token is issued now, and whoever voids those of the session goes by when the last one was (`end.rs`).
+    async fn note_use(&self, connection: &mut PgConnection, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+        sqlx::query!(
+            "UPDATE authentication.session SET last_used_at = greatest(last_used_at, $2) WHERE id = $1",
+            self.id,
+            now
         )
         .execute(connection)
         .await?;

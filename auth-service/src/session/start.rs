@@ -31,7 +31,7 @@ pub async fn start(
     client: &Client,
     now: DateTime<Utc>,
 ) -> Result<LoggedIn, SessionError> {
-    make_room(connection, state, account.id, now).await?;
+    make_room(connection, state, account.id).await?;
     let id = Uuid::now_v7();
     let (key, secret) = (FamilyKey::generate(), Secret::generate());
     let ends_at = now + state.sessions.absolute;
@@ -59,12 +59,8 @@ pub async fn start(
     })
 }
 
-async fn make_room(
-    connection: &mut PgConnection,
-    state: &State,
-    account: Uuid,
-    now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
+/// The time is taken when nobody refreshes the sessions that end any more, as where sessions are ended (`end.rs`).
+async fn make_room(connection: &mut PgConnection, state: &State, account: Uuid) -> Result<(), sqlx::Error> {
     let surplus = sqlx::query_scalar!(
         "DELETE FROM authentication.session WHERE id IN (
              SELECT id FROM authentication.session WHERE account_id = $1 ORDER BY last_used_at DESC, id DESC OFFSET $2
@@ -75,5 +71,5 @@ async fn make_room(
     )
     .fetch_all(&mut *connection)
     .await?;
-    revocation::revoke(connection, state, &surplus, None, now).await
+    revocation::revoke(connection, state, &surplus, None, state.clock.now()).await
 }

@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::State;
+use crate::housekeeping::{BATCH, in_batches};
 use crate::throttle::Network;
 
 /// Of more than these, those used last stay.
@@ -91,16 +92,18 @@ pub async fn remember(
 /// # Errors
 /// The database failed.
 pub async fn prune(state: &State) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "DELETE FROM authentication.known_device WHERE (account_id, device, network) IN (
-             SELECT account_id, device, network FROM authentication.known_device
-             WHERE last_used_at < $1 LIMIT 1000 FOR UPDATE SKIP LOCKED
-         )",
-        state.clock.now() - KEPT
-    )
-    .execute(&state.database)
-    .await?;
-    Ok(())
+    in_batches(|| {
+        sqlx::query!(
+            "DELETE FROM authentication.known_device WHERE (account_id, device, network) IN (
+                 SELECT account_id, device, network FROM authentication.known_device
+                 WHERE last_used_at < $1 LIMIT $2 FOR UPDATE SKIP LOCKED
+             )",
+            state.clock.now() - KEPT,
+            BATCH
+        )
+        .execute(&state.database)
+    })
+    .await
 }
 
 fn device_of(client: &Client) -> String {

@@ -5,13 +5,14 @@
 //! one at a time.
 
 /// What somebody attempts. Each purpose is counted by itself.
-#[allow(dead_code)] // Some of the ways in are still to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
     /// A password, to log in or asked for again. Only failures count.
     LogIn,
-    /// A code of a second factor, or a passkey, after the right password. Only failures count.
-    SecondFactor,
+    /// An answer to the challenge of a login with a passkey. Only failures count.
+    Passkey,
+    /// Such a challenge. Everyone counts, for each is kept until it is answered or too old.
+    PasskeyChallenge,
     /// A code that came by mail. Only failures count.
     EmailedCode,
     /// A new account. Everyone counts, for it also tells whether a name is taken.
@@ -63,14 +64,17 @@ const LONGEST_FOR_ACCOUNT: u32 = 60;
 /// Failures for one account, from wherever, that cost nothing.
 const FREE_FOR_ACCOUNT: u32 = 20;
 
-/// The same for codes: there are fewer of them than of passwords.
-const CODES_FOR_ACCOUNT: u32 = 10;
-
 /// After how long a failure of an address is forgotten. Many people may share one.
 const LEAK_OF_ADDRESS: u32 = 3 * 60;
 
 /// Signups that an address shared by many people may go on with for ever: one a minute.
 const LEAK_OF_SIGNUPS: u32 = 60;
+
+/// Challenges for passkeys that an address gets at once, and after how many seconds it gets one more. A page may ask for one each
+/// time that it is opened, by everybody who shares the address; and as they live for five minutes, there are never more than four
+/// hundred of one address.
+const CHALLENGES: u32 = 100;
+const LEAK_OF_CHALLENGES: u32 = 1;
 
 /// Mails to one account: three, then one in twenty minutes.
 const MAILS: u32 = 3;
@@ -93,10 +97,8 @@ impl Limits {
             })
         };
         match (purpose, kind) {
-            (Purpose::LogIn | Purpose::SecondFactor | Purpose::EmailedCode, Kind::Pair) => {
-                growing(self.failures, longest)
-            }
-            (Purpose::LogIn | Purpose::SecondFactor | Purpose::EmailedCode, Kind::Address) => {
+            (Purpose::LogIn, Kind::Pair) => growing(self.failures, longest),
+            (Purpose::LogIn | Purpose::Passkey | Purpose::EmailedCode, Kind::Address) => {
                 growing(self.failures_per_address, LEAK_OF_ADDRESS)
             }
             (Purpose::LogIn, Kind::Account) => Some(Policy {
@@ -105,16 +107,18 @@ impl Limits {
                 longest: longest.min(LONGEST_FOR_ACCOUNT),
                 leak: LONGEST_FOR_ACCOUNT,
             }),
-            // Whoever gets here has the password: that it is changed is more urgent than that they are let in.
-            (Purpose::SecondFactor, Kind::Account) => growing(CODES_FOR_ACCOUNT, longest),
-            (Purpose::EmailedCode, Kind::Account) => Some(Policy {
-                free: CODES_FOR_ACCOUNT,
+            (Purpose::PasskeyChallenge, Kind::Address) => Some(Policy {
+                free: CHALLENGES,
                 first: 1,
                 longest: longest.min(LONGEST_FOR_ACCOUNT),
-                leak: LONGEST_FOR_ACCOUNT,
+                leak: LEAK_OF_CHALLENGES,
             }),
             (Purpose::SignUp, Kind::Address) => growing(self.signups_per_address, LEAK_OF_SIGNUPS),
-            (Purpose::SignUp, Kind::Pair | Kind::Account) => None,
+            // These come without a name.
+            (
+                Purpose::Passkey | Purpose::PasskeyChallenge | Purpose::EmailedCode | Purpose::SignUp,
+                Kind::Pair | Kind::Account,
+            ) => None,
             (Purpose::SendMail, Kind::Address) => growing(MAILS_PER_ADDRESS, LEAK_OF_ADDRESS),
             (Purpose::SendMail, Kind::Pair) => None,
             (Purpose::SendMail, Kind::Account) => Some(Policy {
@@ -129,9 +133,10 @@ impl Limits {
 
 impl Purpose {
     #[cfg(test)]
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::LogIn,
-        Self::SecondFactor,
+        Self::Passkey,
+        Self::PasskeyChallenge,
         Self::EmailedCode,
         Self::SignUp,
         Self::SendMail,
@@ -141,7 +146,8 @@ impl Purpose {
     pub fn name(self) -> &'static str {
         match self {
             Self::LogIn => "login",
-            Self::SecondFactor => "second-factor",
+            Self::Passkey => "passkey",
+            Self::PasskeyChallenge => "passkey-challenge",
             Self::EmailedCode => "code",
             Self::SignUp => "signup",
             Self::SendMail => "mail",
@@ -152,8 +158,9 @@ impl Purpose {
     /// was here before is no reason to send them more.
     pub fn spares(self, kind: Kind) -> bool {
         match self {
-            Self::LogIn | Self::SecondFactor | Self::EmailedCode => kind != Kind::Pair,
-            Self::SignUp | Self::SendMail => false,
+            Self::LogIn => kind != Kind::Pair,
+            // Without a name nobody can be at home anywhere.
+            Self::Passkey | Self::PasskeyChallenge | Self::EmailedCode | Self::SignUp | Self::SendMail => false,
         }
     }
 }
@@ -211,10 +218,8 @@ mod unit_tests {
 
     #[test]
     fn strangers_never_make_an_account_wait_for_more_than_a_minute_to_log_in() {
-        for purpose in [Purpose::LogIn, Purpose::EmailedCode] {
-            let policy = LIMITS.policy(purpose, Kind::Account);
-            assert!(policy.is_some_and(|policy| policy.longest <= 60));
-        }
+        let policy = LIMITS.policy(Purpose::LogIn, Kind::Account);
+        assert!(policy.is_some_and(|policy| policy.longest <= 60));
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl TryFrom<CreateUserRequest> for NewUser {
             None => Email::parse(&request.username).ok(),
         };
         let mut roles = roles(&request.roles)
-            .map_err(|violation| violations.push(violation))
+            .map_err(|unknown| violations.extend(unknown))
             .unwrap_or_default();
         if roles.is_empty() {
             roles.push(Role::Driver);

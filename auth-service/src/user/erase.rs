@@ -48,7 +48,8 @@ pub async fn erase(state: &State, caller: &LoggedInAs, client: &Client, account:
     }
     let owner = sqlx::query_as!(
         Locked,
-        "SELECT id, username, email FROM authentication.account WHERE id = $1 FOR NO KEY UPDATE",
+        r#"SELECT id, username, email, email_verified_at IS NOT NULL AS "email_verified!"
+           FROM authentication.account WHERE id = $1 FOR NO KEY UPDATE"#,
         account
     )
     .fetch_optional(&mut *transaction)

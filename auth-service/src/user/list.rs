@@ -8,7 +8,7 @@ use sqlx::PgPool;
 use voltgate_proto::auth::v1::{ListUsersRequest, ListUsersResponse, User};
 
 use super::{Row, UserError};
-use crate::username::fold_case;
+use crate::username::key_of;
 
 /// No username and no address is longer, in characters.
 const LONGEST: usize = 254;
@@ -49,7 +49,7 @@ impl TryFrom<ListUsersRequest> for Page {
             Ok((size, after)) if violations.is_empty() => Ok(Self {
                 size,
                 after,
-                search: fold_case(&request.search),
+                search: key_of(&request.search),
                 email: Some(request.email).filter(|email| !email.is_empty()),
                 role,
                 disabled: request.disabled,

@@ -10,12 +10,12 @@ use tonic::Status;
 use uuid::Uuid;
 use voltgate_proto::events::v1::PasswordResetRequested;
 
-use super::{UserError, read};
+use super::{UserError, lock};
 use crate::State;
 use crate::api_key;
 use crate::audit::{self, Action, Entry};
 use crate::caller::LoggedInAs;
-use crate::email_code::{self, Purpose};
+use crate::email_code::{self, Purpose, WAYS_IN};
 use crate::session::end::{self, Which};
 
 #[derive(Debug, Error)]
@@ -44,8 +44,10 @@ impl From<ResetError> for Status {
 pub async fn force(state: &State, caller: &LoggedInAs, client: &Client, account: Uuid) -> Result<(), ResetError> {
     let now = state.clock.now();
     let mut transaction = database::begin(&state.database).await?;
-    let user = read(&mut transaction, account).await?;
+    let user = lock(&mut transaction, account).await?;
     let email = user.email.ok_or(ResetError::NoEmail)?;
+    // The address that the code goes to must not become somebody else's meanwhile.
+    email_code::withdraw(&mut transaction, account, &WAYS_IN).await?;
     demand(&mut transaction, account, &user.username, &email, now).await?;
     end::end(&mut transaction, state, account, Which::All).await?;
     api_key::revoke::renew_access_tokens(&mut transaction, state, account).await?;

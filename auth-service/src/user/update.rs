@@ -1,5 +1,7 @@
 //! An administrator changes roles, or disables or enables an account.
 
+use std::collections::BTreeSet;
+
 use service_kit::access::{Client, Role};
 use service_kit::database;
 use service_kit::reason::{FieldViolation, Reason};
@@ -9,12 +11,13 @@ use tonic::Status;
 use uuid::Uuid;
 use voltgate_proto::auth::v1::UpdateUserRequest;
 
-use super::{Row, UserError, read, roles};
+use super::{Row, UserError, lock, read, roles};
 use crate::State;
 use crate::administrator;
 use crate::api_key;
 use crate::audit::{self, Action, Entry};
 use crate::caller::LoggedInAs;
+use crate::email_code::{self, WAYS_IN};
 use crate::session::end::{self, Which};
 
 /// A change that breaks no rule. What it does not have stays.
@@ -27,7 +30,7 @@ impl TryFrom<UpdateUserRequest> for Change {
     type Error = Vec<FieldViolation>;
 
     fn try_from(request: UpdateUserRequest) -> Result<Self, Self::Error> {
-        let roles = roles(&request.roles).map_err(|violation| vec![violation])?;
+        let roles = roles(&request.roles)?;
         Ok(Self {
             roles: (!roles.is_empty()).then_some(roles),
             disabled: request.disabled,
@@ -72,7 +75,7 @@ pub async fn update(
     let mut transaction = database::begin(&state.database).await?;
     // Asked first, because it takes the lock that comes before those of rows.
     let is_last = administrator::is_last(&mut transaction, account).await?;
-    let before = read(&mut transaction, account).await?;
+    let before = lock(&mut transaction, account).await?;
     let names: Option<Vec<String>> = change
         .roles
         .map(|roles| roles.iter().map(|role| role.as_str().to_owned()).collect());
@@ -82,26 +85,27 @@ pub async fn update(
     if is_last && (loses_admin || change.disabled == Some(true)) {
         return Err(UpdateError::LastAdministrator);
     }
-    let updated = sqlx::query_as!(
-        Row,
+    let updated = sqlx::query!(
         "UPDATE authentication.account
          SET roles = coalesce($2, roles),
              disabled_at = CASE WHEN $3 THEN coalesce(disabled_at, $4) WHEN NOT $3 THEN NULL ELSE disabled_at END,
              revision = revision + 1
-         WHERE id = $1 AND ($5::bigint[] IS NULL OR revision = ANY ($5))
-         RETURNING id, username, username_key, email, email_verified_at, roles, disabled_at, password_reset_required,
-                   created_at, revision",
+         WHERE id = $1 AND ($5::bigint[] IS NULL OR revision = ANY ($5))",
         account,
         names.as_deref(),
         change.disabled,
         now,
         if_match.revisions()
     )
-    .fetch_optional(&mut *transaction)
-    .await?
-    .ok_or(UpdateError::Changed)?;
+    .execute(&mut *transaction)
+    .await?;
+    if updated.rows_affected() == 0 {
+        return Err(UpdateError::Changed);
+    }
+    let updated = read(&mut transaction, account).await?;
     let entry = |action| Entry::new(action, now, client).by(caller.account).on(account);
     if updated.disabled_at.is_some() && before.disabled_at.is_none() {
+        email_code::withdraw(&mut transaction, account, &WAYS_IN).await?;
         end::end(&mut transaction, state, account, Which::All).await?;
         api_key::revoke::renew_access_tokens(&mut transaction, state, account).await?;
         audit::record(&mut transaction, entry(Action::Disabled)).await?;
@@ -109,7 +113,8 @@ pub async fn update(
     if updated.disabled_at.is_none() && before.disabled_at.is_some() {
         audit::record(&mut transaction, entry(Action::Enabled)).await?;
     }
-    if updated.roles != before.roles {
+    let as_set = |roles: &[String]| roles.iter().cloned().collect::<BTreeSet<_>>();
+    if as_set(&updated.roles) != as_set(&before.roles) {
         end::renew_access_tokens(&mut transaction, state, account).await?;
         api_key::revoke::renew_access_tokens(&mut transaction, state, account).await?;
         let entry = entry(Action::RolesChanged).with("roles", updated.roles.clone());

@@ -5,7 +5,9 @@ use service_kit::reason::Reason;
 use testbed::Database;
 use tonic::Status;
 use voltgate_proto::auth::v1::{ChangeEmailRequest, ResendVerificationRequest, SignUpRequest, VerifyEmailRequest};
-use voltgate_proto::events::v1::{EmailChanged, EmailVerificationRequested, SignupWithKnownEmail};
+use voltgate_proto::events::v1::{
+    EmailChanged, EmailVerificationRequested, SecondFactorChange, SecondFactorChanged, SignupWithKnownEmail,
+};
 
 use crate::mailbox::Mailbox;
 use crate::service::{PASSWORD, Service, Setup, ada, authorized, reason, violations};
@@ -16,7 +18,7 @@ async fn start(database: &Database) -> (Service, Mailbox) {
     (setup.start().await, mailbox)
 }
 
-async fn verify(service: &Service, code: &str) -> Result<(), Status> {
+pub async fn verify(service: &Service, code: &str) -> Result<(), Status> {
     let request = VerifyEmailRequest { code: code.to_owned() };
     service.addresses.clone().verify_email(request).await?;
     Ok(())
@@ -28,10 +30,21 @@ async fn resend(service: &Service, token: &str) -> Result<(), Status> {
     Ok(())
 }
 
-async fn change(service: &Service, token: &str, email: &str, password: &str) -> Result<(), Status> {
+pub async fn change(service: &Service, token: &str, email: &str, password: &str) -> Result<(), Status> {
+    change_with(service, token, email, password, None).await
+}
+
+pub async fn change_with(
+    service: &Service,
+    token: &str,
+    email: &str,
+    password: &str,
+    code: Option<&str>,
+) -> Result<(), Status> {
     let request = ChangeEmailRequest {
         email: email.to_owned(),
         password: password.to_owned(),
+        code: code.map(str::to_owned),
     };
     service
         .addresses
@@ -82,6 +95,9 @@ async fn an_address_changes_once_the_new_one_is_shown_to_be_read_and_the_old_one
     let (service, mut mailbox) = start(&database).await;
     let token = service.sign_up(ada()).await.unwrap().access_token;
     let first: EmailVerificationRequested = mailbox.next().await;
+    resend(&service, &token).await.unwrap();
+    let second: EmailVerificationRequested = mailbox.next().await;
+    verify(&service, &second.code).await.unwrap();
 
     assert_eq!(
         reason(change(&service, &token, "ada@example.org", "another password").await),
@@ -96,6 +112,13 @@ async fn an_address_changes_once_the_new_one_is_shown_to_be_read_and_the_old_one
     change(&service, &token, "ada@example.org", PASSWORD).await.unwrap();
     let mail: EmailVerificationRequested = mailbox.next().await;
     assert_eq!(mail.email, "ada@example.org");
+    let notice: SecondFactorChanged = mailbox.next().await;
+    assert_eq!(notice.change(), SecondFactorChange::EmailChangeRequested);
+    assert_eq!(
+        notice.email.as_deref(),
+        Some("ada@example.com"),
+        "the old one is told while it can do something about it"
+    );
     let profile = service.profile(&token).await.unwrap();
     assert_eq!(profile.email.as_deref(), Some("ada@example.com"), "not before the code");
 
@@ -137,6 +160,8 @@ async fn whoever_claims_an_address_that_is_somebody_elses_learns_nothing_and_its
         .await
         .unwrap();
     let _: SignupWithKnownEmail = mailbox.next().await;
+    let notice: SecondFactorChanged = mailbox.next().await;
+    assert_eq!(notice.email, None, "her own address of before is not verified");
     assert!(mailbox.is_empty());
     service.stop().await;
 }

@@ -1,13 +1,16 @@
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use service_kit::reason::Reason;
 use sqlx::postgres::PgConnectOptions;
 use testbed::{Database, Proxy};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
-use voltgate_proto::auth::v1::GetHealthRequest;
+use voltgate_proto::auth::v1::{GetDiscoveryRequest, GetHealthRequest};
 
-use crate::service::{Service, Setup};
+use crate::service::{Service, Setup, ada, reason};
 
 /// The service as it says of itself, and its parts.
 async fn health(service: &Service) -> (String, Vec<(String, String)>) {
@@ -83,6 +86,35 @@ async fn events_that_are_late_are_told_and_keep_nobody_from_logging_in() {
         .execute(&service.database)
         .await
         .unwrap();
+    says_soon(&service, &said("ok", "ok", "ok")).await;
+    service.stop().await;
+}
+
+/// Both are open to everybody; the discovery document is there where tokens name an issuer that is a URL.
+#[tokio::test]
+async fn the_discovery_document_leads_to_the_keys_where_the_issuer_is_a_url() {
+    let database = Database::create().await;
+    let mut setup = Setup::on(&database);
+    let service = setup.clone().start().await;
+    let refused = service.client.clone().get_discovery(GetDiscoveryRequest {}).await;
+    assert_eq!(reason(refused), Reason::NotFound);
+    service.stop().await;
+
+    setup.issuer = "https://voltgate.example.com".to_owned();
+    let service = setup.start().await;
+    let answer = service.client.clone().get_discovery(GetDiscoveryRequest {}).await;
+    let answer = answer.unwrap().into_inner();
+    assert_eq!(answer.content_type, "application/json");
+    let document: serde_json::Value = serde_json::from_slice(&answer.data).unwrap();
+    assert_eq!(document["issuer"], "https://voltgate.example.com");
+    assert_eq!(
+        document["jwks_uri"],
+        "https://voltgate.example.com/.well-known/jwks.json"
+    );
+    let token = service.sign_up(ada()).await.unwrap().access_token;
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
+    let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+    assert_eq!(claims["iss"], document["issuer"], "to the letter");
     says_soon(&service, &said("ok", "ok", "ok")).await;
     service.stop().await;
 }

@@ -15,6 +15,7 @@ const LONG_ENOUGH: Duration = Duration::from_secs(20);
 const TYPES: &[&str] = &[
     "voltgate.events.v1.PasswordChanged",
     "voltgate.events.v1.EmailChanged",
+    "voltgate.events.v1.SecondFactorChanged",
     "voltgate.events.v1.SignupWithKnownEmail",
     "voltgate.events.v1.AccountDeleted",
 ];
@@ -53,6 +54,17 @@ impl Mailbox {
         let event = tokio::time::timeout(LONG_ENOUGH, self.events.recv()).await;
         let event = event.expect("an event in time").expect("a bus");
         event::decode(&event).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The next event that holds an `M`, whatever comes before it.
+    pub async fn skip_to<M: Message + Name + Default>(&mut self) -> M {
+        loop {
+            let event = tokio::time::timeout(LONG_ENOUGH, self.events.recv()).await;
+            let event = event.expect("an event in time").expect("a bus");
+            if let Ok(found) = event::decode(&event) {
+                return found;
+            }
+        }
     }
 
     /// Nothing is on its way: the next event is the one that the caller made happen after it.

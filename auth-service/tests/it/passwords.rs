@@ -6,11 +6,13 @@ use chrono::TimeDelta;
 use service_kit::reason::Reason;
 use testbed::Database;
 use tonic::Status;
+use tonic_types::StatusExt as _;
 use voltgate_proto::auth::v1::{
     ChangePasswordRequest, ForgotPasswordRequest, RefreshRequest, ResetPasswordRequest, SignUpRequest,
 };
 use voltgate_proto::events::v1::{EmailVerificationRequested, PasswordChanged, PasswordResetRequested};
 
+use crate::addresses;
 use crate::mailbox::Mailbox;
 use crate::samples::Samples;
 use crate::service::{PASSWORD, Service, Setup, ada, authorized, passed_on, reason, violations};
@@ -24,9 +26,20 @@ async fn start(database: &Database) -> (Service, Mailbox) {
 }
 
 async fn change(service: &Service, token: &str, current: &str, new: &str) -> Result<(), Status> {
+    change_with(service, token, current, new, None).await
+}
+
+pub async fn change_with(
+    service: &Service,
+    token: &str,
+    current: &str,
+    new: &str,
+    code: Option<&str>,
+) -> Result<(), Status> {
     let request = ChangePasswordRequest {
         current_password: current.to_owned(),
         new_password: new.to_owned(),
+        code: code.map(str::to_owned),
     };
     service
         .passwords
@@ -36,7 +49,7 @@ async fn change(service: &Service, token: &str, current: &str, new: &str) -> Res
     Ok(())
 }
 
-async fn forgot(service: &Service, email: &str) -> Result<(), Status> {
+pub async fn forgot(service: &Service, email: &str) -> Result<(), Status> {
     let request = ForgotPasswordRequest {
         email: email.to_owned(),
     };
@@ -44,7 +57,7 @@ async fn forgot(service: &Service, email: &str) -> Result<(), Status> {
     Ok(())
 }
 
-async fn reset(service: &Service, code: &str, new: &str) -> Result<(), Status> {
+pub async fn reset(service: &Service, code: &str, new: &str) -> Result<(), Status> {
     let request = ResetPasswordRequest {
         code: code.to_owned(),
         new_password: new.to_owned(),
@@ -60,7 +73,8 @@ async fn whoever_knows_the_password_changes_it_and_every_other_session_ends() {
     let other = service.sign_up(ada()).await.unwrap();
     let this = service.log_in("Ada", PASSWORD).await.unwrap();
     let token = this.access_token.as_str();
-    let _: EmailVerificationRequested = mailbox.next().await;
+    let mail: EmailVerificationRequested = mailbox.next().await;
+    addresses::verify(&service, &mail.code).await.unwrap();
 
     assert_eq!(
         reason(change(&service, token, "another password", NEW).await),
@@ -276,5 +290,78 @@ async fn no_code_is_kept_in_the_clear_once_its_mail_is_on_its_way() {
                 .all(|data| !String::from_utf8_lossy(data).contains(code.as_str()))
         );
     }
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_password_that_breaks_a_rule_costs_no_attempt_where_the_code_is_right() {
+    let database = Database::create().await;
+    let (service, mut mailbox) = start(&database).await;
+    service.sign_up(ada()).await.unwrap();
+    let _: EmailVerificationRequested = mailbox.next().await;
+    forgot(&service, "ada@example.com").await.unwrap();
+    let mail: PasswordResetRequested = mailbox.next().await;
+    for _ in 0..30 {
+        let refused = reset(&service, &mail.code, "short").await;
+        assert_eq!(reason(refused), Reason::InvalidRequest);
+    }
+    reset(&service, &mail.code, NEW).await.unwrap();
+    for _ in 0..21 {
+        let refused = reset(&service, "made up", NEW).await;
+        assert_eq!(reason(refused), Reason::InvalidEmailedCode);
+    }
+    let refused = reset(&service, "made up", NEW).await.unwrap_err();
+    assert_eq!(Reason::of(&refused), Reason::TooManyRequests);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn too_many_forgotten_passwords_are_refused_with_the_limit_that_they_ran_in() {
+    let database = Database::create().await;
+    let (service, _mailbox) = start(&database).await;
+    service.clock.stop();
+    let refusal = loop {
+        if let Err(refusal) = forgot(&service, "ada@example.com").await {
+            break refusal;
+        }
+    };
+    let header = |name: &str| refusal.metadata().get(name).unwrap().to_str().unwrap();
+    assert_eq!(header("ratelimit-policy"), "\"mail\";q=3;w=3600");
+    assert_eq!(header("ratelimit"), "\"mail\";r=0;t=60");
+    let wait = refusal.get_details_retry_info().unwrap().retry_delay.unwrap();
+    assert_eq!(wait, Duration::from_secs(60));
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn where_an_address_has_an_owner_whoever_else_claims_it_gets_no_code_sent_there() {
+    let database = Database::create().await;
+    let (service, mut mailbox) = start(&database).await;
+    let named = |username: &str| SignUpRequest {
+        username: username.to_owned(),
+        ..ada()
+    };
+    service.sign_up(named("mallory")).await.unwrap();
+    let _: EmailVerificationRequested = mailbox.next().await;
+    service.sign_up(ada()).await.unwrap();
+    let mail: EmailVerificationRequested = mailbox.next().await;
+    forgot(&service, "ada@example.com").await.unwrap();
+    let claimed: [PasswordResetRequested; 2] = [mailbox.next().await, mailbox.next().await];
+    assert_eq!(
+        claimed.map(|mail| mail.username),
+        ["mallory", "Ada"],
+        "nobody has verified it"
+    );
+
+    addresses::verify(&service, &mail.code).await.unwrap();
+    forgot(&service, "ada@example.com").await.unwrap();
+    let owned: PasswordResetRequested = mailbox.next().await;
+    assert_eq!(owned.username, "Ada");
+    let until_looked_into = "SELECT count(*) FROM authentication.forgotten_password";
+    while service.count(until_looked_into).await > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let sent = "SELECT count(*) FROM authentication.outbox WHERE type LIKE '%PasswordResetRequested'";
+    assert_eq!(service.count(sent).await, 3);
     service.stop().await;
 }

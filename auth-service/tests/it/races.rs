@@ -1,16 +1,21 @@
 //! What happens at the same time: a token says what its account is, or is void. Each test holds a lock that both sides need
 //! for as long as it takes to have them meet.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::TimeDelta;
+use service_kit::reason::Reason;
 use sqlx::{PgPool, Postgres, Transaction};
 use testbed::Database;
 use voltgate_proto::auth::v1::{RefreshRequest, TokenResponse, UpdateUserRequest};
+use voltgate_proto::events::v1::{EmailVerificationRequested, PasswordResetRequested};
 
+use crate::mailbox::Mailbox;
 use crate::service::{PASSWORD, Service, Setup, ada, authorized, is_revoked_soon};
+use crate::{addresses, passwords};
 
 /// A service with an administrator and a driver, and a clock that a test moves.
 struct Scene {
@@ -219,4 +224,47 @@ async fn a_login_that_waits_for_a_change_of_roles_gets_the_new_ones_and_for_a_di
         }
     }
     scene.service.stop().await;
+}
+
+/// A reset withdraws the change, and the change withdraws the reset: whoever comes first has it, and the other is told that the code
+/// is not valid any more. Neither waits for the other crosswise, which the database would end after a second.
+#[tokio::test]
+async fn a_reset_and_a_change_of_the_address_at_once_are_one_after_the_other() {
+    let database = Database::create().await;
+    let setup = Setup::on(&database);
+    let mut mailbox = Mailbox::on(&setup.bus);
+    let service = setup.start().await;
+    let ada = service.sign_up(ada()).await.unwrap();
+    let _: EmailVerificationRequested = mailbox.next().await;
+    addresses::change(&service, &ada.access_token, "ada@example.org", PASSWORD)
+        .await
+        .unwrap();
+    let change: EmailVerificationRequested = mailbox.next().await;
+    passwords::forgot(&service, "ada@example.com").await.unwrap();
+    let reset: PasswordResetRequested = mailbox.skip_to().await;
+
+    let service = Arc::new(service);
+    let mut held = service.database.begin().await.unwrap();
+    sqlx::query("SELECT FROM authentication.account FOR UPDATE")
+        .execute(&mut *held)
+        .await
+        .unwrap();
+    let reset = tokio::spawn({
+        let service = service.clone();
+        async move { passwords::reset(&service, &reset.code, "rain on a tin roof").await }
+    });
+    until_waiting(&service.database, 1).await;
+    let changed = tokio::spawn({
+        let service = service.clone();
+        async move { addresses::verify(&service, &change.code).await }
+    });
+    until_waiting(&service.database, 2).await;
+    held.rollback().await.unwrap();
+    let answers = [reset.await.unwrap(), changed.await.unwrap()];
+    let succeeded = answers.iter().filter(|answer| answer.is_ok()).count();
+    assert_eq!(succeeded, 1, "{answers:?}");
+    for refusal in answers.into_iter().filter_map(Result::err) {
+        assert_eq!(Reason::of(&refusal), Reason::InvalidEmailedCode, "{refusal}");
+    }
+    Arc::into_inner(service).unwrap().stop().await;
 }

@@ -1,14 +1,12 @@
-//! Authenticator apps and recovery codes, from their set-up over the login in two steps to their end.
+//! Authenticator apps and recovery codes, from their set-up to their end. The login in two steps is `second_step.rs`.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use chrono::TimeDelta;
 use service_kit::event::{self, Event};
 use service_kit::reason::Reason;
 use testbed::Database;
 use tonic::Status;
-use tonic_types::StatusExt as _;
 use totp_rs::{Builder, Secret};
 use voltgate_proto::auth::v1::{
     BeginTotpRequest, ConfirmTotpRequest, FinishLogInRequest, GetRecoveryCodesRequest, GetSecondFactorsRequest,
@@ -17,7 +15,7 @@ use voltgate_proto::auth::v1::{
 };
 use voltgate_proto::events::v1::{SecondFactorChange, SecondFactorChanged};
 
-use crate::service::{PASSWORD, Service, Setup, ada, authorized, reason, violations};
+use crate::service::{PASSWORD, Service, ada, authorized, reason, violations};
 
 /// What an authenticator app does with a secret.
 pub struct App(totp_rs::Totp);
@@ -74,13 +72,13 @@ pub async fn protected_ada(service: &Service) -> Protected {
 }
 
 impl Service {
-    async fn begin_totp(&self, token: &str, password: &str) -> Result<TotpSetup, Status> {
+    pub async fn begin_totp(&self, token: &str, password: &str) -> Result<TotpSetup, Status> {
         let password = password.to_owned();
         let request = authorized(BeginTotpRequest { password }, token);
         Ok(self.second_factors.clone().begin_totp(request).await?.into_inner())
     }
 
-    async fn confirm_totp(&self, token: &str, code: &str) -> Result<Vec<String>, Status> {
+    pub async fn confirm_totp(&self, token: &str, code: &str) -> Result<Vec<String>, Status> {
         let request = authorized(ConfirmTotpRequest { code: code.to_owned() }, token);
         Ok(self
             .second_factors
@@ -91,20 +89,20 @@ impl Service {
             .codes)
     }
 
-    async fn remove_totp(&self, token: &str, password: &str, code: &str) -> Result<(), Status> {
+    pub async fn remove_totp(&self, token: &str, password: &str, code: &str) -> Result<(), Status> {
         let (password, code) = (password.to_owned(), code.to_owned());
         let request = authorized(RemoveTotpRequest { password, code }, token);
         self.second_factors.clone().remove_totp(request).await?;
         Ok(())
     }
 
-    async fn factors(&self, token: &str) -> SecondFactors {
+    pub async fn factors(&self, token: &str) -> SecondFactors {
         let request = authorized(GetSecondFactorsRequest {}, token);
         let answer = self.second_factors.clone().get_second_factors(request).await;
         answer.unwrap().into_inner()
     }
 
-    async fn recovery_codes_left(&self, token: &str) -> Result<RecoveryCodesLeft, Status> {
+    pub async fn recovery_codes_left(&self, token: &str) -> Result<RecoveryCodesLeft, Status> {
         let request = authorized(GetRecoveryCodesRequest {}, token);
         Ok(self
             .second_factors
@@ -114,7 +112,7 @@ impl Service {
             .into_inner())
     }
 
-    async fn renew_recovery_codes(&self, token: &str, code: &str) -> Result<Vec<String>, Status> {
+    pub async fn renew_recovery_codes(&self, token: &str, code: &str) -> Result<Vec<String>, Status> {
         let (password, code) = (PASSWORD.to_owned(), code.to_owned());
         let request = authorized(RenewRecoveryCodesRequest { password, code }, token);
         Ok(self
@@ -128,9 +126,13 @@ impl Service {
 
     /// The first step of a login, for an account that needs a second one.
     pub async fn challenge(&self, username: &str) -> SecondFactorRequired {
+        self.challenge_with(username, PASSWORD).await
+    }
+
+    pub async fn challenge_with(&self, username: &str, password: &str) -> SecondFactorRequired {
         let request = LogInRequest {
             username: username.to_owned(),
-            password: PASSWORD.to_owned(),
+            password: password.to_owned(),
         };
         let answer = self.client.clone().log_in(request).await.unwrap().into_inner();
         let tokens = (answer.id, answer.access_token, answer.refresh_token, answer.expires_in);
@@ -146,7 +148,7 @@ impl Service {
     }
 
     /// Both steps.
-    async fn log_in_with(&self, code: &str) -> Result<TokenResponse, Status> {
+    pub async fn log_in_with(&self, code: &str) -> Result<TokenResponse, Status> {
         let challenge = self.challenge("Ada").await;
         self.finish(&challenge.token, code).await
     }
@@ -220,7 +222,7 @@ async fn an_app_is_set_up_with_the_password_and_its_first_code() {
         (told[0].account_id.as_str(), told[0].username.as_str()),
         (signed_up.id.as_str(), "Ada")
     );
-    assert_eq!(told[0].email.as_deref(), Some("ada@example.com"));
+    assert_eq!(told[0].email, None, "nobody has shown that the address is theirs");
     assert!(
         audited(&service, &signed_up.id)
             .await
@@ -306,331 +308,6 @@ async fn a_set_up_is_void_after_ten_minutes_when_begun_anew_and_when_confirmed()
         violations(&service.confirm_totp(&token, "12345x").await.unwrap_err()),
         [("code".to_owned(), "must be six digits".to_owned())]
     );
-    service.stop().await;
-}
-
-#[tokio::test]
-async fn a_login_in_two_steps_ends_as_one_in_one_step_does() {
-    let database = Database::create().await;
-    let service = Service::start(&database).await;
-    let ada = protected_ada(&service).await;
-    let challenge = service.challenge("Ada").await;
-    assert_eq!(challenge.methods, ["totp", "recovery-code"]);
-    assert_eq!(challenge.expires_in, 300);
-    let answer = service
-        .finish(&challenge.token, &ada.app.code(&service, 0))
-        .await
-        .unwrap();
-    assert_eq!(
-        (answer.id.as_str(), answer.username.as_str()),
-        (ada.account.as_str(), "Ada")
-    );
-    assert_eq!((answer.token_type.as_str(), answer.expires_in), ("Bearer", 300));
-    assert!(service.profile(&answer.access_token).await.is_ok());
-    assert!(!answer.refresh_token.is_empty());
-    service.stop().await;
-}
-
-#[tokio::test]
-async fn a_code_of_the_step_before_or_after_is_accepted_and_none_further_off() {
-    let database = Database::create().await;
-    let service = Service::start(&database).await;
-    let ada = protected_ada(&service).await;
-    service.clock.advance(TimeDelta::minutes(5));
-    for steps in [-2, 2] {
-        let code = ada.app.code(&service, steps);
-        assert_eq!(reason(service.log_in_with(&code).await), Reason::InvalidCode, "{steps}");
-    }
-    for steps in [-1, 0, 1] {
-        let code = ada.app.code(&service, steps);
-        assert!(service.log_in_with(&code).await.is_ok(), "{steps}");
-    }
-    service.stop().await;
-}
-
-#[tokio::test]
-async fn a_code_works_once_and_none_before_it_works_afterwards() {
-    let database = Database::create().await;
-    let service = Service::start(&database).await;
-    let ada = protected_ada(&service).await;
-    service.clock.advance(TimeDelta::minutes(5));
-    let (before, code) = (ada.app.code(&service, -1), ada.app.code(&service, 0));
-    service.log_in_with(&code).await.unwrap();
-    assert_eq!(reason(service.log_in_with(&code).await), Reason::InvalidCode);
-    assert_eq!(reason(service.log_in_with(&before).await), Reason::InvalidCode);
-    service.clock.advance(TimeDelta::seconds(30));
-    let token = service
-        .log_in_with(&ada.app.code(&service, 0))
-        .await
-        .unwrap()
-        .access_token;
-    let used = ada.app.code(&service, 0);
-    assert_eq!(
-        reason(service.remove_totp(&token, PASSWORD, &used).await),
-        Reason::WrongCode
-    );
-    service.stop().await;
-}
-
-/// Fifty requests bring one code, each with a login of its own, to two replicas at once.
-#[tokio::test(flavor = "multi_thread")]
-async fn of_fifty_requests_with_one_code_at_two_replicas_one_gets_in() {
-    let database = Database::create().await;
-    let setup = Setup::on(&database);
-    let (one, other) = tokio::join!(setup.clone().start(), setup.start());
-    let (one, other) = (Arc::new(one), Arc::new(other));
-    let ada = protected_ada(&one).await;
-    let totp = ada.app.code(&one, 0);
-    for (code, method) in [
-        (totp.as_str(), "totp"),
-        (ada.recovery_codes[3].as_str(), "recovery code"),
-    ] {
-        let mut tokens = Vec::new();
-        for _ in 0..50 {
-            tokens.push(one.challenge("Ada").await.token);
-        }
-        let attempts: Vec<_> = tokens
-            .into_iter()
-            .enumerate()
-            .map(|(number, token)| {
-                let service = if number % 2 == 0 { one.clone() } else { other.clone() };
-                let code = code.to_owned();
-                tokio::spawn(async move { service.finish(&token, &code).await })
-            })
-            .collect();
-        let mut succeeded = 0;
-        for attempt in attempts {
-            match attempt.await.unwrap() {
-                Ok(_) => succeeded += 1,
-                Err(status) => assert!(
-                    matches!(Reason::of(&status), Reason::InvalidCode | Reason::TooManyRequests),
-                    "{status}"
-                ),
-            }
-        }
-        assert_eq!(succeeded, 1, "{method}");
-    }
-    let left = one.count("SELECT count(*) FROM authentication.recovery_code").await;
-    assert_eq!(left, 9);
-    Arc::into_inner(one).unwrap().stop().await;
-    Arc::into_inner(other).unwrap().stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn one_challenge_starts_one_session_however_many_answers_come_at_once() {
-    let database = Database::create().await;
-    let setup = Setup::on(&database);
-    let (one, other) = tokio::join!(setup.clone().start(), setup.start());
-    let (one, other) = (Arc::new(one), Arc::new(other));
-    let ada = protected_ada(&one).await;
-    let token = one.challenge("Ada").await.token;
-    let attempts: Vec<_> = ada
-        .recovery_codes
-        .iter()
-        .enumerate()
-        .map(|(number, code)| {
-            let service = if number % 2 == 0 { one.clone() } else { other.clone() };
-            let (token, code) = (token.clone(), code.clone());
-            tokio::spawn(async move { service.finish(&token, &code).await })
-        })
-        .collect();
-    let mut succeeded = 0;
-    for attempt in attempts {
-        match attempt.await.unwrap() {
-            Ok(_) => succeeded += 1,
-            Err(status) => assert_eq!(Reason::of(&status), Reason::InvalidChallenge),
-        }
-    }
-    assert_eq!(succeeded, 1);
-    let left = one.count("SELECT count(*) FROM authentication.recovery_code").await;
-    assert_eq!(left, 9, "the codes of those who came too late are not used up");
-    Arc::into_inner(one).unwrap().stop().await;
-    Arc::into_inner(other).unwrap().stop().await;
-}
-
-#[tokio::test]
-async fn the_second_step_may_reach_another_replica_than_the_first() {
-    let database = Database::create().await;
-    let setup = Setup::on(&database);
-    let (one, other) = tokio::join!(setup.clone().start(), setup.start());
-    one.clock.stop();
-    let signed_up = one.sign_up(ada()).await.unwrap();
-    let set_up = one.begin_totp(&signed_up.access_token, PASSWORD).await.unwrap();
-    let app = App::new(&set_up.secret);
-    let code = app.code(&other, 0);
-    other.confirm_totp(&signed_up.access_token, &code).await.unwrap();
-    let challenge = one.challenge("Ada").await;
-    assert_eq!(
-        reason(other.finish(&challenge.token, &code).await),
-        Reason::InvalidCode,
-        "it was used to confirm"
-    );
-    let next = app.code(&other, 1);
-    assert!(other.finish(&challenge.token, &next).await.is_ok());
-    assert_eq!(
-        reason(one.finish(&challenge.token, &next).await),
-        Reason::InvalidChallenge
-    );
-    one.stop().await;
-    other.stop().await;
-}
-
-#[tokio::test]
-async fn a_challenge_takes_five_codes_and_five_minutes_and_one_login() {
-    let database = Database::create().await;
-    let service = Service::start(&database).await;
-    let ada = protected_ada(&service).await;
-    let nonsense = "not-a-code";
-
-    let tried = service.challenge("Ada").await.token;
-    for _ in 0..5 {
-        assert_eq!(
-            reason(service.finish(&tried, "0000-0000-0000-0000").await),
-            Reason::InvalidCode
-        );
-    }
-    let code = ada.app.code(&service, 0);
-    assert_eq!(reason(service.finish(&tried, &code).await), Reason::InvalidChallenge);
-
-    let late = service.challenge("Ada").await.token;
-    service.clock.advance(TimeDelta::minutes(5));
-    let code = ada.app.code(&service, 0);
-    assert_eq!(reason(service.finish(&late, &code).await), Reason::InvalidChallenge);
-
-    let used = service.challenge("Ada").await.token;
-    service.finish(&used, &code).await.unwrap();
-    assert_eq!(
-        reason(service.finish(&used, &ada.recovery_codes[0]).await),
-        Reason::InvalidChallenge
-    );
-
-    assert_eq!(
-        reason(service.finish(nonsense, &ada.recovery_codes[0]).await),
-        Reason::InvalidChallenge
-    );
-    let required = |fields: &[&str]| -> Vec<(String, String)> {
-        fields
-            .iter()
-            .map(|field| ((*field).to_owned(), "is required".to_owned()))
-            .collect()
-    };
-    assert_eq!(
-        violations(&service.finish("", "").await.unwrap_err()),
-        required(&["token", "code"])
-    );
-    let left = service.count("SELECT count(*) FROM authentication.recovery_code").await;
-    assert_eq!(left, 10);
-    service.stop().await;
-}
-
-#[tokio::test]
-async fn a_challenge_ends_with_the_password_that_it_was_given_for() {
-    let database = Database::create().await;
-    let service = Service::start(&database).await;
-    let ada = protected_ada(&service).await;
-    let challenge = service.challenge("Ada").await;
-    // As a change of the password does; another hash of the same password is another password too.
-    service
-        .sign_up(voltgate_proto::auth::v1::SignUpRequest {
-            username: "grace".to_owned(),
-            ..crate::service::ada()
-        })
-        .await
-        .unwrap();
-    sqlx::query(
-        "UPDATE authentication.account SET password_hash = (SELECT password_hash FROM authentication.account WHERE username = 'grace')
-         WHERE username = 'Ada'",
-    )
-    .execute(&service.database)
-    .await
-    .unwrap();
-    let code = ada.app.code(&service, 0);
-    assert_eq!(
-        reason(service.finish(&challenge.token, &code).await),
-        Reason::InvalidChallenge
-    );
-    assert!(service.log_in_with(&code).await.is_ok(), "the code was not used up");
-    service.stop().await;
-}
-
-#[tokio::test]
-async fn an_account_disabled_between_the_steps_does_not_get_in() {
-    let database = Database::create().await;
-    let service = Service::start(&database).await;
-    let ada = protected_ada(&service).await;
-    let challenge = service.challenge("Ada").await;
-    sqlx::query("UPDATE authentication.account SET disabled_at = now()")
-        .execute(&service.database)
-        .await
-        .unwrap();
-    let code = ada.app.code(&service, 0);
-    assert_eq!(
-        reason(service.finish(&challenge.token, &code).await),
-        Reason::InvalidChallenge
-    );
-    service.stop().await;
-}
-
-#[tokio::test]
-async fn wrong_codes_make_the_account_wait_across_challenges_and_replicas_but_not_for_recovery_codes() {
-    let database = Database::create().await;
-    let setup = Setup::on(&database);
-    let (one, other) = tokio::join!(setup.clone().start(), setup.start());
-    let ada = protected_ada(&one).await;
-    let wrong = ada.app.wrong_code(&one);
-    for number in 0..5 {
-        let service = if number % 2 == 0 { &one } else { &other };
-        assert_eq!(reason(service.log_in_with(&wrong).await), Reason::InvalidCode);
-    }
-    let refusal = other.log_in_with(&ada.app.code(&other, 0)).await.unwrap_err();
-    assert_eq!(
-        Reason::of(&refusal),
-        Reason::TooManyRequests,
-        "the right one is not looked at either"
-    );
-    let wait = refusal.get_details_retry_info().unwrap().retry_delay.unwrap();
-    assert_eq!(wait.as_secs(), 30);
-
-    assert!(
-        one.log_in_with(&ada.recovery_codes[0]).await.is_ok(),
-        "the owner is not locked out"
-    );
-    assert_eq!(
-        reason(one.log_in_with(&ada.app.code(&one, 0)).await),
-        Reason::TooManyRequests
-    );
-
-    one.clock.advance(TimeDelta::seconds(30));
-    assert_eq!(reason(one.log_in_with(&wrong).await), Reason::InvalidCode);
-    let refusal = one.log_in_with(&wrong).await.unwrap_err();
-    let wait = refusal.get_details_retry_info().unwrap().retry_delay.unwrap();
-    assert_eq!(wait.as_secs(), 60, "the wait doubles");
-
-    one.clock.advance(TimeDelta::seconds(60));
-    assert!(one.log_in_with(&ada.app.code(&one, 0)).await.is_ok());
-    assert_eq!(
-        reason(one.log_in_with(&wrong).await),
-        Reason::InvalidCode,
-        "the right code starts the count anew"
-    );
-    assert_eq!(reason(one.log_in_with(&wrong).await), Reason::InvalidCode);
-    one.stop().await;
-    other.stop().await;
-}
-
-#[tokio::test]
-async fn a_stranger_without_the_password_makes_nobody_wait() {
-    let database = Database::create().await;
-    let service = Service::start(&database).await;
-    let ada = protected_ada(&service).await;
-    let wrong = ada.app.wrong_code(&service);
-    for _ in 0..20 {
-        assert_eq!(
-            reason(service.finish("a token that was made up", &wrong).await),
-            Reason::InvalidChallenge
-        );
-    }
-    assert!(service.log_in_with(&ada.app.code(&service, 0)).await.is_ok());
     service.stop().await;
 }
 
@@ -749,93 +426,37 @@ async fn a_change_is_not_made_without_the_event_that_tells_of_it() {
     service.stop().await;
 }
 
-/// Everything that the database, the events and the audit log know, as text.
+/// A session alone is not enough to guess the first code of a secret that somebody has begun to set up.
 #[tokio::test]
-async fn no_secret_is_stored_or_told_as_it_is() {
+async fn a_set_up_takes_five_codes_and_has_to_be_begun_anew_then() {
     let database = Database::create().await;
     let service = Service::start(&database).await;
     service.clock.stop();
-    let signed_up = service.sign_up(ada()).await.unwrap();
-    let set_up = service.begin_totp(&signed_up.access_token, PASSWORD).await.unwrap();
-    let app = App::new(&set_up.secret);
-    let codes = service
-        .confirm_totp(&signed_up.access_token, &app.code(&service, 0))
-        .await
-        .unwrap();
-    let challenge = service.challenge("Ada").await;
-    let bytes = Secret::try_from_base32(&set_up.secret).unwrap();
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let mut secrets = vec![
-        set_up.secret.clone(),
-        hex(bytes.as_bytes()),
-        hex(set_up.secret.as_bytes()),
-    ];
-    secrets.extend([challenge.token.clone(), hex(challenge.token.as_bytes())]);
-    for code in codes {
-        let bare = code.replace('-', "");
-        secrets.extend([hex(code.as_bytes()), hex(bare.as_bytes()), code, bare]);
+    let token = service.sign_up(ada()).await.unwrap().access_token;
+    let app = App::new(&service.begin_totp(&token, PASSWORD).await.unwrap().secret);
+    let wrong = app.wrong_code(&service);
+    for _ in 0..5 {
+        assert_eq!(reason(service.confirm_totp(&token, &wrong).await), Reason::WrongCode);
     }
-    for table in ["totp", "recovery_code", "login_challenge", "outbox", "audit"] {
-        let rows: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
-            "SELECT t::text FROM authentication.{table} t"
-        )))
-        .fetch_all(&service.database)
-        .await
-        .unwrap();
-        assert!(!rows.is_empty(), "{table}");
-        for row in rows {
-            for secret in &secrets {
-                assert!(!row.contains(secret.as_str()), "{table}: {row}");
-            }
-        }
+    let right = app.code(&service, 0);
+    assert_eq!(reason(service.confirm_totp(&token, &right).await), Reason::NotFound);
+
+    let app = App::new(&service.begin_totp(&token, PASSWORD).await.unwrap().secret);
+    let wrong = app.wrong_code(&service);
+    for _ in 0..4 {
+        assert_eq!(reason(service.confirm_totp(&token, &wrong).await), Reason::WrongCode);
     }
-    service.stop().await;
-}
-
-/// The secret of one account, put into the row of another, is nobody's.
-#[tokio::test]
-async fn a_sealed_secret_opens_for_its_own_account_only() {
-    let database = Database::create().await;
-    let service = Service::start(&database).await;
-    let ada = protected_ada(&service).await;
-    let grace = voltgate_proto::auth::v1::SignUpRequest {
-        username: "grace".to_owned(),
-        ..crate::service::ada()
-    };
-    let grace = service.sign_up(grace).await.unwrap();
-    protect(&service, &grace.access_token, &grace.id).await;
-    sqlx::query(
-        "UPDATE authentication.totp SET sealed_secret =
-             (SELECT sealed_secret FROM authentication.totp WHERE account_id = $1::uuid)",
-    )
-    .bind(&ada.account)
-    .execute(&service.database)
-    .await
-    .unwrap();
-    let challenge = service.challenge("grace").await;
-    let code = ada.app.code(&service, 0);
-    assert_eq!(reason(service.finish(&challenge.token, &code).await), Reason::Internal);
-    service.stop().await;
-}
-
-#[tokio::test]
-async fn a_login_in_two_steps_and_a_wrong_code_are_in_the_audit_log() {
-    let database = Database::create().await;
-    let service = Service::start(&database).await;
-    let ada = protected_ada(&service).await;
-    let wrong = ada.app.wrong_code(&service);
-    service.log_in_with(&wrong).await.unwrap_err();
-    service.log_in_with(&ada.app.code(&service, 0)).await.unwrap();
-    let audited = audited(&service, &ada.account).await;
-    assert_eq!(
-        audited[audited.len() - 2..],
-        ["second-factor.failed", "session.started"]
-    );
-    let details: serde_json::Value =
-        sqlx::query_scalar("SELECT details FROM authentication.audit ORDER BY id DESC LIMIT 1")
-            .fetch_one(&service.database)
-            .await
-            .unwrap();
-    assert_eq!(details["secondFactor"], "totp");
+    // Beginning anew starts the count anew, and so does confirming.
+    let app = App::new(&service.begin_totp(&token, PASSWORD).await.unwrap().secret);
+    let wrong = app.wrong_code(&service);
+    for _ in 0..4 {
+        assert_eq!(reason(service.confirm_totp(&token, &wrong).await), Reason::WrongCode);
+    }
+    service.confirm_totp(&token, &app.code(&service, 0)).await.unwrap();
+    for _ in 0..4 {
+        assert_eq!(reason(service.log_in_with(&wrong).await), Reason::InvalidCode);
+    }
+    service.clock.advance(TimeDelta::seconds(30));
+    assert!(service.log_in_with(&app.code(&service, 0)).await.is_ok());
     service.stop().await;
 }

@@ -70,6 +70,7 @@ impl Clock for TestClock {
 #[derive(Clone)]
 pub struct Setup {
     pub settings: Settings,
+    pub issuer: String,
     pub audience: String,
     pub clock: Arc<TestClock>,
     pub bus: Bus,
@@ -85,6 +86,7 @@ impl Setup {
         };
         Self {
             settings,
+            issuer: "voltgate".to_owned(),
             audience: "voltgate".to_owned(),
             clock: Arc::default(),
             bus: Bus::Local(LocalBus::default()),
@@ -103,7 +105,7 @@ impl Setup {
             },
             access: AccessSettings {
                 auth_url: "http://127.0.0.1:1".to_owned(),
-                auth_issuer: "voltgate".to_owned(),
+                auth_issuer: self.issuer,
                 auth_audience: self.audience,
                 service_secret: None,
             },

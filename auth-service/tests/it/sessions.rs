@@ -325,3 +325,48 @@ async fn no_refresh_token_and_no_key_of_one_lies_open_in_the_database() {
     }
     service.stop().await;
 }
+
+#[tokio::test]
+async fn nobody_ends_a_session_of_somebody_else_by_its_id() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let grace = voltgate_proto::auth::v1::SignUpRequest {
+        username: "grace".to_owned(),
+        ..ada()
+    };
+    let (hers, other) = (
+        service.sign_up(ada()).await.unwrap(),
+        service.sign_up(grace).await.unwrap(),
+    );
+    let [session] = sessions(&service, &hers.access_token).await.try_into().unwrap();
+    let end = async |token: &str| {
+        let request = RevokeSessionRequest {
+            session_id: session.id.clone(),
+        };
+        service
+            .sessions
+            .clone()
+            .revoke_session(authorized(request, token))
+            .await
+    };
+    let refused = end(&other.access_token).await.unwrap_err();
+    assert_eq!(Reason::of(&refused), Reason::NotFound);
+    assert!(refresh(&service, &hers.refresh_token).await.is_ok());
+    assert!(end(&hers.access_token).await.is_ok());
+    service.stop().await;
+}
+
+/// What voids the access tokens of a session goes by when the last one was issued.
+#[tokio::test]
+async fn a_refresh_whose_answer_was_lost_counts_as_a_use_of_the_session() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    service.clock.stop();
+    let first = service.sign_up(ada()).await.unwrap().refresh_token;
+    refresh(&service, &first).await.unwrap();
+    service.clock.advance(TimeDelta::seconds(9));
+    let again = refresh(&service, &first).await.unwrap();
+    let [session] = sessions(&service, &again.access_token).await.try_into().unwrap();
+    assert_eq!(session.last_used_at.unwrap().seconds, service.now().timestamp());
+    service.stop().await;
+}

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use voltgate_proto::auth::v1::SignUpRequest;
 use voltgate_proto::events::v1::AccountSignedUp;
 
-use crate::service::{PASSWORD, Service, Setup, ada, violations};
+use crate::service::{PASSWORD, Service, Setup, ada, reason, violations};
 
 #[tokio::test]
 async fn a_signup_answers_with_the_account_and_a_token_that_opens_its_profile() {
@@ -251,4 +251,56 @@ impl EventHandler for Listener {
             .map_err(|error| HandlerError::Retry(error.to_string()))?;
         Ok(Handled::New)
     }
+}
+
+/// Whoever signs up again and again with somebody else's address gets the same answer each time.
+#[tokio::test]
+async fn a_mailbox_is_not_flooded_by_signing_up_again_and_again() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    service.clock.stop();
+    let sign_up = async |number: u8, email: &str| {
+        let request = SignUpRequest {
+            username: format!("mallory{number}"),
+            email: Some(email.to_owned()),
+            ..ada()
+        };
+        let answer = service.sign_up_from([192, 0, 2, number], request).await.unwrap();
+        service.profile(&answer.access_token).await.unwrap()
+    };
+    for number in 0..10 {
+        let email = if number % 2 == 0 {
+            "ada@example.com"
+        } else {
+            "ADA@example.com"
+        };
+        assert_eq!(sign_up(number, email).await.email.as_deref(), Some(email));
+    }
+    let codes = "SELECT count(*) FROM authentication.outbox WHERE type LIKE '%EmailVerificationRequested'";
+    assert_eq!(service.count(codes).await, 4);
+    let welcomes = "SELECT count(*) FROM authentication.outbox
+        WHERE type LIKE '%AccountSignedUp' AND position('@example.com'::bytea IN data) > 0";
+    assert_eq!(service.count(welcomes).await, 4);
+    sign_up(10, "grace@example.com").await;
+    assert_eq!(service.count(codes).await, 5, "another mailbox is not concerned");
+    service.stop().await;
+}
+
+/// The mail that was not sent for want of an account is not counted.
+#[tokio::test]
+async fn a_signup_that_fails_costs_its_mailbox_nothing() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    service.sign_up(ada()).await.unwrap();
+    for _ in 0..5 {
+        assert_eq!(reason(service.sign_up(ada()).await), Reason::UsernameTaken);
+    }
+    let request = SignUpRequest {
+        username: "grace".to_owned(),
+        ..ada()
+    };
+    service.sign_up(request).await.unwrap();
+    let codes = "SELECT count(*) FROM authentication.outbox WHERE type LIKE '%EmailVerificationRequested'";
+    assert_eq!(service.count(codes).await, 2);
+    service.stop().await;
 }

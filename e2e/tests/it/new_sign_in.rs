@@ -8,6 +8,24 @@ use serde_json::json;
 const USERNAME: &str = "ada@example.com";
 const PASSWORD: &str = "correct horse battery";
 
+/// Shows the code that came by mail, as somebody does who reads it.
+pub async fn confirm_address(voltgate: &Voltgate) {
+    let confirm = until("there is a code", async || {
+        let mut mails = voltgate.mails().into_iter();
+        mails.find(|mail| mail.contains("Confirm your mail address"))
+    })
+    .await;
+    let code = confirm.lines().map(str::trim).find(|line| {
+        let is_url_safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        line.len() == 43 && line.bytes().all(is_url_safe)
+    });
+    let verified = voltgate
+        .api()
+        .post("/auth/email/verify", &json!({ "code": code }))
+        .await;
+    assert_eq!(verified.status, 204, "{}", verified.text);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_with_a_new_device_is_mailed_to_the_owner_and_one_with_a_known_one_is_not() {
     let voltgate = Voltgate::start().await;
@@ -18,17 +36,7 @@ async fn a_login_with_a_new_device_is_mailed_to_the_owner_and_one_with_a_known_o
         api.send(Method::POST, path, &headers, body.to_string()).await
     };
     with("/auth/signup", "Browser/126.0", &credentials).await.expect(201);
-    let confirm = until("there is a code", async || {
-        let mut mails = voltgate.mails().into_iter();
-        mails.find(|mail| mail.contains("Confirm your mail address"))
-    })
-    .await;
-    let code = confirm.lines().map(str::trim).find(|line| {
-        let is_url_safe = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        line.len() == 43 && line.bytes().all(is_url_safe)
-    });
-    let verified = api.post("/auth/email/verify", &json!({ "code": code })).await;
-    assert_eq!(verified.status, 204, "{}", verified.text);
+    confirm_address(&voltgate).await;
 
     with("/auth/login", "Browser/127.0", &credentials).await.expect(201);
     with("/auth/login", "Phone/1.4", &credentials).await.expect(201);

@@ -9,6 +9,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use totp_rs::{Builder, Secret};
 
+use crate::new_sign_in::confirm_address;
+
 const PASSWORD: &str = "correct horse battery";
 
 /// What an authenticator app shows, so many steps from now.
@@ -31,6 +33,7 @@ async fn an_app_is_set_up_asked_for_and_taken_away() {
     let (username, password) = ("ada@example.com", PASSWORD);
     let credentials = json!({ "username": username, "password": password });
     api.post("/auth/signup", &credentials).await.expect(201);
+    confirm_address(&voltgate).await;
     let ada = api.log_in(username, password).await;
 
     let set_up = ada.post("/auth/mfa/totp", &json!({ "password": password })).await;

@@ -31,16 +31,20 @@ impl Revocations {
     }
 
     /// Takes these in as well, and lets go of those that have expired. What is void stays void, in whatever order and
-    /// however often it is told.
-    pub fn add(&self, revocations: impl IntoIterator<Item = Revocation>, now: i64) {
+    /// however often it is told. Answers with what was not known before, as it is known now.
+    pub fn add(&self, revocations: impl IntoIterator<Item = Revocation>, now: i64) -> Vec<Revocation> {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         known.retain(|_, revocation| revocation.expires_at > now);
-        for new in revocations.into_iter().filter(|new| new.expires_at > now) {
-            known
-                .entry(new.session)
-                .and_modify(|known| *known = known.and(new))
-                .or_insert(new);
+        let mut news = Vec::new();
+        for told in revocations.into_iter().filter(|told| told.expires_at > now) {
+            let before = known.get(&told.session).copied();
+            let after = before.map_or(told, |before| before.and(told));
+            if before != Some(after) {
+                known.insert(after.session, after);
+                news.push(after);
+            }
         }
+        news
     }
 
     pub fn all(&self) -> Vec<Revocation> {
@@ -92,6 +96,21 @@ mod tests {
         revocations.add([revocation(Some(100), 400)], 0);
         assert!(revocations.contain(SESSION, 99));
         assert!(!revocations.contain(SESSION, 100));
+    }
+
+    #[test]
+    fn what_is_told_again_is_no_news() {
+        let revocations = Revocations::default();
+        assert_eq!(
+            revocations.add([revocation(Some(100), 400)], 0),
+            [revocation(Some(100), 400)]
+        );
+        assert_eq!(
+            revocations.add([revocation(Some(100), 400), revocation(Some(50), 300)], 0),
+            []
+        );
+        assert_eq!(revocations.add([revocation(None, 350)], 0), [revocation(None, 400)]);
+        assert_eq!(revocations.add([revocation(Some(200), 400)], 0), []);
     }
 
     #[test]

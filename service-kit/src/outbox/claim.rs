@@ -190,3 +190,24 @@ pub(super) async fn prune(database: &PgPool, retention: Duration, limit: i64) ->
     .await?;
     Ok(done.rows_affected())
 }
+
+/// Deletes rows that were set aside longer than `retention` ago, at most `limit` of them, and says how many.
+pub(super) async fn prune_dead(database: &PgPool, retention: Duration, limit: i64) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query!(
+        r#"
+        DELETE FROM outbox
+        WHERE position IN (
+            SELECT position FROM outbox
+            WHERE dead_at < now() - make_interval(secs => $1)
+            ORDER BY position
+            LIMIT $2
+            FOR UPDATE SKIP LOCKED
+        )
+        "#,
+        retention.as_secs_f64(),
+        limit,
+    )
+    .execute(database)
+    .await?;
+    Ok(done.rows_affected())
+}

@@ -43,6 +43,8 @@ pub struct Pace {
     pub give_up_after: Duration,
     /// How long sent rows are kept for whoever wants to look.
     pub retention: Duration,
+    /// How long rows that were given up are kept: long enough that somebody has seen that they are counted.
+    pub dead_retention: Duration,
     /// Between two measurements of the outbox and two rounds of pruning; expired events go as late as this.
     pub housekeeping: Duration,
 }
@@ -64,6 +66,7 @@ impl Default for Pace {
             },
             give_up_after: Duration::from_secs(7 * 24 * 3600),
             retention: Duration::from_secs(7 * 24 * 3600),
+            dead_retention: Duration::from_secs(90 * 24 * 3600),
             housekeeping: Duration::from_secs(15),
         }
     }
@@ -256,8 +259,9 @@ impl Relay {
     async fn keep_house(&self, schema: &str) {
         let expired = self.delete_expired(schema).await;
         let pruned = claim::prune(&self.database, self.pace.retention, DELETED_AT_ONCE).await;
+        let buried = claim::prune_dead(&self.database, self.pace.dead_retention, DELETED_AT_ONCE).await;
         let measured = gauge::measure(&self.database, schema).await;
-        if let Err(error) = expired.and(pruned.map(|_| ())).and(measured) {
+        if let Err(error) = expired.and(pruned.map(|_| ())).and(buried.map(|_| ())).and(measured) {
             tracing::debug!(schema, %error, "The outbox could not be measured or pruned this time");
         }
     }
