@@ -4,7 +4,7 @@ pub mod create;
 pub mod find;
 mod history;
 pub mod identity;
-pub mod list;
+mod list;
 pub mod names;
 pub mod password;
 pub mod rotation;

@@ -1,6 +1,5 @@
 //! Sites: where charge points stand, which time of day it is there, and how much the grid gives.
 
-mod charge_points;
 mod create;
 mod delete;
 mod list;
@@ -17,8 +16,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 use voltgate_proto::ocpp::v1::site_service_server::SiteService;
 use voltgate_proto::ocpp::v1::{
-    CreateSiteRequest, DeleteSiteRequest, GetSiteRequest, ListChargePointsResponse, ListSiteChargePointsRequest,
-    ListSitesRequest, ListSitesResponse, Site, UpdateSiteRequest,
+    CreateSiteRequest, DeleteSiteRequest, GetSiteRequest, ListSitesRequest, ListSitesResponse, Site, UpdateSiteRequest,
 };
 
 use self::create::NewSite;
@@ -46,15 +44,6 @@ impl SiteService for Grpc {
     async fn get_site(&self, request: Request<GetSiteRequest>) -> Result<Response<Site>, Status> {
         let site = list::get(&self.0.database, &request.into_inner().id).await?;
         Ok(Versioned::from(site).into())
-    }
-
-    async fn list_site_charge_points(
-        &self,
-        request: Request<ListSiteChargePointsRequest>,
-    ) -> Result<Response<ListChargePointsResponse>, Status> {
-        let page = charge_points::Page::try_from(request.into_inner()).map_err(reason::invalid)?;
-        let charge_points = charge_points::list(&self.0.database, page).await?;
-        Ok(Response::new(charge_points))
     }
 
     async fn update_site(&self, request: Request<UpdateSiteRequest>) -> Result<Response<Site>, Status> {

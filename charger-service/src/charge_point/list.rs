@@ -27,6 +27,7 @@ pub struct Page {
     registration: Option<Registration>,
     vendor: Option<String>,
     model: Option<String>,
+    site: Option<Uuid>,
     /// A pattern of SQL for how the identity or the name begins.
     beginning: Option<String>,
     size: PageSize,
@@ -45,6 +46,10 @@ impl TryFrom<ListChargePointsRequest> for Page {
         if registration == Some(None) {
             let problem = "must be Accepted, Pending or Rejected";
             violations.push(FieldViolation::new("registrationStatus", problem));
+        }
+        let site = request.site_id.as_deref().map(Uuid::try_parse);
+        if let Some(Err(_)) = site {
+            violations.push(FieldViolation::new("siteId", "is not a UUID"));
         }
         let texts = [
             ("vendor", &request.vendor),
@@ -67,6 +72,7 @@ impl TryFrom<ListChargePointsRequest> for Page {
                 registration: registration.flatten(),
                 vendor: request.vendor,
                 model: request.model,
+                site: site.and_then(Result::ok),
                 beginning: request.search.as_deref().map(beginning),
                 size,
                 after,
@@ -155,6 +161,7 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListChargePointsRespo
              AND ($6::text IS NULL OR lower(model) = lower($6))
              AND ($7::text IS NULL OR lower(identity) LIKE lower($7 COLLATE "C")
                   OR lower(display_name) LIKE lower($7))
+             AND ($8::uuid IS NULL OR site_id = $8)
            ORDER BY identity LIMIT $2"#,
         after,
         page.size.limit(),
@@ -162,7 +169,8 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListChargePointsRespo
         page.registration.map(Registration::as_str),
         page.vendor,
         page.model,
-        page.beginning
+        page.beginning,
+        page.site
     )
     .fetch_all(&mut *connection)
     .await?;
@@ -170,28 +178,6 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListChargePointsRespo
     let charge_points = with_connectors(&mut connection, rows).await?;
     Ok(ListChargePointsResponse {
         charge_points,
-        next_page_token,
-    })
-}
-
-/// Those of a site, by identity.
-pub async fn list_of_site(
-    connection: &mut PgConnection,
-    site: Uuid,
-    page: Page,
-) -> Result<ListChargePointsResponse, sqlx::Error> {
-    let after = page.after.unwrap_or_default();
-    let mut rows = select!(
-        "WHERE site_id = $3 AND identity > $1 ORDER BY identity LIMIT $2",
-        after,
-        page.size.limit(),
-        site
-    )
-    .fetch_all(&mut *connection)
-    .await?;
-    let next_page_token = page.size.cut(&mut rows, |row| row.identity.clone());
-    Ok(ListChargePointsResponse {
-        charge_points: with_connectors(connection, rows).await?,
         next_page_token,
     })
 }

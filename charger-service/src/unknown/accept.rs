@@ -55,6 +55,7 @@ pub(super) fn parse(
         password: request.password,
         certificate_name: request.certificate_name,
         subprotocol: request.subprotocol,
+        site_id: request.site_id,
     };
     NewChargePoint::parse(registration, allow_unsecured)
 }
