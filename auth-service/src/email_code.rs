@@ -1,15 +1,13 @@
 //! Codes that prove that somebody reads a mailbox: 256 random bits, sent by mail, good once, and kept as a hash only.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use service_kit::reason::FieldViolation;
-use sha2::{Digest, Sha256};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::State;
 use crate::housekeeping::{BATCH, in_batches};
+use crate::random_token::{self, RandomToken};
 
 /// What a code is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,10 +58,8 @@ pub async fn issue(
     email: &str,
     now: DateTime<Utc>,
 ) -> Result<Code, sqlx::Error> {
-    let code = Code {
-        text: URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()),
-        expires_at: now + purpose.lifetime(),
-    };
+    let token = RandomToken::generate();
+    let expires_at = now + purpose.lifetime();
     sqlx::query!(
         "INSERT INTO authentication.email_code (account_id, purpose, code, email, created_at, expires_at)
          VALUES ($1, $2, $3, $4, $5, $6)
@@ -71,14 +67,17 @@ pub async fn issue(
          SET code = excluded.code, email = excluded.email, created_at = excluded.created_at, expires_at = excluded.expires_at",
         account,
         purpose.as_str(),
-        hash(&code.text),
+        token.hash(),
         email,
         now,
-        code.expires_at
+        expires_at
     )
     .execute(connection)
     .await?;
-    Ok(code)
+    Ok(Code {
+        text: token.into_text(),
+        expires_at,
+    })
 }
 
 /// What a code is good for, without using it up.
@@ -92,7 +91,7 @@ pub async fn look_up(
         Redeemed,
         "SELECT account_id AS account, email FROM authentication.email_code
          WHERE code = $1 AND purpose = $2 AND expires_at > $3",
-        hash(text),
+        random_token::hash(text),
         purpose.as_str(),
         now
     )
@@ -122,7 +121,7 @@ pub async fn redeem(
         "DELETE FROM authentication.email_code
          WHERE code = $1 AND purpose = $2 AND expires_at > $3
          RETURNING account_id AS account, email",
-        hash(text),
+        random_token::hash(text),
         purpose.as_str(),
         now
     )
@@ -170,8 +169,4 @@ pub async fn remove_expired(state: &State) -> Result<(), sqlx::Error> {
         .execute(&state.database)
     })
     .await
-}
-
-fn hash(text: &str) -> Vec<u8> {
-    Sha256::digest(text).to_vec()
 }

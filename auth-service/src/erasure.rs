@@ -13,7 +13,7 @@ use voltgate_proto::events::v1::AccountDeleted;
 use crate::State;
 use crate::api_key;
 use crate::audit::{self, Action, Entry};
-use crate::reauthentication::Locked;
+use crate::reauthentication::Owner;
 use crate::session::end::{self, Which};
 
 #[derive(Debug, Error)]
@@ -37,7 +37,7 @@ impl From<ErasureError> for Status {
 pub async fn erase(
     connection: &mut PgConnection,
     state: &State,
-    account: Locked,
+    account: Owner,
     by: Uuid,
     client: &Client,
     now: DateTime<Utc>,

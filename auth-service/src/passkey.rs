@@ -31,8 +31,8 @@ use self::log_in::Assertion;
 use self::register::NewPasskey;
 use crate::State;
 use crate::caller::{LoggedInAs, Reader};
+use crate::credential::proof::Proof;
 use crate::name::Name;
-use crate::second_factor::proof::Proof;
 
 /// More than anybody has devices.
 const MOST_OF_ONE_ACCOUNT: usize = 20;

@@ -25,7 +25,7 @@ use voltgate_proto::google::api::HttpBody;
 use self::update::Change;
 use crate::State;
 use crate::caller::{LoggedInAs, Reader};
-use crate::second_factor::proof::Proof;
+use crate::credential::proof::Proof;
 
 struct Row {
     id: Uuid,

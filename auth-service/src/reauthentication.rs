@@ -89,8 +89,8 @@ async fn find(state: &State, account: Uuid) -> Result<Option<Stored>, sqlx::Erro
     .await
 }
 
-/// The account whose row is locked.
-pub struct Locked {
+/// The account of somebody who has shown to be its owner, or about whom an administrator decides. Its row is locked.
+pub struct Owner {
     pub id: Uuid,
     pub username: String,
     pub email: Option<String>,
@@ -98,7 +98,7 @@ pub struct Locked {
     pub email_verified: bool,
 }
 
-impl Locked {
+impl Owner {
     /// The address that notices go to. Anybody may claim an address, and would have its owner flooded with what they do to an
     /// account of their own.
     pub fn verified_email(&self) -> Option<String> {
@@ -108,9 +108,9 @@ impl Locked {
 
 impl Reauthenticated {
     /// Locks the account for what follows, if its password is still the one that was shown.
-    pub async fn lock(&self, connection: &mut PgConnection) -> Result<Locked, ReauthenticationError> {
+    pub async fn lock(&self, connection: &mut PgConnection) -> Result<Owner, ReauthenticationError> {
         sqlx::query_as!(
-            Locked,
+            Owner,
             r#"SELECT id, username, email, email_verified_at IS NOT NULL AS "email_verified!"
                FROM authentication.account
                WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL

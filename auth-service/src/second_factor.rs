@@ -1,10 +1,7 @@
-//! The second factor: what a login asks for after the password, where its account has an authenticator app. What an account
-//! proves itself by is changed only by somebody who proves all of it again, and its owner hears of every change.
+//! The second factor: what a login asks for after the password, where its account has an authenticator app.
 
 pub mod challenge;
 pub mod code;
-pub mod notice;
-pub mod proof;
 mod recovery;
 mod remove;
 mod set_up;
@@ -23,9 +20,9 @@ use voltgate_proto::auth::v1::{
 };
 
 use self::challenge::Answer;
-use self::proof::Proof;
 use crate::State;
 use crate::caller::{LoggedInAs, Reader};
+use crate::credential::proof::Proof;
 use crate::recovery_code::RecoveryCode;
 
 pub struct Grpc(pub Arc<State>);

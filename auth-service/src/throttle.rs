@@ -15,27 +15,24 @@ pub mod familiar;
 mod key;
 mod lanes;
 mod policy;
+mod refusal;
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use quick_cache::sync::Cache;
 use service_kit::clock::SharedClock;
 use service_kit::database;
-use service_kit::reason::Reason;
 use sqlx::{PgConnection, PgPool};
-use thiserror::Error;
 use tokio::sync::Semaphore;
-use tonic::Status;
-use tonic::metadata::MetadataValue;
 
 pub use self::key::Network;
 pub use self::policy::{Limits, Purpose};
+pub use self::refusal::{Refusal, ThrottleError, too_many};
 
 use self::key::Key;
 use self::lanes::{Lanes, Turn};
@@ -65,64 +62,6 @@ pub struct Throttle {
     lanes: Lanes,
     /// Leaves connections of the pool to those who are let in.
     connections: Arc<Semaphore>,
-}
-
-#[derive(Debug, Error)]
-pub enum ThrottleError {
-    #[error("there were too many attempts")]
-    Refused(Refusal),
-    #[error("attempts could not be counted")]
-    Database(#[from] sqlx::Error),
-}
-
-/// Why an attempt was refused, and for how long that holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refusal {
-    purpose: Purpose,
-    policy: Policy,
-    until: DateTime<Utc>,
-    now: DateTime<Utc>,
-}
-
-impl Refusal {
-    /// How long to wait before the next attempt.
-    pub fn wait(&self) -> Duration {
-        (self.until - self.now).to_std().unwrap_or_default()
-    }
-
-    /// Value of `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers): how many attempts in how many seconds.
-    pub fn ratelimit_policy(&self) -> String {
-        let (quota, window) = (self.policy.free, self.policy.free * self.policy.leak);
-        format!("\"{}\";q={quota};w={window}", self.purpose.name())
-    }
-
-    /// Value of `RateLimit`: none are left, for so many seconds.
-    pub fn ratelimit(&self) -> String {
-        let wait = self.wait();
-        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-        format!("\"{}\";r=0;t={seconds}", self.purpose.name())
-    }
-}
-
-impl From<ThrottleError> for Status {
-    fn from(error: ThrottleError) -> Self {
-        match error {
-            ThrottleError::Refused(refusal) => {
-                let message = "There were too many attempts of late; wait before the next one";
-                let mut status = Reason::TooManyRequests.retry_after(refusal.wait(), message);
-                for (name, value) in [
-                    ("ratelimit", refusal.ratelimit()),
-                    ("ratelimit-policy", refusal.ratelimit_policy()),
-                ] {
-                    if let Ok(value) = MetadataValue::try_from(value) {
-                        status.metadata_mut().insert(name, value);
-                    }
-                }
-                status
-            }
-            ThrottleError::Database(error) => database::failed(&error),
-        }
-    }
 }
 
 #[derive(Clone, Copy)]

@@ -520,6 +520,18 @@ mod tests {
     }
 
     #[test]
+    fn that_another_address_was_asked_for_is_told_at_the_one_of_before() {
+        let draft = draft(&event(&SecondFactorChanged {
+            email: Some("mara@example.org".to_owned()),
+            change: SecondFactorChange::EmailChangeRequested.into(),
+            ..SecondFactorChanged::default()
+        }));
+        assert_eq!(draft.recipient, "mara@example.org");
+        let change = draft.variables["change"].as_str().unwrap_or_default();
+        assert!(change.starts_with("Another mail address was asked for."), "{change}");
+    }
+
+    #[test]
     fn a_change_of_a_later_version_is_told_without_saying_what_it_is() {
         let draft = draft(&event(&SecondFactorChanged {
             email: Some("mara@example.org".to_owned()),

@@ -14,9 +14,9 @@ use voltgate_proto::auth::v1::{self as proto, CreateApiKeyRequest, CreatedApiKey
 use super::MOST_OF_ONE_ACCOUNT;
 use crate::State;
 use crate::caller::LoggedInAs;
+use crate::credential::notice::{self, Change, NoticeError};
+use crate::credential::proof::{Proof, ProofError};
 use crate::name::Name;
-use crate::second_factor::notice::{self, Change, NoticeError};
-use crate::second_factor::proof::{Proof, ProofError};
 use crate::user::roles;
 
 /// Where its owner does not say how long it is good for.

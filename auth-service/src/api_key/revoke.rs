@@ -100,15 +100,15 @@ pub async fn end_all(connection: &mut PgConnection, state: &State, account: Uuid
     revocation::revoke(connection, state, &ids(&keys), None, state.clock.now()).await
 }
 
-struct Locked {
+struct LockedKey {
     id: Uuid,
     /// When the last token may say that it was.
     issued_at: Option<DateTime<Utc>>,
 }
 
-async fn lock(connection: &mut PgConnection, account: Uuid) -> Result<Vec<Locked>, sqlx::Error> {
+async fn lock(connection: &mut PgConnection, account: Uuid) -> Result<Vec<LockedKey>, sqlx::Error> {
     sqlx::query_as!(
-        Locked,
+        LockedKey,
         "SELECT id, greatest(last_used_at, tokens_from) AS issued_at FROM authentication.api_key
          WHERE account_id = $1 ORDER BY id FOR UPDATE",
         account
@@ -117,7 +117,7 @@ async fn lock(connection: &mut PgConnection, account: Uuid) -> Result<Vec<Locked
     .await
 }
 
-fn ids(keys: &[Locked]) -> Vec<Uuid> {
+fn ids(keys: &[LockedKey]) -> Vec<Uuid> {
     keys.iter().map(|key| key.id).collect()
 }
 

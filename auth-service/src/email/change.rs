@@ -11,9 +11,9 @@ use voltgate_proto::auth::v1::ChangeEmailRequest;
 use super::{Email, verify};
 use crate::State;
 use crate::caller::LoggedInAs;
+use crate::credential::notice::{self, NoticeError};
+use crate::credential::proof::{Proof, ProofError};
 use crate::email_code::Purpose;
-use crate::second_factor::notice::{self, NoticeError};
-use crate::second_factor::proof::{Proof, ProofError};
 use crate::throttle::{self, ThrottleError};
 
 /// A change that breaks no rule.

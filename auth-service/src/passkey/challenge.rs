@@ -10,8 +10,8 @@ use voltgate_proto::auth::v1::PasskeyChallenge;
 
 use super::relying_party::Options;
 use crate::State;
-use crate::challenge_token::{self, ChallengeToken, LIFETIME, LIFETIME_SECONDS};
 use crate::housekeeping::{BATCH, in_batches};
+use crate::random_token::{self, LIFETIME, LIFETIME_SECONDS, RandomToken};
 
 /// Keeps `state` for the second step. Without an account it is a login.
 pub async fn keep<T: serde::Serialize + Sync>(
@@ -21,7 +21,7 @@ pub async fn keep<T: serde::Serialize + Sync>(
     state: &T,
     now: DateTime<Utc>,
 ) -> Result<PasskeyChallenge, sqlx::Error> {
-    let token = ChallengeToken::generate();
+    let token = RandomToken::generate();
     sqlx::query!(
         "INSERT INTO authentication.passkey_challenge (token, account_id, state, expires_at) VALUES ($1, $2, $3, $4)",
         token.hash(),
@@ -50,7 +50,7 @@ pub async fn take<T: serde::de::DeserializeOwned + Send + Unpin + 'static>(
         r#"DELETE FROM authentication.passkey_challenge
            WHERE token = $1 AND account_id IS NOT DISTINCT FROM $2 AND expires_at > $3
            RETURNING state AS "state: Json<T>""#,
-        challenge_token::hash(token),
+        random_token::hash(token),
         account,
         state.clock.now()
     )

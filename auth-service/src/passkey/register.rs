@@ -16,9 +16,9 @@ use super::relying_party::Refused;
 use super::{MOST_OF_ONE_ACCOUNT, challenge, credential};
 use crate::State;
 use crate::caller::LoggedInAs;
+use crate::credential::notice::{self, Change, NoticeError};
+use crate::credential::proof::{Proof, ProofError};
 use crate::name::Name;
-use crate::second_factor::notice::{self, Change, NoticeError};
-use crate::second_factor::proof::{Proof, ProofError};
 
 /// What a client brings to the second step.
 pub struct NewPasskey {

@@ -13,7 +13,7 @@ use webauthn_rs::prelude::{
     RegisterPublicKeyCredential, Webauthn, WebauthnError,
 };
 
-use crate::challenge_token::LIFETIME;
+use crate::random_token::LIFETIME;
 
 /// Makes challenges and judges what comes back.
 pub struct RelyingParty(Webauthn);

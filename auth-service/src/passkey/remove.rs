@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::not_found;
 use crate::State;
 use crate::caller::LoggedInAs;
-use crate::second_factor::notice::{self, Change, NoticeError};
-use crate::second_factor::proof::{Proof, ProofError};
+use crate::credential::notice::{self, Change, NoticeError};
+use crate::credential::proof::{Proof, ProofError};
 
 #[derive(Debug, Error)]
 pub enum RemoveError {

@@ -12,9 +12,9 @@ use super::{Password, changed, username_of};
 use crate::State;
 use crate::audit::{self, Action, Entry};
 use crate::caller::LoggedInAs;
+use crate::credential::proof::{Proof, ProofError};
 use crate::email_code::{self, WAYS_IN};
 use crate::password_hash::HashError;
-use crate::second_factor::proof::{Proof, ProofError};
 use crate::session::end::{self, Which};
 use crate::username::Username;
 

@@ -9,8 +9,8 @@ use tonic::Status;
 use crate::State;
 use crate::administrator;
 use crate::caller::LoggedInAs;
+use crate::credential::proof::{Proof, ProofError};
 use crate::erasure::{self, ErasureError};
-use crate::second_factor::proof::{Proof, ProofError};
 
 #[derive(Debug, Error)]
 pub enum EraseError {

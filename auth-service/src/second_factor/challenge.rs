@@ -16,13 +16,13 @@ use uuid::Uuid;
 use voltgate_proto::auth::v1::{FinishLogInRequest, SecondFactorRequired};
 
 use super::code::{self, CodeError, Method, Tried};
-use super::proof::{WRONG, too_many};
 use crate::State;
 use crate::account::Account;
 use crate::audit::{self, Action, Entry};
-use crate::challenge_token::{self, ChallengeToken, LIFETIME, LIFETIME_SECONDS};
+use crate::credential::proof::{WRONG, has_totp, too_many};
 use crate::housekeeping::{BATCH, in_batches};
 use crate::password_hash::PasswordHash;
+use crate::random_token::{self, LIFETIME, LIFETIME_SECONDS, RandomToken};
 use crate::recovery_code;
 use crate::session::LoggedIn;
 use crate::sign_in::{self, Proof, SignInError};
@@ -90,10 +90,10 @@ pub async fn open(
     client: &Client,
     now: DateTime<Utc>,
 ) -> Result<Option<SecondFactorRequired>, CodeError> {
-    if !super::proof::has_totp(connection, account).await? {
+    if !has_totp(connection, account).await? {
         return Ok(None);
     }
-    let (token, network) = (ChallengeToken::generate(), Network::of(client.address));
+    let (token, network) = (RandomToken::generate(), Network::of(client.address));
     sqlx::query!(
         "WITH surplus AS (
              DELETE FROM authentication.login_challenge WHERE token IN (
@@ -128,7 +128,7 @@ pub async fn open(
 /// Starts the session that the password alone did not.
 pub async fn finish(state: &State, answer: &Answer, client: &Client) -> Result<LoggedIn, FinishError> {
     let now = state.clock.now();
-    let token = challenge_token::hash(&answer.token);
+    let token = random_token::hash(&answer.token);
     let mut transaction = database::begin(&state.database).await?;
     let account = lock_account(&mut transaction, &token, now)
         .await?
@@ -169,7 +169,7 @@ fn mark(password: &PasswordHash) -> Vec<u8> {
     Sha256::digest(password.as_str()).to_vec()
 }
 
-struct Locked {
+struct Challenged {
     account: Account,
     username_key: String,
     password_mark: Vec<u8>,
@@ -182,7 +182,7 @@ async fn lock_account(
     connection: &mut PgConnection,
     token: &[u8],
     now: DateTime<Utc>,
-) -> Result<Option<Locked>, sqlx::Error> {
+) -> Result<Option<Challenged>, sqlx::Error> {
     let row = sqlx::query!(
         "SELECT account.id, username, username_key, roles, password_hash, password_reset_required
          FROM authentication.account JOIN authentication.login_challenge ON account_id = account.id
@@ -193,7 +193,7 @@ async fn lock_account(
     )
     .fetch_optional(connection)
     .await?;
-    Ok(row.map(|row| Locked {
+    Ok(row.map(|row| Challenged {
         account: Account {
             id: row.id,
             username: row.username,

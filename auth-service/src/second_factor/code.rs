@@ -25,8 +25,8 @@ const FIRST_WAIT: TimeDelta = TimeDelta::seconds(30);
 /// At three codes of a million an hour, a guess takes decades.
 const LONGEST_WAIT: TimeDelta = TimeDelta::hours(1);
 
-/// `RateLimit-Policy` of a code: the free ones, in the time after which a wait is never longer.
-pub const RATE_LIMIT_POLICY: &str = "\"code\";q=4;w=3600";
+/// What clients are told of this limit: the free ones, in the time after which a wait is never longer.
+pub const QUOTA_AND_WINDOW: (u32, u32) = (4, 3600);
 
 /// What the code turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

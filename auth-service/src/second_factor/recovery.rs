@@ -9,10 +9,10 @@ use uuid::Uuid;
 use voltgate_proto::auth::v1::RecoveryCodesLeft;
 
 use super::code::CodeError;
-use super::notice::{self, Change, NoticeError};
-use super::proof::{Proof, ProofError, has_totp};
 use crate::State;
 use crate::caller::LoggedInAs;
+use crate::credential::notice::{self, Change, NoticeError};
+use crate::credential::proof::{Proof, ProofError, has_totp};
 use crate::recovery_code::{self, COUNT, RecoveryCode};
 
 #[derive(Debug, Error)]

@@ -7,10 +7,10 @@ use service_kit::reason::Reason;
 use thiserror::Error;
 use tonic::Status;
 
-use super::notice::{self, Change, NoticeError};
-use super::proof::{Proof, ProofError};
 use crate::State;
 use crate::caller::LoggedInAs;
+use crate::credential::notice::{self, Change, NoticeError};
+use crate::credential::proof::{Proof, ProofError};
 
 #[derive(Debug, Error)]
 pub enum RemoveError {

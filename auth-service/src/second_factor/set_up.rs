@@ -12,10 +12,10 @@ use uuid::Uuid;
 use voltgate_proto::auth::v1::{ConfirmTotpRequest, TotpSetup};
 
 use super::code::{self, CodeError};
-use super::notice::{self, Change, NoticeError};
-use super::proof::{Proof, ProofError, WRONG};
 use crate::State;
 use crate::caller::LoggedInAs;
+use crate::credential::notice::{self, Change, NoticeError};
+use crate::credential::proof::{Proof, ProofError, WRONG};
 use crate::recovery_code::{self, RecoveryCode};
 use crate::totp::{self, NotShown, TotpSecret};
 use service_kit::sealing::DoesNotOpen;

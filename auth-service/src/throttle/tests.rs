@@ -2,6 +2,7 @@ use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
@@ -9,6 +10,7 @@ use service_kit::clock::Clock;
 use service_kit::settings::DatabaseUrl;
 use sqlx::PgPool;
 use testbed::Database;
+use tonic::Status;
 use uuid::Uuid;
 
 use super::*;
@@ -410,8 +412,10 @@ async fn purposes_are_counted_apart_and_a_signup_counts_for_its_address_alone() 
     let Err(ThrottleError::Refused(refusal)) = refused else {
         panic!("the fifty-second got in")
     };
-    assert_eq!(refusal.ratelimit_policy(), "\"signup\";q=50;w=3000");
-    assert_eq!(refusal.ratelimit(), "\"signup\";r=0;t=1");
+    let status = Status::from(ThrottleError::Refused(refusal));
+    let header = |name: &str| status.metadata().get(name).unwrap().to_str().unwrap().to_owned();
+    assert_eq!(header("ratelimit-policy"), "\"signup\";q=50;w=3000");
+    assert_eq!(header("ratelimit"), "\"signup\";r=0;t=1");
     assert!(
         throttle
             .reserve(Purpose::SignUp, address(2), None, start())

@@ -12,7 +12,7 @@ use crate::State;
 use crate::administrator;
 use crate::caller::LoggedInAs;
 use crate::erasure::{self, ErasureError};
-use crate::reauthentication::Locked;
+use crate::reauthentication::Owner;
 
 #[derive(Debug, Error)]
 pub enum EraseError {
@@ -47,7 +47,7 @@ pub async fn erase(state: &State, caller: &LoggedInAs, client: &Client, account:
         return Err(EraseError::LastAdministrator);
     }
     let owner = sqlx::query_as!(
-        Locked,
+        Owner,
         r#"SELECT id, username, email, email_verified_at IS NOT NULL AS "email_verified!"
            FROM authentication.account WHERE id = $1 FOR NO KEY UPDATE"#,
         account

@@ -100,7 +100,7 @@ async fn what_changes_an_account_ends_at_its_deadline_in_the_database_too() {
         password: PASSWORD.to_owned(),
         code: None,
     };
-    let token = Some(token.as_str());
+    let (access_token, token) = (token.as_str(), Some(token.as_str()));
     let (verified, resent, asked, ()) = tokio::join!(
         one.verify_email(in_time(verify, None)),
         two.resend_verification(in_time(ResendVerificationRequest {}, token)),
@@ -119,6 +119,6 @@ async fn what_changes_an_account_ends_at_its_deadline_in_the_database_too() {
     assert!(late(changed) && late(reset) && late(renamed) && late(erased));
     lock.waited_for_by(0, "authentication.account").await;
     lock.release().await;
-    let profile = service.profile(token.unwrap()).await.unwrap();
+    let profile = service.profile(access_token).await.unwrap();
     assert_eq!((profile.username.as_str(), profile.email_verified), ("Ada", false));
 }

@@ -3,6 +3,7 @@
 
 mod addresses;
 mod administrator;
+mod api_key_life;
 mod api_keys;
 mod attacks;
 mod audit;

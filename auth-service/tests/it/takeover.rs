@@ -50,7 +50,7 @@ impl Scene {
     }
 
     /// Mallory shows his code, and gets nothing for it.
-    async fn is_safe(self, password: &str) {
+    async fn stays_hers(self, password: &str) {
         let service = self.office.service;
         assert_eq!(
             reason(addresses::verify(&service, &self.code).await),
@@ -81,7 +81,7 @@ async fn a_change_of_the_password_withdraws_what_was_asked_for_by_mail() {
         reason(passwords::reset(&scene.office.service, &mail.code, "yet another one").await),
         Reason::InvalidEmailedCode
     );
-    scene.is_safe(NEW).await;
+    scene.stays_hers(NEW).await;
 }
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn a_reset_of_the_password_withdraws_a_change_of_the_address() {
         .unwrap();
     let mail: PasswordResetRequested = scene.office.mailbox.skip_to().await;
     passwords::reset(&scene.office.service, &mail.code, NEW).await.unwrap();
-    scene.is_safe(NEW).await;
+    scene.stays_hers(NEW).await;
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn a_reset_that_an_administrator_demands_withdraws_a_change_of_the_address
     let mail: PasswordResetRequested = scene.office.mailbox.skip_to().await;
     assert_eq!(mail.email, "ada@example.com");
     passwords::reset(&scene.office.service, &mail.code, NEW).await.unwrap();
-    scene.is_safe(NEW).await;
+    scene.stays_hers(NEW).await;
 }
 
 #[tokio::test]
@@ -126,7 +126,7 @@ async fn disabling_an_account_withdraws_what_was_asked_for_by_mail() {
         reason(passwords::reset(&scene.office.service, &mail.code, NEW).await),
         Reason::InvalidEmailedCode
     );
-    scene.is_safe(PASSWORD).await;
+    scene.stays_hers(PASSWORD).await;
 }
 
 /// Whatever leads to another way in, or to none at all, asks for both factors.

@@ -228,22 +228,23 @@ async fn a_row_whose_relay_died_is_published_when_its_lease_is_over() {
 }
 
 #[tokio::test]
-async fn sent_rows_are_deleted_after_their_retention_and_dead_ones_are_kept() {
+async fn sent_rows_are_deleted_after_their_retention_and_dead_ones_after_a_longer_one() {
     let outbox = Outbox::create().await;
-    for name in ["old", "new", "dead"] {
+    for name in ["old", "new", "dead", "long dead"] {
         outbox.write(name).await;
     }
     for statement in [
         "UPDATE outbox SET sent_at = now() - interval '8 days' WHERE position = 1",
         "UPDATE outbox SET sent_at = now() WHERE position = 2",
         "UPDATE outbox SET dead_at = now() - interval '8 days' WHERE position = 3",
+        "UPDATE outbox SET dead_at = now() - interval '91 days' WHERE position = 4",
     ] {
         sqlx::query(statement).execute(&outbox.pool).await.unwrap();
     }
     let mut running = Running::new();
     running.relay(&outbox, hurried());
-    eventually("the old one is gone", || async {
-        outbox.count("position = 1").await == 0
+    eventually("the old ones are gone", || async {
+        outbox.count("position IN (1, 4)").await == 0
     })
     .await;
     assert_eq!(outbox.count("true").await, 2);

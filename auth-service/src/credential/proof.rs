@@ -10,13 +10,13 @@ use service_kit::reason::{self, FieldViolation, Reason};
 use sqlx::{PgConnection, Postgres, Transaction};
 use thiserror::Error;
 use tonic::Status;
-use tonic::metadata::MetadataValue;
 use uuid::Uuid;
 
-use super::code::{self, CodeError, Tried};
 use crate::State;
 use crate::audit::{self, Action, Entry};
-use crate::reauthentication::{self, Locked, Reauthenticated, ReauthenticationError};
+use crate::reauthentication::{self, Owner, Reauthenticated, ReauthenticationError};
+use crate::second_factor::code::{self, CodeError, Tried};
+use crate::throttle;
 
 /// What the person reads whose code is wrong.
 pub const WRONG: &str = "The code is not right, or was used before";
@@ -81,7 +81,7 @@ impl Proof {
         account: Uuid,
         client: &Client,
         now: DateTime<Utc>,
-    ) -> Result<(Transaction<'static, Postgres>, Locked), ProofError> {
+    ) -> Result<(Transaction<'static, Postgres>, Owner), ProofError> {
         let half = self.check_password(state, account, client).await?;
         let transaction = database::begin(&state.database).await?;
         half.check_code(transaction, state, client, now).await
@@ -109,7 +109,7 @@ impl HalfProven {
         state: &State,
         client: &Client,
         now: DateTime<Utc>,
-    ) -> Result<(Transaction<'static, Postgres>, Locked), ProofError> {
+    ) -> Result<(Transaction<'static, Postgres>, Owner), ProofError> {
         let owner = self.shown.lock(&mut transaction).await?;
         let Some(code) = self.code else {
             return if has_totp(&mut transaction, owner.id).await? {
@@ -162,20 +162,10 @@ impl From<ProofError> for Status {
     }
 }
 
-/// Too many wrong codes, with the headers that any 429 has (draft-ietf-httpapi-ratelimit-headers).
+/// Too many wrong codes.
 pub fn too_many(wait: Duration) -> Status {
     let message = "There were too many wrong codes; wait, or use a recovery code";
-    let mut status = Reason::TooManyRequests.retry_after(wait, message);
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    for (name, value) in [
-        ("ratelimit", format!("\"code\";r=0;t={seconds}")),
-        ("ratelimit-policy", code::RATE_LIMIT_POLICY.to_owned()),
-    ] {
-        if let Ok(value) = MetadataValue::try_from(value) {
-            status.metadata_mut().insert(name, value);
-        }
-    }
-    status
+    throttle::too_many("code", code::QUOTA_AND_WINDOW, wait, message)
 }
 
 impl From<CodeError> for Status {

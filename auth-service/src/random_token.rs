@@ -1,20 +1,20 @@
-//! What a client holds between the two steps of a login or of a passkey's ceremony: 256 random bits, of which the database
-//! keeps the SHA-256 only.
+//! What somebody holds to show it once: between the two steps of a login or of a passkey's ceremony, or as it came by mail. It is
+//! 256 random bits, of which the database keeps the SHA-256 only.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-/// How long the second step may take.
+/// How long the second step of a login or a ceremony may take.
 pub const LIFETIME: chrono::TimeDelta = chrono::TimeDelta::minutes(5);
 
 /// The same in seconds, as clients are told.
 pub const LIFETIME_SECONDS: i32 = 300;
 
-/// A token as its client gets to see it.
-pub struct ChallengeToken(String);
+/// A token as somebody gets to see it, url-safe.
+pub struct RandomToken(String);
 
-impl ChallengeToken {
+impl RandomToken {
     pub fn generate() -> Self {
         Self(URL_SAFE_NO_PAD.encode(rand::random::<[u8; 32]>()))
     }
@@ -39,7 +39,7 @@ mod tests {
 
     #[test]
     fn a_token_is_found_by_what_its_client_presents_and_is_never_the_same() {
-        let (one, other) = (ChallengeToken::generate(), ChallengeToken::generate());
+        let (one, other) = (RandomToken::generate(), RandomToken::generate());
         let kept = one.hash();
         assert_ne!(kept, other.hash());
         let text = one.into_text();

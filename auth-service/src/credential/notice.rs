@@ -11,7 +11,7 @@ use uuid::Uuid;
 use voltgate_proto::events::v1::{SecondFactorChange, SecondFactorChanged};
 
 use crate::audit::{self, Action, Entry};
-use crate::reauthentication::Locked;
+use crate::reauthentication::Owner;
 
 /// What has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,9 +61,9 @@ impl Change {
 }
 
 /// The account of somebody who proved to be its owner in an earlier step, locked for what follows.
-pub async fn lock_owner(connection: &mut PgConnection, account: Uuid) -> Result<Locked, sqlx::Error> {
+pub async fn lock_owner(connection: &mut PgConnection, account: Uuid) -> Result<Owner, sqlx::Error> {
     sqlx::query_as!(
-        Locked,
+        Owner,
         r#"SELECT id, username, email, email_verified_at IS NOT NULL AS "email_verified!"
            FROM authentication.account WHERE id = $1 FOR NO KEY UPDATE"#,
         account
@@ -75,7 +75,7 @@ pub async fn lock_owner(connection: &mut PgConnection, account: Uuid) -> Result<
 /// Tells of a change that an account made to itself.
 pub async fn tell(
     connection: &mut PgConnection,
-    owner: &Locked,
+    owner: &Owner,
     change: Change,
     client: &Client,
     now: DateTime<Utc>,
