@@ -1,4 +1,5 @@
-"""A gRPC client that knows a service by reflection alone. Prints one JSON document.
+"""A gRPC client that knows a service by reflection alone. Prints one JSON document, and makes a call again for every line that
+it is told.
 
 usage: reflect.py ADDRESS v1|v1alpha list
        reflect.py ADDRESS v1|v1alpha METHOD REQUEST_JSON [TOKEN]     METHOD as package.Service/Method
@@ -49,11 +50,15 @@ class Reflection:
         return self.pool.FindServiceByName(service).methods_by_name[name]
 
 
+def say(what):
+    print(json.dumps(what), flush=True)
+
+
 def main(address, version, what, request="{}", token=None):
     channel = grpc.insecure_channel(address)
     reflection = Reflection(channel, version)
     if what == "list":
-        return reflection.services()
+        return say(reflection.services())
     service, name = what.split("/")
     method = reflection.method(service, name)
     input_class = message_factory.GetMessageClass(method.input_type)
@@ -61,15 +66,21 @@ def main(address, version, what, request="{}", token=None):
     message = json_format.Parse(request, input_class(), descriptor_pool=reflection.pool)
     metadata = [("authorization", f"Bearer {token}")] if token else []
     options = dict(request_serializer=input_class.SerializeToString, response_deserializer=output_class.FromString)
-    try:
-        if method.client_streaming:
-            answers = channel.stream_stream(f"/{what}", **options)(iter([message]), metadata=metadata, timeout=20)
-            answer = next(answers)
-        else:
-            answer = channel.unary_unary(f"/{what}", **options)(message, metadata=metadata, timeout=20)
-    except grpc.RpcError as error:
-        return {"code": error.code().name, "message": error.details()}
-    return {"code": "OK", "answer": json_format.MessageToDict(answer, descriptor_pool=reflection.pool)}
+
+    def call():
+        try:
+            if method.client_streaming:
+                answers = channel.stream_stream(f"/{what}", **options)(iter([message]), metadata=metadata, timeout=20)
+                answer = next(answers)
+            else:
+                answer = channel.unary_unary(f"/{what}", **options)(message, metadata=metadata, timeout=20)
+        except grpc.RpcError as error:
+            return {"code": error.code().name, "message": error.details()}
+        return {"code": "OK", "answer": json_format.MessageToDict(answer, descriptor_pool=reflection.pool)}
+
+    say(call())
+    for _ in sys.stdin:
+        say(call())
 
 
-print(json.dumps(main(*sys.argv[1:])), flush=True)
+main(*sys.argv[1:])
