@@ -99,6 +99,7 @@ impl SigningRequest {
 mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD as BASE64;
+    use proptest::prelude::*;
     use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 
     use super::*;
@@ -159,8 +160,35 @@ mod tests {
         // A letter of the common name.
         let at = changed.windows(3).position(|bytes| bytes == b"CP1").unwrap() + 2;
         changed[at] = b'2';
-        let changed = BASE64.encode(changed);
-        let changed = format!("-----BEGIN CERTIFICATE REQUEST-----\n{changed}\n-----END CERTIFICATE REQUEST-----\n");
-        assert_eq!(SigningRequest::parse(&changed).unwrap_err(), Unfit::NotSigned);
+        assert_eq!(SigningRequest::parse(&pem_of(&changed)).unwrap_err(), Unfit::NotSigned);
+    }
+
+    fn pem_of(der: &[u8]) -> String {
+        let text = BASE64.encode(der);
+        format!("-----BEGIN CERTIFICATE REQUEST-----\n{text}\n-----END CERTIFICATE REQUEST-----\n")
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 5000, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn nothing_that_differs_from_what_was_signed_is_a_request(at in any::<prop::sample::Index>(), taken in 0..6_usize, put in prop::collection::vec(any::<u8>(), 0..6)) {
+            static GOOD: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
+                let good = request(&[(DnType::CommonName, "CP1")]);
+                Pem::iter_from_buffer(good.as_bytes()).next().unwrap().unwrap().contents
+            });
+            let mut changed = GOOD.clone();
+            let at = at.index(changed.len());
+            let end = (at + taken).min(changed.len());
+            changed.splice(at..end, put);
+            let parsed = SigningRequest::parse(&pem_of(&changed));
+            prop_assert_eq!(parsed.is_ok(), changed == *GOOD);
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text in ".{0,80}", der in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(SigningRequest::parse(&text).is_err());
+            prop_assert!(SigningRequest::parse(&pem_of(&der)).is_err());
+        }
     }
 }

@@ -15,6 +15,7 @@ mod deadline;
 mod door;
 mod erasure;
 mod frames;
+mod fuzzed;
 mod handshake;
 mod jobs;
 mod lists;

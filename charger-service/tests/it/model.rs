@@ -2,9 +2,10 @@
 //! accounted for.
 //!
 //! A charge point keeps what it has to tell in a queue, and sends the first of it until it is answered, as the
-//! specification asks (4.2.1 and 3.7). Around it connections come and go at two replicas, answers get lost, messages come twice and on
-//! sockets that have a successor, clocks jump, and processes are killed. In the end the queue is drained, and the database
-//! is held against what happened at the connectors.
+//! specification asks (4.2.1 and 3.7). Around it connections come and go at two replicas, answers get lost, messages come twice, too early,
+//! without a socket and on sockets that have a successor, clocks jump, the charge point is kept waiting and accepted again, and
+//! processes are killed. Meanwhile it is sent commands, of which it answers some. In the end the queue is drained, and the
+//! database is held against what happened at the connectors, and against what the charge point was asked.
 //!
 //! `MODEL_CASES` is how many charge points live through that, `MODEL_SEED` makes them do the same again, and
 //! `MODEL_KILLS` how often, in ten thousand steps, a process dies. A case that fails names its seed.

@@ -351,14 +351,25 @@ pub async fn exchange(
     password: &str,
     frame: &str,
 ) -> Result<Option<String>, Status> {
+    post(service, identity, Some(basic(identity, password.as_bytes())), frame).await
+}
+
+/// Like [`exchange`], for a charge point that may have no password.
+pub async fn post(
+    service: &Service,
+    identity: &str,
+    authorization: Option<String>,
+    frame: &str,
+) -> Result<Option<String>, Status> {
     let mut request = Request::new(ExchangeRequest {
         identity: identity.to_owned(),
         frame: frame.to_owned(),
     });
     let metadata = request.metadata_mut();
     metadata.insert("authorization", service.gateway_token().parse().unwrap());
-    let credentials = basic(identity, password.as_bytes());
-    metadata.insert("voltgate-authorization", credentials.parse().unwrap());
+    if let Some(authorization) = authorization {
+        metadata.insert("voltgate-authorization", authorization.parse().unwrap());
+    }
     let answer = SessionServiceClient::new(service.channel.clone())
         .exchange(request)
         .await?;

@@ -1,5 +1,7 @@
 //! One charge point, what happens at its connectors, and what it makes of its connections.
 
+mod comparison;
+
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
@@ -27,9 +29,6 @@ struct Charge {
     id: Option<i64>,
     is_over: bool,
 }
-
-/// Id, connector, both readings of the meter, and the status of a transaction.
-type Stored = (i32, i32, Option<i64>, Option<i64>, String);
 
 /// Something to tell; the charge by its place.
 #[derive(Debug, Clone)]
@@ -59,6 +58,30 @@ pub struct Life {
     station: Option<Station>,
     /// The socket before, which nobody has closed.
     before: Option<Station>,
+    /// Its last BootNotification was not, or may not have been, answered with `Accepted`.
+    waits: bool,
+    /// Commands that reached it, and those that it has answered.
+    called: HashSet<String>,
+    answered: HashSet<String>,
+}
+
+/// What comes back to a CALL.
+enum Answer {
+    Result(Value),
+    /// The error code.
+    Refused(String),
+    /// It got lost.
+    Nothing,
+}
+
+impl Answer {
+    fn of(frame: &Value) -> Self {
+        if frame[0] == 3 {
+            Self::Result(frame[2].clone())
+        } else {
+            Self::Refused(frame[2].as_str().unwrap_or_default().to_owned())
+        }
+    }
 }
 
 impl Life {
@@ -75,6 +98,9 @@ impl Life {
             messages: 0,
             station: None,
             before: None,
+            waits: false,
+            called: HashSet::new(),
+            answered: HashSet::new(),
         }
     }
 
@@ -83,15 +109,21 @@ impl Life {
             fleet.befall(&mut self.random).await;
             match self.random.random_range(0..100) {
                 0..25 => self.something_happens(),
-                25..55 => {
+                25..48 => {
                     self.tell(fleet).await;
                 }
-                55..63 => self.tell_and_break_off(fleet).await,
-                63..71 => self.tell_twice(fleet).await,
-                71..79 => self.reconnect(fleet).await,
-                79..84 => self.tell_on_the_old_socket().await,
-                84..90 => self.resume(fleet).await,
-                90..95 => self.station = None,
+                48..55 => self.tell_and_break_off(fleet).await,
+                55..62 => self.tell_twice(fleet).await,
+                62..69 => self.reconnect(fleet).await,
+                69..73 => self.tell_on_the_old_socket().await,
+                73..77 => self.tell_the_second_first(fleet).await,
+                77..82 => self.resume(fleet).await,
+                82..86 => self.post(fleet).await,
+                86..89 => {
+                    fleet.command(&self.identity).await;
+                }
+                89..92 => self.boot(fleet, "Pending").await,
+                92..96 => self.station = None,
                 _ => self.clock += TimeDelta::seconds(self.random.random_range(-600..600)),
             }
         }
@@ -105,6 +137,9 @@ impl Life {
         for _ in 0..1000 {
             if self.queue.is_empty() {
                 return;
+            }
+            if self.waits {
+                self.boot(fleet, "Accepted").await;
             }
             if !self.tell(fleet).await {
                 sleep(Duration::from_millis(100)).await;
@@ -134,7 +169,7 @@ impl Life {
                 self.note(Fact::Start(self.charges.len() - 1));
             }
             9 => {
-                let id = i64::from(i32::MAX) - self.random.random_range(0..1_000_000);
+                let id = 2_000_000_000 + i64::try_from(self.strays.len()).unwrap();
                 self.strays.insert(id);
                 self.note(Fact::Stray(id));
             }
@@ -171,7 +206,10 @@ impl Life {
 
     /// The first message of the queue, as it stands for good.
     fn frame(&self) -> Option<(String, String)> {
-        let message = self.queue.front()?;
+        self.frame_of(self.queue.front()?)
+    }
+
+    fn frame_of(&self, message: &Message) -> Option<(String, String)> {
         let charge = |place: usize| &self.charges[place];
         let (action, payload) = match message.fact {
             Fact::Start(place) => (
@@ -201,22 +239,47 @@ impl Life {
         let Some((id, frame)) = self.frame() else {
             return true;
         };
+        let answer = self.ask(fleet, &id, &frame).await;
+        self.hear(answer)
+    }
+
+    /// Sends a CALL, and waits for what comes back.
+    async fn ask(&mut self, fleet: &Fleet, id: &str, frame: &str) -> Answer {
         if self.station.is_none() {
             self.reconnect(fleet).await;
         }
-        let Some(station) = &mut self.station else {
-            return false;
+        let Some(mut station) = self.station.take() else {
+            return Answer::Nothing;
         };
-        let answer = if station.try_send(&frame).await {
-            answer_to(station, &id).await
-        } else {
-            None
-        };
-        match &answer {
-            Some(payload) => self.told(payload),
-            None => self.station = None,
+        if !station.try_send(frame).await {
+            return Answer::Nothing;
         }
-        answer.is_some()
+        let answer = timeout(PATIENCE, self.answer_to(&mut station, id)).await;
+        match answer.unwrap_or(Answer::Nothing) {
+            Answer::Nothing => Answer::Nothing,
+            answer => {
+                self.station = Some(station);
+                answer
+            }
+        }
+    }
+
+    /// What comes back to the first message of the queue.
+    fn hear(&mut self, answer: Answer) -> bool {
+        match answer {
+            Answer::Result(payload) => {
+                self.told(&payload);
+                true
+            }
+            Answer::Refused(code) if code == "SecurityError" => {
+                assert!(self.waits, "case {}: it was accepted, and is refused", self.seed);
+                false
+            }
+            Answer::Refused(_) | Answer::Nothing => {
+                self.station = None;
+                false
+            }
+        }
     }
 
     fn told(&mut self, payload: &Value) {
@@ -268,6 +331,81 @@ impl Life {
         }
     }
 
+    /// The second message, of which no answer is waited for, overtakes the first on another socket.
+    async fn tell_the_second_first(&mut self, fleet: &Fleet) {
+        let Some(second) = self.queue.get(1) else { return };
+        let knows_its_number = match second.fact {
+            Fact::Start(_) | Fact::Stray(_) => true,
+            Fact::Meter(place, _) | Fact::Stop(place) => self.charges[place].id.is_some(),
+        };
+        let Some((_, frame)) = self.frame_of(second).filter(|_| knows_its_number) else {
+            return;
+        };
+        if self.before.is_none() {
+            self.reconnect(fleet).await;
+        }
+        if let Some(other) = &mut self.before {
+            other.try_send(&frame).await;
+        }
+        self.tell(fleet).await;
+    }
+
+    /// Without a socket.
+    async fn post(&mut self, fleet: &Fleet) {
+        let Some((_, frame)) = self.frame() else { return };
+        let replica = self.random.random_range(0..2);
+        if let Some(answer) = fleet.post(replica, &self.identity, &frame).await {
+            self.hear(Answer::of(&serde_json::from_str(&answer).unwrap()));
+        }
+    }
+
+    /// An operator has the charge point boot.
+    async fn boot(&mut self, fleet: &Fleet, registration_status: &str) {
+        fleet.will_answer(&self.identity, registration_status).await;
+        self.messages += 1;
+        let id = format!("b{}", self.messages);
+        let boot = json!([2, id, "BootNotification", {"chargePointVendor": "Volt", "chargePointModel": "One"}]);
+        let was_waiting = std::mem::replace(&mut self.waits, true);
+        match self.ask(fleet, &id, &boot.to_string()).await {
+            Answer::Result(payload) => {
+                assert_eq!(payload["status"], registration_status, "case {}", self.seed);
+                self.waits = registration_status != "Accepted";
+            }
+            Answer::Refused(code) => panic!("case {}: a boot is refused: {code}", self.seed),
+            // It may have arrived.
+            Answer::Nothing => self.waits = was_waiting || registration_status != "Accepted",
+        }
+    }
+
+    /// The answer to a CALL, whatever else comes before it: it answers two of three commands that come meanwhile.
+    async fn answer_to(&mut self, station: &mut Station, id: &str) -> Answer {
+        loop {
+            match station.receive().await {
+                Received::Frame(frame) => {
+                    let frame: Value = serde_json::from_str(&frame).unwrap();
+                    if frame[0] == 2 {
+                        self.called(station, frame[1].as_str().unwrap()).await;
+                    } else if frame[1] == id {
+                        return Answer::of(&frame);
+                    }
+                }
+                Received::Acknowledged => {}
+                Received::Close(_) | Received::Leaving(_) | Received::End => return Answer::Nothing,
+            }
+        }
+    }
+
+    async fn called(&mut self, station: &mut Station, id: &str) {
+        let is_new = self.called.insert(id.to_owned());
+        assert!(is_new, "case {}: command {id} came twice", self.seed);
+        if self.random.random_range(0..3) > 0 {
+            self.answered.insert(id.to_owned());
+            station
+                .try_send(&json!([3, id, {"status": "Accepted"}]).to_string())
+                .await;
+        }
+    }
+
     async fn resume(&mut self, fleet: &Fleet) {
         let replica = self.random.random_range(0..2);
         if let Some(station) = &mut self.station
@@ -276,84 +414,4 @@ impl Life {
             self.station = None;
         }
     }
-
-    pub async fn compare(&self, fleet: &Fleet) {
-        // What is still on its way on old sockets has no time left to do harm.
-        let seed = self.seed;
-        let stored: Vec<Stored> = sqlx::query_as(
-            "SELECT transaction.id, connector_id, meter_start_wh, meter_stop_wh, status FROM ocpp.transaction
-             JOIN ocpp.charge_point ON charge_point.id = charge_point_id WHERE identity = $1 ORDER BY transaction.id",
-        )
-        .bind(&self.identity)
-        .fetch_all(&fleet.pool)
-        .await
-        .unwrap();
-        let mut expected: Vec<_> = self
-            .charges
-            .iter()
-            .map(|charge| {
-                let id = i32::try_from(charge.id.unwrap()).unwrap();
-                let (start, stop) = (Some(charge.meter_start), Some(charge.register));
-                (id, charge.connector, start, stop, "completed".to_owned())
-            })
-            .collect();
-        expected.sort();
-        assert_eq!(stored, expected, "case {seed} of {}", self.identity);
-
-        let samples: Vec<(i32, i64)> = sqlx::query_as(
-            "SELECT transaction_id, count(DISTINCT sampled_at) FROM ocpp.meter_value
-             WHERE transaction_id = ANY($1) GROUP BY transaction_id ORDER BY transaction_id",
-        )
-        .bind(expected.iter().map(|row| row.0).collect::<Vec<_>>())
-        .fetch_all(&fleet.pool)
-        .await
-        .unwrap();
-        let mut measured: Vec<_> = self.charges.iter().filter(|charge| charge.samples > 0).collect();
-        measured.sort_by_key(|charge| charge.id);
-        let measured: Vec<_> = measured
-            .into_iter()
-            .map(|charge| {
-                (
-                    i32::try_from(charge.id.unwrap()).unwrap(),
-                    i64::try_from(charge.samples).unwrap(),
-                )
-            })
-            .collect();
-        assert_eq!(samples, measured, "case {seed} of {}", self.identity);
-
-        let unmatched: Vec<Option<i32>> = sqlx::query_scalar(
-            "SELECT reported_transaction_id FROM ocpp.unmatched
-             JOIN ocpp.charge_point ON charge_point.id = charge_point_id WHERE identity = $1",
-        )
-        .bind(&self.identity)
-        .fetch_all(&fleet.pool)
-        .await
-        .unwrap();
-        let stray: HashSet<_> = unmatched.iter().flatten().map(|&id| i64::from(id)).collect();
-        assert_eq!(
-            (&stray, unmatched.len()),
-            (&self.strays, self.strays.len()),
-            "case {seed} of {}",
-            self.identity
-        );
-    }
-}
-
-/// The payload of the answer, whatever else comes before it. None where it does not come, or is an error.
-async fn answer_to(station: &mut Station, id: &str) -> Option<Value> {
-    let answered = async {
-        loop {
-            match station.receive().await {
-                Received::Frame(frame) => {
-                    let frame: Value = serde_json::from_str(&frame).unwrap();
-                    if frame[1] == id {
-                        return (frame[0] == 3).then(|| frame[2].clone());
-                    }
-                }
-                Received::Acknowledged => {}
-                Received::Close(_) | Received::Leaving(_) | Received::End => return None,
-            }
-        }
-    };
-    timeout(PATIENCE, answered).await.ok().flatten()
 }

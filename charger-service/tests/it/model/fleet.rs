@@ -10,7 +10,7 @@ use testbed::Database;
 use tokio::sync::RwLock;
 
 use crate::service::Service;
-use crate::station::{Offer, Station};
+use crate::station::{self, Offer, Station};
 
 pub struct Fleet {
     replicas: [RwLock<Service>; 2],
@@ -58,6 +58,33 @@ impl Fleet {
     pub async fn resume(&self, replica: usize, station: &mut Station) -> bool {
         let service = self.replicas[replica].read().await;
         station.resume(&service).await.is_ok()
+    }
+
+    /// One frame without a socket. None where nothing comes back.
+    pub async fn post(&self, replica: usize, identity: &str, frame: &str) -> Option<String> {
+        let service = self.replicas[replica].read().await;
+        station::post(&service, identity, None, frame).await.ok().flatten()
+    }
+
+    /// Queues a command, of which both replicas hear; its id. It is no operator who asks for it, as in `register`.
+    pub async fn command(&self, identity: &str) -> String {
+        let id = uuid::Uuid::now_v7();
+        let queued = "WITH queued AS (
+                INSERT INTO ocpp.command (id, charge_point_id, action, payload, requested_by, request_digest, created_at, expires_at)
+                SELECT $1, id, 'ClearCache', '{}', 'model', '', now(), now() + interval '1 day'
+                FROM ocpp.charge_point WHERE identity = $2
+                RETURNING charge_point_id)
+            SELECT pg_notify('ocpp', 'queued ' || charge_point_id) FROM queued";
+        let queued = sqlx::query(queued).bind(id).bind(identity);
+        queued.execute(&self.pool).await.unwrap();
+        id.to_string()
+    }
+
+    /// What its next BootNotification is answered with.
+    pub async fn will_answer(&self, identity: &str, registration_status: &str) {
+        let change = "UPDATE ocpp.charge_point SET registration_status = $2 WHERE identity = $1";
+        let change = sqlx::query(change).bind(identity).bind(registration_status);
+        change.execute(&self.pool).await.unwrap();
     }
 
     /// Now and then something happens to a process or to its clock.
