@@ -60,7 +60,10 @@ impl From<Mismatch> for SettleError {
 /// The transaction that an operator names.
 pub(super) fn transaction_id(told: i32) -> Result<i32, Vec<FieldViolation>> {
     if told < 1 {
-        return Err(vec![FieldViolation::new("transactionId", "must be between 1 and 2147483647")]);
+        return Err(vec![FieldViolation::new(
+            "transactionId",
+            "must be between 1 and 2147483647",
+        )]);
     }
     Ok(told)
 }
