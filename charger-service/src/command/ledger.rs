@@ -158,7 +158,7 @@ pub async fn enqueue_pending(
 /// that boots again and again would leave rows without end.
 pub async fn drop_pending(connection: &mut PgConnection, charge_point: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "DELETE FROM ocpp.command WHERE charge_point_id = $1 AND status = 'queued' AND requested_by = $2",
+        "DELETE FROM ocpp.command WHERE charge_point_id = $1 AND status = 'queued' AND starts_with(requested_by, $2)",
         charge_point,
         REGISTRATION,
     )

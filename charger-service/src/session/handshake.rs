@@ -226,8 +226,11 @@ struct Proof {
 async fn authenticate(state: &State, identity: &Identity, known: &Known, offer: &Offer) -> Result<Proof, Refusal> {
     let higher = [known.next_security_profile, known.offered_security_profile];
     for profile in higher.into_iter().flatten() {
-        if let Ok(proof) = prove(state, identity, known, offer, profile).await {
-            return Ok(proof);
+        match prove(state, identity, known, offer, profile).await {
+            Ok(proof) => return Ok(proof),
+            Err(Refusal::Database(error)) => return Err(error.into()),
+            // It may come with the present one still.
+            Err(_) => {}
         }
     }
     prove(state, identity, known, offer, known.security_profile).await

@@ -134,7 +134,7 @@ async fn a_certificate_that_is_too_long_for_its_message_is_not_sent_and_told_of(
     let folder = tempfile::tempdir().unwrap();
     let mut chain = made_authority(folder.path());
     let above = Authority::new("above");
-    for number in 0..20 {
+    for number in 0..40 {
         chain.push_str(&above.issue(&Subject::named(&format!("authority {number}"))).pem());
     }
     std::fs::write(folder.path().join("ca.pem"), chain).unwrap();

@@ -138,6 +138,7 @@ async fn a_start_that_nobody_could_be_charged_for_is_refused() {
 async fn what_cannot_be_read_is_absent_and_never_a_zero() {
     let database = Database::create().await;
     let (service, mut station) = connected(&database).await;
+    station.boot().await;
     let start = json!({"connectorId": 1, "idTag": "TAG", "meterStart": null, "timestamp": "yesterday"});
     let id = station.call("StartTransaction", start.clone()).await["transactionId"]
         .as_i64()

@@ -48,6 +48,11 @@ async fn messages_are_found_by_origin_id_time_violations_and_errors_and_all_of_i
     let service = Service::start(&database).await;
     let password = service.register("CP1").await;
     let mut station = Station::connect(&service, "CP1", &password).await;
+    // It has booted before the log begins.
+    sqlx::query("UPDATE ocpp.charge_point SET boot_answer = 'Accepted'")
+        .execute(&service.pool)
+        .await
+        .unwrap();
     for _ in 0..3 {
         station.call("Heartbeat", json!({})).await;
     }

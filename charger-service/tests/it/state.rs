@@ -16,7 +16,8 @@ use crate::station::Station;
 pub async fn connected(database: &Database) -> (Service, Station) {
     let service = Service::start(database).await;
     let password = service.register("CP1").await;
-    let station = Station::connect(&service, "CP1", &password).await;
+    let mut station = Station::connect(&service, "CP1", &password).await;
+    station.boot().await;
     (service, station)
 }
 
