@@ -2,7 +2,7 @@
 
 usage: fleet.py FILE, with JSON in it: {"url": ..., "idTag": ..., "stations": [{"identity": ..., "password": ...}]}
 
-Prints {"ready": N} when all are charging, and at the end what they saw.
+Prints {"ready": N} when all are charging and have done so undisturbed for a while, and at the end what they saw.
 """
 
 import asyncio
@@ -16,6 +16,9 @@ import websockets
 
 PATIENCE = 60
 PAUSE = 1.0
+# What it takes to get so many going at once is over by then, and each has made some CALLs more.
+SETTLING = 3.0
+UNDISTURBED = 5.0
 
 
 def now():
@@ -36,6 +39,7 @@ class Seen:
         self.values = 0
         self.commands = 0
         self.longest_wait = 0.0
+        self.longest_wait_undisturbed = 0.0
 
 
 class Station:
@@ -122,6 +126,10 @@ async def main(path):
     lives = [live(plan["url"], station, plan["idTag"], seen, started, stopping) for station in plan["stations"]]
     lives = [asyncio.create_task(life) for life in lives]
     await asyncio.wait_for(charging.wait(), PATIENCE)
+    await asyncio.sleep(SETTLING)
+    seen.longest_wait = 0.0
+    await asyncio.sleep(UNDISTURBED)
+    seen.longest_wait_undisturbed, seen.longest_wait = seen.longest_wait, 0.0
     say(ready=len(lives))
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
     stopping.set()

@@ -7,6 +7,7 @@ mod charge;
 mod codes;
 mod compose;
 mod contract;
+mod discovery;
 mod erasure;
 mod exports;
 mod grpc;
