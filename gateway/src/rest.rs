@@ -201,6 +201,10 @@ pub fn success(endpoint: &Endpoint, metadata: &HeaderMap, content_type: &str, bo
         headers.insert(header::CONTENT_TYPE, content_type);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // Under the same URL there are other forms of it.
+    if endpoint.listing.is_some() {
+        headers.append(header::VARY, HeaderValue::from_static("accept"));
+    }
     if endpoint.options.no_store {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }

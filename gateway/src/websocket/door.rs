@@ -46,7 +46,7 @@ pub async fn admit(
     let upstream = upstream.ok_or_else(|| Reason::Unavailable.status("The service is not set up here"))?;
     let peer = parts.extensions.get::<Peer>().cloned();
     let client = parts.extensions.get::<Client>().cloned();
-    let tls = tls(gateway, client.as_ref())?;
+    let tls = tls(gateway, client.as_ref()).map_err(refused)?;
     let offered = offered_subprotocols(&parts.headers);
     let opening = Opening {
         path: endpoint.grpc_path.clone(),
@@ -83,13 +83,8 @@ pub async fn admit(
 }
 
 /// The TLS that a charge point speaks.
-pub(super) fn tls(gateway: &Gateway, client: Option<&Client>) -> Result<Option<TlsSession>, Problem> {
-    match client {
-        Some(client) => client
-            .tls(gateway)
-            .map_err(|status| Problem::from(status).for_station()),
-        None => Ok(None),
-    }
+pub(super) fn tls(gateway: &Gateway, client: Option<&Client>) -> Result<Option<TlsSession>, Status> {
+    client.map_or(Ok(None), |client| client.tls(gateway))
 }
 
 /// What the service is told besides the identity.

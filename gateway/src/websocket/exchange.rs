@@ -65,7 +65,7 @@ pub async fn exchange(
     let upstream = gateway.upstreams.get(&endpoint.upstream);
     let upstream = upstream.ok_or_else(|| Reason::Unavailable.status("The service is not set up here"))?;
     let client = parts.extensions.get::<Client>().cloned();
-    let tls = tls(gateway, client.as_ref())?;
+    let tls = tls(gateway, client.as_ref()).map_err(refused)?;
     let metadata = metadata(gateway, &parts, tls.as_ref(), client.as_ref(), &version(&parts)?)?;
     let body = read_body(body, gateway.largest_message).await?;
     if body.is_empty() {

@@ -81,6 +81,8 @@ async fn the_client_chooses_the_form_by_what_it_likes_best() {
         let answer = listed.get("/topics/1/rows", accept).await;
         let told = answer.headers()["content-type"].to_str().unwrap();
         assert_eq!(told.split(';').next(), Some(form), "{accept}");
+        let mut vary = answer.headers().get_all("vary").iter();
+        assert!(vary.any(|name| name == "accept"), "{accept}");
     }
     let refused = read(listed.get("/topics/1/rows", "text/html, text/csv;q=0").await).await;
     assert_eq!(refused["status"], 406);
