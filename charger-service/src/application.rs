@@ -81,6 +81,7 @@ impl Application {
     /// Any of these cannot be done; the error names the setting to look at.
     pub async fn build(settings: Settings, shared: Shared) -> Result<Self, StartError> {
         let passwords = settings.password_key()?;
+        let authority = settings.authority()?;
         let access = shared.access_layer(crate::NAME)?;
         let own_url = settings.charger_database_url.as_ref().filter(|url| !url.is_empty());
         let url = shared.database.url_or(own_url, "CHARGER_DATABASE_URL")?;
@@ -105,6 +106,7 @@ impl Application {
             passwords,
             allow_unsecured: settings.charger_allow_unsecured.unwrap_or(false),
             issuance,
+            authority,
             intervals: settings.intervals(),
             call_timeout: settings.call_timeout(),
             accept_unknown: settings.charger_accept_unknown,

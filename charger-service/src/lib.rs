@@ -4,6 +4,7 @@
 
 mod application;
 mod audit;
+mod authority;
 mod authorization;
 mod availability;
 mod boot;
@@ -14,6 +15,7 @@ mod clock_offset;
 mod command;
 mod configuration;
 mod configuration_change;
+mod hook;
 mod housekeeping;
 mod id_token;
 mod instance;
@@ -37,6 +39,7 @@ mod unmatched;
 mod v1_6;
 
 pub use application::Application;
+pub use authority::{Asked, Fallback};
 pub use settings::Settings;
 
 use std::time::Duration;
@@ -57,6 +60,8 @@ struct State {
     passwords: charge_point::password::PasswordKey,
     allow_unsecured: bool,
     issuance: certificate::issue::Issuance,
+    /// Others who are asked about tokens.
+    authority: Option<authority::Authority>,
     intervals: session::answer::Intervals,
     call_timeout: Duration,
     /// Register charge points that nobody has registered, when they connect.

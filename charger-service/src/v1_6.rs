@@ -15,6 +15,7 @@ mod id_tag_info;
 mod log_status_notification;
 mod meter_values;
 pub mod outcome;
+mod question;
 mod samples;
 mod security_event_notification;
 mod sign_certificate;
@@ -31,6 +32,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use sqlx::PgConnection;
 use thiserror::Error;
 
+pub use self::question::question;
 use crate::session::answer::{Answer, Incoming, Reply};
 
 /// Whether an action tells of a transaction: what it says is true on whichever connection it comes in.

@@ -32,6 +32,7 @@ BEYOND_A_SCHEMA = (
     "is no answer to this registration",
     "is required, as there is no address to send a code to",
     "must be in the future, and at most 366 days from now",
+    "is of no registered charge point",
 )
 
 # Refusals of requests that are well-formed, for what the installation holds.

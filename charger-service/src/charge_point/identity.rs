@@ -5,7 +5,7 @@ use std::fmt;
 use thiserror::Error;
 
 /// The longest that OCPP allows.
-const MAX_LENGTH: usize = 48;
+pub const MAX_LENGTH: usize = 48;
 
 /// Paths below `/ocpp/` that are not charge points.
 const RESERVED: [&str; 14] = [

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod audit;
+mod authority;
+mod authorization;
 mod boot_gate;
 mod certificates;
 mod charge;
@@ -14,6 +16,7 @@ mod door;
 mod frames;
 mod handshake;
 mod jobs;
+mod key_codes;
 mod local_list;
 mod message_log;
 mod messages;
@@ -31,6 +34,7 @@ mod security_events;
 mod security_profiles;
 mod service;
 mod sessions;
+mod sink;
 mod state;
 mod station;
 mod takeover;

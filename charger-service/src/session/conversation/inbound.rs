@@ -9,8 +9,9 @@ use super::outbound::Settled;
 use super::repetition::{Fingerprint, Repetition};
 use super::{Conversation, End};
 use crate::boot::Registration;
-use crate::message::record::{Exchange, NotRecorded, Origin, answer_to, excerpt, is_answered, record};
+use crate::message::record::{Exchange, NotRecorded, Origin, Request, answer_to, excerpt, is_answered, record};
 use crate::redact;
+use crate::session::advice::Advice;
 use crate::session::answer::{Answer, Incoming, Reply};
 use crate::session::inbox::Inbox;
 use crate::v1_6;
@@ -27,6 +28,15 @@ struct Committed {
     reply: String,
     /// The boot gate from here on, where it has changed.
     registration: Option<Registration>,
+}
+
+/// What comes back for a CALL.
+enum Due {
+    Now(String),
+    /// The answer to an earlier one serves it too.
+    Nothing,
+    /// Others are asked first.
+    Later,
 }
 
 /// Why a CALL has no answer yet.
@@ -48,7 +58,7 @@ impl From<NotRecorded> for Unanswered {
 }
 
 /// Waits for an answer, and takes note of what comes in meanwhile.
-async fn while_gathering<T>(inbox: &mut Inbox, answer: impl Future<Output = T>) -> T {
+pub(super) async fn while_gathering<T>(inbox: &mut Inbox, answer: impl Future<Output = T>) -> T {
     tokio::pin!(answer);
     loop {
         tokio::select! {
@@ -65,7 +75,11 @@ impl Conversation {
         let received_at = self.state.clock.now();
         let repeated = number <= self.repeated;
         let reply = match Frame::parse(text) {
-            Ok(Frame::Call(call)) => self.call(&call, text, number, received_at, inbox).await?,
+            Ok(Frame::Call(call)) => match self.call(&call, text, number, received_at, inbox).await? {
+                Due::Now(reply) => Some(reply),
+                Due::Nothing => None,
+                Due::Later => return Ok(()),
+            },
             Ok(Frame::CallResult(result)) if self.is_outstanding(&result.id) => {
                 self.settle(Settled::Result(result.payload), text, received_at).await?;
                 None
@@ -98,7 +112,7 @@ impl Conversation {
         number: u64,
         received_at: DateTime<Utc>,
         inbox: &mut Inbox,
-    ) -> Result<Option<String>, End> {
+    ) -> Result<Due, End> {
         let fingerprint = Fingerprint::of(call);
         if let Some(repetition) = self.answers.repetition(fingerprint, number) {
             let (reply, problem) = match repetition {
@@ -107,17 +121,27 @@ impl Conversation {
             };
             self.keep_repetition(call, text, reply, problem, received_at).await;
             return Ok(match repetition {
-                Repetition::Served { .. } => None,
-                Repetition::Again { reply } => Some(reply.to_owned()),
+                Repetition::Served { .. } => Due::Nothing,
+                Repetition::Again { reply } => Due::Now(reply.to_owned()),
             });
         }
-        let answer = self.answer(call, text, number <= self.repeated, received_at);
-        let answered = while_gathering(inbox, answer).await?;
+        let repeated = number <= self.repeated;
+        if let Some(question) = self.question(call)
+            && let Ok(None) = self.answer_given(call, text, repeated, received_at).await
+        {
+            self.ask(question, text, number, received_at);
+            return Ok(Due::Later);
+        }
+        let answered = while_gathering(inbox, self.answer(call, text, repeated, received_at)).await?;
+        self.remember(call, &answered, inbox.last_number().max(number));
+        Ok(Due::Now(answered.reply))
+    }
+
+    /// An answer leaves, when the frames up to `in_time` have come in.
+    pub(super) fn remember(&mut self, call: &Call<'_>, answered: &Answered, in_time: u64) {
         let is_for_good = answered.is_final && v1_6::is_transaction_fact(&call.action);
-        let in_time = inbox.last_number().max(number);
         self.answers
-            .remember(fingerprint, &answered.reply, in_time, is_for_good);
-        Ok(Some(answered.reply))
+            .remember(Fingerprint::of(call), &answered.reply, in_time, is_for_good);
     }
 
     /// Shows that it came. It had no effect, so a failure to keep it is no reason to end the session.
@@ -126,7 +150,7 @@ impl Conversation {
             origin: Origin::Station,
             message_id: Some(&call.id),
             action: Some(&call.action),
-            request: text,
+            request: self.kept(text),
             response: Some(reply),
             error_code: None,
             violations: &[problem.to_owned()],
@@ -151,7 +175,7 @@ impl Conversation {
         self.keep(text, Some(id), problem, None, received_at).await;
     }
 
-    /// The answer leaves after the commit of what it says.
+    /// The answer to a CALL, whoever has to be asked about it first.
     pub(super) async fn answer(
         &mut self,
         call: &Call<'_>,
@@ -159,16 +183,44 @@ impl Conversation {
         repeated: bool,
         received_at: DateTime<Utc>,
     ) -> Result<Answered, End> {
-        let given = |reply| Answered { reply, is_final: true };
-        let answered = match self.answer_given(call, text, repeated, received_at).await {
-            Ok(Some(reply)) => return Ok(given(reply)),
-            Ok(None) => self.answer_in_one_transaction(call, text, received_at).await,
-            Err(error) => Err(error.into()),
-        };
-        let error = match answered {
-            Ok(reply) => return Ok(given(reply)),
-            Err(Unanswered::Resumed) => return Err(End::Resumed),
-            Err(Unanswered::Database(error)) => error,
+        match self.answer_given(call, text, repeated, received_at).await {
+            Ok(Some(reply)) => Ok(Answered { reply, is_final: true }),
+            Ok(None) => {
+                let advice = match self.question(call) {
+                    Some(question) => self.inquiry(question, None, received_at).await,
+                    None => Advice::None,
+                };
+                self.answer_advised(call, text, received_at, &advice).await
+            }
+            Err(error) => self.unanswered(call, text, received_at, error.into()).await,
+        }
+    }
+
+    /// The answer leaves after the commit of what it says.
+    pub(super) async fn answer_advised(
+        &mut self,
+        call: &Call<'_>,
+        text: &str,
+        received_at: DateTime<Utc>,
+        advice: &Advice,
+    ) -> Result<Answered, End> {
+        match self.answer_in_one_transaction(call, text, received_at, advice).await {
+            Ok(reply) => Ok(Answered { reply, is_final: true }),
+            Err(error) => self.unanswered(call, text, received_at, error).await,
+        }
+    }
+
+    /// A CALL has no answer of its own, and its charge point should try again.
+    async fn unanswered(
+        &self,
+        call: &Call<'_>,
+        text: &str,
+        received_at: DateTime<Utc>,
+        error: Unanswered,
+    ) -> Result<Answered, End> {
+        let error = match error {
+            Unanswered::Resumed => return Err(End::Resumed),
+            Unanswered::Database(error) => error,
         };
         tracing::error!(
             error = &error as &dyn std::error::Error,
@@ -202,7 +254,14 @@ impl Conversation {
         if !repeated {
             return Ok(None);
         }
-        answer_to(&self.state.database, self.via, &call.action, text, received_at).await
+        answer_to(
+            &self.state.database,
+            self.via,
+            &call.action,
+            &self.kept(text),
+            received_at,
+        )
+        .await
     }
 
     async fn answer_in_one_transaction(
@@ -210,18 +269,21 @@ impl Conversation {
         call: &Call<'_>,
         text: &str,
         received_at: DateTime<Utc>,
+        advice: &Advice,
     ) -> Result<String, Unanswered> {
         let told_time = match self.station.version {
             Version::V1_6 => v1_6::told_time(&call.action, call.payload),
         };
         let clock_offset = told_time.and_then(|told| self.clock_offset.heard(told, received_at));
         let is_late = self.is_late();
-        let attempt = self.attempt(call, text, received_at, clock_offset, is_late).await?;
+        let attempt = self
+            .attempt(call, text, received_at, clock_offset, is_late, advice)
+            .await?;
         let Committed { reply, registration } = match attempt {
             Some(committed) => committed,
             // From here on the newer connection is there, whatever it has said by now.
             None => self
-                .attempt(call, text, received_at, clock_offset, true)
+                .attempt(call, text, received_at, clock_offset, true, advice)
                 .await?
                 .ok_or(Unanswered::Resumed)?,
         };
@@ -241,6 +303,7 @@ impl Conversation {
         received_at: DateTime<Utc>,
         clock_offset: Option<f64>,
         is_late: bool,
+        advice: &Advice,
     ) -> Result<Option<Committed>, Unanswered> {
         let incoming = Incoming {
             charge_point: self.via.charge_point,
@@ -251,6 +314,7 @@ impl Conversation {
             is_late,
             intervals: self.state.intervals,
             issuance: &self.state.issuance,
+            advice,
         };
         let mut transaction = self.state.database.begin().await?;
         let answer = match self.station.version {
@@ -261,7 +325,7 @@ impl Conversation {
             origin: Origin::Station,
             message_id: Some(&call.id),
             action: Some(&call.action),
-            request: text,
+            request: self.kept(text),
             response: Some(&reply),
             error_code: match &answer.reply {
                 Reply::Result(_) => None,
@@ -352,7 +416,7 @@ impl Conversation {
             origin: Origin::Station,
             message_id,
             action: None,
-            request: &request,
+            request: self.kept(&request),
             response: answer.map(|(_, reply)| reply),
             error_code: answer.map(|(code, _)| code.as_str(self.station.version)),
             violations: &[problem],
@@ -361,6 +425,11 @@ impl Conversation {
             clock_offset: None,
         };
         self.keep_exchange(&exchange).await;
+    }
+
+    /// A frame as the log keeps it.
+    fn kept<'a>(&self, frame: &'a str) -> Request<'a> {
+        Request::new(frame, &self.state.passwords)
     }
 
     async fn keep_exchange(&self, exchange: &Exchange<'_>) {
