@@ -1,4 +1,4 @@
-//! The audit log: every change of charge points and id tokens, and every command, with who did it, when, and from where. A
+//! The audit log: every change of charge points, id tokens and vendors, and every command, with who did it, when, and from where. A
 //! row is written in the transaction of the change, so that neither is there without the other.
 
 mod list;
@@ -24,6 +24,9 @@ pub enum Action {
     IdTokenCreated,
     IdTokenUpdated,
     IdTokenDeleted,
+    DataTransferVendorCreated,
+    DataTransferVendorUpdated,
+    DataTransferVendorDeleted,
     /// A command was taken in. What became of it, the ledger says.
     CommandRequested,
 }
@@ -38,6 +41,9 @@ impl Action {
             Self::IdTokenCreated => "id-token.created",
             Self::IdTokenUpdated => "id-token.updated",
             Self::IdTokenDeleted => "id-token.deleted",
+            Self::DataTransferVendorCreated => "data-transfer-vendor.created",
+            Self::DataTransferVendorUpdated => "data-transfer-vendor.updated",
+            Self::DataTransferVendorDeleted => "data-transfer-vendor.deleted",
             Self::CommandRequested => "command.requested",
         }
     }

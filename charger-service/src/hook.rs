@@ -1,4 +1,4 @@
-//! Calls to other systems over HTTP, at present the authority for tokens.
+//! Calls to other systems over HTTP: the authority for tokens, and the vendors that are sent what charge points say to them.
 //!
 //! One call is one POST of JSON that is answered with JSON, in bounded time and size. Nothing is followed: an answer that points
 //! elsewhere is a failure. Where a URL comes from somebody who uses the system, rather than from whoever runs it, internal
@@ -44,6 +44,8 @@ pub enum CallError {
     TooLarge,
     #[error("its answer is not what it should be")]
     Unreadable,
+    #[error("its signing secret does not open")]
+    Unsignable,
 }
 
 /// Calls what is within reach.

@@ -15,6 +15,7 @@ mod clock_offset;
 mod command;
 mod configuration;
 mod configuration_change;
+mod data_transfer_vendor;
 mod hook;
 mod housekeeping;
 mod id_token;
@@ -60,8 +61,14 @@ struct State {
     passwords: charge_point::password::PasswordKey,
     allow_unsecured: bool,
     issuance: certificate::issue::Issuance,
+    /// Seals secrets that the database keeps.
+    sealing: service_kit::sealing::SealingKey,
     /// Others who are asked about tokens.
     authority: Option<authority::Authority>,
+    /// Calls to vendors, and how far they may go.
+    webhooks: hook::Hooks,
+    webhook_reach: hook::Reach,
+    vendor_rooms: data_transfer_vendor::forward::Rooms,
     intervals: session::answer::Intervals,
     call_timeout: Duration,
     /// Register charge points that nobody has registered, when they connect.

@@ -79,6 +79,9 @@ pub struct Settings {
     /// What counts where it does not answer: local, what is registered here; reject or accept, for all that it would have been asked about
     #[arg(long, env, value_enum, default_value = "local", hide_possible_values = true)]
     pub charger_authorization_fallback: Fallback,
+    /// Let vendors' webhooks (data-transfer-vendors) be at internal addresses, and http: true or false
+    #[arg(long, env, default_value_t = false, action = clap::ArgAction::Set)]
+    pub charger_webhook_allow_internal: bool,
     /// Days that the message log is kept; it is dropped by whole weeks
     #[arg(long, env, default_value_t = 90, value_parser = value_parser!(u32).range(1..=3650))]
     pub charger_message_retention_days: u32,
@@ -129,6 +132,14 @@ impl Settings {
             fallback: self.charger_authorization_fallback,
             room: authority::Authority::room(),
         }))
+    }
+
+    pub(crate) fn webhook_reach(&self) -> Reach {
+        if self.charger_webhook_allow_internal {
+            Reach::Anywhere
+        } else {
+            Reach::Public
+        }
     }
 
     /// Who issues certificates, and how.

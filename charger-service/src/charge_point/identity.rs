@@ -8,12 +8,13 @@ use thiserror::Error;
 pub const MAX_LENGTH: usize = 48;
 
 /// Paths below `/ocpp/` that are not charge points.
-const RESERVED: [&str; 14] = [
+const RESERVED: [&str; 15] = [
     "audit",
     "certificate-authority",
     "charge-points",
     "charging-profiles",
     "commands",
+    "data-transfer-vendors",
     "events",
     "files",
     "id-tokens",

@@ -2,6 +2,7 @@
 //! nothing in the database waits for them.
 
 use crate::authorization::Authorization;
+use crate::data_transfer_vendor::forward::Forwarded;
 
 #[derive(Debug, Default)]
 pub enum Advice {
@@ -10,13 +11,22 @@ pub enum Advice {
     None,
     /// Another authority, about a token.
     Token(Authorization),
+    /// The vendor that a DataTransfer is for.
+    Vendor(Forwarded),
 }
 
 impl Advice {
     pub fn of_token(&self) -> Option<&Authorization> {
         match self {
             Self::Token(authorization) => Some(authorization),
-            Self::None => None,
+            Self::None | Self::Vendor(_) => None,
+        }
+    }
+
+    pub fn of_vendor(&self) -> Option<&Forwarded> {
+        match self {
+            Self::Vendor(forwarded) => Some(forwarded),
+            Self::None | Self::Token(_) => None,
         }
     }
 }

@@ -8,6 +8,7 @@ use super::advice::Advice;
 use crate::State;
 use crate::authority::Request;
 use crate::authorization::{self, Presented, Purpose};
+use crate::data_transfer_vendor::forward::{Transfer, forward};
 
 /// What there is to ask.
 pub enum Question {
@@ -16,12 +17,19 @@ pub enum Question {
         connector_id: Option<i32>,
         purpose: Purpose,
     },
+    Vendor {
+        vendor_id: String,
+        message_id: Option<String>,
+        data: Option<String>,
+    },
 }
 
 /// The charge point whose CALL it is.
 pub struct Asker {
     pub charge_point: Uuid,
     pub identity: String,
+    /// Its epoch and the number of its frame, which stay the same when it comes in again; None outside of a session.
+    pub frame: Option<(i64, u64)>,
     pub at: DateTime<Utc>,
 }
 
@@ -33,6 +41,19 @@ pub async fn consult(state: &State, asker: &Asker, question: &Question) -> Advic
             connector_id,
             purpose,
         } => about_token(state, asker, id_token, *connector_id, *purpose).await,
+        Question::Vendor {
+            vendor_id,
+            message_id,
+            data,
+        } => {
+            let transfer = Transfer {
+                vendor_id,
+                message_id: message_id.as_deref(),
+                data: data.as_deref(),
+            };
+            let forwarded = forward(state, asker, &transfer).await;
+            forwarded.map(|forwarded| forwarded.map_or(Advice::None, Advice::Vendor))
+        }
     };
     advice.unwrap_or_else(|error| {
         tracing::error!(

@@ -1,6 +1,6 @@
 //! What others are asked before a CALL of 1.6 is answered.
 
-use ocpp::v1_6::{Action, Authorize, StartTransaction, StopTransaction};
+use ocpp::v1_6::{Action, Authorize, DataTransfer, StartTransaction, StopTransaction};
 use ocpp::{Message, Version, validate};
 use serde_json::value::RawValue;
 
@@ -25,6 +25,14 @@ pub fn question(action: &str, payload: &RawValue, registration: Option<Registrat
             token(request.id_tag, Some(request.connector_id), Purpose::Start)
         }
         Action::StopTransaction => token(StopTransaction::read(payload).id_tag?, None, Purpose::Stop),
+        Action::DataTransfer => {
+            let request = DataTransfer::read(payload).ok()?;
+            Question::Vendor {
+                vendor_id: request.vendor_id,
+                message_id: request.message_id,
+                data: request.data,
+            }
+        }
         _ => return None,
     };
     let is_refused = !action.tolerates_violations()
@@ -50,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn others_are_asked_about_tokens_that_will_not_be_refused() {
+    fn others_are_asked_about_tokens_and_transfers_that_will_not_be_refused() {
         for (action, payload, expected) in [
             ("Authorize", r#"{"idTag":"TAG"}"#, true),
             ("Authorize", r#"{"idTag":"123456789012345678901"}"#, false),
@@ -62,6 +70,8 @@ mod tests {
             ),
             ("StopTransaction", r#"{"idTag":"TAG"}"#, true),
             ("StopTransaction", r#"{"transactionId":1}"#, false),
+            ("DataTransfer", r#"{"vendorId":"com.example"}"#, true),
+            ("DataTransfer", r#"{"vendorId":"com.example","data":5}"#, false),
             ("Heartbeat", "{}", false),
             ("NoSuchAction", "{}", false),
         ] {

@@ -11,6 +11,8 @@ mod charging_profiles;
 mod clock_offset;
 mod commands;
 mod configuration;
+mod data_transfer;
+mod data_transfer_vendors;
 mod deadline;
 mod door;
 mod frames;

@@ -77,6 +77,7 @@ pub fn settings() -> Settings {
         charger_authorization_timeout_seconds: 1,
         charger_authorization_asked: Asked::Unknown,
         charger_authorization_fallback: Fallback::Local,
+        charger_webhook_allow_internal: false,
         charger_message_retention_days: 90,
         charger_security_event_retention_days: 365,
     }

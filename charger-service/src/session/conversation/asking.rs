@@ -1,4 +1,4 @@
-//! CALLs about which others are asked before they are answered: another authority about a token.
+//! CALLs about which others are asked before they are answered: another authority about a token, or a vendor about a transfer.
 //!
 //! They may take seconds. Meanwhile our own CALLs go out, and what the charge point answers to them comes in and overtakes the
 //! CALL; everything else waits for its turn, as it does behind any CALL.
@@ -72,6 +72,7 @@ impl Conversation {
         };
         let concerns_somebody = match question {
             Question::Token { .. } => self.state.authority.is_some(),
+            Question::Vendor { .. } => true,
         };
         concerns_somebody.then_some(question)
     }
@@ -86,6 +87,7 @@ impl Conversation {
         let asker = Asker {
             charge_point: self.via.charge_point,
             identity: self.station.identity.to_string(),
+            frame: number.map(|number| (self.via.epoch, number)),
             at,
         };
         let state = Arc::clone(&self.state);
