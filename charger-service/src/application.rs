@@ -21,6 +21,7 @@ use voltgate_proto::ocpp::v1::charge_point_service_server::{self, ChargePointSer
 use voltgate_proto::ocpp::v1::charging_profile_service_server::{self, ChargingProfileServiceServer};
 use voltgate_proto::ocpp::v1::command_service_server::{self, CommandServiceServer};
 use voltgate_proto::ocpp::v1::configuration_service_server::{self, ConfigurationServiceServer};
+use voltgate_proto::ocpp::v1::data_transfer_vendor_service_server::{self, DataTransferVendorServiceServer};
 use voltgate_proto::ocpp::v1::id_token_service_server::{self, IdTokenServiceServer};
 use voltgate_proto::ocpp::v1::job_service_server::{self, JobServiceServer};
 use voltgate_proto::ocpp::v1::local_list_service_server::{self, LocalListServiceServer};
@@ -36,7 +37,9 @@ use voltgate_proto::ocpp::v1::transaction_service_server::{self, TransactionServ
 use voltgate_proto::ocpp::v1::unknown_charge_point_service_server::{self, UnknownChargePointServiceServer};
 
 use crate::command::waiters::Waiters;
+use crate::data_transfer_vendor::forward::Rooms;
 use crate::erasure::Erasure;
+use crate::hook::Hooks;
 use crate::housekeeping::{Retention, keep_house};
 use crate::message::partitions;
 use crate::registry::Registry;
@@ -45,19 +48,20 @@ use crate::session::pace::Paces;
 use crate::settings::Settings;
 use crate::unknown::Knocks;
 use crate::{
-    State, audit, certificate, charge_point, charging_profile, command, configuration, id_token, instance, job,
-    local_list, message, registration, remote_control, reservation, security_event, session, site, stray, transaction,
-    unknown,
+    State, audit, certificate, charge_point, charging_profile, command, configuration, data_transfer_vendor, id_token,
+    instance, job, local_list, message, registration, remote_control, reservation, security_event, session, site,
+    stray, transaction, unknown,
 };
 
 /// The gRPC services, by their full names.
-const SERVICES: [&str; 19] = [
+const SERVICES: [&str; 20] = [
     charge_point_audit_service_server::SERVICE_NAME,
     certificate_service_server::SERVICE_NAME,
     charge_point_service_server::SERVICE_NAME,
     charging_profile_service_server::SERVICE_NAME,
     command_service_server::SERVICE_NAME,
     configuration_service_server::SERVICE_NAME,
+    data_transfer_vendor_service_server::SERVICE_NAME,
     id_token_service_server::SERVICE_NAME,
     job_service_server::SERVICE_NAME,
     local_list_service_server::SERVICE_NAME,
@@ -93,6 +97,8 @@ impl Application {
     /// Any of these cannot be done; the error names the setting to look at.
     pub async fn build(settings: Settings, shared: Shared) -> Result<Self, StartError> {
         let passwords = settings.password_key()?;
+        let authority = settings.authority()?;
+        let webhook_reach = settings.webhook_reach();
         let access = shared.access_layer(crate::NAME)?;
         let own_url = settings.charger_database_url.as_ref().filter(|url| !url.is_empty());
         let url = shared.database.url_or(own_url, "CHARGER_DATABASE_URL")?;
@@ -118,6 +124,11 @@ impl Application {
             passwords,
             allow_unsecured: settings.charger_allow_unsecured.unwrap_or(false),
             issuance,
+            sealing: settings.sealing()?,
+            authority,
+            webhooks: Hooks::new(webhook_reach),
+            webhook_reach,
+            vendor_rooms: Rooms::default(),
             intervals: settings.intervals(),
             call_timeout: settings.call_timeout(),
             accept_unknown: settings.charger_accept_unknown,
@@ -197,6 +208,9 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
         ))))
         .add_service(CommandServiceServer::new(command::Grpc(Arc::clone(state))))
         .add_service(ConfigurationServiceServer::new(configuration::Grpc(Arc::clone(state))))
+        .add_service(DataTransferVendorServiceServer::new(data_transfer_vendor::Grpc(
+            Arc::clone(state),
+        )))
         .add_service(IdTokenServiceServer::new(id_token::Grpc(Arc::clone(state))))
         .add_service(JobServiceServer::new(job::Grpc(Arc::clone(state))))
         .add_service(LocalListServiceServer::new(local_list::Grpc(Arc::clone(state))))

@@ -1,6 +1,6 @@
-//! The audit log: every change of charge points, id tokens and sites, and every command, with who did it, when, and from where. A
-//! row is written in the transaction of the change, so that neither is there without the other. It goes when it is older than
-//! it is kept.
+//! The audit log: every change of charge points, id tokens, sites and vendors, and every command, with who did it, when, and from
+//! where. A row is written in the transaction of the change, so that neither is there without the other. It goes when it is older
+//! than it is kept.
 
 mod list;
 
@@ -32,6 +32,9 @@ pub enum Action {
     IdTokenCreated,
     IdTokenUpdated,
     IdTokenDeleted,
+    DataTransferVendorCreated,
+    DataTransferVendorUpdated,
+    DataTransferVendorDeleted,
     SiteCreated,
     SiteUpdated,
     SiteDeleted,
@@ -56,6 +59,9 @@ impl Action {
             Self::IdTokenCreated => "id-token.created",
             Self::IdTokenUpdated => "id-token.updated",
             Self::IdTokenDeleted => "id-token.deleted",
+            Self::DataTransferVendorCreated => "data-transfer-vendor.created",
+            Self::DataTransferVendorUpdated => "data-transfer-vendor.updated",
+            Self::DataTransferVendorDeleted => "data-transfer-vendor.deleted",
             Self::SiteCreated => "site.created",
             Self::SiteUpdated => "site.updated",
             Self::SiteDeleted => "site.deleted",

@@ -2,7 +2,9 @@
 
 mod create;
 mod delete;
+pub mod key_code;
 mod list;
+mod location;
 mod update;
 
 use std::sync::Arc;
@@ -10,6 +12,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use service_kit::event::timestamp;
 use service_kit::reason;
+use sqlx::types::Json;
 use tonic::{Request, Response, Status};
 use voltgate_proto::ocpp::v1::id_token_service_server::IdTokenService;
 use voltgate_proto::ocpp::v1::{
@@ -18,6 +21,7 @@ use voltgate_proto::ocpp::v1::{
 };
 
 use self::create::NewIdToken;
+use self::location::Location;
 use self::update::Change;
 use crate::State;
 use crate::audit::Author;
@@ -69,6 +73,8 @@ struct Row {
     group_id: Option<String>,
     expires_at: Option<DateTime<Utc>>,
     blocked: bool,
+    max_concurrent_transactions: Option<i32>,
+    allowed_locations: Json<Vec<Location>>,
     created_at: DateTime<Utc>,
     revision: i64,
 }
@@ -89,6 +95,8 @@ impl From<Row> for IdToken {
             expires_at: row.expires_at.map(timestamp),
             blocked: row.blocked,
             created_at: Some(timestamp(row.created_at)),
+            max_concurrent_transactions: row.max_concurrent_transactions,
+            allowed_locations: row.allowed_locations.0.into_iter().map(Into::into).collect(),
         }
     }
 }

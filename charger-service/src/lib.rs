@@ -4,6 +4,7 @@
 
 mod application;
 mod audit;
+mod authority;
 mod authorization;
 mod availability;
 mod boot;
@@ -14,7 +15,9 @@ mod clock_offset;
 mod command;
 mod configuration;
 mod configuration_change;
+mod data_transfer_vendor;
 mod erasure;
+mod hook;
 mod housekeeping;
 mod id_token;
 mod instance;
@@ -42,6 +45,7 @@ mod unmatched;
 mod v1_6;
 
 pub use application::Application;
+pub use authority::{Asked, Fallback};
 pub use settings::Settings;
 
 use std::time::Duration;
@@ -62,6 +66,14 @@ struct State {
     passwords: charge_point::password::PasswordKey,
     allow_unsecured: bool,
     issuance: certificate::issue::Issuance,
+    /// Seals secrets that the database keeps.
+    sealing: service_kit::sealing::SealingKey,
+    /// Others who are asked about tokens.
+    authority: Option<authority::Authority>,
+    /// Calls to vendors, and how far they may go.
+    webhooks: hook::Hooks,
+    webhook_reach: hook::Reach,
+    vendor_rooms: data_transfer_vendor::forward::Rooms,
     intervals: session::answer::Intervals,
     call_timeout: Duration,
     /// Register charge points that nobody has registered, when they connect.

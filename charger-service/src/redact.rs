@@ -1,5 +1,11 @@
-//! Keeps secrets out of what is stored and shown. In OCPP 1.6 there is one: the configuration key `AuthorizationKey`, with
+//! Keeps secrets out of what is stored and shown. In OCPP 1.6 the first is the configuration key `AuthorizationKey`, with
 //! which a charge point logs in. It travels in ChangeConfiguration and in the answer to GetConfiguration.
+//!
+//! Codes that people type in are secrets too: [`id_tags`] finds what may be one.
+
+mod id_tags;
+
+pub use self::id_tags::{IdTags, id_tags};
 
 use std::borrow::Cow;
 

@@ -7,8 +7,10 @@
 //! The socket outlives the stream: when this process ends, or the way to it, the gateway resumes the session on another
 //! stream, here or at another replica (`voltgate.ocpp.v1.SessionService` has the protocol).
 
+pub mod advice;
 pub mod answer;
 mod certificate;
+pub mod consult;
 mod conversation;
 mod credentials;
 pub mod failures;

@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, value_parser};
+use http::HeaderValue;
 use service_kit::sealing::SealingKey;
 use service_kit::settings::secret;
 use service_kit::start::StartError;
 use sqlx::PgPool;
 
+use crate::authority::{self, Asked, Fallback};
 use crate::certificate::authority::{Authority, AuthorityError};
 use crate::certificate::issue::Issuance;
 use crate::charge_point::password::PasswordKey;
+use crate::hook::{Hooks, Reach, Url};
 use crate::housekeeping::Retention;
 use crate::session::answer::Intervals;
 
@@ -62,6 +65,24 @@ pub struct Settings {
     /// Seconds after which a charge point that was not accepted boots again
     #[arg(long, env, default_value_t = 60, value_parser = value_parser!(u32).range(1..=86_400))]
     pub charger_boot_retry_seconds: u32,
+    /// Asked whether a token may charge: POST of JSON to this URL (docs/authorization.md). Nobody is where it is left out
+    #[arg(long, env, hide_env_values = true)]
+    pub charger_authorization_url: Option<String>,
+    /// Sent to it as Authorization: Bearer
+    #[arg(long, env, hide_env_values = true)]
+    pub charger_authorization_token: Option<String>,
+    /// Seconds that it has to answer; charge points wait meanwhile
+    #[arg(long, env, default_value_t = 5, value_parser = value_parser!(u32).range(1..=30))]
+    pub charger_authorization_timeout_seconds: u32,
+    /// Which tokens it is asked about: unknown, those that are not registered here; or always, those too that are and would be accepted
+    #[arg(long, env, value_enum, default_value = "unknown", hide_possible_values = true)]
+    pub charger_authorization_asked: Asked,
+    /// What counts where it does not answer: local, what is registered here; reject or accept, for all that it would have been asked about
+    #[arg(long, env, value_enum, default_value = "local", hide_possible_values = true)]
+    pub charger_authorization_fallback: Fallback,
+    /// Let vendors' webhooks (data-transfer-vendors) be at internal addresses, and http: true or false
+    #[arg(long, env, default_value_t = false, action = clap::ArgAction::Set)]
+    pub charger_webhook_allow_internal: bool,
     /// Days that the message log is kept; it is dropped by whole weeks
     #[arg(long, env, default_value_t = 90, value_parser = value_parser!(u32).range(1..=3650))]
     pub charger_message_retention_days: u32,
@@ -84,6 +105,50 @@ impl Settings {
         )?))
     }
 
+    /// For secrets that the database keeps.
+    pub(crate) fn sealing(&self) -> Result<SealingKey, StartError> {
+        let secret = secret("CHARGER_SECRET", self.charger_secret.as_deref())?;
+        Ok(SealingKey::derive("ocpp", secret))
+    }
+
+    /// Who is asked about tokens besides ourselves.
+    pub(crate) fn authority(&self) -> Result<Option<authority::Authority>, StartError> {
+        let Some(url) = self.charger_authorization_url.as_ref().filter(|url| !url.is_empty()) else {
+            return Ok(None);
+        };
+        let url =
+            Url::parse(url).map_err(|error| StartError::setting("CHARGER_AUTHORIZATION_URL", error.to_string()))?;
+        let token = self
+            .charger_authorization_token
+            .as_ref()
+            .filter(|token| !token.is_empty());
+        let bearer = token.map(|token| {
+            let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
+                StartError::setting("CHARGER_AUTHORIZATION_TOKEN", "has a character that no header may have")
+            })?;
+            value.set_sensitive(true);
+            Ok(value)
+        });
+        Ok(Some(authority::Authority {
+            // Whoever runs the installation knows where it is.
+            hooks: Hooks::new(Reach::Anywhere),
+            url,
+            bearer: bearer.transpose()?,
+            timeout: Duration::from_secs(self.charger_authorization_timeout_seconds.into()),
+            asked: self.charger_authorization_asked,
+            fallback: self.charger_authorization_fallback,
+            room: authority::Authority::room(),
+        }))
+    }
+
+    pub(crate) fn webhook_reach(&self) -> Reach {
+        if self.charger_webhook_allow_internal {
+            Reach::Anywhere
+        } else {
+            Reach::Public
+        }
+    }
+
     /// Who issues certificates, and how.
     pub(crate) async fn issuance(&self, database: &PgPool, now: DateTime<Utc>) -> Result<Issuance, StartError> {
         let validity = TimeDelta::days(self.charger_certificate_days.into());
@@ -99,13 +164,9 @@ impl Settings {
                 Authority::of_files(&chain, &key, validity)
                     .map_err(|error| unusable("CHARGER_CERTIFICATE_AUTHORITY", &error))?
             }
-            (None, None) => {
-                let secret = secret("CHARGER_SECRET", self.charger_secret.as_deref())?;
-                let sealing = SealingKey::derive("ocpp", secret);
-                Authority::own(database, &sealing, validity, now)
-                    .await
-                    .map_err(|error| unusable("CHARGER_SECRET", &error))?
-            }
+            (None, None) => Authority::own(database, &self.sealing()?, validity, now)
+                .await
+                .map_err(|error| unusable("CHARGER_SECRET", &error))?,
             (Some(_), None) => {
                 let problem = "is not set, though CHARGER_CERTIFICATE_AUTHORITY is";
                 return Err(StartError::setting("CHARGER_CERTIFICATE_AUTHORITY_KEY", problem));

@@ -13,6 +13,7 @@ mod id_tag_info;
 mod job_status;
 mod meter_values;
 pub mod outcome;
+mod question;
 mod samples;
 mod security_event_notification;
 mod sign_certificate;
@@ -32,6 +33,7 @@ use thiserror::Error;
 
 use self::boot_gate::Passage;
 use self::job_status::Kind as JobKind;
+pub use self::question::question;
 use crate::session::answer::{Answer, Incoming, Reply};
 
 /// Whether an action tells of a transaction: what it says is true on whichever connection it comes in.

@@ -1,6 +1,7 @@
 """What schemathesis has to be told beyond the OpenAPI document."""
 
 import os
+import re
 import uuid
 
 import requests
@@ -39,6 +40,11 @@ BEYOND_A_SCHEMA = (
     "must not be below the transaction's meterStartWh",
     "must not be before the transaction's startedAt",
     "is a number of one charge point; name its identity, too",
+    "is of no registered charge point",
+    "must begin with https://",
+    "must be an http or https URL of at most 2048 characters, without a user or a fragment",
+    "is an internal address, which this installation does not call",
+    "must be whsec_ and 24 to 64 bytes in base64",
 )
 
 # Refusals of requests that are well-formed, for what the installation holds.
@@ -80,9 +86,19 @@ def filter_failure(context, failure, case, response):
 
 def is_beyond_a_schema(error, body):
     """A schema bounds numbers, but no number that comes as a text, as proto3 JSON has it."""
-    name = error["field"].removeprefix("$.")
-    is_text = isinstance(body, dict) and isinstance(body.get(name), str)
-    return error["message"] in BEYOND_A_SCHEMA or (is_text and error["message"].startswith("must be between"))
+    is_text = isinstance(value_at(error["field"], body), str)
+    is_bound = error["message"].startswith("must be between") or error["message"] == "must be 1 or more"
+    return error["message"] in BEYOND_A_SCHEMA or (is_text and is_bound)
+
+
+def value_at(path, body):
+    """What stands in a body under a JSON path such as `$.places[0].number`."""
+    for name, index in re.findall(r"([^.\[\]]+)|\[(\d+)\]", path.removeprefix("$")):
+        try:
+            body = body[int(index)] if index else body[name]
+        except (IndexError, KeyError, TypeError):
+            return None
+    return body
 
 
 # Operations that may end the session or the account which asks for them.

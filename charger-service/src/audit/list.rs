@@ -16,6 +16,8 @@ use voltgate_proto::ocpp::v1::charge_point_audit_service_server::ChargePointAudi
 use voltgate_proto::ocpp::v1::{AuditEntry, ListAuditEntriesRequest, ListAuditEntriesResponse};
 
 use crate::State;
+use crate::charge_point::password::PasswordKey;
+use crate::id_token::key_code;
 
 struct Page {
     page: audit::Page,
@@ -74,7 +76,13 @@ struct Row {
     details: Json<serde_json::Value>,
 }
 
-async fn list(database: &PgPool, asked: Page) -> Result<ListAuditEntriesResponse, ListError> {
+/// A code stands in the log by its fingerprint.
+fn names_of(id_token: &str, key: &PasswordKey) -> [String; 2] {
+    [id_token.to_owned(), key_code::fingerprint(key, id_token)].map(|name| name.to_ascii_lowercase())
+}
+
+async fn list(database: &PgPool, key: &PasswordKey, asked: Page) -> Result<ListAuditEntriesResponse, ListError> {
+    let id_token = asked.id_token.map(|id_token| names_of(&id_token, key));
     let mut connection = database::begin(database).await?;
     database::plan_for_values(&mut connection).await?;
     let page = asked.page;
@@ -86,7 +94,7 @@ async fn list(database: &PgPool, asked: Page) -> Result<ListAuditEntriesResponse
            FROM ocpp.audit
            WHERE (at, id) < (coalesce($1, 'infinity'::timestamptz), $2)
              AND ($3::text IS NULL OR charge_point = $3)
-             AND ($4::text IS NULL OR lower(id_token COLLATE "C") = lower($4 COLLATE "C"))
+             AND ($4::text[] IS NULL OR lower(id_token COLLATE "C") = ANY($4))
              AND ($5::uuid IS NULL OR actor_id = $5)
              AND ($6::text IS NULL OR action = $6)
              AND ($7::timestamptz IS NULL OR at >= $7)
@@ -94,7 +102,7 @@ async fn list(database: &PgPool, asked: Page) -> Result<ListAuditEntriesResponse
         before_at,
         before_id,
         asked.charge_point,
-        asked.id_token,
+        id_token.as_ref().map(<[String; 2]>::as_slice),
         page.actor,
         page.action,
         page.since,
@@ -134,7 +142,7 @@ impl ChargePointAuditService for Grpc {
         request: Request<ListAuditEntriesRequest>,
     ) -> Result<Response<ListAuditEntriesResponse>, Status> {
         let page = Page::try_from(request.into_inner()).map_err(reason::invalid)?;
-        let entries = list(&self.0.database, page).await?;
+        let entries = list(&self.0.database, &self.0.passwords, page).await?;
         Ok(Response::new(entries))
     }
 }

@@ -97,10 +97,10 @@ impl SigningRequest {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use rcgen::PublicKeyData as _;
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD as BASE64;
     use proptest::prelude::*;
+    use rcgen::PublicKeyData as _;
     use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
 
     use super::*;

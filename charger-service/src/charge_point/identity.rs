@@ -5,7 +5,7 @@ use std::fmt;
 use thiserror::Error;
 
 /// The longest that OCPP allows.
-const MAX_LENGTH: usize = 48;
+pub const MAX_LENGTH: usize = 48;
 
 /// Paths below `/ocpp/` that are not charge points.
 const RESERVED: [&str; 15] = [
@@ -14,6 +14,7 @@ const RESERVED: [&str; 15] = [
     "charge-points",
     "charging-profiles",
     "commands",
+    "data-transfer-vendors",
     "events",
     "files",
     "id-tokens",

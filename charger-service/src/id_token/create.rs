@@ -2,13 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use service_kit::database;
-use service_kit::reason::{FieldViolation, Reason};
+use service_kit::reason::{self, FieldViolation, Reason};
 use thiserror::Error;
 use tonic::Status;
 use uuid::Uuid;
 use voltgate_proto::ocpp::v1::CreateIdTokenRequest;
 
-use super::Row;
+use super::list::{self, GetError};
+use super::location::{self, Location, ReplaceError};
+use super::{Row, key_code};
 use crate::State;
 use crate::audit::{self, Action, Author, Entry};
 
@@ -34,12 +36,16 @@ pub struct NewIdToken {
     group_id: Option<String>,
     expires_at: Option<DateTime<Utc>>,
     blocked: bool,
+    max_concurrent_transactions: Option<i32>,
+    allowed_locations: Vec<Location>,
 }
 
 #[derive(Debug, Error)]
 pub enum CreateError {
     #[error("the id token is registered")]
     Exists,
+    #[error("the request names what is not there")]
+    Invalid(Vec<FieldViolation>),
     #[error("the id token could not be stored")]
     Database(#[source] sqlx::Error),
 }
@@ -53,12 +59,32 @@ impl From<sqlx::Error> for CreateError {
     }
 }
 
+impl From<ReplaceError> for CreateError {
+    fn from(error: ReplaceError) -> Self {
+        match error {
+            ReplaceError::Unknown(violations) => Self::Invalid(violations),
+            ReplaceError::Database(error) => Self::Database(error),
+        }
+    }
+}
+
+impl From<GetError> for CreateError {
+    fn from(error: GetError) -> Self {
+        match error {
+            // It was stored in the same transaction.
+            GetError::NotFound => Self::Database(sqlx::Error::RowNotFound),
+            GetError::Database(error) => Self::Database(error),
+        }
+    }
+}
+
 impl From<CreateError> for Status {
     fn from(error: CreateError) -> Self {
         match error {
             CreateError::Exists => {
                 Reason::IdTokenExists.status("This id token is registered, perhaps in other letter case")
             }
+            CreateError::Invalid(violations) => reason::invalid(violations),
             CreateError::Database(error) => database::failed(&error),
         }
     }
@@ -88,15 +114,24 @@ impl TryFrom<CreateIdTokenRequest> for NewIdToken {
         if expires_at == Some(None) {
             note("expiresAt", NOT_A_TIME);
         }
-        match r#type {
-            Some(r#type) if violations.is_empty() => Ok(Self {
+        if !is_limit(request.max_concurrent_transactions) {
+            note("maxConcurrentTransactions", NOT_A_LIMIT);
+        }
+        let allowed_locations = location::parse(request.allowed_locations);
+        match (r#type, allowed_locations) {
+            (Some(r#type), Ok(allowed_locations)) if violations.is_empty() => Ok(Self {
                 value: request.id_token,
                 r#type,
                 group_id: request.group_id,
                 expires_at: expires_at.flatten(),
                 blocked: request.blocked,
+                max_concurrent_transactions: request.max_concurrent_transactions,
+                allowed_locations,
             }),
-            _ => Err(violations),
+            (_, allowed_locations) => {
+                violations.extend(allowed_locations.err().into_iter().flatten());
+                Err(violations)
+            }
         }
     }
 }
@@ -107,6 +142,12 @@ pub(super) const DEFAULT_TYPE: &str = TYPES[0];
 pub(super) const NOT_A_TOKEN: &str = "must have 1 to 36 printable characters, and no space at either end";
 pub(super) const NOT_A_TYPE: &str = "must be one of ISO14443, ISO15693, eMAID, KeyCode, Local, MacAddress and Central";
 pub(super) const NOT_A_TIME: &str = "is not a time that can be kept";
+
+pub(super) const NOT_A_LIMIT: &str = "must be between 1 and 10000";
+
+pub(super) fn is_limit(most: Option<i32>) -> bool {
+    most.is_none_or(|most| (1..=10_000).contains(&most))
+}
 
 pub(super) fn kind(name: &str) -> Option<&'static str> {
     TYPES.into_iter().find(|known| *known == name)
@@ -126,22 +167,25 @@ pub(super) fn time(time: prost_types::Timestamp) -> Option<DateTime<Utc>> {
 pub async fn create(state: &State, new: NewIdToken, author: &Author) -> Result<Row, CreateError> {
     let now = state.clock.now();
     let mut transaction = database::begin(&state.database).await?;
-    let created = sqlx::query_as!(
-        Row,
-        "INSERT INTO ocpp.id_token (id, value, type, group_id, expires_at, blocked, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
-         RETURNING value, type, group_id, expires_at, blocked, created_at, revision",
-        Uuid::now_v7(),
+    let id = Uuid::now_v7();
+    sqlx::query!(
+        "INSERT INTO ocpp.id_token (id, value, type, group_id, expires_at, blocked, created_at, max_concurrent_transactions)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        id,
         new.value,
         new.r#type,
         new.group_id,
         new.expires_at,
         new.blocked,
         now,
+        new.max_concurrent_transactions,
     )
-    .fetch_one(&mut *transaction)
+    .execute(&mut *transaction)
     .await?;
-    let entry = Entry::new(Action::IdTokenCreated, now, author).on_id_token(&created.value);
+    location::replace(&mut transaction, id, &new.allowed_locations).await?;
+    let created = list::read(&mut transaction, &new.value).await?;
+    let shown = key_code::shown(&state.passwords, &created.value, [created.r#type.as_str()]);
+    let entry = Entry::new(Action::IdTokenCreated, now, author).on_id_token(&shown);
     audit::record(&mut transaction, properties(entry, &created)).await?;
     transaction.commit().await?;
     Ok(created)
@@ -154,11 +198,19 @@ pub(super) fn properties<'a>(entry: Entry<'a>, row: &Row) -> Entry<'a> {
         .with("groupId", row.group_id.as_deref())
         .with("expiresAt", row.expires_at.map(|time| time.to_rfc3339()))
         .with("blocked", Some(row.blocked))
+        .with("maxConcurrentTransactions", row.max_concurrent_transactions)
+        // Which they are can be long; that there are some tells why a token is refused elsewhere.
+        .with(
+            "allowedLocations",
+            Some(row.allowed_locations.len()).filter(|&places| places > 0),
+        )
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use voltgate_proto::ocpp::v1::IdTokenLocation;
+
     use super::*;
 
     fn request(id_token: &str) -> CreateIdTokenRequest {
@@ -191,8 +243,20 @@ mod tests {
                 nanos: 0,
             }),
             blocked: false,
+            max_concurrent_transactions: Some(0),
+            allowed_locations: vec![IdTokenLocation::default()],
         };
-        assert_eq!(fields(wrong), ["idToken", "type", "groupId", "expiresAt"]);
+        assert_eq!(
+            fields(wrong),
+            [
+                "idToken",
+                "type",
+                "groupId",
+                "expiresAt",
+                "maxConcurrentTransactions",
+                "allowedLocations[0].identity"
+            ]
+        );
         assert_eq!(fields(request("")), ["idToken"]);
     }
 }

@@ -2,8 +2,8 @@
 
 use service_kit::database;
 
-use super::list;
 use super::update::UpdateError;
+use super::{key_code, list};
 use crate::State;
 use crate::audit::{self, Action, Author, Entry};
 use service_kit::version::IfMatch;
@@ -11,19 +11,21 @@ use service_kit::version::IfMatch;
 /// Deletes it in the version that the caller has seen. Transactions keep the token as the station presented it.
 pub async fn delete(state: &State, value: &str, if_match: &IfMatch, author: &Author) -> Result<(), UpdateError> {
     let mut transaction = database::begin(&state.database).await?;
-    let deleted = sqlx::query!(
+    let deleted = sqlx::query_scalar!(
         r#"DELETE FROM ocpp.id_token
-           WHERE lower(value) = lower($1 COLLATE "C") AND ($2::bigint[] IS NULL OR revision = ANY($2))"#,
+           WHERE lower(value) = lower($1 COLLATE "C") AND ($2::bigint[] IS NULL OR revision = ANY($2))
+           RETURNING type"#,
         value,
         if_match.revisions(),
     )
-    .execute(&mut *transaction)
+    .fetch_optional(&mut *transaction)
     .await?;
-    if deleted.rows_affected() == 0 {
+    let Some(r#type) = deleted else {
         list::read(&mut transaction, value).await?;
         return Err(UpdateError::Changed);
-    }
-    let entry = Entry::new(Action::IdTokenDeleted, state.clock.now(), author).on_id_token(value);
+    };
+    let shown = key_code::shown(&state.passwords, value, [r#type.as_str()]);
+    let entry = Entry::new(Action::IdTokenDeleted, state.clock.now(), author).on_id_token(&shown);
     audit::record(&mut transaction, entry).await?;
     transaction.commit().await?;
     Ok(())

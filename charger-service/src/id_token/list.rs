@@ -3,12 +3,14 @@
 use service_kit::database;
 use service_kit::page::{self, PageSize};
 use service_kit::reason::{FieldViolation, Reason};
+use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
 use thiserror::Error;
 use tonic::Status;
 use voltgate_proto::ocpp::v1::{IdToken, ListIdTokensRequest, ListIdTokensResponse};
 
 use super::Row;
+use super::location::Location;
 
 #[derive(Debug)]
 pub struct Page {
@@ -53,15 +55,32 @@ impl From<ListError> for Status {
     }
 }
 
+/// One text for both look-ups.
+macro_rules! select {
+    ($condition:tt, $($argument:expr),+) => {
+        sqlx::query_as!(
+            Row,
+            r#"SELECT value, type, group_id, expires_at, blocked, max_concurrent_transactions, created_at, revision,
+                   coalesce((
+                       SELECT json_agg(json_build_object('identity', identity, 'connectorId', connector_id)
+                                       ORDER BY identity, connector_id NULLS FIRST)
+                       FROM ocpp.id_token_location AS location
+                       JOIN ocpp.charge_point ON charge_point.id = location.charge_point_id
+                       WHERE location.id_token_id = id_token.id), '[]') AS "allowed_locations!: Json<Vec<Location>>"
+               FROM ocpp.id_token "# + $condition,
+            $($argument),+
+        )
+    };
+}
+
 /// By value.
 pub async fn list(database: &PgPool, page: Page) -> Result<ListIdTokensResponse, ListError> {
     let mut connection = database::begin(database).await?;
-    let mut rows = sqlx::query_as!(
-        Row,
-        r#"SELECT value, type, group_id, expires_at, blocked, created_at, revision FROM ocpp.id_token
-           WHERE lower(value) > $1 COLLATE "C" ORDER BY lower(value) LIMIT $2"#,
-        page.after.unwrap_or_default(),
-        page.size.limit(),
+    let after = page.after.unwrap_or_default();
+    let mut rows = select!(
+        r#"WHERE lower(value) > $1 COLLATE "C" ORDER BY lower(value) LIMIT $2"#,
+        after,
+        page.size.limit()
     )
     .fetch_all(&mut *connection)
     .await?;
@@ -79,13 +98,8 @@ pub async fn get(database: &PgPool, value: &str) -> Result<Row, GetError> {
 
 /// As the transaction sees it that the connection is in.
 pub async fn read(connection: &mut PgConnection, value: &str) -> Result<Row, GetError> {
-    sqlx::query_as!(
-        Row,
-        r#"SELECT value, type, group_id, expires_at, blocked, created_at, revision FROM ocpp.id_token
-           WHERE lower(value) = lower($1 COLLATE "C")"#,
-        value,
-    )
-    .fetch_optional(connection)
-    .await?
-    .ok_or(GetError::NotFound)
+    select!(r#"WHERE lower(value) = lower($1 COLLATE "C")"#, value)
+        .fetch_optional(connection)
+        .await?
+        .ok_or(GetError::NotFound)
 }

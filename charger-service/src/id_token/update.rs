@@ -2,20 +2,30 @@
 
 use chrono::{DateTime, Utc};
 use service_kit::database;
-use service_kit::reason::FieldViolation;
+use service_kit::reason::{self, FieldViolation};
 use thiserror::Error;
 use tonic::Status;
 use voltgate_proto::ocpp::v1::UpdateIdTokenRequest;
 
-use super::Row;
-use super::create::{DEFAULT_TYPE, NOT_A_TIME, NOT_A_TOKEN, NOT_A_TYPE, is_token, kind, properties, time};
+use super::create::{
+    DEFAULT_TYPE, NOT_A_LIMIT, NOT_A_TIME, NOT_A_TOKEN, NOT_A_TYPE, is_limit, is_token, kind, properties, time,
+};
 use super::list::{self, GetError};
+use super::location::{self, Location, ReplaceError};
+use super::{Row, key_code};
 use crate::State;
 use crate::audit::{self, Action, Author, Entry};
 use service_kit::version::{self, IfMatch};
 
 /// The fields that can be changed.
-const FIELDS: [&str; 4] = ["type", "group_id", "expires_at", "blocked"];
+const FIELDS: [&str; 6] = [
+    "type",
+    "group_id",
+    "expires_at",
+    "blocked",
+    "max_concurrent_transactions",
+    "allowed_locations",
+];
 
 /// A change that breaks no rule. What it does not have stays.
 #[derive(Debug)]
@@ -26,22 +36,36 @@ pub struct Change {
     group_id: Option<Option<String>>,
     expires_at: Option<Option<DateTime<Utc>>>,
     blocked: Option<bool>,
+    max_concurrent_transactions: Option<Option<i32>>,
+    allowed_locations: Option<Vec<Location>>,
 }
 
 #[derive(Debug, Error)]
 pub enum UpdateError {
     #[error("the id token has been changed meanwhile")]
     Changed,
+    #[error("the request names what is not there")]
+    Invalid(Vec<FieldViolation>),
     #[error("the id token could not be changed")]
     Database(#[from] sqlx::Error),
     #[error(transparent)]
     Get(#[from] GetError),
 }
 
+impl From<ReplaceError> for UpdateError {
+    fn from(error: ReplaceError) -> Self {
+        match error {
+            ReplaceError::Unknown(violations) => Self::Invalid(violations),
+            ReplaceError::Database(error) => Self::Database(error),
+        }
+    }
+}
+
 impl From<UpdateError> for Status {
     fn from(error: UpdateError) -> Self {
         match error {
             UpdateError::Changed => version::changed(),
+            UpdateError::Invalid(violations) => reason::invalid(violations),
             UpdateError::Database(error) => database::failed(&error),
             UpdateError::Get(error) => error.into(),
         }
@@ -73,6 +97,13 @@ impl TryFrom<UpdateIdTokenRequest> for Change {
         if expires_at == Some(None) {
             note("expiresAt", NOT_A_TIME);
         }
+        if !is_limit(request.max_concurrent_transactions) {
+            note("maxConcurrentTransactions", NOT_A_LIMIT);
+        }
+        let allowed_locations = location::parse(request.allowed_locations).unwrap_or_else(|problems| {
+            violations.extend(problems);
+            Vec::new()
+        });
         if !violations.is_empty() {
             return Err(violations);
         }
@@ -86,6 +117,13 @@ impl TryFrom<UpdateIdTokenRequest> for Change {
             group_id: is_changed("group_id", request.group_id.is_some()).then_some(request.group_id),
             expires_at: is_changed("expires_at", expires_at.is_some()).then_some(expires_at),
             blocked: is_changed("blocked", request.blocked.is_some()).then_some(request.blocked.unwrap_or_default()),
+            max_concurrent_transactions: is_changed(
+                "max_concurrent_transactions",
+                request.max_concurrent_transactions.is_some(),
+            )
+            .then_some(request.max_concurrent_transactions),
+            allowed_locations: is_changed("allowed_locations", !allowed_locations.is_empty())
+                .then_some(allowed_locations),
             value: request.id_token,
         })
     }
@@ -94,14 +132,18 @@ impl TryFrom<UpdateIdTokenRequest> for Change {
 /// Changes it in the version that the caller has seen, and returns it as it is then.
 pub async fn update(state: &State, change: Change, if_match: &IfMatch, author: &Author) -> Result<Row, UpdateError> {
     let mut transaction = database::begin(&state.database).await?;
-    let updated = sqlx::query_as!(
-        Row,
-        r#"UPDATE ocpp.id_token
-           SET type = coalesce($2, type), group_id = CASE WHEN $3 THEN $4 ELSE group_id END,
+    let before = sqlx::query!(
+        r#"WITH before AS (
+             SELECT id, type FROM ocpp.id_token
+             WHERE lower(value) = lower($1 COLLATE "C") AND ($8::bigint[] IS NULL OR revision = ANY($8))
+             FOR NO KEY UPDATE)
+           UPDATE ocpp.id_token
+           SET type = coalesce($2, id_token.type), group_id = CASE WHEN $3 THEN $4 ELSE group_id END,
                expires_at = CASE WHEN $5 THEN $6 ELSE expires_at END, blocked = coalesce($7, blocked),
+               max_concurrent_transactions = CASE WHEN $9 THEN $10 ELSE max_concurrent_transactions END,
                revision = nextval('ocpp.revision')
-           WHERE lower(value) = lower($1 COLLATE "C") AND ($8::bigint[] IS NULL OR revision = ANY($8))
-           RETURNING value, type, group_id, expires_at, blocked, created_at, revision"#,
+           FROM before WHERE id_token.id = before.id
+           RETURNING id_token.id, before.type AS "former_type!""#,
         change.value,
         change.r#type,
         change.group_id.is_some(),
@@ -110,14 +152,23 @@ pub async fn update(state: &State, change: Change, if_match: &IfMatch, author: &
         change.expires_at.flatten(),
         change.blocked,
         if_match.revisions(),
+        change.max_concurrent_transactions.is_some(),
+        change.max_concurrent_transactions.flatten(),
     )
     .fetch_optional(&mut *transaction)
     .await?;
-    let Some(updated) = updated else {
+    let Some(before) = before else {
         list::read(&mut transaction, &change.value).await?;
         return Err(UpdateError::Changed);
     };
-    let entry = Entry::new(Action::IdTokenUpdated, state.clock.now(), author).on_id_token(&updated.value);
+    if let Some(locations) = &change.allowed_locations {
+        location::replace(&mut transaction, before.id, locations).await?;
+    }
+    let updated = list::read(&mut transaction, &change.value).await?;
+    // What was a code is shown no more than what is one.
+    let types = [before.former_type.as_str(), updated.r#type.as_str()];
+    let shown = key_code::shown(&state.passwords, &updated.value, types);
+    let entry = Entry::new(Action::IdTokenUpdated, state.clock.now(), author).on_id_token(&shown);
     audit::record(&mut transaction, properties(entry, &updated)).await?;
     transaction.commit().await?;
     Ok(updated)
@@ -126,6 +177,8 @@ pub async fn update(state: &State, change: Change, if_match: &IfMatch, author: &
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use voltgate_proto::ocpp::v1::IdTokenLocation;
+
     use super::*;
 
     fn change(request: UpdateIdTokenRequest, mask: Option<&[&str]>) -> Result<Change, Vec<String>> {
@@ -164,6 +217,19 @@ mod tests {
     }
 
     #[test]
+    fn a_limit_and_places_are_taken_away_by_a_mask_that_names_them() {
+        let unchanged = change(group("G"), None).unwrap();
+        assert_eq!(
+            (unchanged.max_concurrent_transactions, unchanged.allowed_locations),
+            (None, None)
+        );
+        let mask = Some(&["max_concurrent_transactions", "allowed_locations"][..]);
+        let cleared = change(group("G"), mask).unwrap();
+        assert_eq!(cleared.max_concurrent_transactions, Some(None));
+        assert_eq!(cleared.allowed_locations, Some(Vec::new()));
+    }
+
+    #[test]
     fn a_mask_of_no_fields_is_none() {
         let change = change(group("G"), Some(&[])).unwrap();
         assert_eq!(change.group_id, Some(Some("G".to_owned())));
@@ -178,9 +244,23 @@ mod tests {
                 seconds: i64::MAX,
                 nanos: 0,
             }),
+            max_concurrent_transactions: Some(10_001),
+            allowed_locations: vec![IdTokenLocation {
+                identity: "CP1".to_owned(),
+                connector_id: Some(0),
+            }],
             ..group("")
         };
-        assert_eq!(change(wrong, None).unwrap_err(), ["type", "groupId", "expiresAt"]);
+        assert_eq!(
+            change(wrong, None).unwrap_err(),
+            [
+                "type",
+                "groupId",
+                "expiresAt",
+                "maxConcurrentTransactions",
+                "allowedLocations[0].connectorId"
+            ]
+        );
         let named = Some(&["blocked", "id_token"][..]);
         assert_eq!(change(group(""), named).unwrap_err(), ["updateMask", "groupId"]);
     }

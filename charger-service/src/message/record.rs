@@ -6,6 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::charge_point::password::PasswordKey;
+use crate::id_token::key_code;
+use crate::redact::{self, IdTags};
 use crate::session::fence::Via;
 
 /// The longest part of an unreadable frame that is kept. One that could be read is kept whole.
@@ -44,7 +47,7 @@ pub struct Exchange<'a> {
     pub frame_number: Option<i64>,
     pub message_id: Option<&'a str>,
     pub action: Option<&'a str>,
-    pub request: &'a str,
+    pub request: &'a Request<'a>,
     pub response: Option<&'a str>,
     pub error_code: Option<&'a str>,
     pub violations: &'a [String],
@@ -52,6 +55,27 @@ pub struct Exchange<'a> {
     pub responded_at: Option<DateTime<Utc>>,
     /// How far the charge point's clock is ahead of ours, in seconds, where that is known better now.
     pub clock_offset: Option<f64>,
+}
+
+/// A frame on its way into the log, which knows of each id tag whether it is a secret.
+#[derive(Debug)]
+pub struct Request<'a> {
+    frame: &'a str,
+    id_tags: Option<IdTags>,
+}
+
+impl<'a> Request<'a> {
+    pub fn new(frame: &'a str, key: &PasswordKey) -> Self {
+        let id_tags = redact::id_tags(frame, |tag| key_code::fingerprint(key, tag));
+        Self { frame, id_tags }
+    }
+
+    /// The tags in it, and the frame without them.
+    fn without_tags(&self) -> Option<(&[String], &str)> {
+        self.id_tags
+            .as_ref()
+            .map(|tags| (tags.values.as_slice(), tags.masked.as_str()))
+    }
 }
 
 /// Names the row of an exchange whose answer is yet to come.
@@ -80,6 +104,7 @@ pub async fn record(connection: &mut PgConnection, via: Via, exchange: &Exchange
         Origin::Station => Some(exchange.requested_at),
         Origin::Csms => None,
     };
+    let (tags, masked) = exchange.request.without_tags().unzip();
     let stream = sqlx::query_scalar!(
         r#"WITH heard AS (
              UPDATE ocpp.session SET last_seen_at = $12, clock_offset_seconds = coalesce($14, clock_offset_seconds)
@@ -88,14 +113,17 @@ pub async fn record(connection: &mut PgConnection, via: Via, exchange: &Exchange
          kept AS (
              INSERT INTO ocpp.message (id, charge_point_id, origin, message_id, action, request, response, error_code,
                  violations, requested_at, responded_at, frame_number, session_epoch)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $13, $15, CASE WHEN $15::bigint IS NOT NULL THEN $11 END))
+             VALUES ($1, $2, $3, $4, $5,
+                 CASE WHEN EXISTS (SELECT FROM ocpp.id_token WHERE type = 'KeyCode' AND lower(value) = ANY($16))
+                      THEN $17 ELSE $6 END,
+                 $7, $8, $9, $10, $13, $15, CASE WHEN $15::bigint IS NOT NULL THEN $11 END))
          SELECT stream FROM heard"#,
         id,
         via.charge_point,
         exchange.origin.as_str(),
         exchange.message_id,
         exchange.action,
-        exchange.request,
+        exchange.request.frame,
         exchange.response,
         exchange.error_code,
         exchange.violations,
@@ -105,6 +133,8 @@ pub async fn record(connection: &mut PgConnection, via: Via, exchange: &Exchange
         exchange.responded_at,
         exchange.clock_offset,
         exchange.frame_number,
+        tags,
+        masked,
     )
     .fetch_optional(connection)
     .await?;

@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::certificate::issue::Issuance;
+use crate::session::advice::Advice;
 
 /// A CALL, with what its handler needs to know of the session.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub struct Incoming<'a> {
     pub is_late: bool,
     pub intervals: Intervals,
     pub issuance: &'a Issuance,
+    /// What others said about it.
+    pub advice: &'a Advice,
 }
 
 /// What a charge point is told about when to call again.

@@ -2,11 +2,13 @@
 //!
 //! Each direction has one slot. The charge point's CALLs are answered in the order in which they come, each before the
 //! next is read. Of ours one at a time is outstanding; its answer is just another frame that comes in, so no handler ever
-//! waits for the charge point while the charge point waits for us.
+//! waits for the charge point while the charge point waits for us. Nor does one wait for others that are asked about a CALL
+//! (`asking.rs`): our CALLs go on meanwhile.
 //!
 //! A frame is acknowledged to the gateway once what it brought about is committed, together with its answer. What is not
 //! acknowledged when the stream breaks comes in again on the next one.
 
+mod asking;
 mod exchange;
 mod inbound;
 mod last_words;
@@ -14,6 +16,7 @@ mod outbound;
 mod repetition;
 mod waiting;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,9 +27,11 @@ use tonic::Status;
 use tracing::Instrument;
 use voltgate_proto::ocpp::v1::{Closed, FromStation, Leaving, ToStation, from_station, to_station};
 
+use self::asking::{Asking, advice, next_message};
 pub(super) use self::exchange::exchange;
 use self::outbound::{Lost, Outstanding};
 use self::repetition::Answers;
+use super::advice::Advice;
 use super::fence::{self, GoesOn, Via};
 use super::handshake::{Admitted, Refusal};
 use super::inbox::Inbox;
@@ -76,6 +81,10 @@ pub(super) struct Conversation {
     pace: Pace,
     /// What the charge point was answered lately.
     answers: Answers,
+    /// The CALL about which others are asked.
+    asking: Option<Asking>,
+    /// Frames that overtook it or one before it, and are not acknowledged yet.
+    overtaken: BTreeSet<u64>,
     /// The CALL of ours whose answer is due.
     outstanding: Option<Outstanding>,
     /// When to give up waiting for the gateway to take its frames elsewhere, where it was told to.
@@ -115,6 +124,8 @@ enum Event {
     Work,
     LookAgain,
     Inbound(Result<Option<FromStation>, Status>),
+    /// Others have said what they have to say about a CALL.
+    Advised(Advice),
     /// The charge point may be read again, after it had talked too fast.
     Rested,
     Overdue,
@@ -294,6 +305,8 @@ impl Conversation {
             last_sent: resumption.as_ref().map_or(0, |resumption| resumption.received),
             repeated: resumption.map_or(0, |resumption| resumption.sent),
             answers: Answers::default(),
+            asking: None,
+            overtaken: BTreeSet::new(),
             outstanding: None,
             leaving: None,
             look_again: None,
@@ -342,6 +355,7 @@ impl Conversation {
                     self.send_next().await?;
                 }
                 Event::Rested => {}
+                Event::Advised(advice) => self.advised(advice, inbox).await?,
                 Event::Overdue => self.overdue().await?,
                 Event::Inbound(Ok(Some(message))) => self.receive(message, inbox).await?,
                 Event::Inbound(Ok(None) | Err(_)) if self.leaving.is_some() => return Ok(End::HandedOver),
@@ -353,11 +367,13 @@ impl Conversation {
 
     /// Frames come before the deadline of an answer: it may be among them. Neither a flood of commands nor one of
     /// frames starves the other, since only one command at a time is let in.
-    async fn next(&self, inbox: &mut Inbox) -> Event {
+    async fn next(&mut self, inbox: &mut Inbox) -> Event {
         let staying = self.leaving.is_none();
         let rest = self.pace.next();
         let free = self.outstanding.is_none() && staying;
         let deadline = self.outstanding.as_ref().map(|outstanding| outstanding.deadline);
+        let is_asking = self.asking.is_some();
+        let due = self.outstanding.as_ref().map(Outstanding::message_id);
         tokio::select! {
             biased;
             () = self.handle.superseded.cancelled() => Event::Superseded,
@@ -365,7 +381,8 @@ impl Conversation {
             () = self.state.shutdown.cancelled(), if staying => Event::Leave,
             () = self.handle.work.notified(), if free => Event::Work,
             () = until(self.look_again), if free => Event::LookAgain,
-            message = inbox.next(), if rest.is_none() => Event::Inbound(message),
+            advice = advice(&mut self.asking) => Event::Advised(advice),
+            message = next_message(inbox, is_asking, due), if rest.is_none() => Event::Inbound(message),
             () = until(rest) => Event::Rested,
             () = until(deadline) => Event::Overdue,
             () = until(self.leaving) => Event::NotHandedOver,
@@ -397,6 +414,7 @@ impl Conversation {
     /// Sends a frame, and with it the acknowledgement of the one that it answers; 0 where it answers none.
     async fn send(&mut self, frame: String, acknowledged: u64) -> Result<(), End> {
         self.last_sent += 1;
+        let acknowledged = self.acknowledgeable(acknowledged);
         let frame = ToStation {
             event: Some(to_station::Event::Frame(frame)),
             number: self.last_sent.unsigned_abs(),
@@ -406,7 +424,11 @@ impl Conversation {
     }
 
     /// Acknowledges a frame that is not answered.
-    async fn acknowledge(&self, number: u64) -> Result<(), End> {
+    async fn acknowledge(&mut self, number: u64) -> Result<(), End> {
+        let number = self.acknowledgeable(number);
+        if number == 0 {
+            return Ok(());
+        }
         self.tell(ToStation {
             acknowledged: number,
             ..Default::default()

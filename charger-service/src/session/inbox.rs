@@ -39,6 +39,19 @@ impl Inbox {
         }
     }
 
+    /// The first message of its kind, before others that wait. Nothing is lost when it is dropped.
+    pub async fn overtaking(&mut self, is_meant: impl Fn(&FromStation) -> bool) -> FromStation {
+        let mut seen = 0;
+        loop {
+            let meant = self.waiting.iter().skip(seen).position(&is_meant);
+            if let Some(message) = meant.and_then(|index| self.waiting.remove(seen + index)) {
+                return message;
+            }
+            seen = self.waiting.len();
+            self.gather().await;
+        }
+    }
+
     /// Waits until there is something for [`Self::next`], and leaves it there.
     pub async fn filled(&mut self) {
         while self.waiting.is_empty() && self.end.is_none() {

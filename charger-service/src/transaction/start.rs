@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::authorization::{self, Authorization, AuthorizationStatus};
+use crate::authorization::{self, Authorization, AuthorizationStatus, Presented, Purpose};
 use crate::charging_profile;
 use crate::reservation::redeem::redeemed;
 
@@ -17,7 +17,7 @@ const LATE: TimeDelta = TimeDelta::hours(1);
 
 /// What the station says.
 #[derive(Debug, Clone)]
-pub struct Start {
+pub struct Start<'a> {
     pub charge_point: Uuid,
     pub connector_id: i32,
     pub id_token: String,
@@ -31,6 +31,21 @@ pub struct Start {
     /// It came in on a connection that has a successor. The station may have said it again on that one since, and have
     /// stopped the transaction as well.
     pub is_late: bool,
+    /// What another authority said of the token, where one was asked.
+    pub heard: Option<&'a Authorization>,
+}
+
+impl Start<'_> {
+    fn presented(&self, purpose: Purpose) -> Presented<'_> {
+        Presented {
+            id_token: &self.id_token,
+            charge_point: self.charge_point,
+            connector_id: Some(self.connector_id),
+            purpose,
+            at: self.received_at,
+            heard: self.heard,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -45,7 +60,7 @@ struct Known {
     authorization_status: String,
 }
 
-pub async fn start(connection: &mut PgConnection, start: &Start) -> Result<Started, sqlx::Error> {
+pub async fn start(connection: &mut PgConnection, start: &Start<'_>) -> Result<Started, sqlx::Error> {
     if let Some(known) = find(connection, start).await? {
         return repeated(connection, start, known).await;
     }
@@ -54,7 +69,7 @@ pub async fn start(connection: &mut PgConnection, start: &Start) -> Result<Start
     {
         return repeated(connection, start, known).await;
     }
-    let authorization = authorization::decide(connection, &start.id_token, start.received_at).await?;
+    let authorization = authorization::decide(connection, &start.presented(Purpose::Start)).await?;
     match insert(connection, start, authorization.status).await? {
         Some(transaction_id) => {
             // The other socket may have stopped it while this one waited to insert the same.
@@ -83,7 +98,7 @@ pub async fn start(connection: &mut PgConnection, start: &Start) -> Result<Start
 }
 
 /// What waited for this transaction.
-async fn settle(connection: &mut PgConnection, start: &Start, transaction_id: i32) -> Result<(), sqlx::Error> {
+async fn settle(connection: &mut PgConnection, start: &Start<'_>, transaction_id: i32) -> Result<(), sqlx::Error> {
     if let Some(reservation) = start.reservation_id {
         redeemed(
             connection,
@@ -105,8 +120,8 @@ async fn settle(connection: &mut PgConnection, start: &Start, transaction_id: i3
 }
 
 /// The same id and the same verdict as the first time, whatever has become of the token since.
-async fn repeated(connection: &mut PgConnection, start: &Start, known: Known) -> Result<Started, sqlx::Error> {
-    let authorization = authorization::decide(connection, &start.id_token, start.received_at).await?;
+async fn repeated(connection: &mut PgConnection, start: &Start<'_>, known: Known) -> Result<Started, sqlx::Error> {
+    let authorization = authorization::decide(connection, &start.presented(Purpose::Stop)).await?;
     Ok(Started {
         transaction_id: known.id,
         authorization: Authorization {
@@ -117,7 +132,7 @@ async fn repeated(connection: &mut PgConnection, start: &Start, known: Known) ->
 }
 
 /// Compares as the index `transaction_start_unique` does.
-async fn find(connection: &mut PgConnection, start: &Start) -> Result<Option<Known>, sqlx::Error> {
+async fn find(connection: &mut PgConnection, start: &Start<'_>) -> Result<Option<Known>, sqlx::Error> {
     sqlx::query_as!(
         Known,
         r#"SELECT id, authorization_status FROM ocpp.transaction
@@ -143,7 +158,11 @@ async fn withdraw(connection: &mut PgConnection, transaction_id: i32) -> Result<
 }
 
 /// Like [`find`], among those that were stopped of late, and before this one.
-async fn find_stopped(connection: &mut PgConnection, start: &Start, before: i32) -> Result<Option<Known>, sqlx::Error> {
+async fn find_stopped(
+    connection: &mut PgConnection,
+    start: &Start<'_>,
+    before: i32,
+) -> Result<Option<Known>, sqlx::Error> {
     sqlx::query_as!(
         Known,
         r#"SELECT id, authorization_status FROM ocpp.transaction
@@ -166,12 +185,15 @@ async fn find_stopped(connection: &mut PgConnection, start: &Start, before: i32)
 
 async fn insert(
     connection: &mut PgConnection,
-    start: &Start,
+    start: &Start<'_>,
     authorization: AuthorizationStatus,
 ) -> Result<Option<i32>, sqlx::Error> {
     let status = match authorization {
         AuthorizationStatus::Accepted => "active",
-        AuthorizationStatus::Blocked | AuthorizationStatus::Expired | AuthorizationStatus::Invalid => "refused",
+        AuthorizationStatus::Blocked
+        | AuthorizationStatus::ConcurrentTx
+        | AuthorizationStatus::Expired
+        | AuthorizationStatus::Invalid => "refused",
     };
     sqlx::query_scalar!(
         "INSERT INTO ocpp.transaction (charge_point_id, connector_id, id_token, status, authorization_status,

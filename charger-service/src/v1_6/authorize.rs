@@ -5,12 +5,20 @@ use sqlx::PgConnection;
 
 use super::Failure;
 use super::id_tag_info::id_tag_info;
-use crate::authorization;
+use crate::authorization::{self, Presented, Purpose};
 use crate::session::answer::{Answer, Incoming};
 
 pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -> Result<Answer, Failure> {
     let request = Authorize::read(call.payload)?;
-    let authorization = authorization::decide(connection, &request.id_tag, call.received_at).await?;
+    let presented = Presented {
+        id_token: &request.id_tag,
+        charge_point: call.charge_point,
+        connector_id: None,
+        purpose: Purpose::Authorize,
+        at: call.received_at,
+        heard: call.advice.of_token(),
+    };
+    let authorization = authorization::decide(connection, &presented).await?;
     Answer::result(&AuthorizeResponse {
         id_tag_info: id_tag_info(authorization),
     })

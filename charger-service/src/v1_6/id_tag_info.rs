@@ -18,6 +18,7 @@ pub(super) fn id_tag_info(authorization: Authorization) -> IdTagInfo {
         status: match authorization.status {
             AuthorizationStatus::Accepted => Wire::Accepted,
             AuthorizationStatus::Blocked => Wire::Blocked,
+            AuthorizationStatus::ConcurrentTx => Wire::ConcurrentTx,
             AuthorizationStatus::Expired => Wire::Expired,
             AuthorizationStatus::Invalid => Wire::Invalid,
         },

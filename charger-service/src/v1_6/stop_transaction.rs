@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::Failure;
 use super::id_tag_info::id_tag_info;
 use super::samples::samples;
-use crate::authorization;
+use crate::authorization::{self, Presented, Purpose};
 use crate::meter_values::{self, Sample, Samples};
 use crate::session::answer::{Answer, Incoming};
 use crate::station_clock;
@@ -85,9 +85,17 @@ pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -
         }
     }
     let id_tag_info = match &told.id_token {
-        Some(id_token) => Some(id_tag_info(
-            authorization::decide(connection, id_token, call.received_at).await?,
-        )),
+        Some(id_token) => {
+            let presented = Presented {
+                id_token,
+                charge_point: call.charge_point,
+                connector_id: None,
+                purpose: Purpose::Stop,
+                at: call.received_at,
+                heard: call.advice.of_token(),
+            };
+            Some(id_tag_info(authorization::decide(connection, &presented).await?))
+        }
         None => None,
     };
     Ok(Answer::result(&StopTransactionResponse { id_tag_info })?.flagged(flags))

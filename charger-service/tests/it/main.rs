@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod audit;
+mod authority;
+mod authorization;
 mod boot_gate;
 mod certificate_names;
 mod certificates;
@@ -11,6 +13,8 @@ mod clock_offset;
 mod closing;
 mod commands;
 mod configuration;
+mod data_transfer;
+mod data_transfer_vendors;
 mod deadline;
 mod door;
 mod erasure;
@@ -18,6 +22,7 @@ mod frames;
 mod fuzzed;
 mod handshake;
 mod jobs;
+mod key_codes;
 mod lists;
 mod local_list;
 mod message_log;
@@ -40,6 +45,7 @@ mod security_events;
 mod security_profiles;
 mod service;
 mod sessions;
+mod sink;
 mod sites;
 mod state;
 mod station;

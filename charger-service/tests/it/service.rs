@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use charger_service::{Application, Settings};
+use charger_service::{Application, Asked, Fallback, Settings};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use service_kit::Shared;
@@ -73,6 +73,12 @@ pub fn settings() -> Settings {
         charger_call_timeout_seconds: 2,
         charger_heartbeat_seconds: 300,
         charger_boot_retry_seconds: 60,
+        charger_authorization_url: None,
+        charger_authorization_token: None,
+        charger_authorization_timeout_seconds: 1,
+        charger_authorization_asked: Asked::Unknown,
+        charger_authorization_fallback: Fallback::Local,
+        charger_webhook_allow_internal: false,
         charger_message_retention_days: 90,
         charger_security_event_retention_days: 365,
         charger_audit_retention_days: 730,

@@ -9,8 +9,9 @@ use super::last_words::TOO_LATE;
 use super::outbound::Settled;
 use super::repetition::{Fingerprint, Repetition};
 use super::{Conversation, End, SUPERSEDED};
-use crate::message::record::{Exchange, NotRecorded, Origin, answer_to, excerpt, is_answered, record};
+use crate::message::record::{Exchange, NotRecorded, Origin, Request, answer_to, excerpt, is_answered, record};
 use crate::redact;
+use crate::session::advice::Advice;
 use crate::session::answer::{Answer, Incoming, Reply};
 use crate::session::inbox::Inbox;
 use crate::v1_6;
@@ -20,6 +21,15 @@ struct Committed {
     reply: String,
     /// Why the socket is to be closed.
     barred: Option<&'static str>,
+}
+
+/// What comes back for a CALL.
+enum Due {
+    Now(String),
+    /// The answer to an earlier one serves it too.
+    Nothing,
+    /// Others are asked first.
+    Later,
 }
 
 /// Why a CALL has no answer yet.
@@ -49,7 +59,7 @@ fn holds_for_good(reply: &str) -> bool {
 }
 
 /// Waits for an answer, and takes note of what comes in meanwhile.
-async fn while_gathering<T>(inbox: &mut Inbox, answer: impl Future<Output = T>) -> T {
+pub(super) async fn while_gathering<T>(inbox: &mut Inbox, answer: impl Future<Output = T>) -> T {
     tokio::pin!(answer);
     loop {
         tokio::select! {
@@ -70,7 +80,11 @@ impl Conversation {
     pub(super) async fn frame(&mut self, text: &str, number: u64, inbox: &mut Inbox) -> Result<(), End> {
         let received_at = self.state.clock.now();
         let reply = match Frame::parse(text) {
-            Ok(Frame::Call(call)) => self.call(&call, text, number, received_at, inbox).await?,
+            Ok(Frame::Call(call)) => match self.call(&call, text, number, received_at, inbox).await? {
+                Due::Now(reply) => Some(reply),
+                Due::Nothing => None,
+                Due::Later => return Ok(()),
+            },
             Ok(Frame::CallResult(result)) if self.is_outstanding(&result.id) => {
                 self.settle(Settled::Result(result.payload), text, received_at).await?;
                 None
@@ -107,7 +121,7 @@ impl Conversation {
         number: u64,
         received_at: DateTime<Utc>,
         inbox: &mut Inbox,
-    ) -> Result<Option<String>, End> {
+    ) -> Result<Due, End> {
         let fingerprint = Fingerprint::of(call);
         if let Some(repetition) = self.answers.repetition(fingerprint, number) {
             let (reply, problem) = match repetition {
@@ -117,16 +131,26 @@ impl Conversation {
             self.keep_repetition(call, text, number, reply, problem, received_at)
                 .await;
             return Ok(match repetition {
-                Repetition::Served { .. } => None,
-                Repetition::Again { reply } => Some(reply.to_owned()),
+                Repetition::Served { .. } => Due::Nothing,
+                Repetition::Again { reply } => Due::Now(reply.to_owned()),
             });
         }
-        let answer = self.answer(call, text, number, received_at);
-        let reply = while_gathering(inbox, answer).await?;
-        let is_for_good = v1_6::is_transaction_fact(&call.action) && holds_for_good(&reply);
-        let in_time = inbox.last_number().max(number);
-        self.answers.remember(fingerprint, &reply, in_time, is_for_good);
-        Ok(Some(reply))
+        if let Some(question) = self.question(call)
+            && let Ok(None) = self.answer_given(call, number, received_at).await
+        {
+            self.ask(question, text, number, received_at);
+            return Ok(Due::Later);
+        }
+        let reply = while_gathering(inbox, self.answer(call, text, number, received_at)).await?;
+        self.remember(call, &reply, inbox.last_number().max(number));
+        Ok(Due::Now(reply))
+    }
+
+    /// An answer leaves, when the frames up to `in_time` have come in.
+    pub(super) fn remember(&mut self, call: &Call<'_>, reply: &str, in_time: u64) {
+        let is_for_good = v1_6::is_transaction_fact(&call.action) && holds_for_good(reply);
+        self.answers
+            .remember(Fingerprint::of(call), reply, in_time, is_for_good);
     }
 
     /// Shows that it came. It had no effect, so a failure to keep it is no reason to end the session.
@@ -144,7 +168,7 @@ impl Conversation {
             origin: Origin::Station,
             message_id: Some(&call.id),
             action: Some(&call.action),
-            request: text,
+            request: &self.kept(text),
             response: Some(reply),
             error_code: None,
             violations: &[problem.to_owned()],
@@ -169,7 +193,7 @@ impl Conversation {
         self.keep(text, Some(id), problem, None, received_at).await;
     }
 
-    /// The answer leaves after the commit of what it says. `number`: of the frame; 0 where it came without a session.
+    /// The answer to a CALL, whoever has to be asked about it first. `number`: of the frame; 0 where it came without a session.
     pub(super) async fn answer(
         &mut self,
         call: &Call<'_>,
@@ -177,22 +201,55 @@ impl Conversation {
         number: u64,
         received_at: DateTime<Utc>,
     ) -> Result<String, End> {
-        let answered = match self.answer_given(call, number, received_at).await {
-            Ok(Some(reply)) => return Ok(reply),
-            Ok(None) => self.answer_in_one_transaction(call, text, number, received_at).await,
-            Err(error) => Err(error.into()),
-        };
-        let error = match answered {
-            Ok(reply) => return Ok(reply),
-            Err(Unanswered::Resumed) => return Err(End::Resumed),
-            Err(Unanswered::Superseded) => {
+        match self.answer_given(call, number, received_at).await {
+            Ok(Some(reply)) => Ok(reply),
+            Ok(None) => {
+                let advice = match self.question(call) {
+                    Some(question) => self.inquiry(question, None, received_at).await,
+                    None => Advice::None,
+                };
+                self.answer_advised(call, text, number, received_at, &advice).await
+            }
+            Err(error) => self.unanswered(call, text, received_at, error.into()).await,
+        }
+    }
+
+    /// The answer leaves after the commit of what it says.
+    pub(super) async fn answer_advised(
+        &mut self,
+        call: &Call<'_>,
+        text: &str,
+        number: u64,
+        received_at: DateTime<Utc>,
+        advice: &Advice,
+    ) -> Result<String, End> {
+        match self
+            .answer_in_one_transaction(call, text, number, received_at, advice)
+            .await
+        {
+            Ok(reply) => Ok(reply),
+            Err(error) => self.unanswered(call, text, received_at, error).await,
+        }
+    }
+
+    /// A CALL has no answer of its own, and its charge point should try again.
+    async fn unanswered(
+        &self,
+        call: &Call<'_>,
+        text: &str,
+        received_at: DateTime<Utc>,
+        error: Unanswered,
+    ) -> Result<String, End> {
+        let error = match error {
+            Unanswered::Resumed => return Err(End::Resumed),
+            Unanswered::Superseded => {
                 self.keep(text, Some(&call.id), TOO_LATE.to_owned(), None, received_at)
                     .await;
                 // Nobody has told it yet.
                 self.handle.superseded.cancel();
                 return Err(SUPERSEDED);
             }
-            Err(Unanswered::Database(error)) => error,
+            Unanswered::Database(error) => error,
         };
         tracing::error!(
             error = &error as &dyn std::error::Error,
@@ -241,6 +298,7 @@ impl Conversation {
         text: &str,
         number: u64,
         received_at: DateTime<Utc>,
+        advice: &Advice,
     ) -> Result<String, Unanswered> {
         let told_time = match self.station.version {
             Version::V1_6 => v1_6::told_time(&call.action, call.payload),
@@ -251,12 +309,13 @@ impl Conversation {
         if is_late && !is_fact {
             return Err(Unanswered::Superseded);
         }
+        let request = self.kept(text);
         let exchange = Exchange {
             origin: Origin::Station,
             frame_number: frame_number(number),
             message_id: Some(&call.id),
             action: Some(&call.action),
-            request: text,
+            request: &request,
             response: None,
             error_code: None,
             violations: &[],
@@ -264,12 +323,15 @@ impl Conversation {
             responded_at: None,
             clock_offset,
         };
-        let attempt = self.attempt(call, &exchange, is_late).await?;
+        let attempt = self.attempt(call, &exchange, is_late, advice).await?;
         let committed = match attempt {
             Some(committed) => committed,
             None if !is_fact => return Err(Unanswered::Superseded),
             // From here on the newer connection is there, whatever it has said by now.
-            None => self.attempt(call, &exchange, true).await?.ok_or(Unanswered::Resumed)?,
+            None => self
+                .attempt(call, &exchange, true, advice)
+                .await?
+                .ok_or(Unanswered::Resumed)?,
         };
         self.barred = committed.barred;
         Ok(committed.reply)
@@ -281,6 +343,7 @@ impl Conversation {
         call: &Call<'_>,
         asked: &Exchange<'_>,
         is_late: bool,
+        advice: &Advice,
     ) -> Result<Option<Committed>, Unanswered> {
         let incoming = Incoming {
             charge_point: self.via.charge_point,
@@ -292,6 +355,7 @@ impl Conversation {
             is_late,
             intervals: self.state.intervals,
             issuance: &self.state.issuance,
+            advice,
         };
         let mut transaction = self.state.database.begin().await?;
         let answer = match self.station.version {
@@ -389,7 +453,7 @@ impl Conversation {
             frame_number: None,
             message_id,
             action: None,
-            request: &request,
+            request: &self.kept(&request),
             response: answer.map(|(_, reply)| reply),
             error_code: answer.map(|(code, _)| code.as_str(self.station.version)),
             violations: &[problem],
@@ -398,6 +462,11 @@ impl Conversation {
             clock_offset: None,
         };
         self.keep_exchange(&exchange).await;
+    }
+
+    /// A frame as the log keeps it.
+    fn kept<'a>(&self, frame: &'a str) -> Request<'a> {
+        Request::new(frame, &self.state.passwords)
     }
 
     async fn keep_exchange(&self, exchange: &Exchange<'_>) {

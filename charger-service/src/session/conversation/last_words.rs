@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use ocpp::Version;
 use ocpp::frame::{Call, Frame};
 use tokio::time::timeout;
@@ -22,6 +23,9 @@ impl Conversation {
     /// Hears the connection out. Facts about transactions are dealt with, everything else is kept only.
     pub(super) async fn last_words(&mut self, inbox: &mut Inbox) {
         let heard_out = async {
+            if self.last_asked().await.is_err() {
+                return;
+            }
             while let Ok(Some(message)) = inbox.next().await {
                 let dealt_with = match message.event {
                     Some(from_station::Event::Frame(text)) => self.last_word(&text, message.number).await,
@@ -47,13 +51,24 @@ impl Conversation {
             }
             parsed => {
                 let id = parsed.as_ref().ok().map(Frame::id);
-                self.keep(text, id, TOO_LATE.to_owned(), None, received_at).await;
-                self.acknowledge(number).await
+                self.keep_only(text, id, number, received_at).await
             }
         }
     }
 
-    fn is_a_fact(&self, call: &Call<'_>) -> bool {
+    /// A CALL that is no fact about a transaction, and was not answered before a newer connection took over.
+    pub(super) async fn not_dealt_with(&mut self, text: &str, number: u64, at: DateTime<Utc>) -> Result<(), End> {
+        let parsed = Frame::parse(text);
+        let id = parsed.as_ref().ok().map(Frame::id);
+        self.keep_only(text, id, number, at).await
+    }
+
+    async fn keep_only(&mut self, text: &str, id: Option<&str>, number: u64, at: DateTime<Utc>) -> Result<(), End> {
+        self.keep(text, id, TOO_LATE.to_owned(), None, at).await;
+        self.acknowledge(number).await
+    }
+
+    pub(super) fn is_a_fact(&self, call: &Call<'_>) -> bool {
         match self.station.version {
             Version::V1_6 => v1_6::is_transaction_fact(&call.action),
         }

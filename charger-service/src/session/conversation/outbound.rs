@@ -15,7 +15,7 @@ use super::{Conversation, End, RETRY};
 use crate::charge_point::rotation;
 use crate::command::ledger::{self, Outcome};
 use crate::command::status::Status;
-use crate::message::record::{self, Answered, Exchange, NotRecorded, Origin, Pending, excerpt};
+use crate::message::record::{self, Answered, Exchange, NotRecorded, Origin, Pending, Request, excerpt};
 use crate::redact;
 use crate::v1_6;
 use crate::v1_6::effect::{Asked, Failed};
@@ -80,6 +80,12 @@ pub(super) enum Settled<'a> {
     Unreadable {
         description: &'a str,
     },
+}
+
+impl Outstanding {
+    pub(super) fn message_id(&self) -> &str {
+        &self.message_id
+    }
 }
 
 impl Conversation {
@@ -184,7 +190,7 @@ impl Conversation {
             frame_number: None,
             message_id: Some(&message_id),
             action: Some(&command.action),
-            request: &shown,
+            request: Request::new(&shown, key),
             response: None,
             error_code: None,
             violations: &[],
