@@ -8,7 +8,7 @@ use thiserror::Error;
 pub const MAX_LENGTH: usize = 48;
 
 /// Paths below `/ocpp/` that are not charge points.
-const RESERVED: [&str; 15] = [
+const RESERVED: [&str; 17] = [
     "audit",
     "certificate-authority",
     "charge-points",
@@ -20,6 +20,7 @@ const RESERVED: [&str; 15] = [
     "id-tokens",
     "reservations",
     "security-events",
+    "sites",
     "strays",
     "tariffs",
     "transactions",

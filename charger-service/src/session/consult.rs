@@ -8,6 +8,7 @@ use super::advice::Advice;
 use crate::State;
 use crate::authority::Request;
 use crate::authorization::{self, Presented, Purpose};
+use crate::boot::{self, Registration};
 use crate::data_transfer_vendor::forward::{Transfer, forward};
 
 /// What there is to ask.
@@ -35,7 +36,22 @@ pub struct Asker {
 
 /// Asks, where somebody has to be. Without the database nobody is, and the CALL fails for want of it soon after.
 pub async fn consult(state: &State, asker: &Asker, question: &Question) -> Advice {
-    let advice = match question {
+    ask(state, asker, question).await.unwrap_or_else(|error| {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "Nobody was asked about a CALL, because the database failed"
+        );
+        Advice::None
+    })
+}
+
+/// Of a charge point that is not accepted nobody else hears.
+async fn ask(state: &State, asker: &Asker, question: &Question) -> Result<Advice, sqlx::Error> {
+    let registration = boot::last_answer(&mut *state.database.acquire().await?, asker.charge_point).await?;
+    if !matches!(registration, None | Some(Registration::Accepted)) {
+        return Ok(Advice::None);
+    }
+    match question {
         Question::Token {
             id_token,
             connector_id,
@@ -51,17 +67,10 @@ pub async fn consult(state: &State, asker: &Asker, question: &Question) -> Advic
                 message_id: message_id.as_deref(),
                 data: data.as_deref(),
             };
-            let forwarded = forward(state, asker, &transfer).await;
-            forwarded.map(|forwarded| forwarded.map_or(Advice::None, Advice::Vendor))
+            let forwarded = forward(state, asker, &transfer).await?;
+            Ok(forwarded.map_or(Advice::None, Advice::Vendor))
         }
-    };
-    advice.unwrap_or_else(|error| {
-        tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "Nobody was asked about a CALL, because the database failed"
-        );
-        Advice::None
-    })
+    }
 }
 
 async fn about_token(

@@ -5,15 +5,10 @@ use ocpp::{Message, Version, validate};
 use serde_json::value::RawValue;
 
 use crate::authorization::Purpose;
-use crate::boot::Registration;
 use crate::session::consult::Question;
 
-/// None where there is nothing to ask, or the CALL will be refused anyway. Of a charge point that is not accepted nobody else
-/// hears.
-pub fn question(action: &str, payload: &RawValue, registration: Option<Registration>) -> Option<Question> {
-    if !matches!(registration, None | Some(Registration::Accepted)) {
-        return None;
-    }
+/// None where there is nothing to ask, or the CALL will be refused for what it says.
+pub fn question(action: &str, payload: &RawValue) -> Option<Question> {
     let action = Action::parse(action)?;
     let question = match action {
         Action::Authorize => {
@@ -53,8 +48,8 @@ fn token(id_token: String, connector_id: Option<i32>, purpose: Purpose) -> Quest
 mod tests {
     use super::*;
 
-    fn asks(action: &str, payload: &str, registration: Option<Registration>) -> bool {
-        question(action, serde_json::from_str(payload).unwrap(), registration).is_some()
+    fn asks(action: &str, payload: &str) -> bool {
+        question(action, serde_json::from_str(payload).unwrap()).is_some()
     }
 
     #[test]
@@ -75,10 +70,7 @@ mod tests {
             ("Heartbeat", "{}", false),
             ("NoSuchAction", "{}", false),
         ] {
-            assert_eq!(asks(action, payload, None), expected, "{action} {payload}");
-            assert_eq!(asks(action, payload, Some(Registration::Accepted)), expected);
-            assert!(!asks(action, payload, Some(Registration::Pending)));
-            assert!(!asks(action, payload, Some(Registration::Rejected)));
+            assert_eq!(asks(action, payload), expected, "{action} {payload}");
         }
     }
 }

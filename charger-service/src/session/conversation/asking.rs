@@ -68,7 +68,7 @@ impl Conversation {
     /// What others have to be asked before a CALL is answered.
     pub(super) fn question(&self, call: &Call<'_>) -> Option<Question> {
         let question = match self.station.version {
-            ocpp::Version::V1_6 => v1_6::question(&call.action, call.payload, self.station.registration)?,
+            ocpp::Version::V1_6 => v1_6::question(&call.action, call.payload)?,
         };
         let concerns_somebody = match question {
             Question::Token { .. } => self.state.authority.is_some(),

@@ -190,7 +190,7 @@ impl Conversation {
             frame_number: None,
             message_id: Some(&message_id),
             action: Some(&command.action),
-            request: Request::new(&shown, key),
+            request: &Request::new(&shown, key),
             response: None,
             error_code: None,
             violations: &[],
