@@ -5,6 +5,8 @@ use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
+use http::request::Parts;
+use http::{Method, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use prost::Message as _;
 use prost_reflect::DynamicMessage;
@@ -56,11 +58,31 @@ pub async fn call<'g>(
     request: Request,
 ) -> Result<(&'g Upstream, Call), Status> {
     let (parts, body) = request.into_parts();
-    // Before the body is read: a stranger's megabyte need not come in. The service decides again.
-    gateway
-        .access
-        .admit(endpoint.grpc_path.as_str(), &parts.headers)
-        .await?;
+    // Before the body is read: a stranger's megabyte need not come in.
+    admit(gateway, endpoint, &parts).await?;
+    let body = read_body(body, largest_body(endpoint)).await?;
+    call_with(gateway, endpoint, variables, &parts, body)
+}
+
+/// # Errors
+/// The caller may not call it. The service decides again.
+pub async fn admit(gateway: &Gateway, endpoint: &Endpoint, parts: &Parts) -> Result<(), Status> {
+    let access = &gateway.access;
+    access.admit(endpoint.grpc_path.as_str(), &parts.headers).await?;
+    Ok(())
+}
+
+/// The call that a request with this body means, and the service that it goes to.
+///
+/// # Errors
+/// The request is not one of the endpoint's.
+pub fn call_with<'g>(
+    gateway: &'g Gateway,
+    endpoint: &Endpoint,
+    variables: &[String],
+    parts: &Parts,
+    body: Bytes,
+) -> Result<(&'g Upstream, Call), Status> {
     let content_type = parts
         .headers
         .get(header::CONTENT_TYPE)
@@ -69,12 +91,15 @@ pub async fn call<'g>(
         variables,
         query: parts.uri.query(),
         content_type,
-        body: read_body(body, largest_body(endpoint)).await?,
+        body,
     };
     let message = transcode::message(endpoint, &gateway.raw_json, input)?;
     let upstream = gateway.upstreams.get(&endpoint.upstream);
     let upstream = upstream.ok_or_else(|| Reason::Unavailable.status("The service is not set up here"))?;
     let mut metadata = headers::to_service(&parts.headers);
+    if parts.method == Method::HEAD {
+        metadata.insert(headers::METHOD, HeaderValue::from_static("HEAD"));
+    }
     if let Some(id) = parts.extensions.get::<RequestId>() {
         metadata.insert(request_id::HEADER, id.header());
     }
@@ -92,7 +117,7 @@ pub async fn call<'g>(
 }
 
 /// Refuses before anything is done. An answer of bytes is left to its service, which gets the header and knows what it has.
-fn check_accept(endpoint: &Endpoint, headers: &HeaderMap) -> Result<(), Status> {
+pub fn check_accept(endpoint: &Endpoint, headers: &HeaderMap) -> Result<(), Status> {
     if endpoint.answer.is_raw() || Accept::of(headers).choose(&[media_type::JSON]).is_some() {
         return Ok(());
     }
@@ -118,7 +143,16 @@ pub async fn read_body(body: Body, largest: usize) -> Result<Bytes, Status> {
     }
 }
 
-fn respond(gateway: &Gateway, endpoint: &Endpoint, message: &Bytes, metadata: &HeaderMap) -> Result<Response, Status> {
+/// The response of a call that was answered with this message.
+///
+/// # Errors
+/// The message is none of the endpoint's, or cannot be written.
+pub fn respond(
+    gateway: &Gateway,
+    endpoint: &Endpoint,
+    message: &Bytes,
+    metadata: &HeaderMap,
+) -> Result<Response, Status> {
     let message = DynamicMessage::decode(endpoint.rpc.output(), message.as_ref()).map_err(|error| internal(&error))?;
     let answer = transcode::answer(&endpoint.answer, &message, &gateway.raw_json).map_err(|error| internal(&error))?;
     success(endpoint, metadata, &answer.content_type, Body::from(answer.body))
@@ -131,11 +165,15 @@ fn respond(gateway: &Gateway, endpoint: &Endpoint, message: &Bytes, metadata: &H
 pub fn success(endpoint: &Endpoint, metadata: &HeaderMap, content_type: &str, body: Body) -> Result<Response, Status> {
     let content_type = HeaderValue::from_str(content_type).map_err(|error| internal(&error))?;
     let mut response = Response::new(body);
-    *response.status_mut() = endpoint.success;
+    *response.status_mut() = match endpoint.success {
+        // What the service calls a part is one.
+        StatusCode::OK if metadata.contains_key(header::CONTENT_RANGE) => StatusCode::PARTIAL_CONTENT,
+        success => success,
+    };
     let headers = response.headers_mut();
     headers.extend(headers::to_client(metadata));
     // There is nothing to have a type (RFC 9110, section 15.3.5).
-    if endpoint.success != http::StatusCode::NO_CONTENT {
+    if endpoint.success != StatusCode::NO_CONTENT {
         headers.insert(header::CONTENT_TYPE, content_type);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -82,6 +82,10 @@ fn scope(endpoint: &Endpoint) -> Option<Scope> {
 }
 
 fn request_body(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Option<Value> {
+    if endpoint.kind == Kind::Upload {
+        // Any bytes at all (OpenAPI 3.1, section 4.7.14.3).
+        return Some(json!({"required": false, "content": {"application/octet-stream": {}}}));
+    }
     let (schema, example) = match &endpoint.body {
         Body::None => return None,
         Body::Whole => {
@@ -122,8 +126,14 @@ fn responses(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Map<String, Valu
     let mut responses = failures::responses(endpoint);
     let (status, success) = match endpoint.kind {
         Kind::Door => ("101", opened()),
-        Kind::Unary | Kind::Stream => (endpoint.success.as_str(), success(endpoint, schemas)),
+        Kind::Unary | Kind::Stream | Kind::Upload => (endpoint.success.as_str(), success(endpoint, schemas)),
     };
+    if endpoint.options.request_headers.iter().any(|name| name == "Range") {
+        let mut part = success.clone();
+        part["description"] = "The part that was asked for.".into();
+        part["headers"] = headers::of_answer(names(endpoint).into_iter().chain(["Content-Range"]));
+        responses.insert("206".to_owned(), part);
+    }
     responses.insert(status.to_owned(), success);
     responses
 }
@@ -171,7 +181,7 @@ fn described(endpoint: &Endpoint) -> &'static str {
             "One message after the other. Where the stream fails later, its last line is `{\"error\": …}`, or its last event is \
              named `error`, with the problem."
         }
-        Kind::Stream | Kind::Unary | Kind::Door => "Success.",
+        Kind::Stream | Kind::Unary | Kind::Upload | Kind::Door => "Success.",
     }
 }
 
@@ -188,7 +198,7 @@ fn of_kind(endpoint: &Endpoint, content: &Value) -> Value {
             };
             json!({media_type::LINES: or(last_line), media_type::EVENTS: or(problem)})
         }
-        Kind::Unary | Kind::Door => json!({media_type::JSON: content}),
+        Kind::Unary | Kind::Upload | Kind::Door => json!({media_type::JSON: content}),
     }
 }
 

@@ -29,4 +29,5 @@ mod system;
 #[path = "../../src/test_protos.rs"]
 mod test_protos;
 mod tls;
+mod uploads;
 mod watched;
