@@ -15,6 +15,7 @@ mod frames;
 mod handshake;
 mod jobs;
 mod local_list;
+mod locations;
 mod message_log;
 mod messages;
 mod model;

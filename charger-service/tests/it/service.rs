@@ -332,6 +332,24 @@ impl Service {
             .into_inner()
     }
 
+    /// Every row of every table, as text.
+    pub async fn everything_kept(&self) -> String {
+        let tables: Vec<String> = sqlx::query_scalar(
+            "SELECT quote_ident(relname) FROM pg_class
+             WHERE relnamespace = 'ocpp'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .unwrap();
+        let mut kept = String::new();
+        for table in tables {
+            let all = sqlx::AssertSqlSafe(format!("SELECT row_to_json(kept)::text FROM ocpp.{table} AS kept"));
+            let rows: Vec<String> = sqlx::query_scalar(all).fetch_all(&self.pool).await.unwrap();
+            kept.push_str(&rows.join("\n"));
+        }
+        kept
+    }
+
     pub async fn unmatched(&self) -> Vec<Value> {
         let rows: Vec<(String, Option<i32>, String)> =
             sqlx::query_as("SELECT kind, reported_transaction_id, reason FROM ocpp.unmatched ORDER BY id")
