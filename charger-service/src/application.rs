@@ -19,6 +19,7 @@ use voltgate_proto::ocpp::v1::charge_point_service_server::{self, ChargePointSer
 use voltgate_proto::ocpp::v1::charging_profile_service_server::{self, ChargingProfileServiceServer};
 use voltgate_proto::ocpp::v1::command_service_server::{self, CommandServiceServer};
 use voltgate_proto::ocpp::v1::configuration_service_server::{self, ConfigurationServiceServer};
+use voltgate_proto::ocpp::v1::file_service_server::{self, FileServiceServer};
 use voltgate_proto::ocpp::v1::id_token_service_server::{self, IdTokenServiceServer};
 use voltgate_proto::ocpp::v1::job_service_server::{self, JobServiceServer};
 use voltgate_proto::ocpp::v1::local_list_service_server::{self, LocalListServiceServer};
@@ -28,6 +29,7 @@ use voltgate_proto::ocpp::v1::reservation_service_server::{self, ReservationServ
 use voltgate_proto::ocpp::v1::security_event_service_server::{self, SecurityEventServiceServer};
 use voltgate_proto::ocpp::v1::session_service_server::{self, SessionServiceServer};
 use voltgate_proto::ocpp::v1::transaction_service_server::{self, TransactionServiceServer};
+use voltgate_proto::ocpp::v1::transfer_service_server::{self, TransferServiceServer};
 use voltgate_proto::ocpp::v1::unknown_charge_point_service_server::{self, UnknownChargePointServiceServer};
 
 use crate::command::waiters::Waiters;
@@ -38,18 +40,19 @@ use crate::session::failures::Failures;
 use crate::settings::Settings;
 use crate::unknown::Knocks;
 use crate::{
-    State, audit, certificate, charge_point, charging_profile, command, configuration, id_token, instance, job,
-    local_list, message, registration, reservation, security_event, session, transaction, unknown,
+    State, audit, certificate, charge_point, charging_profile, command, configuration, file, id_token, instance, job,
+    local_list, message, registration, reservation, security_event, session, transaction, transfer, unknown,
 };
 
 /// The gRPC services, by their full names.
-const SERVICES: [&str; 16] = [
+const SERVICES: [&str; 18] = [
     charge_point_audit_service_server::SERVICE_NAME,
     certificate_service_server::SERVICE_NAME,
     charge_point_service_server::SERVICE_NAME,
     charging_profile_service_server::SERVICE_NAME,
     command_service_server::SERVICE_NAME,
     configuration_service_server::SERVICE_NAME,
+    file_service_server::SERVICE_NAME,
     id_token_service_server::SERVICE_NAME,
     job_service_server::SERVICE_NAME,
     local_list_service_server::SERVICE_NAME,
@@ -59,6 +62,7 @@ const SERVICES: [&str; 16] = [
     security_event_service_server::SERVICE_NAME,
     session_service_server::SERVICE_NAME,
     transaction_service_server::SERVICE_NAME,
+    transfer_service_server::SERVICE_NAME,
     unknown_charge_point_service_server::SERVICE_NAME,
 ];
 
@@ -107,6 +111,8 @@ impl Application {
             issuance,
             intervals: settings.intervals(),
             call_timeout: settings.call_timeout(),
+            files: settings.file_store(),
+            transfers: settings.transfers()?,
             accept_unknown: settings.charger_accept_unknown,
             knocks: Knocks::default(),
             failures: Failures::default(),
@@ -182,6 +188,7 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
         ))))
         .add_service(CommandServiceServer::new(command::Grpc(Arc::clone(state))))
         .add_service(ConfigurationServiceServer::new(configuration::Grpc(Arc::clone(state))))
+        .add_service(FileServiceServer::new(file::Grpc(Arc::clone(state))))
         .add_service(IdTokenServiceServer::new(id_token::Grpc(Arc::clone(state))))
         .add_service(JobServiceServer::new(job::Grpc(Arc::clone(state))))
         .add_service(LocalListServiceServer::new(local_list::Grpc(Arc::clone(state))))
@@ -191,6 +198,7 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
         .add_service(SecurityEventServiceServer::new(security_event::Grpc(Arc::clone(state))))
         .add_service(SessionServiceServer::new(session::Grpc(Arc::clone(state))))
         .add_service(TransactionServiceServer::new(transaction::Grpc(Arc::clone(state))))
+        .add_service(TransferServiceServer::new(transfer::Grpc(Arc::clone(state))))
         .add_service(UnknownChargePointServiceServer::new(unknown::Grpc(Arc::clone(state))));
     routes
 }

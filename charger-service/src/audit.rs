@@ -26,6 +26,9 @@ pub enum Action {
     IdTokenDeleted,
     /// A command was taken in. What became of it, the ledger says.
     CommandRequested,
+    FirmwareUploaded,
+    /// Whoever had sent it.
+    FileDeleted,
 }
 
 impl Action {
@@ -39,6 +42,8 @@ impl Action {
             Self::IdTokenUpdated => "id-token.updated",
             Self::IdTokenDeleted => "id-token.deleted",
             Self::CommandRequested => "command.requested",
+            Self::FirmwareUploaded => "firmware.uploaded",
+            Self::FileDeleted => "file.deleted",
         }
     }
 }

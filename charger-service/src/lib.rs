@@ -14,6 +14,7 @@ mod clock_offset;
 mod command;
 mod configuration;
 mod configuration_change;
+mod file;
 mod housekeeping;
 mod id_token;
 mod instance;
@@ -32,6 +33,7 @@ mod settings;
 mod station_clock;
 mod status;
 mod transaction;
+mod transfer;
 mod unknown;
 mod unmatched;
 mod v1_6;
@@ -59,6 +61,8 @@ struct State {
     issuance: certificate::issue::Issuance,
     intervals: session::answer::Intervals,
     call_timeout: Duration,
+    files: file::Store,
+    transfers: transfer::Transfers,
     /// Register charge points that nobody has registered, when they connect.
     accept_unknown: bool,
     knocks: unknown::Knocks,

@@ -32,6 +32,12 @@ BEYOND_A_SCHEMA = (
     "is no answer to this registration",
     "is required, as there is no address to send a code to",
     "must be in the future, and at most 366 days from now",
+    "must be at most 366 days from now",
+    "is not the name of a firmware that is here",
+    "has a use with a signature only",
+    "is required together with a certificate",
+    "is required together with a signature",
+    "must not be empty",
 )
 
 # Refusals of requests that are well-formed, for what the installation holds.
@@ -74,7 +80,13 @@ END_THEIR_CALLER = (
 )
 
 # Operations that send a command.
-ANSWERED_BY_A_STATION = ("CertificateService.RenewCertificate", "ChargePointService.RotatePassword")
+ANSWERED_BY_A_STATION = (
+    "CertificateService.RenewCertificate",
+    "ChargePointService.RotatePassword",
+    "JobService.RequestDiagnostics",
+    "JobService.RequestLog",
+    "JobService.UpdateFirmware",
+)
 
 
 class Visitor:

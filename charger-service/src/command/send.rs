@@ -24,6 +24,8 @@ use super::view::{self, Row};
 use crate::State;
 use crate::audit::Author;
 use crate::charge_point::find::{FindError, find};
+use crate::job::update_firmware;
+use crate::transfer::NewTransfer;
 
 const LONGEST_KEY: usize = 255;
 const DEFAULT_WAIT: i32 = 30;
@@ -39,6 +41,7 @@ pub struct SendCommand {
     expires_in: TimeDelta,
     requested_by: Author,
     idempotency_key: Option<String>,
+    transfer: Option<NewTransfer>,
 }
 
 #[derive(Debug, Error)]
@@ -47,6 +50,8 @@ pub enum SendError {
     ChargePoint(#[from] FindError),
     #[error("the idempotency key came with another request")]
     KeyReused,
+    #[error("what was to be fetched is not there any more")]
+    FileGone,
     #[error("the command could not be stored")]
     Database(#[from] sqlx::Error),
 }
@@ -58,6 +63,7 @@ impl From<SendError> for Status {
             SendError::KeyReused => {
                 Reason::IdempotencyKeyReused.status("This Idempotency-Key came with another command before")
             }
+            SendError::FileGone => update_firmware::gone(),
             SendError::Database(error) => database::failed(&error),
         }
     }
@@ -118,8 +124,17 @@ impl SendCommand {
                 expires_in: TimeDelta::seconds(expires_in.into()),
                 requested_by,
                 idempotency_key,
+                transfer: None,
             }),
             _ => Err(violations),
+        }
+    }
+
+    /// The same with leave for the transfer that it asks for.
+    pub fn with_transfer(self, transfer: NewTransfer) -> Self {
+        Self {
+            transfer: Some(transfer),
+            ..self
         }
     }
 }
@@ -159,10 +174,12 @@ async fn enqueue(state: &State, charge_point: Uuid, command: &SendCommand) -> Re
         digest: &digest,
         created_at: now,
         expires_at: now + command.expires_in,
+        transfer: command.transfer.as_ref().map(|new| (new, state.transfers.validity)),
     };
     match ledger::enqueue(&state.database, &new).await {
         Ok(()) => Ok(id),
         Err(EnqueueError::Database(error)) => Err(error.into()),
+        Err(EnqueueError::FileGone) => Err(SendError::FileGone),
         Err(EnqueueError::KeyUsed) => repeated(state, &new).await,
     }
 }

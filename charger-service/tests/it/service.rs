@@ -72,6 +72,11 @@ pub fn settings() -> Settings {
         charger_call_timeout_seconds: 2,
         charger_heartbeat_seconds: 300,
         charger_boot_retry_seconds: 60,
+        charger_public_url: Some("https://charge.example.com".to_owned()),
+        charger_file_url_hours: 48,
+        charger_file_largest_mib: 64,
+        charger_file_total_mib: 10_240,
+        charger_file_retention_days: 90,
         charger_message_retention_days: 90,
         charger_security_event_retention_days: 365,
     }

@@ -22,4 +22,5 @@ mod security_extension;
 mod signing_keys;
 mod signup;
 mod tls;
+mod transfers;
 mod versions;
