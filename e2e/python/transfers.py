@@ -46,10 +46,15 @@ async def send(location, name, method):
 
 
 async def fetch(location):
-    """Looks, fetches the file, and then once more."""
+    """Looks, fetches the file, and then once more as soon as it is known that all of it has gone over."""
     head, _, headers = await in_thread(location, "HEAD")
     status, content, told = await in_thread(location)
-    again = (await in_thread(location))[0]
+    again = status
+    for _ in range(50):
+        if again != 200:
+            break
+        await asyncio.sleep(0.1)
+        again = (await in_thread(location, "HEAD"))[0]
     say(
         location=location,
         fetched=[head, status, again],

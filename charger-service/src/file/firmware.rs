@@ -10,7 +10,7 @@ use tonic::Status;
 use uuid::Uuid;
 use voltgate_proto::ocpp::v1::File;
 
-use super::incoming::{Broken, IncomingError, NewFile, Whole, forget, take_in};
+use super::incoming::{Broken, IncomingError, NewFile, Whole, take_in};
 use super::{Busy, list};
 use crate::State;
 use crate::audit::{self, Action, Author, Entry};
@@ -77,8 +77,10 @@ pub async fn upload(
     };
     let whole = take_in(state, &new, chunks).await?;
     let result = settle(state, &name, &whole, author).await;
-    if !matches!(&result, Ok(file) if file.id == whole.id.to_string()) {
-        forget(&state.database, whole.id).await;
+    match &result {
+        Ok(file) if file.id == whole.id.to_string() => whole.keep(),
+        // It was here before.
+        Ok(_) | Err(_) => whole.forget().await,
     }
     result
 }

@@ -13,7 +13,9 @@ use service_kit::reason::Reason;
 use sha2::{Digest, Sha256};
 use sqlx::{PgConnection, PgPool};
 use thiserror::Error;
+use tokio::runtime::Handle;
 use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 use tonic::{Status, Streaming};
 use uuid::Uuid;
 use voltgate_proto::google::api::HttpBody;
@@ -36,10 +38,18 @@ pub struct NewFile<'a> {
     pub asked: Option<(Uuid, Uuid)>,
 }
 
-/// Part of it is here.
-pub struct Incoming {
-    pub id: Uuid,
+/// What there is of a file, until somebody says that it is to be kept.
+#[derive(Debug)]
+struct Leftover {
+    file: Uuid,
     database: PgPool,
+    tasks: TaskTracker,
+    is_wanted: bool,
+}
+
+/// Part of it is here.
+struct Incoming {
+    leftover: Leftover,
     clock: SharedClock,
     largest: i32,
     total: i64,
@@ -53,6 +63,7 @@ pub struct Incoming {
 /// All of it is here, and nobody knows yet.
 #[derive(Debug)]
 pub struct Whole {
+    leftover: Leftover,
     pub id: Uuid,
     pub size: i32,
     pub sha256: Vec<u8>,
@@ -151,16 +162,39 @@ pub async fn take_in(
         incoming.end().await
     };
     match all.await {
-        Ok(whole) => Ok(whole),
+        Ok((size, sha256)) => Ok(Whole {
+            id: incoming.leftover.file,
+            leftover: incoming.leftover,
+            size,
+            sha256,
+        }),
         Err(error) => {
-            forget(&state.database, incoming.id).await;
+            incoming.leftover.forget().await;
             Err(error)
         }
     }
 }
 
-/// Deletes what there is of a file that nobody will have. Where that fails, it is done an hour later.
-pub async fn forget(database: &PgPool, file: Uuid) {
+impl Leftover {
+    async fn forget(mut self) {
+        forget(&self.database, self.file).await;
+        self.is_wanted = true;
+    }
+}
+
+impl Drop for Leftover {
+    /// The call is gone, since its client is.
+    fn drop(&mut self) {
+        if self.is_wanted || Handle::try_current().is_err() {
+            return;
+        }
+        let (database, file) = (self.database.clone(), self.file);
+        self.tasks.spawn(async move { forget(&database, file).await });
+    }
+}
+
+/// Deletes what there is of a file that nobody will have. Where that fails, it is done some time later.
+async fn forget(database: &PgPool, file: Uuid) {
     let deleted = sqlx::query!("DELETE FROM ocpp.file WHERE id = $1 AND completed_at IS NULL", file)
         .execute(database)
         .await;
@@ -199,8 +233,12 @@ impl Incoming {
         .await?;
         transaction.commit().await?;
         Ok(Self {
-            id,
-            database: state.database.clone(),
+            leftover: Leftover {
+                file: id,
+                database: state.database.clone(),
+                tasks: state.tasks.clone(),
+                is_wanted: false,
+            },
             clock: state.clock.clone(),
             largest: state.files.largest,
             total: state.files.total,
@@ -230,15 +268,12 @@ impl Incoming {
         Ok(())
     }
 
-    async fn end(&mut self) -> Result<Whole, IncomingError> {
+    /// Size and digest of all.
+    async fn end(&mut self) -> Result<(i32, Vec<u8>), IncomingError> {
         if !self.piece.is_empty() {
             self.store().await?;
         }
-        Ok(Whole {
-            id: self.id,
-            size: self.size,
-            sha256: self.digest.finalize_reset().to_vec(),
-        })
+        Ok((self.size, self.digest.finalize_reset().to_vec()))
     }
 
     /// Where there is room for it.
@@ -250,14 +285,14 @@ impl Incoming {
                  WHERE id = $1 AND completed_at IS NULL AND (SELECT sum(size) FROM ocpp.file) + $4::integer <= $6
                  RETURNING id)
              INSERT INTO ocpp.file_chunk (file_id, number, data) SELECT id, $2, $3 FROM grown",
-            self.id,
+            self.leftover.file,
             self.stored,
             self.piece.as_slice(),
             length,
             self.clock.now(),
             self.total,
         )
-        .execute(&self.database)
+        .execute(&self.leftover.database)
         .await?;
         if stored.rows_affected() == 0 {
             return Err(self.why_not().await?);
@@ -270,9 +305,9 @@ impl Incoming {
     async fn why_not(&self) -> Result<IncomingError, sqlx::Error> {
         let is_there = sqlx::query_scalar!(
             r#"SELECT EXISTS (SELECT FROM ocpp.file WHERE id = $1 AND completed_at IS NULL) AS "is_there!""#,
-            self.id
+            self.leftover.file
         )
-        .fetch_one(&self.database)
+        .fetch_one(&self.leftover.database)
         .await?;
         Ok(if is_there {
             IncomingError::Full
@@ -283,6 +318,16 @@ impl Incoming {
 }
 
 impl Whole {
+    /// It is committed.
+    pub fn keep(mut self) {
+        self.leftover.is_wanted = true;
+    }
+
+    /// Nobody will have it.
+    pub async fn forget(self) {
+        self.leftover.forget().await;
+    }
+
     /// From now on it is there. False where it was deleted meanwhile.
     pub async fn complete(&self, connection: &mut PgConnection, at: DateTime<Utc>) -> Result<bool, sqlx::Error> {
         let completed = sqlx::query!(

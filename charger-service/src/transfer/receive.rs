@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{no_leave, token, used};
 use crate::State;
 use crate::file::Busy;
-use crate::file::incoming::{Broken, IncomingError, NewFile, Whole, forget, take_in};
+use crate::file::incoming::{Broken, IncomingError, NewFile, Whole, take_in};
 use crate::file::name;
 use crate::job::Kind;
 
@@ -63,12 +63,12 @@ pub async fn receive(
     let whole = take_in(state, &new, chunks).await?;
     let received = settle(state, &leave, &whole).await;
     match &received {
-        Ok(()) => tracing::info!(
-            kind = leave.kind.as_str(),
-            bytes = whole.size,
-            "A charge point has sent a file"
-        ),
-        Err(_) => forget(&state.database, whole.id).await,
+        Ok(()) => {
+            let (kind, bytes) = (leave.kind.as_str(), whole.size);
+            tracing::info!(kind, bytes, "A charge point has sent a file");
+            whole.keep();
+        }
+        Err(_) => whole.forget().await,
     }
     received
 }

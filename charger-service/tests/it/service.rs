@@ -51,6 +51,7 @@ pub struct Service {
     pub clock: Arc<TestClock>,
     pub pool: PgPool,
     pub channel: Channel,
+    pub url: String,
     runtime: Option<Runtime>,
     running: Option<JoinHandle<()>>,
     shutdown: CancellationToken,
@@ -143,6 +144,7 @@ impl Service {
             channel: Channel::from_shared(format!("http://{address}"))
                 .unwrap()
                 .connect_lazy(),
+            url: format!("http://{address}"),
             runtime: Some(runtime),
             running: Some(running),
             shutdown,

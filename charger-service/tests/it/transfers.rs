@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use service_kit::reason::Reason;
 use testbed::Database;
 use tokio::task::JoinHandle;
+use tokio_stream::StreamExt as _;
 use tonic::{Request, Status};
 use tonic_types::StatusExt as _;
 use voltgate_proto::ocpp::v1::job_service_client::JobServiceClient;
@@ -152,29 +153,33 @@ async fn a_file_that_breaks_off_can_be_left_again_until_the_url_expires() {
     let database = Database::create().await;
     let (service, mut station) = connected(&database).await;
     let token = asked_for_a_log(&service, &mut station).await;
-    // Nobody says how it goes on.
-    let half = leave(&token, "a.log", &content(600_000));
-    let (sender, receiver) = tokio::sync::mpsc::channel(half.len());
-    for message in half {
-        sender.send(message).await.unwrap();
-    }
-    let request = Request::new(tokio_stream::wrappers::ReceiverStream::new(receiver));
-    let mut client = service.transfers();
-    let broken = tokio::spawn(async move { client.leave(request).await });
+    // The sender is gone, with all that it was in the middle of.
+    let gone = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap();
+    let half = tokio_stream::iter(leave(&token, "a.log", &content(600_000)));
+    let (url, for_ever) = (service.url.clone(), tokio_stream::pending::<LeaveRequest>());
+    gone.spawn(async move {
+        let mut client = TransferServiceClient::connect(url).await.unwrap();
+        client.leave(Request::new(half.chain(for_ever))).await
+    });
     eventually("some of it is there", async || service.pieces().await == 2).await;
-    broken.abort();
-    drop(sender);
+    gone.shutdown_background();
     eventually("nothing is left of it", async || service.pieces().await == 0).await;
     assert!(service.jobs().await[0].file.is_none());
     service.leave(&token, "a.log", &content(600_000)).await.unwrap();
     assert_eq!(service.jobs().await[0].file.as_ref().unwrap().size, 600_000);
 
-    let token = asked_for_a_log(&service, &mut station).await;
     // The command may be sent for a day, and its URL is good for two from then on.
+    let (token, late) = (
+        asked_for_a_log(&service, &mut station).await,
+        asked_for_a_log(&service, &mut station).await,
+    );
     service.clock.advance(TimeDelta::hours(71));
-    let late = asked_for_a_log(&service, &mut station).await;
     service.leave(&token, "b.log", b"just in time").await.unwrap();
-    service.clock.advance(TimeDelta::hours(73));
+    service.clock.advance(TimeDelta::hours(2));
     let status = service.leave(&late, "c.log", b"too late").await.unwrap_err();
     assert_eq!(reason(&status), Reason::NotFound);
 }
@@ -322,6 +327,7 @@ async fn signed_firmware_may_wait_for_months_and_is_gone_when_it_is_deleted() {
     }
     service.clock.advance(TimeDelta::days(101));
     assert_eq!(service.fetch(&tokens[0], &[]).await.unwrap().bytes, b"firmware");
+    service.clock.advance(TimeDelta::days(-101));
     service.delete_file(&file.id).await.unwrap();
     let status = service.fetch(&tokens[1], &[]).await.err().unwrap();
     assert_eq!(reason(&status), Reason::NotFound);

@@ -84,10 +84,14 @@ pub async fn serve(
     let mut answers = Answers::new(gateway, endpoint, form, id, messages, (line, place));
     let First { content_type, chunk } = answers.first().await?;
     let metadata = metadata.into_headers();
+    let length = metadata.get(BODY_LENGTH).filter(|_| form == Form::Raw);
+    if let Some(length) = length.and_then(|length| length.to_str().ok()?.parse().ok()) {
+        answers.announce(length);
+    }
     let mut response = rest::success(endpoint, &metadata, &content_type, answers.into_body(chunk))?;
     let headers = response.headers_mut();
     // Where the stream falls short of it, the client sees the connection break off.
-    if let (Form::Raw, Some(length)) = (form, metadata.get(BODY_LENGTH)) {
+    if let Some(length) = length {
         headers.insert(header::CONTENT_LENGTH, length.clone());
     }
     headers.insert(UNBUFFERED, HeaderValue::from_static("no"));

@@ -113,6 +113,8 @@ pub struct Watched {
     pub http: reqwest::Client,
     /// Cancelled when a stream that would never end has ended.
     pub ended: CancellationToken,
+    /// Cancelled when a download was read to its end.
+    pub heard_out: CancellationToken,
     address: SocketAddr,
     counted: Arc<AtomicUsize>,
     stop: CancellationToken,
@@ -128,6 +130,7 @@ impl Watched {
         let service = server.local_addr();
         let behind = Behind::default();
         let (ended, counted) = (behind.ended.clone(), Arc::clone(&behind.counted));
+        let heard_out = behind.heard_out.clone();
         let access = AccessLayer::new(shared(service).access_to(&protos, Arc::new(Keys::default())).unwrap());
         let never = CancellationToken::new();
         tokio::spawn(server.serve(behind.routes().into(), &[SERVICE], access, Duration::ZERO, never));
@@ -141,6 +144,7 @@ impl Watched {
         Self {
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             ended,
+            heard_out,
             address,
             counted,
             stop,
@@ -187,6 +191,8 @@ impl Drop for Watched {
 #[derive(Clone, Default)]
 struct Behind {
     ended: CancellationToken,
+    /// Cancelled when a download was read to its end.
+    heard_out: CancellationToken,
     counted: Arc<AtomicUsize>,
 }
 
@@ -207,7 +213,11 @@ impl Behind {
                 let part = request.get_ref().topic == "part";
                 let head = request.metadata().contains_key("voltgate-method");
                 let range = request.metadata().get("range").cloned();
-                let chunks = downloads.clone().watch(&request).map(|events| events.map(chunks));
+                let heard_out = downloads.heard_out.clone();
+                let chunks = downloads.clone().watch(&request).map(|events| {
+                    let end = stream::once(async move { heard_out.cancel() }).filter_map(|()| async { None });
+                    events.map(|events| chunks(events).chain(end).boxed() as Chunks)
+                });
                 std::future::ready(chunks.map(|mut response| {
                     if part {
                         let metadata = response.metadata_mut();
@@ -302,13 +312,12 @@ impl Behind {
         if first.topic == "refused" {
             return Err(Reason::NotFound.status("There is no such topic"));
         }
+        // Whether it fails or is dropped.
+        let broke_off = self.ended.clone().drop_guard();
         let mut bytes = 0;
         let mut messages = 0;
         while let Some(put) = puts.next().await {
-            let Ok(put) = put else {
-                self.ended.cancel();
-                return Err(Reason::InvalidRequest.status("It broke off"));
-            };
+            let put = put?;
             assert!(put.topic.is_empty() || put.topic == "whole");
             bytes += put.file.unwrap().data.len();
             messages += 1;
@@ -320,6 +329,7 @@ impl Behind {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }
+        broke_off.disarm();
         Ok(Response::new(Event {
             id: bytes.to_string(),
             text: media_type,
