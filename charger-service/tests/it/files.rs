@@ -160,7 +160,7 @@ async fn a_name_stands_for_one_firmware_until_that_is_deleted() {
         service.list_files(request).await.unwrap()
     };
     let page = all(1, String::new()).await;
-    assert_eq!(page.files, [second.clone()]);
+    assert_eq!(page.files, [second]);
     let page = all(1, page.next_page_token).await;
     assert_eq!((page.files, page.next_page_token.as_str()), (vec![first.clone()], ""));
     let logs = ListFilesRequest {

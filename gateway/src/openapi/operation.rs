@@ -118,7 +118,11 @@ fn request_body(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Option<Value>
     }
     // No body is an empty message, which is refused only where a field is missed.
     let is_missed = |field| schemas.facts.option(&field).required;
-    let required = matches!(endpoint.body, Body::Whole) && endpoint.rpc.input().fields().any(is_missed);
+    let required = match &endpoint.body {
+        Body::Whole => endpoint.rpc.input().fields().any(is_missed),
+        Body::Json(field) | Body::Raw(field) => is_missed(field.clone()),
+        Body::None | Body::RawWhole => false,
+    };
     Some(json!({"required": required, "content": {"application/json": content}}))
 }
 

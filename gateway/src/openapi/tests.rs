@@ -183,6 +183,20 @@ fn shown_request(operation: &Value, label: &str) -> (String, String, Bytes) {
 }
 
 #[test]
+fn a_body_is_required_where_what_it_fills_is() {
+    let (document, routes) = (generated(), routes());
+    let required = |rpc: &str| {
+        let endpoint = routes.endpoints().find(|endpoint| endpoint.rpc.name() == rpc).unwrap();
+        operation(&document, endpoint)["requestBody"]["required"].clone()
+    };
+    assert_eq!(required("ReplaceRegistration"), true);
+    assert_eq!(required("LogIn"), true);
+    for optional in ["SendCommand", "RequestDiagnostics", "UploadFirmware"] {
+        assert_eq!(required(optional), false, "{optional}");
+    }
+}
+
+#[test]
 fn the_gateway_reads_every_request_that_the_document_shows() {
     let (document, routes) = (generated(), routes());
     let raw_json = RawJsonFields::from_descriptors(voltgate_proto::pool());
