@@ -22,6 +22,7 @@ use voltgate_proto::ocpp::v1::charging_profile_service_server::{self, ChargingPr
 use voltgate_proto::ocpp::v1::command_service_server::{self, CommandServiceServer};
 use voltgate_proto::ocpp::v1::configuration_service_server::{self, ConfigurationServiceServer};
 use voltgate_proto::ocpp::v1::data_transfer_vendor_service_server::{self, DataTransferVendorServiceServer};
+use voltgate_proto::ocpp::v1::file_service_server::{self, FileServiceServer};
 use voltgate_proto::ocpp::v1::id_token_service_server::{self, IdTokenServiceServer};
 use voltgate_proto::ocpp::v1::job_service_server::{self, JobServiceServer};
 use voltgate_proto::ocpp::v1::local_list_service_server::{self, LocalListServiceServer};
@@ -34,6 +35,7 @@ use voltgate_proto::ocpp::v1::session_service_server::{self, SessionServiceServe
 use voltgate_proto::ocpp::v1::site_service_server::{self, SiteServiceServer};
 use voltgate_proto::ocpp::v1::stray_service_server::{self, StrayServiceServer};
 use voltgate_proto::ocpp::v1::transaction_service_server::{self, TransactionServiceServer};
+use voltgate_proto::ocpp::v1::transfer_service_server::{self, TransferServiceServer};
 use voltgate_proto::ocpp::v1::unknown_charge_point_service_server::{self, UnknownChargePointServiceServer};
 
 use crate::command::waiters::Waiters;
@@ -48,13 +50,13 @@ use crate::session::pace::Paces;
 use crate::settings::Settings;
 use crate::unknown::Knocks;
 use crate::{
-    State, audit, certificate, charge_point, charging_profile, command, configuration, data_transfer_vendor, id_token,
-    instance, job, local_list, message, registration, remote_control, reservation, security_event, session, site,
-    stray, transaction, unknown,
+    State, audit, certificate, charge_point, charging_profile, command, configuration, data_transfer_vendor, file,
+    id_token, instance, job, local_list, message, registration, remote_control, reservation, security_event, session,
+    site, stray, transaction, transfer, unknown,
 };
 
 /// The gRPC services, by their full names.
-const SERVICES: [&str; 20] = [
+const SERVICES: [&str; 22] = [
     charge_point_audit_service_server::SERVICE_NAME,
     certificate_service_server::SERVICE_NAME,
     charge_point_service_server::SERVICE_NAME,
@@ -62,6 +64,7 @@ const SERVICES: [&str; 20] = [
     command_service_server::SERVICE_NAME,
     configuration_service_server::SERVICE_NAME,
     data_transfer_vendor_service_server::SERVICE_NAME,
+    file_service_server::SERVICE_NAME,
     id_token_service_server::SERVICE_NAME,
     job_service_server::SERVICE_NAME,
     local_list_service_server::SERVICE_NAME,
@@ -74,6 +77,7 @@ const SERVICES: [&str; 20] = [
     site_service_server::SERVICE_NAME,
     stray_service_server::SERVICE_NAME,
     transaction_service_server::SERVICE_NAME,
+    transfer_service_server::SERVICE_NAME,
     unknown_charge_point_service_server::SERVICE_NAME,
 ];
 
@@ -131,6 +135,8 @@ impl Application {
             vendor_rooms: Rooms::default(),
             intervals: settings.intervals(),
             call_timeout: settings.call_timeout(),
+            files: settings.file_store(),
+            transfers: settings.transfers()?,
             accept_unknown: settings.charger_accept_unknown,
             knocks: Knocks::default(),
             failures: Failures::default(),
@@ -211,6 +217,7 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
         .add_service(DataTransferVendorServiceServer::new(data_transfer_vendor::Grpc(
             Arc::clone(state),
         )))
+        .add_service(FileServiceServer::new(file::Grpc(Arc::clone(state))))
         .add_service(IdTokenServiceServer::new(id_token::Grpc(Arc::clone(state))))
         .add_service(JobServiceServer::new(job::Grpc(Arc::clone(state))))
         .add_service(LocalListServiceServer::new(local_list::Grpc(Arc::clone(state))))
@@ -223,6 +230,7 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
         .add_service(SiteServiceServer::new(site::Grpc(Arc::clone(state))))
         .add_service(StrayServiceServer::new(stray::Grpc(Arc::clone(state))))
         .add_service(TransactionServiceServer::new(transaction::Grpc(Arc::clone(state))))
+        .add_service(TransferServiceServer::new(transfer::Grpc(Arc::clone(state))))
         .add_service(UnknownChargePointServiceServer::new(unknown::Grpc(Arc::clone(state))));
     routes
 }

@@ -45,6 +45,9 @@ pub enum Action {
     StrayDismissed,
     /// By an operator, because its stop never came.
     TransactionClosed,
+    FirmwareUploaded,
+    /// Whoever had sent it.
+    FileDeleted,
 }
 
 impl Action {
@@ -70,6 +73,8 @@ impl Action {
             Self::StrayMerged => "stray.merged",
             Self::StrayDismissed => "stray.dismissed",
             Self::TransactionClosed => "transaction.closed",
+            Self::FirmwareUploaded => "firmware.uploaded",
+            Self::FileDeleted => "file.deleted",
         }
     }
 }

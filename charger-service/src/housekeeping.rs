@@ -11,6 +11,7 @@ use crate::State;
 use crate::audit;
 use crate::certificate::issue;
 use crate::command::ledger;
+use crate::file;
 use crate::instance;
 use crate::message::partitions;
 use crate::notice::{Heard, Listener, Notice};
@@ -65,6 +66,9 @@ pub async fn keep_house(state: &State, retention: Retention) {
             }),
             every(HOURLY, "watching certificates end", || {
                 issue::watch_expiry(&state.database, state.clock.now())
+            }),
+            every(HOURLY, "dropping old files", || {
+                file::keep(&state.database, state.clock.now(), state.files.retention)
             }),
             every(HOURLY, "dropping old security events", || {
                 security_event::prune(&state.database, state.clock.now(), retention.security_events)

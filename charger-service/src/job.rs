@@ -6,18 +6,29 @@
 //! decisions).
 
 pub mod answer;
+mod ask;
 mod list;
 pub mod notification;
 pub mod request;
+mod request_diagnostics;
+mod request_log;
+pub mod update_firmware;
 
 use std::sync::Arc;
 
 use service_kit::reason;
 use tonic::{Request, Response, Status};
 use voltgate_proto::ocpp::v1::job_service_server::JobService;
-use voltgate_proto::ocpp::v1::{GetJobRequest, Job, ListJobsRequest, ListJobsResponse};
+use voltgate_proto::ocpp::v1::{
+    Command, GetJobRequest, Job, ListJobsRequest, ListJobsResponse, RequestDiagnosticsRequest, RequestLogRequest,
+    UpdateFirmwareRequest,
+};
 
+use self::request_diagnostics::request_diagnostics;
+use self::request_log::request_log;
+use self::update_firmware::update_firmware;
 use crate::State;
+use crate::audit::Author;
 
 pub struct Grpc(pub Arc<State>);
 
@@ -32,6 +43,27 @@ impl JobService for Grpc {
     async fn get_job(&self, request: Request<GetJobRequest>) -> Result<Response<Job>, Status> {
         let job = list::get(&self.0.database, request.into_inner()).await?;
         Ok(Response::new(job))
+    }
+
+    async fn request_diagnostics(
+        &self,
+        request: Request<RequestDiagnosticsRequest>,
+    ) -> Result<Response<Command>, Status> {
+        let author = Author::of(&request);
+        let command = request_diagnostics(&self.0, request.into_inner(), author).await?;
+        Ok(Response::new(command))
+    }
+
+    async fn request_log(&self, request: Request<RequestLogRequest>) -> Result<Response<Command>, Status> {
+        let author = Author::of(&request);
+        let command = request_log(&self.0, request.into_inner(), author).await?;
+        Ok(Response::new(command))
+    }
+
+    async fn update_firmware(&self, request: Request<UpdateFirmwareRequest>) -> Result<Response<Command>, Status> {
+        let author = Author::of(&request);
+        let command = update_firmware(&self.0, request.into_inner(), author).await?;
+        Ok(Response::new(command))
     }
 }
 
@@ -49,5 +81,12 @@ impl Kind {
             Self::Diagnostics => "diagnostics",
             Self::Log => "log",
         }
+    }
+
+    /// As the database keeps it.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Firmware, Self::Diagnostics, Self::Log]
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
     }
 }

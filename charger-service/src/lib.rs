@@ -17,6 +17,7 @@ mod configuration;
 mod configuration_change;
 mod data_transfer_vendor;
 mod erasure;
+mod file;
 mod hook;
 mod housekeeping;
 mod id_token;
@@ -40,6 +41,7 @@ mod station_clock;
 mod status;
 mod stray;
 mod transaction;
+mod transfer;
 mod unknown;
 mod unmatched;
 mod v1_6;
@@ -76,6 +78,8 @@ struct State {
     vendor_rooms: data_transfer_vendor::forward::Rooms,
     intervals: session::answer::Intervals,
     call_timeout: Duration,
+    files: file::Store,
+    transfers: transfer::Transfers,
     /// Register charge points that nobody has registered, when they connect.
     accept_unknown: bool,
     knocks: unknown::Knocks,

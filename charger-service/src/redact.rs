@@ -1,9 +1,11 @@
-//! Keeps secrets out of what is stored and shown. In OCPP 1.6 the first is the configuration key `AuthorizationKey`, with
-//! which a charge point logs in. It travels in ChangeConfiguration and in the answer to GetConfiguration.
+//! Keeps secrets out of what is stored and shown. In OCPP 1.6 there are two: the configuration key `AuthorizationKey`, with which a
+//! charge point logs in, and what lets it in where files are. The first travels in ChangeConfiguration and in the answer to
+//! GetConfiguration, the second in the locations of firmware, diagnostics and logs.
 //!
 //! Codes that people type in are secrets too: [`id_tags`] finds what may be one.
 
 mod id_tags;
+pub mod location;
 
 pub use self::id_tags::{IdTags, id_tags};
 
@@ -15,8 +17,14 @@ use serde_json::Value;
 pub const SECRET_KEY: &str = "AuthorizationKey";
 const STARS: &str = "***";
 
+/// As some write it in JSON.
+const ESCAPED_TRANSFERS: &str = "\\/ocpp\\/transfers\\/";
+
 /// A CALL's payload without its secret. Anything else stays as it is, byte for byte.
 pub fn request<'a>(action: &str, payload: &'a str) -> Cow<'a, str> {
+    if location::is_in(action) {
+        return rewritten(payload, location::hide_all);
+    }
     if action != "ChangeConfiguration" || !may_name_a_secret(payload) {
         return Cow::Borrowed(payload);
     }
@@ -25,6 +33,9 @@ pub fn request<'a>(action: &str, payload: &'a str) -> Cow<'a, str> {
 
 /// Whether a CALL's payload has lost its secret, so that it cannot be sent again.
 pub fn is_redacted(action: &str, payload: &str) -> bool {
+    if location::is_in(action) {
+        return serde_json::from_str(payload).is_ok_and(|payload| location::is_hidden_in(&payload));
+    }
     action == "ChangeConfiguration"
         && may_name_a_secret(payload)
         && serde_json::from_str::<Value>(payload)
@@ -44,7 +55,7 @@ pub fn response<'a>(action: &str, payload: &'a str) -> Cow<'a, str> {
 
 /// A frame that could not be placed. Nobody knows what it means, so one that may hold the secret is withheld as a whole.
 pub fn unplaced(frame: &str) -> &str {
-    if may_name_a_secret(frame) {
+    if may_name_a_secret(frame) || frame.contains(location::TRANSFERS) || frame.contains(ESCAPED_TRANSFERS) {
         "(withheld, because it may hold a password)"
     } else {
         frame
@@ -107,6 +118,33 @@ mod tests {
     }
 
     #[test]
+    fn what_lets_in_where_a_file_is_is_hidden_in_every_message_that_says_where() {
+        for (action, payload) in [
+            (
+                "UpdateFirmware",
+                r#"{"location":"ftp:\/\/u:secret@h\/f","retrieveDate":"2026-03-01T12:00:00Z"}"#,
+            ),
+            ("GetDiagnostics", r#"{"location":"https://h/ocpp/transfers/secret/"}"#),
+            (
+                "GetLog",
+                r#"{"log":{"remoteLocation":"ftp://u:secret@h/f"},"requestId":1}"#,
+            ),
+            (
+                "SignedUpdateFirmware",
+                r#"{"firmware":{"location":"https://h/ocpp/transfers/secret/f"}}"#,
+            ),
+        ] {
+            let shown = request(action, payload);
+            assert!(!shown.contains("secret") && shown.contains(STARS), "{shown}");
+            assert!(is_redacted(action, &shown) && !is_redacted(action, payload), "{shown}");
+            assert_eq!(request(action, &shown), shown, "hidden once for all");
+        }
+        let open = r#"{"location": "https://h/f"}"#;
+        assert!(matches!(request("GetDiagnostics", open), Cow::Borrowed(same) if same == open));
+        assert!(!is_redacted("GetDiagnostics", open));
+    }
+
+    #[test]
     fn what_holds_no_secret_stays_as_it_came() {
         let payload = r#"{ "key":"HeartbeatInterval", "value":"3.0e2" }"#;
         assert!(matches!(request("ChangeConfiguration", payload), Cow::Borrowed(same) if same == payload));
@@ -118,6 +156,9 @@ mod tests {
     fn a_frame_that_nobody_can_place_is_withheld_if_it_names_the_secret() {
         assert!(
             !unplaced(r#"[3,"1",{"configurationKey":[{"key":"AuthorizationKey","value":"s"}]}]"#).contains("\"s\"")
+        );
+        assert!(
+            !unplaced(r#"[4,"1","GenericError","",{"location":"http:\/\/h\/ocpp\/transfers\/s\/"}]"#).contains("/s")
         );
         assert_eq!(unplaced("hello"), "hello");
     }

@@ -16,9 +16,12 @@ use crate::authority::{self, Asked, Fallback};
 use crate::certificate::authority::{Authority, AuthorityError};
 use crate::certificate::issue::Issuance;
 use crate::charge_point::password::PasswordKey;
+use crate::file::Store;
 use crate::hook::{Hooks, Reach, Url};
 use crate::housekeeping::Retention;
 use crate::session::answer::Intervals;
+use crate::transfer::Transfers;
+use crate::transfer::url::NoPublicUrl;
 
 #[derive(Args, Clone)]
 #[group(skip)]
@@ -83,6 +86,21 @@ pub struct Settings {
     /// Let vendors' webhooks (data-transfer-vendors) be at internal addresses, and http: true or false
     #[arg(long, env, default_value_t = false, action = clap::ArgAction::Set)]
     pub charger_webhook_allow_internal: bool,
+    /// Where charge points reach the gateway, such as https://charge.example.com: they fetch firmware below it and leave logs there; in `voltgate` alone the address of GATEWAY_LISTEN where it is left out
+    #[arg(long, env)]
+    pub charger_public_url: Option<String>,
+    /// Hours that the URL of a file is good after the time at which it may first be used
+    #[arg(long, env, default_value_t = 48, value_parser = value_parser!(u32).range(1..=8760))]
+    pub charger_file_url_hours: u32,
+    /// How large a file may be, in MiB: firmware, and what charge points send
+    #[arg(long, env, default_value_t = 64, value_parser = value_parser!(u16).range(1..=2047))]
+    pub charger_file_largest_mib: u16,
+    /// How much all files may take in the database together, in MiB
+    #[arg(long, env, default_value_t = 10_240, value_parser = value_parser!(u32).range(1..=16_777_216))]
+    pub charger_file_total_mib: u32,
+    /// Days that diagnostics and logs of charge points are kept
+    #[arg(long, env, default_value_t = 90, value_parser = value_parser!(u32).range(1..=3650))]
+    pub charger_file_retention_days: u32,
     /// Days that the message log is kept; it is dropped by whole weeks
     #[arg(long, env, default_value_t = 90, value_parser = value_parser!(u32).range(1..=3650))]
     pub charger_message_retention_days: u32,
@@ -208,6 +226,21 @@ impl Settings {
             audit: days(self.charger_audit_retention_days),
             statuses: days(self.charger_status_retention_days),
         }
+    }
+
+    pub(crate) fn file_store(&self) -> Store {
+        let retention = TimeDelta::days(self.charger_file_retention_days.into());
+        Store::new(self.charger_file_largest_mib, self.charger_file_total_mib, retention)
+    }
+
+    pub(crate) fn transfers(&self) -> Result<Transfers, StartError> {
+        let url = self.charger_public_url.as_deref().filter(|url| !url.is_empty());
+        let public_url = url.map(str::parse).transpose();
+        Ok(Transfers {
+            public_url: public_url
+                .map_err(|problem: NoPublicUrl| StartError::setting("CHARGER_PUBLIC_URL", problem.to_string()))?,
+            validity: TimeDelta::hours(self.charger_file_url_hours.into()),
+        })
     }
 }
 

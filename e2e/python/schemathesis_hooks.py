@@ -45,6 +45,12 @@ BEYOND_A_SCHEMA = (
     "must be an http or https URL of at most 2048 characters, without a user or a fragment",
     "is an internal address, which this installation does not call",
     "must be whsec_ and 24 to 64 bytes in base64",
+    "must be at most 366 days from now",
+    "is not the name of a firmware that is here",
+    "has a use with a signature only",
+    "is required together with a certificate",
+    "is required together with a signature",
+    "must not be empty",
 )
 
 # Refusals of requests that are well-formed, for what the installation holds.
@@ -112,6 +118,9 @@ END_THEIR_CALLER = (
 ANSWERED_BY_A_STATION = (
     "CertificateService.RenewCertificate",
     "ChargePointService.RotatePassword",
+    "JobService.RequestDiagnostics",
+    "JobService.RequestLog",
+    "JobService.UpdateFirmware",
     "RemoteControlService.ClearChargingLimit",
     "RemoteControlService.ResetChargePoint",
     "RemoteControlService.SetAvailability",

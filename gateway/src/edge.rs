@@ -19,7 +19,7 @@ use crate::grpc::{self, Grpc};
 use crate::problem::Problem;
 use crate::request_id::{self, RequestId};
 use crate::routes::{Found, Kind, Miss};
-use crate::{client, compression, cors, documentation, entity_tag, headers, health, observe, rest, websocket};
+use crate::{client, compression, cors, documentation, entity_tag, headers, health, observe, rest, upload, websocket};
 
 /// The whole of it, from the outside in.
 pub fn router(gateway: Gateway) -> Router {
@@ -75,6 +75,9 @@ async fn endpoint(State(gateway): State<Gateway>, mut request: Request) -> Respo
             .await
             .map_err(|status| Problem::from(status).at(&endpoint)),
         Kind::Stream => crate::stream::serve(&gateway, &endpoint, &variables, request)
+            .await
+            .map_err(|status| Problem::from(status).at(&endpoint)),
+        Kind::Upload => upload::serve(&gateway, &endpoint, &variables, request)
             .await
             .map_err(|status| Problem::from(status).at(&endpoint)),
         Kind::Door => websocket::admit(&gateway, &endpoint, &variables, request).await,

@@ -35,17 +35,21 @@ const OF_THIS_HOP: [HeaderName; 8] = [
 ];
 
 /// What a service gets to see of a request, as metadata.
-const TO_SERVICES: [HeaderName; 6] = [
+const TO_SERVICES: [HeaderName; 7] = [
     header::AUTHORIZATION,
     header::ACCEPT,
     header::IF_MATCH,
+    header::RANGE,
     HeaderName::from_static("idempotency-key"),
     HeaderName::from_static("last-event-id"),
     crate::request_id::HEADER,
 ];
 
 /// What a client gets to see of a service's metadata.
-const TO_CLIENTS: [HeaderName; 6] = [
+const TO_CLIENTS: [HeaderName; 9] = [
+    header::ACCEPT_RANGES,
+    header::CONTENT_DISPOSITION,
+    header::CONTENT_RANGE,
     header::LOCATION,
     header::ETAG,
     header::CACHE_CONTROL,
@@ -60,6 +64,13 @@ const OF_REFUSALS: [HeaderName; 3] = [header::RETRY_AFTER, RATELIMIT, RATELIMIT_
 /// How much a client may still ask for (draft-ietf-httpapi-ratelimit-headers).
 const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// Tells a service of the method where it is `HEAD`, which wants no body: for a service to which it means something that all of
+/// one was read.
+pub const METHOD: HeaderName = HeaderName::from_static("voltgate-method");
+
+/// In the metadata of a raw stream: how many bytes will come. gRPC has its own use for `content-length`.
+pub const BODY_LENGTH: HeaderName = HeaderName::from_static("voltgate-body-length");
 
 /// Headers that `Connection` may name though they are ours to read.
 const OURS: [&str; 4] = ["upgrade", "close", "keep-alive", "authorization"];

@@ -29,6 +29,7 @@ mod server;
 mod settings;
 mod stream;
 mod transcode;
+mod upload;
 mod upstream;
 mod websocket;
 

@@ -7,6 +7,8 @@ use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
+use http::request::Parts;
+use http::{Method, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use prost::Message as _;
 use prost_reflect::DynamicMessage;
@@ -42,6 +44,7 @@ pub struct Asked {
     /// As the client sent them.
     pub headers: HeaderMap,
     pub id: RequestId,
+    method: Method,
     client: Option<Client>,
 }
 
@@ -53,6 +56,9 @@ impl Asked {
     pub fn call(&self, gateway: &Gateway, endpoint: &Endpoint) -> Result<Call, Status> {
         let mut metadata = headers::to_service(&self.headers);
         metadata.insert(request_id::HEADER, self.id.header());
+        if self.method == Method::HEAD {
+            metadata.insert(headers::METHOD, HeaderValue::from_static("HEAD"));
+        }
         if let Some(client) = &self.client {
             gateway.reporter.tell(client, &mut metadata)?;
         }
@@ -104,11 +110,31 @@ pub async fn ask(
     request: Request,
 ) -> Result<Asked, Status> {
     let (parts, body) = request.into_parts();
-    // Before the body is read: a stranger's megabyte need not come in. The service decides again.
-    gateway
-        .access
-        .admit(endpoint.grpc_path.as_str(), &parts.headers)
-        .await?;
+    // Before the body is read: a stranger's megabyte need not come in.
+    admit(gateway, endpoint, &parts).await?;
+    let body = read_body(body, largest_body(endpoint)).await?;
+    ask_with(gateway, endpoint, variables, parts, body)
+}
+
+/// # Errors
+/// The caller may not call it. The service decides again.
+pub async fn admit(gateway: &Gateway, endpoint: &Endpoint, parts: &Parts) -> Result<(), Status> {
+    let access = &gateway.access;
+    access.admit(endpoint.grpc_path.as_str(), &parts.headers).await?;
+    Ok(())
+}
+
+/// What a request with this body asks for.
+///
+/// # Errors
+/// The request is not one of the endpoint's.
+pub fn ask_with(
+    gateway: &Gateway,
+    endpoint: &Endpoint,
+    variables: &[String],
+    parts: Parts,
+    body: Bytes,
+) -> Result<Asked, Status> {
     let content_type = parts
         .headers
         .get(header::CONTENT_TYPE)
@@ -117,7 +143,7 @@ pub async fn ask(
         variables,
         query: parts.uri.query(),
         content_type,
-        body: read_body(body, largest_body(endpoint)).await?,
+        body,
     };
     let message = transcode::message(endpoint, &gateway.raw_json, input)?;
     let mask = transcode::selection(endpoint, parts.uri.query().unwrap_or_default()).map_err(reason::invalid)?;
@@ -129,8 +155,14 @@ pub async fn ask(
         mask,
         id: parts.extensions.get::<RequestId>().cloned().unwrap_or_default(),
         client: parts.extensions.get::<Client>().cloned(),
+        method: parts.method,
         headers: parts.headers,
     })
+}
+
+/// Refuses what the answer has no form for.
+pub fn check_accept(endpoint: &Endpoint, headers: &HeaderMap) -> Result<(), Status> {
+    choose(endpoint, headers).map(drop)
 }
 
 /// Refuses before anything is done. An answer of bytes is left to its service, which gets the header and knows what it has.
@@ -169,7 +201,11 @@ pub async fn read_body(body: Body, largest: usize) -> Result<Bytes, Status> {
     }
 }
 
-fn respond(
+/// The response of a call that was answered with this message.
+///
+/// # Errors
+/// The message is none of the endpoint's, or cannot be written.
+pub fn respond(
     gateway: &Gateway,
     endpoint: &Endpoint,
     mask: Option<Mask>,
@@ -193,11 +229,15 @@ fn respond(
 pub fn success(endpoint: &Endpoint, metadata: &HeaderMap, content_type: &str, body: Body) -> Result<Response, Status> {
     let content_type = HeaderValue::from_str(content_type).map_err(|error| internal(&error))?;
     let mut response = Response::new(body);
-    *response.status_mut() = endpoint.success;
+    *response.status_mut() = match endpoint.success {
+        // What the service calls a part is one.
+        StatusCode::OK if metadata.contains_key(header::CONTENT_RANGE) => StatusCode::PARTIAL_CONTENT,
+        success => success,
+    };
     let headers = response.headers_mut();
     headers.extend(headers::to_client(metadata));
     // There is nothing to have a type (RFC 9110, section 15.3.5).
-    if endpoint.success != http::StatusCode::NO_CONTENT {
+    if endpoint.success != StatusCode::NO_CONTENT {
         headers.insert(header::CONTENT_TYPE, content_type);
     }
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

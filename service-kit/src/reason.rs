@@ -65,6 +65,8 @@ reasons! {
     DeadlineExceeded = "DEADLINE_EXCEEDED", DeadlineExceeded, 504, "The answer took too long";
     /// The id token has been registered before.
     IdTokenExists = "ID_TOKEN_EXISTS", AlreadyExists, 409, "The id token exists";
+    /// A firmware of this name has other content.
+    FileExists = "FILE_EXISTS", AlreadyExists, 409, "The file exists with other content";
     /// The idempotency key came with another request before.
     IdempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED", AlreadyExists, 422, "The idempotency key was used for another request";
     /// The API key is valid, and not meant for this.
@@ -97,6 +99,8 @@ reasons! {
     NotAcceptable = "NOT_ACCEPTABLE", InvalidArgument, 406, "The answer has no form that you accept";
     /// The account has no address to send mail to.
     NoEmail = "NO_EMAIL", FailedPrecondition, 409, "The account has no email address";
+    /// Charge points cannot be told where to fetch or leave files.
+    NoPublicUrl = "NO_PUBLIC_URL", FailedPrecondition, 409, "The address that charge points reach is not set";
     /// No such resource.
     NotFound = "NOT_FOUND", NotFound, 404, "Not found";
     /// None of the WebSocket subprotocols offered is spoken here.
@@ -131,6 +135,8 @@ reasons! {
     StrayMisfit = "STRAY_MISFIT", FailedPrecondition, 409, "The stray does not fit the transaction";
     /// What a charge point said was attached, merged or dismissed before, and otherwise.
     StraySettled = "STRAY_SETTLED", FailedPrecondition, 409, "The stray has been dealt with";
+    /// There is no room for more files.
+    StorageFull = "STORAGE_FULL", ResourceExhausted, 507, "There is no room for more files";
     /// An account has no room for another API key.
     TooManyApiKeys = "TOO_MANY_API_KEYS", FailedPrecondition, 409, "Too many API keys";
     /// An account has no room for another passkey.

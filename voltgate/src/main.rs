@@ -37,6 +37,8 @@ async fn main() -> anyhow::Result<()> {
     // A run on one machine, for trying things out: the simplest charge point may connect unless that was ruled out.
     cli.settings.charger.charger_allow_unsecured.get_or_insert(true);
     cli.settings.gateway.gateway_http_binding.get_or_insert(true);
+    let public_url = cli.settings.public_url();
+    cli.settings.charger.charger_public_url = public_url;
     let database = Database::open(&mut cli.settings, &folder).await?;
 
     let result = run(process, cli, &database).await;

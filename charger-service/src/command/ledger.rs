@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::value::RawValue;
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
@@ -14,6 +14,7 @@ use crate::notice::{Notice, tell};
 use crate::redact;
 use crate::registration::pending::Step;
 use crate::session::fence::Via;
+use crate::transfer::{NewTransfer, grant};
 
 #[derive(Debug)]
 pub struct NewCommand<'a> {
@@ -29,12 +30,16 @@ pub struct NewCommand<'a> {
     pub digest: &'a [u8],
     pub created_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,
+    /// Leave for the transfer that it asks for, and how long that is good.
+    pub transfer: Option<(&'a NewTransfer, TimeDelta)>,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum EnqueueError {
     #[error("the idempotency key has been used")]
     KeyUsed,
+    #[error("what was to be fetched is not there any more")]
+    FileGone,
     #[error("the command could not be stored")]
     Database(#[source] sqlx::Error),
 }
@@ -43,6 +48,7 @@ impl From<sqlx::Error> for EnqueueError {
     fn from(error: sqlx::Error) -> Self {
         match error.as_database_error().and_then(|error| error.constraint()) {
             Some("command_idempotency_key_unique") => Self::KeyUsed,
+            Some("transfer_file_id_fkey") => Self::FileGone,
             _ => Self::Database(error),
         }
     }
@@ -67,6 +73,10 @@ pub async fn enqueue(database: &PgPool, new: &NewCommand<'_>) -> Result<(), Enqu
     )
     .execute(&mut *transaction)
     .await?;
+    if let Some((transfer, validity)) = new.transfer {
+        let command = (new.charge_point, new.id);
+        grant(&mut transaction, transfer, command, new.expires_at, validity).await?;
+    }
     // The payload, which may hold a secret for a while, stays in the ledger.
     let entry = Entry::new(audit::Action::CommandRequested, new.created_at, new.author)
         .on_charge_point(new.identity)

@@ -25,6 +25,8 @@ use super::view::{self, Row};
 use crate::State;
 use crate::audit::Author;
 use crate::charge_point::find::{FindError, find};
+use crate::job::update_firmware;
+use crate::transfer::NewTransfer;
 
 const LONGEST_KEY: usize = 255;
 const DEFAULT_WAIT: i32 = 30;
@@ -47,6 +49,7 @@ pub struct SendCommand {
     expires_in: TimeDelta,
     requested_by: Author,
     idempotency_key: Option<String>,
+    transfer: Option<NewTransfer>,
 }
 
 #[derive(Debug, Error)]
@@ -55,6 +58,8 @@ pub enum SendError {
     ChargePoint(#[from] FindError),
     #[error("the idempotency key came with another request")]
     KeyReused,
+    #[error("what was to be fetched is not there any more")]
+    FileGone,
     #[error("the command could not be stored")]
     Database(#[from] sqlx::Error),
 }
@@ -66,6 +71,7 @@ impl From<SendError> for Status {
             SendError::KeyReused => {
                 Reason::IdempotencyKeyReused.status("This Idempotency-Key came with another command before")
             }
+            SendError::FileGone => update_firmware::gone(),
             SendError::Database(error) => database::failed(&error),
         }
     }
@@ -126,6 +132,7 @@ impl SendCommand {
                 expires_in: TimeDelta::seconds(expires_in.into()),
                 requested_by,
                 idempotency_key,
+                transfer: None,
             }),
             _ => Err(violations),
         }
@@ -150,6 +157,14 @@ impl SendCommand {
             expires_in_seconds: patience.expires_in_seconds,
         };
         Self::parse(request, requested_by, idempotency_key)
+    }
+
+    /// The same with leave for the transfer that it asks for.
+    pub fn with_transfer(self, transfer: NewTransfer) -> Self {
+        Self {
+            transfer: Some(transfer),
+            ..self
+        }
     }
 }
 
@@ -188,10 +203,12 @@ async fn enqueue(state: &State, charge_point: Uuid, command: &SendCommand) -> Re
         digest: &digest,
         created_at: now,
         expires_at: now + command.expires_in,
+        transfer: command.transfer.as_ref().map(|new| (new, state.transfers.validity)),
     };
     match ledger::enqueue(&state.database, &new).await {
         Ok(()) => Ok(id),
         Err(EnqueueError::Database(error)) => Err(error.into()),
+        Err(EnqueueError::FileGone) => Err(SendError::FileGone),
         Err(EnqueueError::KeyUsed) => repeated(state, &new).await,
     }
 }

@@ -1,5 +1,7 @@
 //! The jobs of one charge point, one or a page of them.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use service_kit::database;
 use service_kit::event::timestamp;
@@ -9,10 +11,11 @@ use sqlx::{PgConnection, PgPool};
 use thiserror::Error;
 use tonic::Status;
 use uuid::Uuid;
-use voltgate_proto::ocpp::v1::{GetJobRequest, Job, JobNotification, ListJobsRequest, ListJobsResponse};
+use voltgate_proto::ocpp::v1::{File, GetJobRequest, Job, JobNotification, ListJobsRequest, ListJobsResponse};
 
 use super::notification::MOST_NOTIFICATIONS;
 use crate::charge_point::find::{FindError, find};
+use crate::file::list::of_commands;
 
 #[derive(Debug)]
 pub struct Page {
@@ -83,8 +86,14 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListJobsResponse, Fin
     .fetch_all(&mut *connection)
     .await?;
     let next_page_token = page.size.cut(&mut rows, |row| row.id);
+    let commands: Vec<Uuid> = rows.iter().filter_map(|row| row.command_id).collect();
+    let mut files: HashMap<Uuid, File> = of_commands(&mut connection, &commands).await?.into_iter().collect();
+    let with_file = |row: Row| {
+        let file = row.command_id.and_then(|command| files.remove(&command));
+        Job { file, ..row.into() }
+    };
     Ok(ListJobsResponse {
-        jobs: rows.into_iter().map(Job::from).collect(),
+        jobs: rows.into_iter().map(with_file).collect(),
         next_page_token,
     })
 }
@@ -104,8 +113,11 @@ pub async fn get(database: &PgPool, request: GetJobRequest) -> Result<Job, GetEr
     .fetch_optional(&mut *connection)
     .await?
     .ok_or(GetError::NotFound)?;
+    let commands: Vec<Uuid> = row.command_id.into_iter().collect();
+    let brought = of_commands(&mut connection, &commands).await?.pop();
     Ok(Job {
         notifications: notifications(&mut connection, id).await?,
+        file: brought.map(|(_, file)| file),
         ..row.into()
     })
 }
@@ -142,6 +154,7 @@ impl From<Row> for Job {
             created_at: Some(timestamp(row.created_at)),
             updated_at: Some(timestamp(row.updated_at)),
             notifications: Vec::new(),
+            file: None,
         }
     }
 }

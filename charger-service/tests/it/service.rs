@@ -52,6 +52,7 @@ pub struct Service {
     pub pool: PgPool,
     pub channel: Channel,
     pub bus: Bus,
+    pub url: String,
     runtime: Option<Runtime>,
     running: Option<JoinHandle<()>>,
     shutdown: CancellationToken,
@@ -79,6 +80,11 @@ pub fn settings() -> Settings {
         charger_authorization_asked: Asked::Unknown,
         charger_authorization_fallback: Fallback::Local,
         charger_webhook_allow_internal: false,
+        charger_public_url: Some("https://charge.example.com".to_owned()),
+        charger_file_url_hours: 48,
+        charger_file_largest_mib: 64,
+        charger_file_total_mib: 10_240,
+        charger_file_retention_days: 90,
         charger_message_retention_days: 90,
         charger_security_event_retention_days: 365,
         charger_audit_retention_days: 730,
@@ -149,6 +155,7 @@ impl Service {
                 .unwrap()
                 .connect_lazy(),
             bus,
+            url: format!("http://{address}"),
             runtime: Some(runtime),
             running: Some(running),
             shutdown,
@@ -341,6 +348,24 @@ impl Service {
             .await
             .unwrap()
             .into_inner()
+    }
+
+    /// Every row of every table, as text.
+    pub async fn everything_kept(&self) -> String {
+        let tables: Vec<String> = sqlx::query_scalar(
+            "SELECT quote_ident(relname) FROM pg_class
+             WHERE relnamespace = 'ocpp'::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition",
+        )
+        .fetch_all(&self.pool)
+        .await
+        .unwrap();
+        let mut kept = String::new();
+        for table in tables {
+            let all = sqlx::AssertSqlSafe(format!("SELECT row_to_json(kept)::text FROM ocpp.{table} AS kept"));
+            let rows: Vec<String> = sqlx::query_scalar(all).fetch_all(&self.pool).await.unwrap();
+            kept.push_str(&rows.join("\n"));
+        }
+        kept
     }
 
     pub async fn unmatched(&self) -> Vec<Value> {

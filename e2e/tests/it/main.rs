@@ -27,4 +27,5 @@ mod signup;
 mod strays;
 mod terminator;
 mod tls;
+mod transfers;
 mod versions;

@@ -47,6 +47,7 @@ fn met(reason: Reason) -> Met {
         }
         Reason::NoCommonSubprotocol | Reason::StationUnauthorized | Reason::UpgradeRequired => Met::AtTheDoor,
         Reason::ChargePointExists
+        | Reason::FileExists
         | Reason::IdTokenExists
         | Reason::IdempotencyKeyReused
         | Reason::InvalidChallenge
@@ -56,12 +57,14 @@ fn met(reason: Reason) -> Met {
         | Reason::InvalidRefreshToken
         | Reason::LastAdministrator
         | Reason::NoEmail
+        | Reason::NoPublicUrl
         | Reason::NotFound
         | Reason::PasskeyExists
         | Reason::PasskeyRefused
         | Reason::NothingToVerify
         | Reason::PasswordResetRequired
         | Reason::PreconditionFailed
+        | Reason::StorageFull
         | Reason::SiteExists
         | Reason::SiteInUse
         | Reason::StrayMisfit

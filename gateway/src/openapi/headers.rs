@@ -16,6 +16,10 @@ pub fn parameter(name: &str) -> Option<Value> {
             json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}),
             "Makes the request safe to repeat: the same key with the same request has its effect once.",
         ),
+        "Range" => (
+            json!({"type": "string", "example": "bytes=0-"}),
+            "A part of the bytes, to go on where a download broke off. What cannot be served is not heeded.",
+        ),
         "Last-Event-ID" => (
             json!({"type": "string", "minLength": 1}),
             "The `id` of the last event seen, so that the stream goes on after it.",
@@ -34,6 +38,13 @@ pub fn answer(name: &str) -> Option<Value> {
             json!({"type": "string"}),
             "`no-store`: nobody may keep the answer.",
         ),
+        "Accept-Ranges" => (true, json!({"const": "bytes"}), "A part may be asked for by `Range`."),
+        "Content-Disposition" => (
+            true,
+            json!({"type": "string"}),
+            "`attachment`, with the name of the file (RFC 6266).",
+        ),
+        "Content-Range" => (true, json!({"type": "string"}), "Which part it is, of how many bytes."),
         "ETag" => (
             true,
             json!({"type": "string"}),

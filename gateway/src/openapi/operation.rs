@@ -83,6 +83,10 @@ fn scope(endpoint: &Endpoint) -> Option<Scope> {
 }
 
 fn request_body(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Option<Value> {
+    if endpoint.kind == Kind::Upload {
+        // Any bytes at all (OpenAPI 3.1, section 4.7.14.3).
+        return Some(json!({"required": false, "content": {"application/octet-stream": {}}}));
+    }
     let (schema, example) = match &endpoint.body {
         Body::None => return None,
         Body::Whole => {
@@ -115,7 +119,11 @@ fn request_body(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Option<Value>
     }
     // No body is an empty message, which is refused only where a field is missed.
     let is_missed = |field| schemas.facts.option(&field).required;
-    let required = matches!(endpoint.body, Body::Whole) && endpoint.rpc.input().fields().any(is_missed);
+    let required = match &endpoint.body {
+        Body::Whole => endpoint.rpc.input().fields().any(is_missed),
+        Body::Json(field) | Body::Raw(field) => is_missed(field.clone()),
+        Body::None | Body::RawWhole => false,
+    };
     Some(json!({"required": required, "content": {"application/json": content}}))
 }
 
@@ -123,8 +131,14 @@ fn responses(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Map<String, Valu
     let mut responses = failures::responses(endpoint);
     let (status, success) = match endpoint.kind {
         Kind::Door => ("101", opened()),
-        Kind::Unary | Kind::Stream => (endpoint.success.as_str(), success(endpoint, schemas)),
+        Kind::Unary | Kind::Stream | Kind::Upload => (endpoint.success.as_str(), success(endpoint, schemas)),
     };
+    if endpoint.options.request_headers.iter().any(|name| name == "Range") {
+        let mut part = success.clone();
+        part["description"] = "The part that was asked for.".into();
+        part["headers"] = headers::of_answer(names(endpoint).into_iter().chain(["Content-Range"]));
+        responses.insert("206".to_owned(), part);
+    }
     responses.insert(status.to_owned(), success);
     responses
 }
@@ -178,7 +192,7 @@ fn described(endpoint: &Endpoint) -> &'static str {
         Kind::Unary if endpoint.listing.is_some() => {
             "Success. JSON is a page; CSV and lines of JSON are the whole list, unless a page is asked for."
         }
-        Kind::Stream | Kind::Unary | Kind::Door => "Success.",
+        Kind::Stream | Kind::Unary | Kind::Upload | Kind::Door => "Success.",
     }
 }
 
@@ -195,7 +209,7 @@ fn of_kind(endpoint: &Endpoint, content: &Value, schemas: &mut Schemas<'_>) -> V
             };
             json!({media_type::LINES: or(last_line), media_type::EVENTS: or(problem)})
         }
-        Kind::Unary | Kind::Door => {
+        Kind::Unary | Kind::Upload | Kind::Door => {
             let mut kinds = json!({media_type::JSON: content});
             if let Some(row) = endpoint.listing.as_ref().and_then(Listing::row) {
                 let header = String::from_utf8_lossy(&Columns::of(&row, None).header()).into_owned();

@@ -58,7 +58,7 @@ pub enum Problem {
     #[error("ACCESS_INTERNAL and an HTTP rule go together at a charge point's door only")]
     InternalOverHttp,
     #[error(
-        "a stream of requests with an HTTP rule must be a charge point's door: ACCESS_INTERNAL, `get`, one variable, from voltgate.ocpp.v1.FromStation to voltgate.ocpp.v1.ToStation"
+        "a stream of requests with an HTTP rule must be a charge point's door: ACCESS_INTERNAL, `get`, one variable, from voltgate.ocpp.v1.FromStation to voltgate.ocpp.v1.ToStation; or have one answer and a body of type google.api.HttpBody, which comes in chunks"
     )]
     NotADoor,
     #[error("{0} has the same method and path")]

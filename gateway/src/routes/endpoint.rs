@@ -30,6 +30,8 @@ pub enum Kind {
     Unary,
     /// One request, any number of answers.
     Stream,
+    /// A body that goes in chunks, one answer.
+    Upload,
     /// A WebSocket, carried as a stream both ways.
     Door,
 }
@@ -108,22 +110,23 @@ fn read(
     template: Template,
 ) -> Result<Endpoint, Problem> {
     let options = annotation::endpoint(pool, rpc)?;
+    let input = rpc.input();
+    let body = Body::resolve(&rule.body, &input)?;
     let kind = match (rpc.is_client_streaming(), rpc.is_server_streaming(), options.access()) {
         (true, ..) if is_door(rpc, &method, &template, &options) => Kind::Door,
+        (true, false, access) if body.is_raw() && access != Access::Internal => Kind::Upload,
         (true, ..) => return Err(Problem::NotADoor),
         (.., Access::Internal) => return Err(Problem::InternalOverHttp),
         (_, true, _) => Kind::Stream,
         (_, false, _) => Kind::Unary,
     };
-    let input = rpc.input();
-    let body = Body::resolve(&rule.body, &input)?;
     let answer = AnswerBody::resolve(&rule.response_body, &rpc.output())?;
     if !matches!(body, Body::None) && matches!(method, Method::GET | Method::HEAD) {
         return Err(Problem::BodyNotAllowed(method.to_string()));
     }
     check_media_types(&options.media_types, &body)?;
     let variables = match kind {
-        Kind::Unary | Kind::Stream => binding::resolve_variables(&template, &input, &body)?,
+        Kind::Unary | Kind::Stream | Kind::Upload => binding::resolve_variables(&template, &input, &body)?,
         Kind::Door => Vec::new(),
     };
     let grpc_path = format!("/{}/{}", rpc.parent_service().full_name(), rpc.name());

@@ -1,6 +1,7 @@
 //! One stream, from its first message to its end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -8,8 +9,9 @@ use futures_util::StreamExt as _;
 use futures_util::stream::unfold;
 use prost_reflect::DynamicMessage;
 use service_kit::reason::{Reason, internal};
+use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use tonic::{Status, Streaming};
 
 use super::form::Form;
@@ -19,15 +21,26 @@ use crate::request_id::RequestId;
 use crate::routes::Endpoint;
 use crate::upstream::{self, Line};
 
+/// How long a service may take to come to its end when it has said everything.
+const GOODBYE: Duration = Duration::from_secs(5);
+
 /// The messages of a service on their way to a client.
 pub struct Answers {
     gateway: Gateway,
     endpoint: Arc<Endpoint>,
     form: Form,
     id: RequestId,
+    /// None once it has come to its end.
+    source: Option<Source>,
+    /// Bytes that were announced and have not gone out yet.
+    left: Option<usize>,
+    _open: Counted,
+}
+
+/// The service's side of it.
+struct Source {
     messages: Streaming<Bytes>,
     _held: (Line, OwnedSemaphorePermit),
-    _open: Counted,
 }
 
 /// What the answer begins with.
@@ -64,10 +77,19 @@ impl Answers {
             endpoint: Arc::clone(endpoint),
             form,
             id,
-            messages,
-            _held: held,
+            source: Some(Source { messages, _held: held }),
+            left: None,
             _open: Counted::new(),
         }
+    }
+
+    /// So many bytes will come.
+    pub fn announce(&mut self, length: usize) {
+        self.left = Some(length);
+    }
+
+    fn goes_out(&mut self, chunk: &Bytes) {
+        self.left = self.left.map(|left| left.saturating_sub(chunk.len()));
     }
 
     /// Waits for what decides about the status: the first message, a failure or the end. A stream that is silent for longer
@@ -96,7 +118,12 @@ impl Answers {
         };
         let chunks = unfold((Some(first), Some(self)), |(first, answers)| async {
             match (first, answers) {
-                (Some(first), answers) => Some((Ok(first), (None, answers))),
+                (Some(first), mut answers) => {
+                    if let Some(answers) = &mut answers {
+                        answers.goes_out(&first);
+                    }
+                    Some((Ok(first), (None, answers)))
+                }
                 (None, Some(answers)) => answers.chunk().await.map(|(chunk, rest)| (chunk, (None, rest))),
                 (None, None) => None,
             }
@@ -118,27 +145,36 @@ impl Answers {
                 Err(status) => Err(status),
             };
             return Some(match chunk {
-                Ok(chunk) => (Ok(chunk), Some(self)),
+                Ok(chunk) => {
+                    self.goes_out(&chunk);
+                    (Ok(chunk), Some(self))
+                }
                 Err(status) => (self.last_words(status), None),
             });
         }
     }
 
     async fn next(&mut self) -> Result<Next, Status> {
+        let Some(source) = &mut self.source else {
+            return Ok(Next::End);
+        };
         let streams = &self.gateway.streams;
         let message = tokio::select! {
             biased;
             () = streams.leaving.cancelled(), if self.form != Form::Raw => {
                 return Err(Reason::Unavailable.status("The gateway is shutting down; please ask again"));
             }
-            message = self.messages.message() => message,
+            message = source.messages.message() => message,
             () = sleep(streams.heartbeat) => return Ok(Next::Silence),
         };
         match message.map_err(|status| upstream::explain(&self.endpoint.upstream, status))? {
             Some(encoded) => DynamicMessage::decode(self.endpoint.rpc.output(), encoded)
                 .map(Next::Message)
                 .map_err(|error| internal(&error)),
-            None => Ok(Next::End),
+            None => {
+                self.source = None;
+                Ok(Next::End)
+            }
         }
     }
 
@@ -156,6 +192,25 @@ impl Answers {
         );
         let problem = Problem::from(status.clone()).at(&self.endpoint);
         self.form.failure(&problem.document(&self.id)).ok_or(Broken(status))
+    }
+}
+
+impl Drop for Answers {
+    /// Where all that was announced has gone out nobody asks for more, not even for the end. The service is to hear that this was no
+    /// breaking off.
+    fn drop(&mut self) {
+        if self.left == Some(0)
+            && let Some(source) = self.source.take()
+            && let Ok(runtime) = Handle::try_current()
+        {
+            runtime.spawn(timeout(GOODBYE, source.hear_out()));
+        }
+    }
+}
+
+impl Source {
+    async fn hear_out(mut self) {
+        while let Ok(Some(_)) = self.messages.message().await {}
     }
 }
 

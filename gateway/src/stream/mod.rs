@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
 use crate::gateway::Gateway;
+use crate::headers::BODY_LENGTH;
 use crate::media_type::Accept;
 use crate::request_id::RequestId;
 use crate::rest;
@@ -58,7 +59,9 @@ impl Streams {
         self.leaving.cancel();
     }
 
-    fn enter(&self) -> Result<OwnedSemaphorePermit, Status> {
+    /// # Errors
+    /// Too many are open.
+    pub fn enter(&self) -> Result<OwnedSemaphorePermit, Status> {
         let place = Arc::clone(&self.places).try_acquire_owned();
         place.map_err(|_| Reason::Overloaded.retry_after(Duration::from_secs(5), "Too many streams are open"))
     }
@@ -83,8 +86,16 @@ pub async fn serve(
     let mut answers = Answers::new(gateway, endpoint, form, id, messages, (line, place));
     let First { content_type, chunk } = answers.first().await?;
     let metadata = metadata.into_headers();
+    let length = metadata.get(BODY_LENGTH).filter(|_| form == Form::Raw);
+    if let Some(length) = length.and_then(|length| length.to_str().ok()?.parse().ok()) {
+        answers.announce(length);
+    }
     let mut response = rest::success(endpoint, &metadata, &content_type, answers.into_body(chunk))?;
     let headers = response.headers_mut();
+    // Where the stream falls short of it, the client sees the connection break off.
+    if let Some(length) = length {
+        headers.insert(header::CONTENT_LENGTH, length.clone());
+    }
     headers.insert(UNBUFFERED, HeaderValue::from_static("no"));
     headers
         .entry(header::CACHE_CONTROL)

@@ -9,7 +9,7 @@ use super::query;
 use super::selection::selection;
 use crate::json::{self, Context, MOST_VIOLATIONS, Malformed, RawJsonFields, Unreadable};
 use crate::media_type;
-use crate::routes::{Body, Endpoint, FieldPath};
+use crate::routes::{Body, Endpoint, FieldPath, Kind};
 
 /// The parts of a request that fill the message.
 #[derive(Debug)]
@@ -104,7 +104,7 @@ fn from_body(endpoint: &Endpoint, context: Context<'_>, input: &Input<'_>) -> Re
     let descriptor = endpoint.rpc.input();
     let mut message = DynamicMessage::new(descriptor.clone());
     // No body is the same as an empty message, so that what is optional as a whole can be left out as a whole.
-    if input.body.is_empty() {
+    if input.body.is_empty() && endpoint.kind != Kind::Upload {
         return Ok(message);
     }
     check_media_type(endpoint, input.content_type)?;

@@ -5,15 +5,17 @@ use std::error::Error;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::stream::unfold;
 use http::uri::PathAndQuery;
 use service_kit::backoff::Backoff;
 use service_kit::reason::Reason;
+use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Request, Response, Status, Streaming};
 use tonic_types::StatusExt as _;
 
-use super::codec::Encoded;
+use super::codec::{Encoded, Piece, Pieces};
 use super::connection::Lost;
 use super::replica::{Line, Purpose};
 use super::service::{Upstream, unreachable};
@@ -157,6 +159,40 @@ pub async fn stream(upstream: &Upstream, call: Call) -> Result<(Response<Streami
     match timeout(call.budget, open).await {
         Ok(opened) => opened.map_err(|status| explain(upstream.name(), status)),
         Err(_) => Err(too_late()),
+    }
+}
+
+/// Makes a call whose request is a stream: the call's message, then those that come through `pieces`. It has no time of its own:
+/// whoever waits for it knows how long.
+///
+/// # Errors
+/// The service's own status, which may come before the last piece, or one of ours where it cannot be reached.
+pub async fn upload(upstream: &Upstream, call: Call, pieces: mpsc::Receiver<Piece>) -> Result<Response<Bytes>, Status> {
+    let line = upstream.for_socket().await?;
+    let mut client = tonic::client::Grpc::new(line.channel()).max_decoding_message_size(LARGEST_ANSWER);
+    // Without `grpc-timeout`: how long it takes is up to the client's line.
+    let messages = unfold((Some(call.message), Some(pieces)), |(first, pieces)| async {
+        let mut pieces = pieces?;
+        if let Some(first) = first {
+            return Some((Ok(first), (None, Some(pieces))));
+        }
+        match pieces.recv().await {
+            Some(Piece::Message(message)) => Some((Ok(message), (None, Some(pieces)))),
+            Some(Piece::End) => None,
+            None => Some((Err(Status::cancelled("The client broke off")), (None, None))),
+        }
+    });
+    let request = Request::from_parts(call.metadata, tonic::Extensions::new(), messages);
+    client.ready().await.map_err(|lost| Status::from_error(lost.into()))?;
+    match client.client_streaming(request, call.path, Pieces).await {
+        Ok(response) => {
+            line.answered();
+            Ok(response)
+        }
+        Err(status) => {
+            line.judge(&status);
+            Err(explain(upstream.name(), status))
+        }
     }
 }
 

@@ -24,8 +24,8 @@ use service_kit::start::StartError;
 use service_kit::tls::{self, ServiceTls};
 
 pub use addresses::Addresses;
-pub use call::{Call, explain, stream, too_late, unary};
-pub use codec::Encoded;
+pub use call::{Call, explain, stream, too_late, unary, upload};
+pub use codec::{Encoded, Piece};
 pub use replica::Line;
 pub use service::Upstream;
 pub use settings::{ReplicaSettings, Rules};

@@ -33,4 +33,5 @@ mod terminators;
 #[path = "../../src/test_protos.rs"]
 mod test_protos;
 mod tls;
+mod uploads;
 mod watched;

@@ -15,7 +15,7 @@ use service_kit::grpc::Server;
 use service_kit::reason::Reason;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use tonic_prost::ProstCodec;
 use tower::service_fn;
 use voltgate_proto::google::api::HttpBody;
@@ -37,6 +37,8 @@ message Ask { string topic = 1; }
 message Event { string id = 1; string text = 2; string document = 3 [(voltgate.api.v1.raw_json) = true]; }
 message Page { repeated Event events = 1; google.api.HttpBody file = 2; }
 
+message Put { string topic = 1; google.api.HttpBody file = 2; }
+
 service Watched {
   option (voltgate.api.v1.upstream) = "ocpp";
   rpc Watch(Ask) returns (stream Event) {
@@ -56,6 +58,14 @@ service Watched {
   }
   rpc Echo(google.api.HttpBody) returns (google.api.HttpBody) {
     option (google.api.http) = {post: "/echo" body: "*"};
+    option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC};
+  }
+  rpc Upload(stream Put) returns (Event) {
+    option (google.api.http) = {put: "/upload/{topic}" body: "file"};
+    option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC};
+  }
+  rpc UploadWhole(stream google.api.HttpBody) returns (Event) {
+    option (google.api.http) = {post: "/upload" body: "*"};
     option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC};
   }
 }
@@ -88,6 +98,14 @@ struct Page {
     file: Option<HttpBody>,
 }
 
+#[derive(Clone, PartialEq, prost::Message)]
+struct Put {
+    #[prost(string, tag = "1")]
+    topic: String,
+    #[prost(message, optional, tag = "2")]
+    file: Option<HttpBody>,
+}
+
 type Events = Pin<Box<dyn Stream<Item = Result<Event, Status>> + Send>>;
 type Chunks = Pin<Box<dyn Stream<Item = Result<HttpBody, Status>> + Send>>;
 
@@ -95,6 +113,8 @@ pub struct Watched {
     pub http: reqwest::Client,
     /// Cancelled when a stream that would never end has ended.
     pub ended: CancellationToken,
+    /// Cancelled when a download was read to its end.
+    pub heard_out: CancellationToken,
     address: SocketAddr,
     counted: Arc<AtomicUsize>,
     stop: CancellationToken,
@@ -110,6 +130,7 @@ impl Watched {
         let service = server.local_addr();
         let behind = Behind::default();
         let (ended, counted) = (behind.ended.clone(), Arc::clone(&behind.counted));
+        let heard_out = behind.heard_out.clone();
         let access = AccessLayer::new(shared(service).access_to(&protos, Arc::new(Keys::default())).unwrap());
         let never = CancellationToken::new();
         tokio::spawn(server.serve(behind.routes().into(), &[SERVICE], access, Duration::ZERO, never));
@@ -123,6 +144,7 @@ impl Watched {
         Self {
             http: reqwest::Client::builder().no_proxy().build().unwrap(),
             ended,
+            heard_out,
             address,
             counted,
             stop,
@@ -132,6 +154,10 @@ impl Watched {
 
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub fn request(&self, path: &str, accept: &str) -> reqwest::RequestBuilder {
@@ -165,6 +191,8 @@ impl Drop for Watched {
 #[derive(Clone, Default)]
 struct Behind {
     ended: CancellationToken,
+    /// Cancelled when a download was read to its end.
+    heard_out: CancellationToken,
     counted: Arc<AtomicUsize>,
 }
 
@@ -172,6 +200,7 @@ impl Behind {
     fn routes(self) -> Router {
         let path = |rpc: &str| format!("/{SERVICE}/{rpc}");
         let downloads = self.clone();
+        let uploads = self.clone();
         let watch = post(move |request: axum::extract::Request| {
             let watch = service_fn(move |request: Request<Ask>| std::future::ready(self.clone().watch(&request)));
             async move {
@@ -181,8 +210,26 @@ impl Behind {
         });
         let download = post(move |request: axum::extract::Request| {
             let download = service_fn(move |request: Request<Ask>| {
-                let chunks = downloads.clone().watch(&request).map(|events| events.map(chunks));
-                std::future::ready(chunks)
+                let part = request.get_ref().topic == "part";
+                let head = request.metadata().contains_key("voltgate-method");
+                let range = request.metadata().get("range").cloned();
+                let heard_out = downloads.heard_out.clone();
+                let chunks = downloads.clone().watch(&request).map(|events| {
+                    let end = stream::once(async move { heard_out.cancel() }).filter_map(|()| async { None });
+                    events.map(|events| chunks(events).chain(end).boxed() as Chunks)
+                });
+                std::future::ready(chunks.map(|mut response| {
+                    if part {
+                        let metadata = response.metadata_mut();
+                        metadata.insert("voltgate-body-length", "24".parse().unwrap());
+                        let name = if head { "head" } else { "get" };
+                        metadata.insert("content-disposition", name.parse().unwrap());
+                        if range.is_some() {
+                            metadata.insert("content-range", "bytes 0-23/99".parse().unwrap());
+                        }
+                    }
+                    response
+                }))
             });
             async move {
                 let mut grpc = tonic::server::Grpc::new(ProstCodec::<HttpBody, Ask>::default());
@@ -200,7 +247,35 @@ impl Behind {
             let mut grpc = tonic::server::Grpc::new(ProstCodec::<HttpBody, HttpBody>::default());
             grpc.unary(echo, request).await
         });
+        let behind = uploads.clone();
+        let upload = post(move |request: axum::extract::Request| {
+            let upload =
+                service_fn(move |request: Request<Streaming<Put>>| behind.clone().upload(request.into_inner()));
+            async move {
+                let mut grpc = tonic::server::Grpc::new(ProstCodec::<Event, Put>::default());
+                grpc.client_streaming(upload, request).await
+            }
+        });
+        let upload_whole = post(move |request: axum::extract::Request| {
+            let behind = uploads;
+            let upload = service_fn(move |request: Request<Streaming<HttpBody>>| {
+                let bodies = request.into_inner();
+                let puts = bodies.map(|body| {
+                    body.map(|file| Put {
+                        topic: "whole".into(),
+                        file: Some(file),
+                    })
+                });
+                behind.clone().upload(puts)
+            });
+            async move {
+                let mut grpc = tonic::server::Grpc::new(ProstCodec::<Event, HttpBody>::default());
+                grpc.client_streaming(upload, request).await
+            }
+        });
         Router::new()
+            .route(&path("Upload"), upload)
+            .route(&path("UploadWhole"), upload_whole)
             .route(&path("Watch"), watch)
             .route(&path("Download"), download)
             .route(&path("List"), list)
@@ -225,6 +300,41 @@ impl Behind {
             _ => stream::iter((1..=3).map(move |id| Ok(event(id, &topic)))).boxed(),
         };
         Ok(Response::new(events))
+    }
+
+    /// Tells how many bytes came, what they were said to be, and how many messages they took.
+    async fn upload(
+        self,
+        mut puts: impl Stream<Item = Result<Put, Status>> + Unpin,
+    ) -> Result<Response<Event>, Status> {
+        let first = puts.next().await.unwrap()?;
+        let media_type = first.file.unwrap().content_type;
+        if first.topic == "refused" {
+            return Err(Reason::NotFound.status("There is no such topic"));
+        }
+        // Whether it fails or is dropped.
+        let broke_off = self.ended.clone().drop_guard();
+        let mut bytes = 0;
+        let mut messages = 0;
+        while let Some(put) = puts.next().await {
+            let put = put?;
+            assert!(put.topic.is_empty() || put.topic == "whole");
+            bytes += put.file.unwrap().data.len();
+            messages += 1;
+            self.counted.store(bytes, Ordering::Release);
+            if first.topic == "at-most-a-megabyte" && bytes > 1024 * 1024 {
+                return Err(Reason::PayloadTooLarge.status("A megabyte is enough"));
+            }
+            if first.topic == "slow" {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+        broke_off.disarm();
+        Ok(Response::new(Event {
+            id: bytes.to_string(),
+            text: media_type,
+            document: messages.to_string(),
+        }))
     }
 
     fn silence(self) -> Events {

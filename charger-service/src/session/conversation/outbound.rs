@@ -380,8 +380,9 @@ impl<'a> Reading<'a> {
                 status: Status::Error,
                 response: None,
                 error_code: Some(code.into()),
-                error_description: Some(description.into()),
-                frame: Some(text.into()),
+                error_description: Some(redact::unplaced(description).into()),
+                // Its details may repeat what was asked for.
+                frame: Some(redact::unplaced(text).into()),
                 violations: Vec::new(),
             },
             Settled::Unreadable { description } => Self {

@@ -1,0 +1,142 @@
+//! A body that is too large for one message: it goes to its service in chunks, as it comes in, and none of it is kept here.
+//!
+//! The first message of the stream has what the path and the query say and no bytes, so that the service can refuse before
+//! anything is read; those that follow have bytes and nothing else. How much it takes is the service's to say.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::response::Response;
+use bytes::Bytes;
+use http_body_util::BodyExt as _;
+use prost::Message as _;
+use prost_reflect::{DynamicMessage, Value};
+use service_kit::reason::Reason;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tonic::Status;
+
+use crate::gateway::Gateway;
+use crate::rest;
+use crate::routes::{self, Endpoint};
+use crate::upstream::{self, Call, Piece, Upstream};
+
+/// A message has this many bytes of the body at most.
+const LARGEST_CHUNK: usize = 64 * 1024;
+
+/// A client may be silent for this long. Charge points send over mobile networks.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// A whole body may take this long.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// A client that is refused may still be sending, and few look for an answer meanwhile: so what it sends is read for this long, and
+/// dropped.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// Serves a request of an endpoint that takes its body in chunks.
+///
+/// # Errors
+/// The status that the client gets to see as problem+json.
+pub async fn serve(
+    gateway: &Gateway,
+    endpoint: &Endpoint,
+    variables: &[String],
+    request: Request,
+) -> Result<Response, Status> {
+    rest::check_accept(endpoint, request.headers())?;
+    let place = gateway.streams.enter()?;
+    let (parts, mut body) = request.into_parts();
+    let result = async {
+        rest::admit(gateway, endpoint, &parts).await?;
+        let asked = rest::ask_with(gateway, endpoint, variables, parts, Bytes::new())?;
+        let call = asked.call(gateway, endpoint)?;
+        let (message, metadata) = carry(endpoint, &asked.upstream, call, &mut body).await?;
+        rest::respond(gateway, endpoint, asked.mask, &message, &metadata)
+    };
+    match result.await {
+        Ok(response) => Ok(response),
+        Err(status) => {
+            drop(place);
+            drain(&mut body).await;
+            Err(status)
+        }
+    }
+}
+
+/// The service's answer, which may come before it has all.
+async fn carry(
+    endpoint: &Endpoint,
+    upstream: &Upstream,
+    call: Call,
+    body: &mut Body,
+) -> Result<(Bytes, http::HeaderMap), Status> {
+    let budget = call.budget;
+    let (pieces, taken) = mpsc::channel(1);
+    let mut answer = pin!(upstream::upload(upstream, call, taken));
+    let fed = tokio::select! {
+        biased;
+        answered = &mut answer => return answered.map(split),
+        fed = timeout(LONGEST, feed(endpoint, body, pieces, budget)) => fed,
+    };
+    fed.unwrap_or_else(|_| Err(Reason::RequestTimeout.status("The body did not arrive in time")))?;
+    let answered = timeout(budget, answer).await;
+    answered.unwrap_or_else(|_| Err(upstream::too_late())).map(split)
+}
+
+fn split(answer: tonic::Response<Bytes>) -> (Bytes, http::HeaderMap) {
+    let (metadata, message, _) = answer.into_parts();
+    (message, metadata.into_headers())
+}
+
+/// Hands the body over until its end, or until nobody takes any more. Where it breaks off, so does the call: half a body is none.
+async fn feed(
+    endpoint: &Endpoint,
+    body: &mut Body,
+    pieces: mpsc::Sender<Piece>,
+    patience: Duration,
+) -> Result<(), Status> {
+    let hand_over = async |piece: Piece| match timeout(patience, pieces.send(piece)).await {
+        Ok(handed) => Ok(handed.is_ok()),
+        Err(_) => Err(upstream::too_late()),
+    };
+    loop {
+        let frame = match timeout(SILENCE, body.frame()).await {
+            Ok(Some(Ok(frame))) => frame,
+            Ok(Some(Err(_))) => return Err(Reason::InvalidRequest.status("The body broke off")),
+            Ok(None) => break,
+            Err(_) => return Err(Reason::RequestTimeout.status("The body did not arrive in time")),
+        };
+        // Trailers say nothing here.
+        let mut data = frame.into_data().unwrap_or_default();
+        while !data.is_empty() {
+            let part = data.split_to(data.len().min(LARGEST_CHUNK));
+            if !hand_over(Piece::Message(chunk(endpoint, part))).await? {
+                return Ok(());
+            }
+        }
+    }
+    hand_over(Piece::End).await.map(|_| ())
+}
+
+/// A message with these bytes and nothing else.
+fn chunk(endpoint: &Endpoint, data: Bytes) -> Bytes {
+    let mut message = DynamicMessage::new(endpoint.rpc.input());
+    let http_body = match &endpoint.body {
+        routes::Body::Raw(field) => message.get_field_mut(field).as_message_mut(),
+        routes::Body::RawWhole | routes::Body::None | routes::Body::Whole | routes::Body::Json(_) => Some(&mut message),
+    };
+    if let Some(http_body) = http_body {
+        http_body.set_field_by_name("data", Value::Bytes(data));
+    }
+    message.encode_to_vec().into()
+}
+
+async fn drain(body: &mut Body) {
+    let all = async { while let Some(Ok(_)) = body.frame().await {} };
+    if timeout(LINGER, all).await.is_err() {
+        tracing::debug!("A client went on sending after it had been refused");
+    }
+}
