@@ -109,7 +109,7 @@ async fn a_code_stands_in_no_log_and_its_entries_are_found_by_whoever_knows_it()
     );
 }
 
-/// A frame that comes in again is known by its text, although the log does not have it.
+/// A frame that comes in again is known by its number, although the log does not have the code.
 #[tokio::test]
 async fn a_start_with_a_code_that_comes_again_after_a_break_is_answered_as_before() {
     let database = Database::create().await;
