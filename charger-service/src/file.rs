@@ -1,6 +1,6 @@
 //! Files: firmware that operators upload for charge points, and the diagnostics and logs that charge points send.
 //!
-//! They are rows, a piece each, so that every replica can serve them and no more than a piece is ever in memory (ADR 12). A file
+//! They are rows, a piece each, so that every replica can serve them and no more than a piece is ever in memory (ADR 10). A file
 //! that is not complete is nobody's to see.
 
 pub mod content;

@@ -35,11 +35,16 @@ pub fn id_tags(frame: &str, mask: impl Fn(&str) -> String) -> Option<IdTags> {
             // A string always serialises.
             masked.push_str(&serde_json::Value::from(mask(&text.content)).to_string());
             copied = text.end;
-            values.push(text.content.to_ascii_lowercase());
+            values.push(storable(&text.content.to_ascii_lowercase()));
         }
     }
     masked.push_str(&frame[copied..]);
     (!values.is_empty()).then_some(IdTags { values, masked })
+}
+
+/// As every text that charge points send: PostgreSQL keeps none with a null character.
+fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
 }
 
 /// Names may be written with JSON escapes.
@@ -108,6 +113,12 @@ mod tests {
             let expected = if frame.ends_with("1234") { None } else { tag.clone() };
             assert_eq!(found, expected, "{frame}");
         }
+    }
+
+    #[test]
+    fn a_tag_with_a_null_character_can_be_asked_for() {
+        let found = masked(r#"{"idTag":"A\u0000"}"#).map(|(values, _)| values);
+        assert_eq!(found, Some(vec!["a\u{fffd}".to_owned()]));
     }
 
     #[test]

@@ -124,6 +124,7 @@ async fn rejected(service: &Service, station: &mut Station, why: &str) {
 async fn a_vendor_that_is_slow_gone_or_broken_rejects_and_the_log_says_why() {
     let database = Database::create().await;
     let (service, mut station) = started(&database).await;
+    station.boot().await;
     let sink = Sink::start_held("{}").await;
     let slow = ReplaceDataTransferVendorRequest {
         timeout_seconds: Some(1),
@@ -158,6 +159,7 @@ async fn an_internal_address_is_not_called_by_whatever_name() {
     let service = Service::start(&database).await;
     let password = service.register("CP1").await;
     let mut station = Station::connect(&service, "CP1", &password).await;
+    station.boot().await;
     let sink = Sink::start(r#"{"status":"Accepted"}"#).await;
     let port = sink.url.rsplit(':').next().unwrap();
     register(&service, vendor(&format!("https://localhost:{port}"))).await;
@@ -251,6 +253,7 @@ async fn a_transfer_on_a_connection_that_was_superseded_is_kept_and_not_answered
 async fn neither_url_nor_secret_of_a_vendor_is_in_a_log() {
     let database = Database::create().await;
     let (service, mut station) = started(&database).await;
+    station.boot().await;
     register(&service, vendor("http://127.0.0.1:1/path-secret?key=query-secret")).await;
     rejected(&service, &mut station, "it cannot be reached").await;
     let logs: String = sqlx::query_scalar(
