@@ -196,6 +196,7 @@ impl Settings {
         };
         Ok(Issuance {
             authority,
+            is_shared: file(&self.charger_certificate_authority).is_some(),
             organization: self.certificate_organization(),
             automatic: self.charger_sign_certificates,
         })

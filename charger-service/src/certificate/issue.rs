@@ -36,6 +36,8 @@ const AHEAD: TimeDelta = TimeDelta::days(30);
 #[derive(Debug)]
 pub struct Issuance {
     pub authority: Authority,
+    /// Whether others may issue certificates under it too, since it was given by files.
+    pub is_shared: bool,
     /// Organization that certificates must name.
     pub organization: Option<String>,
     /// Whether what is right is signed and sent at once; else it waits for somebody to do so.

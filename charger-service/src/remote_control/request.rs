@@ -188,12 +188,12 @@ fn is_id_tag(text: &str) -> bool {
 }
 
 fn not_a_connector() -> FieldViolation {
-    FieldViolation::new("connectorId", "must be at least 1")
+    FieldViolation::new("connectorId", "must be between 1 and 2147483647")
 }
 
 fn check_any_connector(connector_id: i32, violations: &mut Vec<FieldViolation>) {
     if connector_id < 0 {
-        violations.push(FieldViolation::new("connectorId", "must not be negative"));
+        violations.push(FieldViolation::new("connectorId", "must be between 0 and 2147483647"));
     }
 }
 

@@ -28,8 +28,8 @@ pub enum WrongCertificate {
 
 /// Looks at a certificate that a charge point shows. Returns its common name.
 ///
-/// One that was issued here opens the door of the charge point that it was issued to, whatever it says; what no authority of
-/// ours has issued, the names of the charge point decide (rule 15 of the OCPP decisions).
+/// One that was issued here opens the door of the charge point that it was issued to, whatever it says; about any other, the
+/// names of the charge point decide (rule 15 of the OCPP decisions). An authority that only we have issues none that is not known.
 pub async fn check(
     database: &PgPool,
     issuance: &Issuance,
@@ -43,8 +43,9 @@ pub async fn check(
         return Err(WrongCertificate::CommonName);
     }
     let issued_to = issued_to(database, der).await?;
+    let must_be_known = !issuance.is_shared && issuance.authority.is_issuer_of(der);
     // Certificates that an earlier authority of ours has issued are known as well.
-    if !issued_to.contains(&charge_point) && (issuance.authority.is_issuer_of(der) || !issued_to.is_empty()) {
+    if !issued_to.contains(&charge_point) && (must_be_known || !issued_to.is_empty()) {
         return Err(WrongCertificate::NotIssued);
     }
     if !is_fixed && issued_to.is_empty() {

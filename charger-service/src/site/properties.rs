@@ -38,7 +38,10 @@ pub fn grid_limit(watts: i32) -> Result<i32, FieldViolation> {
     if watts > 0 {
         return Ok(watts);
     }
-    Err(FieldViolation::new("gridLimitWatts", "must be at least 1"))
+    Err(FieldViolation::new(
+        "gridLimitWatts",
+        "must be between 1 and 2147483647",
+    ))
 }
 
 /// None where it says nothing.
