@@ -177,4 +177,7 @@ def answer_at_once(case):
 
 
 def good_wait(wait):
+    # JSON knows 23.0 as an integer.
+    if isinstance(wait, float) and wait.is_integer():
+        wait = int(wait)
     return wait is None or str(wait).isdigit() and int(wait) <= 120
