@@ -36,6 +36,7 @@ BEYOND_A_SCHEMA = (
     "is required, as there is no address to send a code to",
     "must be in the future, and at most 366 days from now",
     "must not be more than 20",
+    "must consist of printable characters",
     "must not be in the future",
     "must not be below the transaction's meterStartWh",
     "must not be before the transaction's startedAt",
