@@ -43,10 +43,10 @@ pub enum Problem {
     MediaTypesOfJson,
     #[error("`{0}` is not a media type")]
     BadMediaType(String),
-    #[error("the field `{0}` is not a single text or integer, as an event's id must be")]
-    BadEventId(String),
-    #[error("only a stream of messages has event ids")]
-    EventIdWithoutEvents,
+    #[error("the field `{0}` is not a single text or integer, as an event's id and type must be")]
+    BadEventField(String),
+    #[error("only a stream of messages has event ids and types")]
+    EventFieldWithoutEvents,
     #[error("a {0} request has no body, but the rule has one")]
     BodyNotAllowed(String),
     #[error("`{0}` is both in the path and the body")]

@@ -56,6 +56,8 @@ pub struct Endpoint {
     pub listing: Option<Listing>,
     /// Of a stream: the field that names each message, so that a client can go on from there.
     pub event_id: Option<FieldDescriptor>,
+    /// Of a stream: the field that says what kind of event each message is.
+    pub event_type: Option<FieldDescriptor>,
     pub success: StatusCode,
     /// Who may call it, as the protos say; for the documentation.
     pub options: api::Endpoint,
@@ -135,7 +137,8 @@ fn read(
         label: template.label(),
         grpc_path: grpc_path.parse().map_err(|_| Problem::Unreadable(grpc_path))?,
         upstream: annotation::upstream(pool, rpc)?,
-        event_id: event_id(&options.event_id, kind, rpc)?,
+        event_id: event_field(&options.event_id, kind, rpc)?,
+        event_type: event_field(&options.event_type, kind, rpc)?,
         success: success_status(options.success_status)?,
         timeout: timeout(options.timeout_seconds)?,
         rpc: rpc.clone(),
@@ -170,12 +173,13 @@ fn check_media_types(media_types: &[String], body: &Body) -> Result<(), Problem>
     }
 }
 
-fn event_id(name: &str, kind: Kind, rpc: &MethodDescriptor) -> Result<Option<FieldDescriptor>, Problem> {
+/// The field of a stream's messages that is written beside the message itself.
+fn event_field(name: &str, kind: Kind, rpc: &MethodDescriptor) -> Result<Option<FieldDescriptor>, Problem> {
     if name.is_empty() {
         return Ok(None);
     }
     if kind != Kind::Stream {
-        return Err(Problem::EventIdWithoutEvents);
+        return Err(Problem::EventFieldWithoutEvents);
     }
     let field = rpc.output().get_field_by_name(name);
     let field = field.ok_or_else(|| Problem::NoSuchAnswer(name.to_owned()))?;
@@ -189,7 +193,7 @@ fn event_id(name: &str, kind: Kind, rpc: &MethodDescriptor) -> Result<Option<Fie
             | FieldKind::Double
     );
     if unfit || field.is_list() || field.is_map() {
-        return Err(Problem::BadEventId(name.to_owned()));
+        return Err(Problem::BadEventField(name.to_owned()));
     }
     Ok(Some(field))
 }
@@ -307,7 +311,12 @@ mod tests {
             (
                 r#"get: "/things""#,
                 r#"access: ACCESS_PUBLIC event_id: "id""#,
-                "only a stream of messages has event ids",
+                "only a stream of messages has event ids and types",
+            ),
+            (
+                r#"get: "/things""#,
+                r#"access: ACCESS_PUBLIC event_type: "id""#,
+                "only a stream of messages has event ids and types",
             ),
             (r#"body: "*""#, PUBLIC, "no method and path"),
         ] {
@@ -345,13 +354,17 @@ mod tests {
     }
 
     #[test]
-    fn the_id_of_an_event_is_a_text_or_an_integer() {
-        let stream = r#"option (voltgate.api.v1.upstream) = "things";
-            rpc Watch(Thing) returns (stream Thing) {
-                option (google.api.http) = {get: "/things"};
-                option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC event_id: "inner"};
-            }"#;
-        assert!(refusal(stream).contains("`inner` is not a single text or integer"));
+    fn the_id_and_the_type_of_an_event_are_a_text_or_an_integer() {
+        for field in ["event_id", "event_type"] {
+            let stream = format!(
+                r#"option (voltgate.api.v1.upstream) = "things";
+            rpc Watch(Thing) returns (stream Thing) {{
+                option (google.api.http) = {{get: "/things"}};
+                option (voltgate.api.v1.endpoint) = {{access: ACCESS_PUBLIC {field}: "inner"}};
+            }}"#
+            );
+            assert!(refusal(&stream).contains("`inner` is not a single text or integer"));
+        }
     }
 
     #[test]

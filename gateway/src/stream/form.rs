@@ -57,8 +57,10 @@ impl Form {
         let answer = transcode::answer(&endpoint.answer, message, None, raw_json)?;
         Ok(match self {
             Self::Events => {
-                let id = endpoint.event_id.as_ref().and_then(|field| event_id(message, field));
-                (event(id.as_deref(), None, &answer.body), None)
+                let told =
+                    |field: &Option<FieldDescriptor>| field.as_ref().and_then(|field| on_one_line(message, field));
+                let (id, kind) = (told(&endpoint.event_id), told(&endpoint.event_type));
+                (event(id.as_deref(), kind.as_deref(), &answer.body), None)
             }
             Self::Lines => (line(b"", &answer.body, b"\n"), None),
             Self::Raw => (answer.body, Some(answer.content_type)),
@@ -105,9 +107,9 @@ pub fn line(before: &[u8], json: &[u8], after: &[u8]) -> Bytes {
     line.into()
 }
 
-/// The id of a message, where it has one that can be written.
-fn event_id(message: &DynamicMessage, field: &FieldDescriptor) -> Option<String> {
-    let id = match message.get_field(field).as_ref() {
+/// A field of a message, where it holds something that can be written on a line.
+fn on_one_line(message: &DynamicMessage, field: &FieldDescriptor) -> Option<String> {
+    let told = match message.get_field(field).as_ref() {
         Value::String(text) => text.clone(),
         Value::I32(number) => number.to_string(),
         Value::I64(number) => number.to_string(),
@@ -115,7 +117,7 @@ fn event_id(message: &DynamicMessage, field: &FieldDescriptor) -> Option<String>
         Value::U64(number) => number.to_string(),
         _ => return None,
     };
-    (!id.is_empty() && !id.contains(['\n', '\r', '\0'])).then_some(id)
+    (!told.is_empty() && !told.contains(['\n', '\r', '\0'])).then_some(told)
 }
 
 #[cfg(test)]

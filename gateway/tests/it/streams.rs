@@ -32,15 +32,18 @@ async fn messages_come_as_lines_of_json() {
 }
 
 #[tokio::test]
-async fn messages_come_as_events_with_their_ids() {
+async fn messages_come_as_events_with_their_ids_and_types() {
     let watched = Watched::start(&[]).await;
     let answer = watched.get("/watch/three", EVENTS).await;
     assert_eq!(
         (answer.status().as_u16(), &answer.headers()["content-type"]),
         (200, &EVENTS.parse().unwrap())
     );
-    let event =
-        |id: u8| format!("id: {id}\ndata: {{\"id\":\"{id}\",\"text\":\"three\",\"document\":{{  \"a\": 1.0}}}}\n\n");
+    let event = |id: u8| {
+        format!(
+            "id: {id}\nevent: three\ndata: {{\"id\":\"{id}\",\"text\":\"three\",\"document\":{{  \"a\": 1.0}}}}\n\n"
+        )
+    };
     assert_eq!(answer.text().await.unwrap(), event(1) + &event(2) + &event(3));
 }
 
@@ -95,7 +98,7 @@ async fn a_failure_after_the_first_message_is_the_last_word() {
 
     let told = watched.get("/watch/fail-later", EVENTS).await.text().await.unwrap();
     let (first, last) = told.trim_end().split_once("\n\n").unwrap();
-    assert!(first.starts_with("id: 1\ndata: {"), "{first}");
+    assert!(first.starts_with("id: 1\nevent: fail-later\ndata: {"), "{first}");
     let problem = last.strip_prefix("event: error\ndata: ").unwrap();
     assert_eq!(serde_json::from_str::<Value>(problem).unwrap()["reason"], "OVERLOADED");
 }

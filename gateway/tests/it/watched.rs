@@ -43,7 +43,7 @@ service Watched {
   option (voltgate.api.v1.upstream) = "ocpp";
   rpc Watch(Ask) returns (stream Event) {
     option (google.api.http) = {get: "/watch/{topic}"};
-    option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC event_id: "id"};
+    option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC event_id: "id" event_type: "text"};
   }
   rpc Download(Ask) returns (stream google.api.HttpBody) {
     option (google.api.http) = {get: "/download/{topic}"};
