@@ -9,6 +9,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 
+use super::admission::Admission;
 use super::caller::Caller;
 use super::client::{self, Client};
 use super::peer;
@@ -83,7 +84,8 @@ impl Access {
     }
 }
 
-/// Puts [`Access`] round a gRPC service, and the [`Caller`] and the [`Client`] into each request's extensions.
+/// Puts [`Access`] round a gRPC service, and the [`Caller`], the [`Client`] and the [`Admission`] into each request's
+/// extensions.
 #[derive(Clone)]
 pub struct AccessLayer(Access);
 
@@ -140,6 +142,8 @@ where
             match admitted.await {
                 Ok(caller) => {
                     let client = access.client(request.headers(), peer.as_ref());
+                    let admission = Admission::new(access, request.uri().clone(), request.headers());
+                    request.extensions_mut().insert(admission);
                     request.extensions_mut().insert(caller);
                     request.extensions_mut().insert(client);
                     inner.call(request).await

@@ -2,6 +2,7 @@
 //! nobody gets round it with a gRPC client, and checked at the gateway by the same code, so that most refusals are
 //! cheap. Nothing here knows accounts or passwords: that is auth-service's.
 
+mod admission;
 mod api_key;
 mod authority;
 mod caller;
@@ -18,6 +19,7 @@ mod unknown_keys;
 mod verification_keys;
 mod verifier;
 
+pub use admission::Admission;
 pub use api_key::ApiKey;
 pub use authority::{Authority, AuthorityUnavailable};
 pub use caller::{Caller, Role, Roles};
