@@ -22,6 +22,7 @@ use voltgate_proto::ocpp::v1::charging_profile_service_server::{self, ChargingPr
 use voltgate_proto::ocpp::v1::command_service_server::{self, CommandServiceServer};
 use voltgate_proto::ocpp::v1::configuration_service_server::{self, ConfigurationServiceServer};
 use voltgate_proto::ocpp::v1::data_transfer_vendor_service_server::{self, DataTransferVendorServiceServer};
+use voltgate_proto::ocpp::v1::event_service_server::{self, EventServiceServer};
 use voltgate_proto::ocpp::v1::file_service_server::{self, FileServiceServer};
 use voltgate_proto::ocpp::v1::id_token_service_server::{self, IdTokenServiceServer};
 use voltgate_proto::ocpp::v1::job_service_server::{self, JobServiceServer};
@@ -41,6 +42,7 @@ use voltgate_proto::ocpp::v1::unknown_charge_point_service_server::{self, Unknow
 use crate::command::waiters::Waiters;
 use crate::data_transfer_vendor::forward::Rooms;
 use crate::erasure::Erasure;
+use crate::event::feed::Feed;
 use crate::hook::Hooks;
 use crate::housekeeping::{Retention, keep_house};
 use crate::message::partitions;
@@ -50,13 +52,13 @@ use crate::session::pace::Paces;
 use crate::settings::Settings;
 use crate::unknown::Knocks;
 use crate::{
-    State, audit, certificate, charge_point, charging_profile, command, configuration, data_transfer_vendor, file,
-    id_token, instance, job, local_list, message, registration, remote_control, reservation, security_event, session,
-    site, stray, transaction, transfer, unknown,
+    State, audit, certificate, charge_point, charging_profile, command, configuration, data_transfer_vendor, event,
+    file, id_token, instance, job, local_list, message, registration, remote_control, reservation, security_event,
+    session, site, stray, transaction, transfer, unknown,
 };
 
 /// The gRPC services, by their full names.
-const SERVICES: [&str; 22] = [
+const SERVICES: [&str; 23] = [
     charge_point_audit_service_server::SERVICE_NAME,
     certificate_service_server::SERVICE_NAME,
     charge_point_service_server::SERVICE_NAME,
@@ -64,6 +66,7 @@ const SERVICES: [&str; 22] = [
     command_service_server::SERVICE_NAME,
     configuration_service_server::SERVICE_NAME,
     data_transfer_vendor_service_server::SERVICE_NAME,
+    event_service_server::SERVICE_NAME,
     file_service_server::SERVICE_NAME,
     id_token_service_server::SERVICE_NAME,
     job_service_server::SERVICE_NAME,
@@ -112,6 +115,10 @@ impl Application {
         partitions::keep(&database, shared.clock.now(), retention.messages)
             .await
             .map_err(unusable)?;
+        event::partitions::create(&database, shared.clock.now())
+            .await
+            .map_err(unusable)?;
+        event::partitions::forget_foreign(&database).await.map_err(unusable)?;
         let instance = Uuid::now_v7();
         instance::renew(&database, instance).await.map_err(unusable)?;
         let issuance = settings.issuance(&database, shared.clock.now()).await?;
@@ -144,6 +151,7 @@ impl Application {
             posting: Paces::default(),
             instance,
             sessions: Registry::default(),
+            events: Feed::default(),
             waiters: Waiters::default(),
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
@@ -217,6 +225,7 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
         .add_service(DataTransferVendorServiceServer::new(data_transfer_vendor::Grpc(
             Arc::clone(state),
         )))
+        .add_service(EventServiceServer::new(event::Grpc(Arc::clone(state))))
         .add_service(FileServiceServer::new(file::Grpc(Arc::clone(state))))
         .add_service(IdTokenServiceServer::new(id_token::Grpc(Arc::clone(state))))
         .add_service(JobServiceServer::new(job::Grpc(Arc::clone(state))))

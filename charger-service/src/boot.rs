@@ -9,6 +9,7 @@ use sqlx::PgConnection;
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use crate::event;
 use crate::notice::{Notice, tell};
 use crate::registration::pending::{self, Step};
 use crate::security_event::refused::{self, Kind};
@@ -101,17 +102,26 @@ pub async fn boot(
         return Ok(Booted::AnotherSerialNumber);
     }
     let answer = sqlx::query!(
-        r#"WITH before AS (SELECT id, boot_answer FROM ocpp.charge_point WHERE id = $1 FOR UPDATE)
-         UPDATE ocpp.charge_point
-         SET vendor = $2, model = $3, charge_box_serial = $5,
-             serial_number = CASE WHEN $12 AND $4::text IS NULL THEN serial_number ELSE $4 END, firmware_version = $6,
-             iccid = $7, imsi = $8, meter_type = $9, meter_serial = $10, last_boot_at = $11,
-             boot_answer = registration_status
-         FROM before
-         WHERE charge_point.id = before.id
-         RETURNING registration_status, boot_interval_seconds,
-             before.boot_answer IS DISTINCT FROM registration_status AS "is_news!",
-             pending_commands AS "pending_commands: Json<Vec<Step<Box<RawValue>>>>", pending_commands_by"#,
+        r#"WITH before AS (SELECT id, boot_answer FROM ocpp.charge_point WHERE id = $1 FOR UPDATE),
+         booted AS (
+             UPDATE ocpp.charge_point
+             SET vendor = $2, model = $3, charge_box_serial = $5,
+                 serial_number = CASE WHEN $12 AND $4::text IS NULL THEN serial_number ELSE $4 END,
+                 firmware_version = $6, iccid = $7, imsi = $8, meter_type = $9, meter_serial = $10, last_boot_at = $11,
+                 boot_answer = registration_status
+             FROM before
+             WHERE charge_point.id = before.id
+             RETURNING identity, site_id, registration_status, boot_interval_seconds,
+                 before.boot_answer IS DISTINCT FROM registration_status AS is_news, pending_commands,
+                 pending_commands_by),
+         told AS (
+             INSERT INTO ocpp.event (at, type, identity, site_id, data)
+             SELECT $11, $13, identity, site_id, json_build_object('vendor', $2::text, 'model', $3::text,
+                 'firmwareVersion', $6::text, 'registrationStatus', registration_status)
+             FROM booted)
+         SELECT registration_status AS "registration_status!", boot_interval_seconds, is_news AS "is_news!",
+             pending_commands AS "pending_commands!: Json<Vec<Step<Box<RawValue>>>>", pending_commands_by
+         FROM booted"#,
         charge_point,
         boot.vendor,
         boot.model,
@@ -124,6 +134,7 @@ pub async fn boot(
         boot.meter_serial,
         now,
         certified.is_some(),
+        event::Kind::ChargePointBooted.as_str(),
     )
     .fetch_one(&mut *connection)
     .await?;

@@ -1,5 +1,6 @@
-//! What a replica does of its own accord: it listens to the others, renews its lease and buries those that did not, expires
-//! commands, keeps the message log's partitions, and drops what is old. Each is safe to do at several replicas at once, and
+//! What a replica does of its own accord: it listens to the others, reads events for those who listen to them, renews its lease
+//! and buries those that did not, expires commands, keeps the partitions of the message log and of the events, and drops what
+//! is old. Each is safe to do at several replicas at once, and
 //! one that fails is tried again at its next turn.
 
 use std::time::Duration;
@@ -11,6 +12,7 @@ use crate::State;
 use crate::audit;
 use crate::certificate::issue;
 use crate::command::ledger;
+use crate::event::{feed, partitions as event_partitions};
 use crate::file;
 use crate::instance;
 use crate::message::partitions;
@@ -29,6 +31,7 @@ const HOURLY: Duration = Duration::from_secs(3600);
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
     pub messages: TimeDelta,
+    pub events: TimeDelta,
     pub security_events: TimeDelta,
     pub audit: TimeDelta,
     /// The history of connectors.
@@ -53,6 +56,7 @@ pub async fn keep_house(state: &State, retention: Retention) {
     let work = async {
         tokio::join!(
             listen(state),
+            feed::follow(state),
             every(instance::RENEWAL, "renewing the lease", || stay_alive(state)),
             every(EXPIRY, "expiring commands", || ledger::expire(
                 &state.database,
@@ -63,6 +67,9 @@ pub async fn keep_house(state: &State, retention: Retention) {
             }),
             every(HOURLY, "keeping the message log's partitions", || {
                 partitions::keep(&state.database, state.clock.now(), retention.messages)
+            }),
+            every(HOURLY, "keeping the partitions of events", || {
+                event_partitions::keep(&state.database, state.clock.now(), retention.events)
             }),
             every(HOURLY, "watching certificates end", || {
                 issue::watch_expiry(&state.database, state.clock.now())
@@ -130,7 +137,7 @@ async fn reopen(state: &State) -> Result<(), sqlx::Error> {
         sessions = sessions.len(),
         "This replica was taken for dead; its sessions are opened again"
     );
-    fence::reopen(&state.database, &sessions).await?;
+    fence::reopen(&state.database, &sessions, state.clock.now()).await?;
     // Those that ended meanwhile were opened by mistake.
     let still_there = state.sessions.all();
     for via in sessions.into_iter().filter(|session| !still_there.contains(session)) {

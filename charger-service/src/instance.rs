@@ -8,6 +8,7 @@ use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::command::ledger;
+use crate::event::Kind;
 
 /// A process that has not renewed its lease for this long, in seconds, is taken for dead.
 const LEASE_SECONDS: f64 = 15.0;
@@ -61,11 +62,18 @@ async fn end_sessions(
     now: DateTime<Utc>,
 ) -> Result<usize, sqlx::Error> {
     let ended = sqlx::query!(
-        "UPDATE ocpp.session SET disconnected_at = $2
-         WHERE instance_id = $1 AND disconnected_at IS NULL
-         RETURNING charge_point_id, epoch",
+        r#"WITH ended AS (
+             UPDATE ocpp.session SET disconnected_at = $2
+             WHERE instance_id = $1 AND disconnected_at IS NULL
+             RETURNING charge_point_id, epoch),
+         told AS (
+             INSERT INTO ocpp.event (at, type, identity, site_id, data)
+             SELECT $2, $3, identity, site_id, '{}'
+             FROM ended JOIN ocpp.charge_point ON charge_point.id = charge_point_id)
+         SELECT charge_point_id AS "charge_point_id!", epoch AS "epoch!" FROM ended"#,
         instance,
         now,
+        Kind::ChargePointOffline.as_str(),
     )
     .fetch_all(&mut *connection)
     .await?;

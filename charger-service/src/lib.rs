@@ -17,6 +17,7 @@ mod configuration;
 mod configuration_change;
 mod data_transfer_vendor;
 mod erasure;
+mod event;
 mod file;
 mod hook;
 mod housekeeping;
@@ -91,6 +92,8 @@ struct State {
     /// This process among its replicas.
     instance: Uuid,
     sessions: registry::Registry,
+    /// What happens, for those who listen at this replica.
+    events: event::feed::Feed,
     waiters: command::waiters::Waiters,
     /// Owns the sessions' tasks, and what else has to be finished when nobody waits for it any more.
     tasks: TaskTracker,

@@ -2,7 +2,7 @@
 //!
 //! Each is kept as it came, with OCPP's defaults written out, and beside it in the base unit of its quantity where that
 //! can be told (rule 8 of the OCPP decisions). What cannot be read as a number stays unread: nothing turns into 0.
-//! Keeps the latest energy register of a running charge with the transaction.
+//! Keeps the latest energy register of a running charge with the transaction, and tells whoever watches how it gets on.
 //!
 //! A station repeats what was not answered, on another connection too and under whatever message id. A sample that is there
 //! already, alike in everything that it says, is the same one.
@@ -11,13 +11,17 @@ pub mod normalize;
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive as _;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use self::normalize::Normalized;
+use crate::event::Kind;
 use crate::station_clock::ordered_at;
 
 pub const ENERGY_REGISTER: &str = "Energy.Active.Import.Register";
+const POWER: &str = "Power.Active.Import";
+const STATE_OF_CHARGE: &str = "SoC";
 const OUTLET: &str = "Outlet";
 
 /// How far, in Wh, a register has to stand below the transaction's meterStart to be one of the session. One that counts for ever
@@ -54,10 +58,40 @@ impl Sample {
         if self.measurand != ENERGY_REGISTER || self.phase.is_some() || self.location != OUTLET {
             return None;
         }
-        self.normalized()
-            .filter(|normalized| normalized.unit.as_deref() == Some("Wh"))
-            .map(|normalized| normalized.value)
+        self.number("Wh")
     }
+
+    /// What leaves the outlet by all phases together, in watts.
+    fn power(&self) -> Option<i32> {
+        if self.measurand != POWER || self.phase.is_some() || self.location != OUTLET {
+            return None;
+        }
+        self.number("W")?.round().to_i32()
+    }
+
+    /// Of the vehicle's battery, in percent.
+    fn state_of_charge(&self) -> Option<i32> {
+        if self.measurand != STATE_OF_CHARGE {
+            return None;
+        }
+        self.number("Percent")?.round().to_i32()
+    }
+
+    /// Where it is one of this unit.
+    fn number(&self, unit: &str) -> Option<Decimal> {
+        let normalized = self
+            .normalized()
+            .filter(|normalized| normalized.unit.as_deref() == Some(unit));
+        normalized.map(|normalized| normalized.value)
+    }
+}
+
+/// The last of what was told.
+fn latest(samples: &[Sample], told: impl Fn(&Sample) -> Option<i32>) -> Option<i32> {
+    let told = samples
+        .iter()
+        .filter_map(|sample| Some((sample.sampled_at, told(sample)?)));
+    told.max_by_key(|(at, _)| *at).map(|(_, value)| value)
 }
 
 /// Values that a station sent together.
@@ -98,9 +132,9 @@ pub async fn store(connection: &mut PgConnection, samples: &Samples) -> Result<u
         let register = sample.energy_register()?;
         Some((ordered_at(Some(sample.sampled_at), samples.received_at), register))
     });
-    let first_and_last = registers.clone().min().zip(registers.max());
-    if let (Some(transaction_id), Some((first, last))) = (samples.transaction_id, first_and_last) {
-        advance_register(connection, transaction_id, first.1, last).await?;
+    if let Some(transaction_id) = samples.transaction_id {
+        let first_and_last = registers.clone().min().zip(registers.max());
+        advance(connection, transaction_id, samples, first_and_last).await?;
     }
     Ok(known_before)
 }
@@ -150,25 +184,46 @@ async fn insert(connection: &mut PgConnection, samples: &Samples) -> Result<u64,
     Ok(inserted.rows_affected())
 }
 
-/// Moves on with the station's clock only, so that the result does not depend on the order of arrival. The very first sample shows
-/// which kind of register it is; later ones no more, since one of the session may well pass meterStart.
-async fn advance_register(
+/// A register, and when it was so.
+type Register = (DateTime<Utc>, Decimal);
+
+/// Moves the transaction's register on with the station's clock only, so that the result does not depend on the order of arrival.
+/// The very first sample shows which kind of register it is; later ones no more, since one of the session may well pass
+/// meterStart. While the charge runs it is an event, whether they tell of a register or not.
+async fn advance(
     connection: &mut PgConnection,
     transaction_id: i32,
-    first_wh: Decimal,
-    (at, register_wh): (DateTime<Utc>, Decimal),
+    samples: &Samples,
+    first_and_last: Option<(Register, Register)>,
 ) -> Result<(), sqlx::Error> {
+    let (first, last) = first_and_last.unzip();
     sqlx::query!(
-        "UPDATE ocpp.transaction
-         SET register_wh = $2::text::numeric, register_at = $3,
-             register_is_of_session = CASE WHEN register_at IS NULL THEN $4::text::numeric + $5::bigint <= meter_start_wh
-                                           ELSE register_is_of_session END
-         WHERE id = $1 AND (register_at IS NULL OR (register_at, register_wh) < ($3, $2::text::numeric))",
+        "WITH advanced AS (
+             UPDATE ocpp.transaction
+             SET register_wh = $2::text::numeric, register_at = $3,
+                 register_is_of_session = CASE WHEN register_at IS NULL THEN $4::text::numeric + $5::bigint <= meter_start_wh
+                                               ELSE register_is_of_session END
+             WHERE id = $1 AND $3::timestamptz IS NOT NULL
+               AND (register_at IS NULL OR (register_at, register_wh) < ($3, $2::text::numeric))
+             RETURNING energy_wh),
+         charge AS (
+             SELECT charge_point_id, connector_id, coalesce(advanced.energy_wh, transaction.energy_wh) AS energy_wh
+             FROM ocpp.transaction LEFT JOIN advanced ON true
+             WHERE id = $1 AND stop_received_at IS NULL)
+         INSERT INTO ocpp.event (at, type, identity, site_id, data)
+         SELECT $6, $7, identity, site_id, json_build_object('transactionId', $1::integer, 'connectorId', connector_id,
+             'energyWh', CASE WHEN energy_wh < 2147483648 THEN floor(energy_wh)::integer END,
+             'powerWatts', $8::integer, 'stateOfChargePercent', $9::integer)
+         FROM charge JOIN ocpp.charge_point ON charge_point.id = charge_point_id",
         transaction_id,
-        register_wh.to_string(),
-        at,
-        first_wh.to_string(),
+        last.map(|(_, register)| register.to_string()),
+        last.map(|(at, _)| at),
+        first.map(|(_, register)| register.to_string()),
         FAR_BELOW,
+        samples.received_at,
+        Kind::TransactionMeterValues.as_str(),
+        latest(&samples.samples, Sample::power),
+        latest(&samples.samples, Sample::state_of_charge),
     )
     .execute(connection)
     .await?;
@@ -248,6 +303,24 @@ mod tests {
         for other in [phase, inlet, power] {
             assert_eq!(other.energy_register(), None);
         }
+    }
+
+    #[test]
+    fn the_latest_power_is_that_of_all_phases_at_the_outlet() {
+        let power = |value: &str, seconds: i64, phase: Option<&str>| Sample {
+            sampled_at: DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(seconds),
+            measurand: POWER.to_owned(),
+            phase: phase.map(str::to_owned),
+            ..register(value, "kW")
+        };
+        let samples = [
+            power("11.0004", 20, None),
+            power("3.6", 30, Some("L1")),
+            power("7", 10, None),
+        ];
+        assert_eq!(latest(&samples, Sample::power), Some(11_000));
+        assert_eq!(latest(&samples, Sample::state_of_charge), None);
+        assert_eq!(latest(&samples[1..2], Sample::power), None);
     }
 
     #[test]

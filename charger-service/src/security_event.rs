@@ -15,6 +15,7 @@ use voltgate_proto::ocpp::v1::security_event_service_server::SecurityEventServic
 use voltgate_proto::ocpp::v1::{ListSecurityEventsRequest, ListSecurityEventsResponse};
 
 use crate::State;
+use crate::event::Kind;
 
 /// Events of one charge point and origin that are kept; beyond them the oldest go. What a charge point reports, however much,
 /// takes nothing away from what was noticed about it.
@@ -82,8 +83,14 @@ fn is_critical(kind: &str) -> bool {
 
 pub async fn store(connection: &mut PgConnection, event: &SecurityEvent<'_>) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "INSERT INTO ocpp.security_event (id, charge_point_id, origin, type, critical, tech_info, occurred_at, received_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "WITH stored AS (
+             INSERT INTO ocpp.security_event (id, charge_point_id, origin, type, critical, tech_info, occurred_at,
+                 received_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8))
+         INSERT INTO ocpp.event (at, type, identity, site_id, data)
+         SELECT $8, $9, identity, site_id,
+             json_build_object('type', $4::text, 'critical', $5::boolean, 'origin', $3::text)
+         FROM ocpp.charge_point WHERE id = $2",
         Uuid::now_v7(),
         event.charge_point,
         event.origin.as_str(),
@@ -92,6 +99,7 @@ pub async fn store(connection: &mut PgConnection, event: &SecurityEvent<'_>) -> 
         event.tech_info,
         event.occurred_at,
         event.received_at,
+        Kind::SecurityEvent.as_str(),
     )
     .execute(&mut *connection)
     .await?;

@@ -104,6 +104,9 @@ pub struct Settings {
     /// Days that the message log is kept; it is dropped by whole weeks
     #[arg(long, env, default_value_t = 90, value_parser = value_parser!(u32).range(1..=3650))]
     pub charger_message_retention_days: u32,
+    /// Days that events are kept for those who listen to them and were away; they are dropped by whole days
+    #[arg(long, env, default_value_t = 7, value_parser = value_parser!(u32).range(1..=365))]
+    pub charger_event_retention_days: u32,
     /// Days that security events are kept
     #[arg(long, env, default_value_t = 365, value_parser = value_parser!(u32).range(1..=3650))]
     pub charger_security_event_retention_days: u32,
@@ -223,6 +226,7 @@ impl Settings {
         let days = |days: u32| TimeDelta::days(days.into());
         Retention {
             messages: days(self.charger_message_retention_days),
+            events: days(self.charger_event_retention_days),
             security_events: days(self.charger_security_event_retention_days),
             audit: days(self.charger_audit_retention_days),
             statuses: days(self.charger_status_retention_days),

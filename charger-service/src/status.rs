@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use crate::event::Kind;
 use crate::housekeeping::in_batches;
 use crate::station_clock::ordered_at;
 
@@ -28,21 +29,31 @@ pub struct Status {
     pub received_at: DateTime<Utc>,
 }
 
-/// Stores the state unless a later one is known, and adds it to the history whichever is.
+/// Stores the state unless a later one is known, and adds it to the history whichever is. It is an event where it counts and is
+/// another than before; whether it is, is looked at where the row is locked, so that two connections cannot both find it is.
 pub async fn store(connection: &mut PgConnection, status: &Status) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "WITH history AS (
              INSERT INTO ocpp.connector_status (charge_point_id, connector_id, status, error_code, info, vendor_id,
                  vendor_error_code, status_at, received_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $10))
-         INSERT INTO ocpp.connector AS known (charge_point_id, connector_id, status, error_code, info, vendor_id,
-             vendor_error_code, status_at, ordered_at, received_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
-         ON CONFLICT (charge_point_id, connector_id) DO UPDATE
-         SET status = excluded.status, error_code = excluded.error_code, info = excluded.info,
-             vendor_id = excluded.vendor_id, vendor_error_code = excluded.vendor_error_code,
-             status_at = excluded.status_at, ordered_at = excluded.ordered_at, received_at = excluded.received_at
-         WHERE known.ordered_at <= excluded.ordered_at",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $10)),
+         stored AS (
+             INSERT INTO ocpp.connector AS known (charge_point_id, connector_id, status, error_code, info, vendor_id,
+                 vendor_error_code, status_at, ordered_at, received_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+             ON CONFLICT (charge_point_id, connector_id) DO UPDATE
+             SET status = excluded.status, error_code = excluded.error_code, info = excluded.info,
+                 vendor_id = excluded.vendor_id, vendor_error_code = excluded.vendor_error_code,
+                 status_at = excluded.status_at, ordered_at = excluded.ordered_at, received_at = excluded.received_at,
+                 is_news = (known.status, known.error_code, known.info, known.vendor_id, known.vendor_error_code)
+                     IS DISTINCT FROM (excluded.status, excluded.error_code, excluded.info, excluded.vendor_id,
+                         excluded.vendor_error_code)
+             WHERE known.ordered_at <= excluded.ordered_at
+             RETURNING is_news)
+         INSERT INTO ocpp.event (at, type, identity, site_id, data)
+         SELECT $10, $11, identity, site_id,
+             json_build_object('connectorId', $2::integer, 'status', $3::text, 'errorCode', $4::text, 'statusAt', $8::timestamptz)
+         FROM stored JOIN ocpp.charge_point ON charge_point.id = $1 WHERE is_news",
         status.charge_point,
         status.connector_id,
         status.status,
@@ -53,6 +64,7 @@ pub async fn store(connection: &mut PgConnection, status: &Status) -> Result<(),
         status.status_at.unwrap_or(status.received_at),
         ordered_at(status.status_at, status.received_at),
         status.received_at,
+        Kind::ConnectorStatus.as_str(),
     )
     .execute(connection)
     .await?;

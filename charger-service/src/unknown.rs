@@ -19,6 +19,7 @@ use voltgate_proto::ocpp::v1::{
 
 use crate::State;
 use crate::audit::Author;
+use crate::event::Kind;
 use crate::session::pace::Pace;
 
 /// The newest are kept.
@@ -107,16 +108,22 @@ impl Knocks {
 
 async fn upsert(connection: &mut PgConnection, knock: &Knock<'_>) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"INSERT INTO ocpp.unknown_charge_point AS known (identity, first_seen_at, last_seen_at, peer, subprotocols)
-           VALUES ($1, $2, $2, $3, left($4, 200))
-           ON CONFLICT (identity) DO UPDATE
-           SET last_seen_at = greatest(known.last_seen_at, excluded.last_seen_at), attempts = known.attempts + 1,
-               peer = excluded.peer, subprotocols = excluded.subprotocols
-           RETURNING attempts = 1 AS "new!""#,
+        r#"WITH noted AS (
+             INSERT INTO ocpp.unknown_charge_point AS known (identity, first_seen_at, last_seen_at, peer, subprotocols)
+             VALUES ($1, $2, $2, $3, left($4, 200))
+             ON CONFLICT (identity) DO UPDATE
+             SET last_seen_at = greatest(known.last_seen_at, excluded.last_seen_at), attempts = known.attempts + 1,
+                 peer = excluded.peer, subprotocols = excluded.subprotocols
+             RETURNING identity, peer, attempts = 1 AS is_new),
+           told AS (
+             INSERT INTO ocpp.event (at, type, identity, data)
+             SELECT $2, $5, identity, json_build_object('peer', peer) FROM noted WHERE is_new)
+           SELECT is_new AS "new!" FROM noted"#,
         knock.identity,
         knock.at,
         knock.peer,
         knock.subprotocols,
+        Kind::UnknownChargePointSeen.as_str(),
     )
     .fetch_one(connection)
     .await

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::event;
 use crate::transaction::owned::Mismatch;
 
 #[derive(Debug)]
@@ -61,9 +62,14 @@ impl Kept {
 /// Keeps it. A station repeats what was not answered, on two sockets at once even, so the same payload is kept once.
 pub async fn keep(connection: &mut PgConnection, unmatched: &Unmatched<'_>) -> Result<Kept, sqlx::Error> {
     let inserted = sqlx::query!(
-        "INSERT INTO ocpp.unmatched (id, charge_point_id, kind, reported_transaction_id, reason, payload, received_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
-         ON CONFLICT (charge_point_id, kind, md5(payload)) DO NOTHING",
+        "WITH kept AS (
+             INSERT INTO ocpp.unmatched (id, charge_point_id, kind, reported_transaction_id, reason, payload, received_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)
+             ON CONFLICT (charge_point_id, kind, md5(payload)) DO NOTHING
+             RETURNING id, kind, reason)
+         INSERT INTO ocpp.event (at, type, identity, site_id, data)
+         SELECT $7, $8, identity, site_id, json_build_object('strayId', kept.id, 'kind', kind, 'reason', reason)
+         FROM kept JOIN ocpp.charge_point ON charge_point.id = $2",
         Uuid::now_v7(),
         unmatched.charge_point,
         unmatched.kind.as_str(),
@@ -71,6 +77,7 @@ pub async fn keep(connection: &mut PgConnection, unmatched: &Unmatched<'_>) -> R
         unmatched.mismatch.as_str(),
         unmatched.payload,
         unmatched.received_at,
+        event::Kind::StrayKept.as_str(),
     )
     .execute(connection)
     .await?;

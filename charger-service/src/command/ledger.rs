@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::status::Status;
 use crate::audit::{self, Author, Entry};
+use crate::event::Kind;
 use crate::notice::{Notice, tell};
 use crate::redact;
 use crate::registration::pending::Step;
@@ -299,9 +300,15 @@ pub async fn finish(
     now: DateTime<Utc>,
 ) -> Result<bool, sqlx::Error> {
     let finished = sqlx::query!(
-        "UPDATE ocpp.command
-         SET status = $3, response = $4, error_code = $5, error_description = $6, completed_at = $7
-         WHERE id = $1 AND status = 'sent' AND session_epoch = $2",
+        "WITH finished AS (
+             UPDATE ocpp.command
+             SET status = $3, response = $4, error_code = $5, error_description = $6, completed_at = $7
+             WHERE id = $1 AND status = 'sent' AND session_epoch = $2
+             RETURNING id, charge_point_id, action, status)
+         INSERT INTO ocpp.event (at, type, identity, site_id, data)
+         SELECT $7, $8, identity, site_id,
+             json_build_object('commandId', finished.id, 'action', action, 'status', status)
+         FROM finished JOIN ocpp.charge_point ON charge_point.id = charge_point_id",
         command,
         via.epoch,
         outcome.status.as_str(),
@@ -309,6 +316,7 @@ pub async fn finish(
         outcome.error_code,
         outcome.error_description,
         now,
+        Kind::CommandFinished.as_str(),
     )
     .execute(&mut *connection)
     .await?
@@ -328,15 +336,23 @@ pub type Ended = (Uuid, i64);
 pub async fn abandon(connection: &mut PgConnection, ended: &[Ended], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
     let (charge_points, epochs): (Vec<Uuid>, Vec<i64>) = ended.iter().copied().unzip();
     let abandoned = sqlx::query_scalar!(
-        "UPDATE ocpp.command
-         SET status = 'timeout', completed_at = $3,
-             error_description = 'the connection ended before the charge point answered'
-         FROM unnest($1::uuid[], $2::bigint[]) AS ended (charge_point_id, epoch)
-         WHERE command.charge_point_id = ended.charge_point_id AND status = 'sent' AND session_epoch <= ended.epoch
-         RETURNING id",
+        r#"WITH finished AS (
+             UPDATE ocpp.command
+             SET status = 'timeout', completed_at = $3,
+                 error_description = 'the connection ended before the charge point answered'
+             FROM unnest($1::uuid[], $2::bigint[]) AS ended (charge_point_id, epoch)
+             WHERE command.charge_point_id = ended.charge_point_id AND status = 'sent' AND session_epoch <= ended.epoch
+             RETURNING id, command.charge_point_id, action, status),
+         told AS (
+             INSERT INTO ocpp.event (at, type, identity, site_id, data)
+             SELECT $3, $4, identity, site_id,
+                 json_build_object('commandId', finished.id, 'action', action, 'status', status)
+             FROM finished JOIN ocpp.charge_point ON charge_point.id = charge_point_id)
+         SELECT id AS "id!" FROM finished"#,
         &charge_points,
         &epochs,
         now,
+        Kind::CommandFinished.as_str(),
     )
     .fetch_all(&mut *connection)
     .await?;
@@ -347,10 +363,18 @@ pub async fn abandon(connection: &mut PgConnection, ended: &[Ended], now: DateTi
 pub async fn expire(database: &PgPool, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
     let mut transaction = database.begin().await?;
     let expired = sqlx::query!(
-        r#"UPDATE ocpp.command SET status = 'expired', completed_at = $1
-         WHERE id IN (SELECT id FROM ocpp.command WHERE status = 'queued' AND expires_at <= $1 FOR UPDATE SKIP LOCKED)
-         RETURNING id, action, payload AS "payload: Json<Box<RawValue>>""#,
+        r#"WITH finished AS (
+             UPDATE ocpp.command SET status = 'expired', completed_at = $1
+             WHERE id IN (SELECT id FROM ocpp.command WHERE status = 'queued' AND expires_at <= $1 FOR UPDATE SKIP LOCKED)
+             RETURNING id, charge_point_id, action, status, payload),
+         told AS (
+             INSERT INTO ocpp.event (at, type, identity, site_id, data)
+             SELECT $1::timestamptz, $2, identity, site_id,
+                 json_build_object('commandId', finished.id, 'action', action, 'status', status)
+             FROM finished JOIN ocpp.charge_point ON charge_point.id = charge_point_id)
+         SELECT id AS "id!", action AS "action!", payload AS "payload!: Json<Box<RawValue>>" FROM finished"#,
         now,
+        Kind::CommandFinished.as_str(),
     )
     .fetch_all(&mut *transaction)
     .await?;

@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::event::Kind;
+
 /// It will do it. It may have begun already.
 pub async fn accepted(
     connection: &mut PgConnection,
@@ -12,12 +14,21 @@ pub async fn accepted(
     at: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE ocpp.job
-         SET status = CASE status WHEN 'requested' THEN 'accepted' ELSE status END, file_name = $2, updated_at = $3
-         WHERE command_id = $1",
+        "WITH before AS (SELECT id, status FROM ocpp.job WHERE command_id = $1 FOR UPDATE),
+         moved AS (
+             UPDATE ocpp.job
+             SET status = CASE job.status WHEN 'requested' THEN 'accepted' ELSE job.status END, file_name = $2,
+                 updated_at = $3
+             FROM before WHERE job.id = before.id
+             RETURNING job.id, charge_point_id, kind, job.status, progress, before.status = 'requested' AS is_news)
+         INSERT INTO ocpp.event (at, type, identity, site_id, data)
+         SELECT $3, $4, identity, site_id,
+             json_build_object('jobId', moved.id, 'kind', kind, 'status', status, 'progress', progress)
+         FROM moved JOIN ocpp.charge_point ON charge_point.id = charge_point_id WHERE is_news",
         command,
         file_name,
         at,
+        Kind::JobStatus.as_str(),
     )
     .execute(connection)
     .await?;
@@ -31,12 +42,20 @@ pub async fn canceled_earlier(
     at: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE ocpp.job AS earlier SET status = 'canceled', updated_at = $2
-         FROM ocpp.job AS newer
-         WHERE newer.command_id = $1 AND earlier.charge_point_id = newer.charge_point_id AND earlier.kind = newer.kind
-           AND earlier.id < newer.id AND earlier.status IN ('requested', 'accepted', 'running')",
+        "WITH moved AS (
+             UPDATE ocpp.job AS earlier SET status = 'canceled', updated_at = $2
+             FROM ocpp.job AS newer
+             WHERE newer.command_id = $1 AND earlier.charge_point_id = newer.charge_point_id
+               AND earlier.kind = newer.kind AND earlier.id < newer.id
+               AND earlier.status IN ('requested', 'accepted', 'running')
+             RETURNING earlier.id, earlier.charge_point_id, earlier.kind, earlier.status, earlier.progress)
+         INSERT INTO ocpp.event (at, type, identity, site_id, data)
+         SELECT $2, $3, identity, site_id,
+             json_build_object('jobId', moved.id, 'kind', kind, 'status', status, 'progress', progress)
+         FROM moved JOIN ocpp.charge_point ON charge_point.id = charge_point_id",
         command,
         at,
+        Kind::JobStatus.as_str(),
     )
     .execute(connection)
     .await?;
@@ -51,11 +70,18 @@ pub async fn rejected(
     at: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE ocpp.job SET status = 'rejected', progress = coalesce($3, progress), updated_at = $2
-         WHERE command_id = $1 AND status = 'requested'",
+        "WITH moved AS (
+             UPDATE ocpp.job SET status = 'rejected', progress = coalesce($3, progress), updated_at = $2
+             WHERE command_id = $1 AND status = 'requested'
+             RETURNING id, charge_point_id, kind, status, progress)
+         INSERT INTO ocpp.event (at, type, identity, site_id, data)
+         SELECT $2, $4, identity, site_id,
+             json_build_object('jobId', moved.id, 'kind', kind, 'status', status, 'progress', progress)
+         FROM moved JOIN ocpp.charge_point ON charge_point.id = charge_point_id",
         command,
         at,
         why,
+        Kind::JobStatus.as_str(),
     )
     .execute(connection)
     .await?;

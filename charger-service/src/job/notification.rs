@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::Kind;
+use crate::event;
 
 /// Notifications of one job that are kept; beyond them the oldest go. No job has as many, unless a charge point goes astray.
 pub const MOST_NOTIFICATIONS: i64 = 1000;
@@ -92,14 +93,24 @@ async fn keep(
     progress: Progress,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "WITH kept AS (INSERT INTO ocpp.job_notification (job_id, status, received_at) VALUES ($1, $2, $3))
-         UPDATE ocpp.job SET status = CASE status WHEN 'canceled' THEN status ELSE coalesce($4, status) END,
-             progress = $2, updated_at = $3
-         WHERE id = $1",
+        "WITH kept AS (INSERT INTO ocpp.job_notification (job_id, status, received_at) VALUES ($1, $2, $3)),
+         before AS (SELECT id, status, progress FROM ocpp.job WHERE id = $1 FOR UPDATE),
+         moved AS (
+             UPDATE ocpp.job
+             SET status = CASE job.status WHEN 'canceled' THEN job.status ELSE coalesce($4, job.status) END,
+                 progress = $2, updated_at = $3
+             FROM before WHERE job.id = before.id
+             RETURNING job.id, charge_point_id, kind, job.status, job.progress,
+                 (before.status, before.progress) IS DISTINCT FROM (job.status, job.progress) AS is_news)
+         INSERT INTO ocpp.event (at, type, identity, site_id, data)
+         SELECT $3, $5, identity, site_id,
+             json_build_object('jobId', moved.id, 'kind', kind, 'status', status, 'progress', progress)
+         FROM moved JOIN ocpp.charge_point ON charge_point.id = charge_point_id WHERE is_news",
         job,
         notification.status,
         notification.received_at,
         progress.job_status(),
+        event::Kind::JobStatus.as_str(),
     )
     .execute(connection)
     .await?;

@@ -213,7 +213,8 @@ async fn enter(state: &State, station: &Admitted, entry: Entry) -> Result<Entere
         }
         Entry::Resumed(resumption) => {
             let (charge_point, instance) = (station.charge_point, state.instance);
-            let resumed = fence::resume(&state.database, &state.sessions, charge_point, instance, &resumption).await?;
+            let (database, now) = (&state.database, state.clock.now());
+            let resumed = fence::resume(database, &state.sessions, charge_point, instance, &resumption, now).await?;
             Ok(match resumed.ok_or(Refusal::Superseded)? {
                 GoesOn::Present(resumed) => present(resumed.handle, Some(resumption), resumed.unanswered),
                 GoesOn::Candidate(via) => Entered::Candidate(Candidate::new(via), Some(resumption)),

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::resumption::{Resumption, TokenHash};
 use super::takeover;
 use crate::command::ledger::{self, Unanswered};
+use crate::event::Kind;
 use crate::notice::{Notice, tell};
 use crate::registry::{Handle, Registry};
 
@@ -56,9 +57,10 @@ pub async fn resume(
     charge_point: Uuid,
     instance: Uuid,
     resumption: &Resumption,
+    now: DateTime<Utc>,
 ) -> Result<Option<GoesOn>, sqlx::Error> {
     let mut transaction = database.begin().await?;
-    let mut via = present(&mut transaction, charge_point, instance, &resumption.token).await?;
+    let mut via = present(&mut transaction, charge_point, instance, &resumption.token, now).await?;
     if via.is_none() {
         // It may be about to take over: from here on it is not.
         lock(&mut transaction, charge_point).await?;
@@ -66,7 +68,7 @@ pub async fn resume(
             transaction.commit().await?;
             return Ok(Some(GoesOn::Candidate(candidate)));
         }
-        via = present(&mut transaction, charge_point, instance, &resumption.token).await?;
+        via = present(&mut transaction, charge_point, instance, &resumption.token, now).await?;
     }
     let Some(via) = via else {
         return Ok(None);
@@ -82,14 +84,27 @@ async fn present(
     charge_point: Uuid,
     instance: Uuid,
     token: &TokenHash,
+    now: DateTime<Utc>,
 ) -> Result<Option<Via>, sqlx::Error> {
     let session = sqlx::query!(
-        "UPDATE ocpp.session SET stream = stream + 1, instance_id = $3, disconnected_at = NULL
-         WHERE charge_point_id = $1 AND resumption_hash = $2
-         RETURNING epoch, stream",
+        r#"WITH before AS (
+             SELECT charge_point_id, disconnected_at FROM ocpp.session
+             WHERE charge_point_id = $1 AND resumption_hash = $2 FOR UPDATE),
+         resumed AS (
+             UPDATE ocpp.session SET stream = stream + 1, instance_id = $3, disconnected_at = NULL
+             FROM before WHERE session.charge_point_id = before.charge_point_id
+             RETURNING epoch, stream, protocol, before.disconnected_at),
+         told AS (
+             INSERT INTO ocpp.event (at, type, identity, site_id, data)
+             SELECT $4, $5, identity, site_id, json_build_object('protocol', protocol)
+             FROM resumed JOIN ocpp.charge_point ON charge_point.id = $1
+             WHERE disconnected_at IS NOT NULL)
+         SELECT epoch AS "epoch!", stream AS "stream!" FROM resumed"#,
         charge_point,
         token.as_bytes(),
         instance,
+        now,
+        Kind::ChargePointOnline.as_str(),
     )
     .fetch_optional(connection)
     .await?;
@@ -140,11 +155,16 @@ pub async fn release(database: &PgPool, via: Via, now: DateTime<Utc>) -> Result<
         return Ok(());
     }
     sqlx::query!(
-        "UPDATE ocpp.session SET disconnected_at = $3
-         WHERE charge_point_id = $1 AND epoch = $2 AND disconnected_at IS NULL",
+        "WITH ended AS (
+             UPDATE ocpp.session SET disconnected_at = $3
+             WHERE charge_point_id = $1 AND epoch = $2 AND disconnected_at IS NULL
+             RETURNING charge_point_id)
+         INSERT INTO ocpp.event (at, type, identity, site_id, data)
+         SELECT $3, $4, identity, site_id, '{}' FROM ended JOIN ocpp.charge_point ON charge_point.id = charge_point_id",
         via.charge_point,
         via.epoch,
         now,
+        Kind::ChargePointOffline.as_str(),
     )
     .execute(&mut *transaction)
     .await?;
@@ -177,16 +197,23 @@ pub async fn newer(database: &PgPool, sessions: &[Via]) -> Result<Vec<Via>, sqlx
 }
 
 /// Says again that sessions are open, after their process was taken for dead while it lived.
-pub async fn reopen(database: &PgPool, sessions: &[Via]) -> Result<(), sqlx::Error> {
+pub async fn reopen(database: &PgPool, sessions: &[Via], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
     let columns = Columns::of(sessions);
     sqlx::query!(
-        "UPDATE ocpp.session SET disconnected_at = NULL
-         FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS mine (charge_point_id, epoch, stream)
-         WHERE session.charge_point_id = mine.charge_point_id AND session.epoch = mine.epoch
-           AND session.stream = mine.stream AND disconnected_at IS NOT NULL",
+        "WITH opened AS (
+             UPDATE ocpp.session SET disconnected_at = NULL
+             FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS mine (charge_point_id, epoch, stream)
+             WHERE session.charge_point_id = mine.charge_point_id AND session.epoch = mine.epoch
+               AND session.stream = mine.stream AND disconnected_at IS NOT NULL
+             RETURNING session.charge_point_id, protocol)
+         INSERT INTO ocpp.event (at, type, identity, site_id, data)
+         SELECT $4, $5, identity, site_id, json_build_object('protocol', protocol)
+         FROM opened JOIN ocpp.charge_point ON charge_point.id = charge_point_id",
         &columns.charge_points,
         &columns.epochs,
         &columns.streams,
+        now,
+        Kind::ChargePointOnline.as_str(),
     )
     .execute(database)
     .await?;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ocpp::Version;
+use serde_json::json;
 use sqlx::{PgConnection, PgPool};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -15,6 +16,7 @@ use uuid::Uuid;
 use super::fence::{self, Via};
 use super::resumption::TokenHash;
 use crate::command::ledger;
+use crate::event::{self, Kind};
 use crate::registry::{Handle, Registry};
 
 /// How long a new connection may say nothing and the older one goes on.
@@ -91,6 +93,15 @@ pub async fn connect(database: &PgPool, sessions: &Registry, new: &NewSession<'_
     };
     let is_first = known.epoch == known.last_epoch;
     if is_first {
+        let data = json!({"protocol": new.version.subprotocol()});
+        event::note(
+            &mut transaction,
+            Kind::ChargePointOnline,
+            new.charge_point,
+            new.connected_at,
+            data,
+        )
+        .await?;
         return fence::enter(transaction, sessions, via).await.map(Connected::Present);
     }
     await_turn(&mut transaction, via, new).await?;
@@ -148,33 +159,45 @@ pub async fn take_over(
 }
 
 /// What the connection before had sent and not heard back of is over. False where the candidate is not there on this stream.
+/// Whoever calls holds the session's row.
 async fn become_present(
     connection: &mut PgConnection,
     via: Via,
     instance: Uuid,
     now: DateTime<Utc>,
 ) -> Result<bool, sqlx::Error> {
-    let taken = sqlx::query!(
-        "WITH candidate AS (
+    let taken = sqlx::query_scalar!(
+        r#"WITH before AS (SELECT disconnected_at FROM ocpp.session WHERE charge_point_id = $1),
+         candidate AS (
              DELETE FROM ocpp.candidate WHERE charge_point_id = $1 AND epoch <= $2
              RETURNING epoch, stream, resumption_hash, protocol, peer, connected_at,
-                 certified_serial_number)
-         UPDATE ocpp.session
-         SET epoch = candidate.epoch, stream = candidate.stream, resumption_hash = candidate.resumption_hash,
-             instance_id = $4, protocol = candidate.protocol, peer = candidate.peer,
-             connected_at = candidate.connected_at, disconnected_at = NULL,
-             certified_serial_number = candidate.certified_serial_number
-         FROM candidate
-         WHERE charge_point_id = $1 AND candidate.epoch = $2 AND candidate.stream = $3",
+                 certified_serial_number),
+         taken AS (
+             UPDATE ocpp.session
+             SET epoch = candidate.epoch, stream = candidate.stream, resumption_hash = candidate.resumption_hash,
+                 instance_id = $4, protocol = candidate.protocol, peer = candidate.peer,
+                 connected_at = candidate.connected_at, disconnected_at = NULL,
+                 certified_serial_number = candidate.certified_serial_number
+             FROM candidate
+             WHERE charge_point_id = $1 AND candidate.epoch = $2 AND candidate.stream = $3
+             RETURNING session.protocol),
+         told AS (
+             INSERT INTO ocpp.event (at, type, identity, site_id, data)
+             SELECT $5, $6, identity, site_id, json_build_object('protocol', taken.protocol)
+             FROM taken CROSS JOIN before JOIN ocpp.charge_point ON charge_point.id = $1
+             WHERE before.disconnected_at IS NOT NULL)
+         SELECT EXISTS (SELECT FROM taken) AS "taken!""#,
         via.charge_point,
         via.epoch,
         via.stream,
         instance,
+        now,
+        Kind::ChargePointOnline.as_str(),
     )
-    .execute(&mut *connection)
+    .fetch_one(&mut *connection)
     .await?;
     ledger::abandon(connection, &[(via.charge_point, via.epoch - 1)], now).await?;
-    Ok(taken.rows_affected() > 0)
+    Ok(taken)
 }
 
 /// Goes on with a candidate on a new stream. None where there is no such candidate.

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::owned::Mismatch;
 use super::stop::{self, Stop};
+use crate::event::Kind;
 use crate::meter_values::{self, Sample, Samples};
 
 /// What was told before, or decided by an operator who closed the transaction.
@@ -54,7 +55,7 @@ pub async fn correct(
     let Some(stop_received_at) = known.stop_received_at else {
         return Ok(Err(Misfit::NotStopped));
     };
-    stop::apply(&mut *connection, transaction_id, stop).await?;
+    stop::apply(&mut *connection, transaction_id, stop, Kind::TransactionCorrected).await?;
     // It is the charge point's stop now.
     sqlx::query!(
         "UPDATE ocpp.transaction SET closed_by = NULL, close_reason = NULL WHERE id = $1 AND closed_by IS NOT NULL",

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::authorization::{self, Authorization, AuthorizationStatus, Presented, Purpose};
 use crate::charging_profile;
+use crate::event::Kind;
 use crate::reservation::redeem::redeemed;
 
 /// No connection outlives its successor by nearly as much.
@@ -150,10 +151,16 @@ async fn find(connection: &mut PgConnection, start: &Start<'_>) -> Result<Option
     .await
 }
 
+/// It never was, and nobody is told that it was.
 async fn withdraw(connection: &mut PgConnection, transaction_id: i32) -> Result<(), sqlx::Error> {
-    sqlx::query!("DELETE FROM ocpp.transaction WHERE id = $1", transaction_id)
-        .execute(connection)
-        .await?;
+    sqlx::query!(
+        "WITH untold AS (DELETE FROM ocpp.event WHERE xid = pg_current_xact_id() AND type = $2)
+         DELETE FROM ocpp.transaction WHERE id = $1",
+        transaction_id,
+        Kind::TransactionStarted.as_str(),
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
@@ -196,12 +203,20 @@ async fn insert(
         | AuthorizationStatus::Invalid => "refused",
     };
     sqlx::query_scalar!(
-        "INSERT INTO ocpp.transaction (charge_point_id, connector_id, id_token, status, authorization_status,
-             reservation_id, meter_start_wh, started_at, start_received_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
-         ON CONFLICT (charge_point_id, connector_id, left(lower(id_token), 255),
-             coalesce(started_at, '-infinity'::timestamptz), coalesce(meter_start_wh, -9223372036854775808)) WHERE stop_received_at IS NULL DO NOTHING
-         RETURNING id",
+        r#"WITH started AS (
+             INSERT INTO ocpp.transaction (charge_point_id, connector_id, id_token, status, authorization_status,
+                 reservation_id, meter_start_wh, started_at, start_received_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+             ON CONFLICT (charge_point_id, connector_id, left(lower(id_token), 255),
+                 coalesce(started_at, '-infinity'::timestamptz), coalesce(meter_start_wh, -9223372036854775808))
+                 WHERE stop_received_at IS NULL DO NOTHING
+             RETURNING id),
+         told AS (
+             INSERT INTO ocpp.event (at, type, identity, site_id, data)
+             SELECT $9, $10, identity, site_id, json_build_object('transactionId', started.id,
+                 'connectorId', $2::integer, 'status', $4::text, 'startedAt', $8::timestamptz)
+             FROM started JOIN ocpp.charge_point ON charge_point.id = $1)
+         SELECT id AS "id!" FROM started"#,
         start.charge_point,
         start.connector_id,
         start.id_token,
@@ -211,6 +226,7 @@ async fn insert(
         start.meter_start_wh,
         start.started_at,
         start.received_at,
+        Kind::TransactionStarted.as_str(),
     )
     .fetch_optional(connection)
     .await

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::owned::Mismatch;
 use super::placed::{self, Stopping};
 use crate::charging_profile;
+use crate::event::Kind;
 
 /// A station that is offline repeats itself when it is back.
 const REPEATED_WITHIN: TimeDelta = TimeDelta::days(7);
@@ -75,7 +76,7 @@ pub async fn stop(connection: &mut PgConnection, stop: &Stop) -> Result<Stopped,
             Stopped::Unmatched(Mismatch::AlreadyStopped)
         });
     }
-    apply(connection, known.id, stop).await?;
+    apply(connection, known.id, stop, Kind::TransactionStopped).await?;
     charging_profile::transaction::stopped(connection, stop.charge_point, known.connector_id, known.id).await?;
     Ok(Stopped::Applied {
         transaction_id: known.id,
@@ -143,18 +144,32 @@ async fn find(
     .await
 }
 
-pub(super) async fn apply(connection: &mut PgConnection, id: i32, stop: &Stop) -> Result<(), sqlx::Error> {
+/// `told_as`: the event that it makes.
+pub(super) async fn apply(
+    connection: &mut PgConnection,
+    id: i32,
+    stop: &Stop,
+    told_as: Kind,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "UPDATE ocpp.transaction
-         SET status = CASE status WHEN 'active' THEN 'completed' ELSE status END,
-             meter_stop_wh = $2, stopped_at = $3, stop_received_at = $4, stop_reason = $5, stop_id_token = $6
-         WHERE id = $1",
+        "WITH ended AS (
+             UPDATE ocpp.transaction
+             SET status = CASE status WHEN 'active' THEN 'completed' ELSE status END,
+                 meter_stop_wh = $2, stopped_at = $3, stop_received_at = $4, stop_reason = $5, stop_id_token = $6
+             WHERE id = $1
+             RETURNING charge_point_id, connector_id, status, energy_wh)
+         INSERT INTO ocpp.event (at, type, identity, site_id, data)
+         SELECT $4, $7, identity, site_id, json_build_object('transactionId', $1::integer, 'connectorId', connector_id,
+             'status', status, 'energyWh', CASE WHEN energy_wh < 2147483648 THEN floor(energy_wh)::integer END,
+             'stoppedAt', $3::timestamptz, 'stopReason', $5::text)
+         FROM ended JOIN ocpp.charge_point ON charge_point.id = charge_point_id",
         id,
         stop.meter_stop_wh,
         stop.stopped_at,
         stop.received_at,
         stop.reason,
         stop.id_token,
+        told_as.as_str(),
     )
     .execute(connection)
     .await?;

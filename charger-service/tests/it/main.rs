@@ -18,6 +18,7 @@ mod data_transfer_vendors;
 mod deadline;
 mod door;
 mod erasure;
+mod events;
 mod files;
 mod frames;
 mod fuzzed;

@@ -76,7 +76,7 @@ async fn auth(database: &Database) -> auth_service::Application {
     application
 }
 
-async fn log_in(auth_url: &str) -> String {
+pub async fn log_in(auth_url: &str) -> String {
     let mut client = AuthServiceClient::connect(auth_url.to_owned()).await.unwrap();
     let credentials = LogInRequest {
         username: "admin".to_owned(),

@@ -86,6 +86,7 @@ pub fn settings() -> Settings {
         charger_file_total_mib: 10_240,
         charger_file_retention_days: 90,
         charger_message_retention_days: 90,
+        charger_event_retention_days: 7,
         charger_security_event_retention_days: 365,
         charger_audit_retention_days: 730,
         charger_status_retention_days: 90,

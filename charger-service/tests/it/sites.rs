@@ -24,6 +24,17 @@ async fn create(service: &Service, name: &str, groups: &[&str]) -> Result<Respon
     client(service).create_site(service.asks(request)).await
 }
 
+impl Service {
+    /// A new site; returns its id.
+    pub async fn site(&self, name: &str) -> String {
+        create(self, name, &[]).await.unwrap().into_inner().id
+    }
+
+    pub async fn stands_at(&self, identity: &str, site: &str) {
+        stands_at(self, identity, site).await.unwrap();
+    }
+}
+
 async fn names(service: &Service, group: Option<&str>, page_size: i32, page_token: &str) -> (Vec<String>, String) {
     let request = ListSitesRequest {
         group: group.map(str::to_owned),

@@ -9,6 +9,7 @@ mod compose;
 mod contract;
 mod discovery;
 mod erasure;
+mod events;
 mod exports;
 mod grpc;
 mod kill;
