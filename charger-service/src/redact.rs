@@ -17,6 +17,9 @@ use serde_json::Value;
 pub const SECRET_KEY: &str = "AuthorizationKey";
 const STARS: &str = "***";
 
+/// In place of what may hold a secret anywhere.
+pub const WITHHELD: &str = "(withheld, because it may hold a password)";
+
 /// As some write it in JSON.
 const ESCAPED_TRANSFERS: &str = "\\/ocpp\\/transfers\\/";
 
@@ -56,7 +59,7 @@ pub fn response<'a>(action: &str, payload: &'a str) -> Cow<'a, str> {
 /// A frame that could not be placed. Nobody knows what it means, so one that may hold the secret is withheld as a whole.
 pub fn unplaced(frame: &str) -> &str {
     if may_name_a_secret(frame) || frame.contains(location::TRANSFERS) || frame.contains(ESCAPED_TRANSFERS) {
-        "(withheld, because it may hold a password)"
+        WITHHELD
     } else {
         frame
     }

@@ -156,6 +156,7 @@ impl Settings {
             asked: self.charger_authorization_asked,
             fallback: self.charger_authorization_fallback,
             room: authority::Authority::room(),
+            patience: authority::Patience::default(),
         }))
     }
 

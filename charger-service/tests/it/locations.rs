@@ -75,6 +75,15 @@ async fn what_was_never_sent_and_what_is_repeated_in_an_error_stay_nowhere_eithe
     let error = json!([4, id, "GenericError", token, {"location": token}]);
     station.send(&error.to_string()).await;
     assert_eq!(sending.await.unwrap().unwrap().status, "error");
+    for (action, payload, _) in messages() {
+        let sending = service.command("CP1", action, payload, 30);
+        let (id, ..) = station.called().await;
+        let description = format!("ftp://station:{SECRET}@files.example.com/here is too long");
+        let error = json!([4, id, "PropertyConstraintViolation", description, {"seen": SECRET}]);
+        station.send(&error.to_string()).await;
+        let command = sending.await.unwrap().unwrap();
+        assert_eq!(command.error_code.as_deref(), Some("PropertyConstraintViolation"));
+    }
     station.hang_up().await;
     let mut request = crate::service::Service::command_request("CP1", "GetDiagnostics", json!({"location": token}), 0);
     request.expires_in_seconds = Some(60);

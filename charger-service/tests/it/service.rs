@@ -113,7 +113,11 @@ impl Service {
 
     /// One more replica at a database.
     pub async fn start_at_url(url: &str) -> Self {
-        Self::start_at(url, url.to_owned(), settings()).await
+        Self::start_at_url_with(url, settings()).await
+    }
+
+    pub async fn start_at_url_with(url: &str, settings: Settings) -> Self {
+        Self::start_at(url, url.to_owned(), settings).await
     }
 
     /// `direct`: where the test itself looks.
