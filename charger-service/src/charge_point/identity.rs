@@ -21,6 +21,8 @@ const RESERVED: [&str; 17] = [
     "reservations",
     "security-events",
     "sites",
+    "tariffs",
+    "charge-records",
     "strays",
     "tariffs",
     "transactions",

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::authorization::{self, Authorization, AuthorizationStatus, Presented, Purpose};
 use crate::charging_profile;
 use crate::reservation::redeem::redeemed;
+use crate::station_clock::ordered_at;
 
 /// No connection outlives its successor by nearly as much.
 const LATE: TimeDelta = TimeDelta::hours(1);
@@ -197,8 +198,9 @@ async fn insert(
     };
     sqlx::query_scalar!(
         "INSERT INTO ocpp.transaction (charge_point_id, connector_id, id_token, status, authorization_status,
-             reservation_id, meter_start_wh, started_at, start_received_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+             reservation_id, meter_start_wh, started_at, start_received_at, tariff_version_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,
+             CASE WHEN $4 = 'active' THEN ocpp.tariff_version_of($1, $10) END)
          ON CONFLICT (charge_point_id, connector_id, left(lower(id_token), 255),
              coalesce(started_at, '-infinity'::timestamptz), coalesce(meter_start_wh, -9223372036854775808)) WHERE stop_received_at IS NULL DO NOTHING
          RETURNING id",
@@ -211,6 +213,7 @@ async fn insert(
         start.meter_start_wh,
         start.started_at,
         start.received_at,
+        ordered_at(start.started_at, start.received_at),
     )
     .fetch_optional(connection)
     .await

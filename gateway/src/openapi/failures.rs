@@ -67,6 +67,7 @@ fn met(reason: Reason) -> Met {
         | Reason::StorageFull
         | Reason::SiteExists
         | Reason::SiteInUse
+        | Reason::TariffExists
         | Reason::StrayMisfit
         | Reason::StraySettled
         | Reason::TooManyApiKeys
