@@ -40,11 +40,19 @@ const AT_ONCE: u32 = 1000;
 
 /// Deletes old rows some at a time, so that no statement takes long and nobody waits for it. The statement is told how many,
 /// and tells how many it found.
-pub async fn in_batches<Statement>(mut delete: impl FnMut(i64) -> Statement) -> Result<(), sqlx::Error>
+pub async fn in_batches<Statement>(delete: impl FnMut(i64) -> Statement) -> Result<(), sqlx::Error>
 where
     Statement: Future<Output = Result<u64, sqlx::Error>>,
 {
-    while delete(AT_ONCE.into()).await? >= AT_ONCE.into() {}
+    in_batches_of(AT_ONCE, delete).await
+}
+
+/// The same for rows of which fewer are enough for one statement.
+pub async fn in_batches_of<Statement>(at_once: u32, mut delete: impl FnMut(i64) -> Statement) -> Result<(), sqlx::Error>
+where
+    Statement: Future<Output = Result<u64, sqlx::Error>>,
+{
+    while delete(at_once.into()).await? >= at_once.into() {}
     Ok(())
 }
 
