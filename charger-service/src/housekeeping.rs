@@ -11,6 +11,7 @@ use crate::State;
 use crate::audit;
 use crate::certificate::issue;
 use crate::command::ledger;
+use crate::erasure;
 use crate::file;
 use crate::instance;
 use crate::message::partitions;
@@ -77,6 +78,9 @@ pub async fn keep_house(state: &State, retention: Retention) {
             }),
             every(HOURLY, "dropping old files", || {
                 file::keep(&state.database, state.clock.now(), state.files.retention)
+            }),
+            every(HOURLY, "erasing what deleted accounts left late", || {
+                erasure::keep(&state.database, state.clock.now())
             }),
             every(HOURLY, "dropping old security events", || {
                 security_event::prune(&state.database, state.clock.now(), retention.security_events)
