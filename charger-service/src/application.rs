@@ -181,7 +181,7 @@ impl Application {
             retention,
             drain,
         } = self;
-        let erasure = Arc::new(Erasure::new(state.database.clone()));
+        let erasure = Arc::new(Erasure::new(state.database.clone(), state.clock.clone()));
         let hear = bus.subscribe(CHARGER_SERVICE, erasure, state.shutdown.clone());
         let routes = routes(&state);
         let serve = async {

@@ -47,6 +47,9 @@ pub fn is_redacted(action: &str, payload: &str) -> bool {
 
 /// The payload of a CALLRESULT without its secret.
 pub fn response<'a>(action: &str, payload: &'a str) -> Cow<'a, str> {
+    if location::names_file(action) {
+        return rewritten(payload, location::hide_file_name);
+    }
     if action != "GetConfiguration" || !may_name_a_secret(payload) {
         return Cow::Borrowed(payload);
     }
@@ -145,6 +148,26 @@ mod tests {
         let open = r#"{"location": "https://h/f"}"#;
         assert!(matches!(request("GetDiagnostics", open), Cow::Borrowed(same) if same == open));
         assert!(!is_redacted("GetDiagnostics", open));
+    }
+
+    #[test]
+    fn a_charge_point_that_calls_its_file_by_the_url_that_it_was_told_does_not_give_it_away() {
+        for (action, payload) in [
+            (
+                "GetDiagnostics",
+                r#"{"fileName":"https:\/\/h\/ocpp\/transfers\/secret\/d.zip"}"#,
+            ),
+            (
+                "GetLog",
+                r#"{"status":"Accepted","filename":"https://h/ocpp/transfers/secret/"}"#,
+            ),
+            ("GetLog", r#"{"status":"Accepted","filename":"ftp://u:secret@h/d.zip"}"#),
+        ] {
+            let shown = response(action, payload);
+            assert!(!shown.contains("secret") && shown.contains(STARS), "{shown}");
+        }
+        let plain = r#"{ "fileName":"d.zip" }"#;
+        assert!(matches!(response("GetDiagnostics", plain), Cow::Borrowed(same) if same == plain));
     }
 
     #[test]

@@ -96,7 +96,7 @@ impl Gateway {
             terminators: settings.terminators(stations, Arc::clone(&shared.clock))?,
             request_timeout: settings.request_timeout(),
             sockets: Sockets::new(settings.ping(), settings.resume()),
-            streams: Streams::new(settings.heartbeat()),
+            streams: Streams::new(settings.heartbeat(), settings.unread()),
             exports: Exports::default(),
             draining: CancellationToken::new(),
             last_report: LastReport::default(),

@@ -14,8 +14,8 @@ use uuid::Uuid;
 use voltgate_proto::ocpp::v1::RotatePasswordRequest;
 
 use super::password::PasswordKey;
-use crate::audit::Author;
-use crate::command::send::{Patience, SendCommand};
+use crate::command::asking::Asking;
+use crate::command::send::SendCommand;
 use crate::configuration_change::ConfigurationChange;
 use crate::redact;
 
@@ -26,7 +26,7 @@ const MADE_BYTES: usize = 20;
 const MOST_OFFERED: i64 = 5;
 
 /// A command that gives the charge point another password: the one asked for, or one that nobody has seen.
-pub fn parse(request: RotatePasswordRequest, requested_by: Author) -> Result<SendCommand, Vec<FieldViolation>> {
+pub fn parse(request: RotatePasswordRequest, asking: Asking) -> Result<SendCommand, Vec<FieldViolation>> {
     if let Some(password) = &request.password
         && (!(1..=40).contains(&password.chars().count()) || password.chars().any(char::is_control))
     {
@@ -36,11 +36,7 @@ pub fn parse(request: RotatePasswordRequest, requested_by: Author) -> Result<Sen
     let password = request.password.unwrap_or_else(generate);
     let payload = json!({ "key": redact::SECRET_KEY, "value": password });
     let call = (Action::ChangeConfiguration, payload.to_string());
-    let patience = Patience {
-        wait_seconds: request.wait_seconds,
-        expires_in_seconds: request.expires_in_seconds,
-    };
-    SendCommand::worded(request.identity, call, patience, requested_by, None)
+    SendCommand::worded(request.identity, call, asking)
 }
 
 fn generate() -> String {

@@ -89,6 +89,8 @@ async fn apply_meter_values(
     stray: &Locked,
     transaction_id: i32,
 ) -> Result<(), SettleError> {
+    // The charge point may be saying the same again just now. Nobody who has the turn waits for a stray's row lock.
+    meter_values::take_turns(connection, stray.charge_point).await?;
     let transaction = owned(&mut *connection, stray.charge_point, transaction_id).await??;
     let (connector_id, samples) = v1_6::stray::meter_values(&stray.payload, stray.received_at);
     let data = Samples {

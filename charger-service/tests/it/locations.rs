@@ -17,6 +17,7 @@ fn messages() -> [(&'static str, Value, Value); 4] {
         "signature": "signature",
     });
     let accepted = json!({"status": "Accepted"});
+    let named = json!({"status": "Accepted", "filename": location});
     [
         (
             "UpdateFirmware",
@@ -26,12 +27,12 @@ fn messages() -> [(&'static str, Value, Value); 4] {
         (
             "GetDiagnostics",
             json!({"location": location}),
-            json!({"fileName": "d.zip"}),
+            json!({"fileName": location}),
         ),
         (
             "GetLog",
             json!({"log": {"remoteLocation": location}, "logType": "SecurityLog", "requestId": 1}),
-            accepted.clone(),
+            named,
         ),
         (
             "SignedUpdateFirmware",
@@ -57,6 +58,9 @@ async fn what_lets_in_at_a_location_reaches_the_charge_point_and_stays_nowhere()
     assert_eq!(jobs.len(), 4);
     for job in jobs {
         assert_eq!(job.location.as_deref(), Some("ftp://***@files.example.com/here"));
+        if job.kind != "firmware" {
+            assert_eq!(job.file_name, job.location);
+        }
     }
     let shown = service.messages("CP1").await;
     assert!(shown.iter().any(|message| message.request.contains("***@files")));

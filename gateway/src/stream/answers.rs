@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use tonic::{Status, Streaming};
 
 use super::form::Form;
+use super::unread::Parked;
 use crate::gateway::Gateway;
 use crate::problem::Problem;
 use crate::request_id::RequestId;
@@ -31,7 +32,7 @@ pub struct Answers {
     form: Form,
     id: RequestId,
     /// None once it has come to its end.
-    source: Option<Source>,
+    source: Option<Parked<Source>>,
     /// Bytes that were announced and have not gone out yet.
     left: Option<usize>,
     _open: Counted,
@@ -72,12 +73,14 @@ impl Answers {
         messages: Streaming<Bytes>,
         held: (Line, OwnedSemaphorePermit),
     ) -> Self {
+        let source = Source { messages, _held: held };
+        let longest = (form == Form::Raw).then_some(gateway.streams.unread);
         Self {
             gateway: gateway.clone(),
             endpoint: Arc::clone(endpoint),
             form,
             id,
-            source: Some(Source { messages, _held: held }),
+            source: Some(Parked::new(source, longest)),
             left: None,
             _open: Counted::new(),
         }
@@ -155,8 +158,12 @@ impl Answers {
     }
 
     async fn next(&mut self) -> Result<Next, Status> {
-        let Some(source) = &mut self.source else {
+        let Some(parked) = &mut self.source else {
             return Ok(Next::End);
+        };
+        let mut out = parked.take();
+        let Some(source) = out.as_mut().and_then(|out| out.thing()) else {
+            return Err(Reason::RequestTimeout.status("The client left the answer unread"));
         };
         let streams = &self.gateway.streams;
         let message = tokio::select! {
@@ -172,6 +179,7 @@ impl Answers {
                 .map(Next::Message)
                 .map_err(|error| internal(&error)),
             None => {
+                drop(out);
                 self.source = None;
                 Ok(Next::End)
             }
@@ -200,7 +208,7 @@ impl Drop for Answers {
     /// breaking off.
     fn drop(&mut self) {
         if self.left == Some(0)
-            && let Some(source) = self.source.take()
+            && let Some(source) = self.source.take().and_then(Parked::take_away)
             && let Ok(runtime) = Handle::try_current()
         {
             runtime.spawn(timeout(GOODBYE, source.hear_out()));

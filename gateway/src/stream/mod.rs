@@ -5,6 +5,7 @@
 
 mod answers;
 mod form;
+mod unread;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,14 +42,17 @@ const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 pub struct Streams {
     /// A stream of events with nothing to say says so this often.
     heartbeat: Duration,
+    /// How long a client may leave bytes unread that are no messages.
+    unread: Duration,
     places: Arc<Semaphore>,
     leaving: CancellationToken,
 }
 
 impl Streams {
-    pub fn new(heartbeat: Duration) -> Self {
+    pub fn new(heartbeat: Duration, unread: Duration) -> Self {
         Self {
             heartbeat,
+            unread,
             places: Arc::new(Semaphore::new(MOST)),
             leaving: CancellationToken::new(),
         }

@@ -154,3 +154,27 @@ async fn a_raw_stream_tells_its_length_its_name_and_which_part_it_is() {
         (206, &"bytes 0-23/99".parse().unwrap())
     );
 }
+
+#[tokio::test]
+async fn a_download_that_its_client_does_not_read_is_broken_off_and_one_whose_service_is_silent_is_not() {
+    let unread = Watched::start(&["--gateway-unread-seconds=1"]).await;
+    let mut answer = unread.get("/download/for-ever", "*/*").await;
+    assert_eq!(answer.status(), 200);
+    let ended = timeout(PATIENCE, unread.ended.cancelled()).await;
+    ended.expect("the call to end");
+    let broken = loop {
+        match answer.chunk().await {
+            Ok(Some(_)) => {}
+            end => break end.is_err(),
+        }
+    };
+    assert!(broken);
+
+    let silent = Watched::start(&["--gateway-unread-seconds=1", "--gateway-heartbeat-seconds=1"]).await;
+    let mut answer = silent.get("/download/silent", "*/*").await;
+    assert_eq!(answer.status(), 200);
+    let waited = timeout(Duration::from_secs(3), async {
+        while let Ok(Some(_)) = answer.chunk().await {}
+    });
+    assert!(waited.await.is_err() && !silent.ended.is_cancelled());
+}

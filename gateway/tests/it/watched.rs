@@ -349,7 +349,9 @@ impl Behind {
     fn count(self) -> Events {
         let heavy = "x".repeat(WEIGHT);
         let counted = self.counted;
+        let ended = self.ended.drop_guard();
         let numbers = stream::repeat_with(move || {
+            let _until_dropped = &ended;
             counted.fetch_add(1, Ordering::AcqRel);
             Ok(event(1, &heavy))
         });
@@ -374,8 +376,16 @@ fn chunk(id: &str) -> HttpBody {
     }
 }
 
+/// Those of an endless stream are as heavy as it says.
 fn chunks(events: Events) -> Chunks {
-    events.map(|event| event.map(|event| chunk(&event.id))).boxed()
+    let of_event = |event: Event| match event.text.len() {
+        WEIGHT => HttpBody {
+            data: event.text.into(),
+            ..chunk("")
+        },
+        _ => chunk(&event.id),
+    };
+    events.map(move |event| event.map(of_event)).boxed()
 }
 
 fn page(request: &Request<Ask>) -> Page {
