@@ -13,7 +13,8 @@ use voltgate_proto::events::v1::AccountDeleted;
 use crate::State;
 use crate::api_key;
 use crate::audit::{self, Action, Entry};
-use crate::reauthentication::Owner;
+use crate::email::verify;
+use crate::owner::Owner;
 use crate::session::end::{self, Which};
 
 #[derive(Debug, Error)]

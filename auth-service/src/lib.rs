@@ -20,6 +20,7 @@ mod housekeeping;
 mod login;
 mod logout;
 mod name;
+mod owner;
 mod passkey;
 mod password;
 mod password_hash;
