@@ -316,6 +316,19 @@ async fn a_new_password_that_breaks_a_rule_costs_no_attempt_where_the_code_is_ri
 }
 
 #[tokio::test]
+async fn a_reset_without_a_code_is_told_everything_that_is_wrong_and_costs_no_attempt() {
+    let database = Database::create().await;
+    let (service, _mailbox) = start(&database).await;
+    let refused = reset(&service, "", "short").await.unwrap_err();
+    let fields: Vec<_> = violations(&refused).into_iter().map(|(field, _)| field).collect();
+    assert_eq!(fields, ["code", "newPassword"]);
+    let refused = reset(&service, "", NEW).await.unwrap_err();
+    assert_eq!(violations(&refused), [("code".to_owned(), "is required".to_owned())]);
+    assert_eq!(service.count("SELECT count(*) FROM authentication.throttle").await, 0);
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn too_many_forgotten_passwords_are_refused_with_the_limit_that_they_ran_in() {
     let database = Database::create().await;
     let (service, _mailbox) = start(&database).await;
