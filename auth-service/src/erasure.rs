@@ -48,13 +48,19 @@ pub async fn erase(
     let entry = Entry::new(Action::Erased, now, client).by(by).on(account.id);
     audit::record(connection, entry).await?;
     audit::anonymise(connection, account.id).await?;
+    let email = account.verified_email();
+    let email_is_shared = match &email {
+        Some(email) => verify::is_somebody_elses(connection, account.id, email).await?,
+        None => false,
+    };
     sqlx::query!("DELETE FROM authentication.account WHERE id = $1", account.id)
         .execute(&mut *connection)
         .await?;
     let deleted = AccountDeleted {
         account_id: account.id.to_string(),
         username: account.username,
-        email: account.email,
+        email,
+        email_is_shared,
     };
     outbox::enqueue(connection, &event::new(crate::NAME, now, &deleted)).await?;
     Ok(())
