@@ -8,8 +8,9 @@
 //!
 //! Nobody is locked out by a stranger. What is counted for an account, wherever the attempts come from, and for an address,
 //! whoever they are for, does not concern an account at an address that it has logged in from before
-//! (`throttle/familiar.rs`): there it waits for failures made there in its own name only. Nothing here knows whether an
-//! account exists, so neither does whoever reads a refusal.
+//! (`throttle/familiar.rs`): there it waits for failures made there in its own name only. Where no name is said, as with a passkey
+//! or a code from a mail, nobody can be told from a stranger who shares the address. So the waits there are short: these cannot be
+//! guessed. Nothing here knows whether an account exists, so neither does whoever reads a refusal.
 
 pub mod familiar;
 mod key;
