@@ -97,7 +97,7 @@ struct Reserved {
 
 impl Throttle {
     pub fn new(database: PgPool, clock: SharedClock, limits: Limits) -> Self {
-        let connections = (database.options().get_max_connections() / 2).max(1);
+        let connections = for_attempts(database.options().get_max_connections());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             database,
@@ -105,7 +105,7 @@ impl Throttle {
             limits,
             blocked: Arc::new(Cache::new(REMEMBERED)),
             lanes: Lanes::new(cores * AT_ONCE_PER_CORE),
-            connections: Arc::new(Semaphore::new(connections as usize)),
+            connections: Arc::new(Semaphore::new(connections)),
         }
     }
 
@@ -370,6 +370,12 @@ impl Throttle {
         }
         Ok(())
     }
+}
+
+/// Half of the connections that are left to calls.
+fn for_attempts(connections: u32) -> usize {
+    let left = connections.saturating_sub(crate::LISTENERS);
+    (left / 2).max(1).try_into().unwrap_or(Semaphore::MAX_PERMITS)
 }
 
 impl Reservation {
