@@ -187,11 +187,11 @@ impl Throttle {
         }
     }
 
-    /// Forgets what failed for this account at this address: somebody there has shown since, in another way, to be its owner. A
-    /// failure leaves them to wait for as long as they would have anyway, so nobody is told of it.
-    pub async fn forgive(&self, purpose: Purpose, address: IpAddr, username_key: &str) {
+    /// Forgets the logins that failed for this account at this address: somebody there has shown since, in another way, to be its
+    /// owner. A failure leaves them to wait for as long as they would have anyway, so nobody is told of it.
+    pub async fn forgive(&self, address: IpAddr, username_key: &str) {
         let network = Network::of(address);
-        let keys = |kind| key::of(purpose, kind, &network, Some(username_key));
+        let keys = |kind| key::of(Purpose::LogIn, kind, &network, Some(username_key));
         let Some(pair) = keys(Kind::Pair) else { return };
         let forgiven = sqlx::query!("DELETE FROM authentication.throttle WHERE key = $1", &pair[..])
             .execute(&self.database)

@@ -103,8 +103,7 @@ pub async fn reset(state: &State, request: ResetPasswordRequest, client: &Client
     outbox::enqueue(&mut transaction, &event).await?;
     transaction.commit().await?;
     // Whoever failed here before did so with another password.
-    let (purpose, name) = (throttle::Purpose::LogIn, &account.username_key);
-    state.throttle.forgive(purpose, client.address, name).await;
+    state.throttle.forgive(client.address, &account.username_key).await;
     tracing::info!(account = %code.account, "A password was reset");
     Ok(())
 }
