@@ -24,6 +24,7 @@ async fn tell(service: &Service, account: &str) -> Outcome {
         account_id: account.to_owned(),
         username: "ada".to_owned(),
         email: None,
+        email_is_shared: false,
     };
     let event = event::new("auth-service", SystemClock.now(), &deleted);
     let published = service.bus.publisher().publish(&[event]).await;
