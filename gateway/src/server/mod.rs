@@ -6,6 +6,7 @@ mod certificates;
 mod client_certificates;
 mod connection;
 mod ports;
+mod request_body;
 mod station_authorities;
 mod tls;
 
