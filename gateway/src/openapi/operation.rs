@@ -85,7 +85,8 @@ fn scope(endpoint: &Endpoint) -> Option<Scope> {
 fn request_body(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Option<Value> {
     if endpoint.kind == Kind::Upload {
         // Any bytes at all (OpenAPI 3.1, section 4.7.14.3).
-        return Some(json!({"required": false, "content": {"application/octet-stream": {}}}));
+        let content = of_media_types(endpoint, "application/octet-stream", &json!({}));
+        return Some(json!({"required": false, "content": content}));
     }
     let (schema, example) = match &endpoint.body {
         Body::None => return None,
@@ -124,7 +125,15 @@ fn request_body(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Option<Value>
         Body::Json(field) | Body::Raw(field) => is_missed(field.clone()),
         Body::None | Body::RawWhole => false,
     };
-    Some(json!({"required": required, "content": {"application/json": content}}))
+    Some(json!({"required": required, "content": of_media_types(endpoint, media_type::JSON, &content)}))
+}
+
+/// What a body may be, under each media type that the endpoint takes; under `usual` where it does not say.
+fn of_media_types(endpoint: &Endpoint, usual: &str, content: &Value) -> Map<String, Value> {
+    let named = endpoint.options.media_types.as_slice();
+    let usual = [usual.to_owned()];
+    let media_types = if named.is_empty() { &usual } else { named };
+    media_types.iter().map(|name| (name.clone(), content.clone())).collect()
 }
 
 fn responses(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Map<String, Value> {

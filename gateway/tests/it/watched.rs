@@ -66,7 +66,7 @@ service Watched {
   }
   rpc UploadWhole(stream google.api.HttpBody) returns (Event) {
     option (google.api.http) = {post: "/upload" body: "*"};
-    option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC};
+    option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC media_types: ["text/csv", "application/gzip"]};
   }
 }
 "#;
