@@ -198,7 +198,12 @@ fn described(endpoint: &Endpoint) -> &'static str {
             "One message after the other. Where the stream fails later, its last line is `{\"error\": …}`, or its last event is \
              named `error`, with the problem."
         }
-        Kind::Unary if endpoint.listing.is_some() => {
+        Kind::Unary
+            if endpoint
+                .listing
+                .as_ref()
+                .is_some_and(|listing| listing.paging.is_some()) =>
+        {
             "Success. JSON is a page; CSV and lines of JSON are the whole list, unless a page is asked for."
         }
         Kind::Stream | Kind::Unary | Kind::Upload | Kind::Door => "Success.",

@@ -203,7 +203,9 @@ impl Drop for Answers {
             && let Some(source) = self.source.take()
             && let Ok(runtime) = Handle::try_current()
         {
-            runtime.spawn(timeout(GOODBYE, source.hear_out()));
+            self.gateway
+                .tasks
+                .spawn_on(timeout(GOODBYE, source.hear_out()), &runtime);
         }
     }
 }

@@ -231,6 +231,15 @@ async fn a_raw_stream_tells_its_length_its_name_and_which_part_it_is() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_leaves_hears_a_service_out_first() {
+    let mut watched = Watched::start(&[]).await;
+    let answer = watched.get("/download/part-with-a-late-end", "*/*").await;
+    assert_eq!(answer.bytes().await.unwrap().len(), 24);
+    watched.stop().await;
+    assert!(watched.heard_out.is_cancelled());
+}
+
+#[tokio::test]
 async fn the_document_tells_which_bodies_an_upload_takes() {
     let watched = Watched::start(&[]).await;
     let document: Value = watched.get("/openapi.json", "*/*").await.json().await.unwrap();
@@ -243,8 +252,15 @@ async fn the_document_tells_which_bodies_an_upload_takes() {
         let media_types: BTreeSet<_> = content.keys().map(String::as_str).collect();
         assert_eq!(media_types, takes.iter().copied().collect(), "{path}");
         assert_eq!(operation["responses"]["415"].is_object(), refuses, "{path}");
-        let request = watched.http.request(method.to_uppercase().parse().unwrap(), watched.url(path));
-        let answer = request.header("content-type", "image/png").body("x").send().await.unwrap();
+        let request = watched
+            .http
+            .request(method.to_uppercase().parse().unwrap(), watched.url(path));
+        let answer = request
+            .header("content-type", "image/png")
+            .body("x")
+            .send()
+            .await
+            .unwrap();
         assert_eq!(answer.status(), if refuses { 415 } else { 200 }, "{path}");
     }
 }
