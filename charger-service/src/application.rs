@@ -18,6 +18,7 @@ use uuid::Uuid;
 use voltgate_proto::ocpp::v1::certificate_service_server::{self, CertificateServiceServer};
 use voltgate_proto::ocpp::v1::charge_point_audit_service_server::{self, ChargePointAuditServiceServer};
 use voltgate_proto::ocpp::v1::charge_point_service_server::{self, ChargePointServiceServer};
+use voltgate_proto::ocpp::v1::charge_record_service_server::{self, ChargeRecordServiceServer};
 use voltgate_proto::ocpp::v1::charging_profile_service_server::{self, ChargingProfileServiceServer};
 use voltgate_proto::ocpp::v1::command_service_server::{self, CommandServiceServer};
 use voltgate_proto::ocpp::v1::configuration_service_server::{self, ConfigurationServiceServer};
@@ -32,7 +33,6 @@ use voltgate_proto::ocpp::v1::remote_control_service_server::{self, RemoteContro
 use voltgate_proto::ocpp::v1::reservation_service_server::{self, ReservationServiceServer};
 use voltgate_proto::ocpp::v1::security_event_service_server::{self, SecurityEventServiceServer};
 use voltgate_proto::ocpp::v1::session_service_server::{self, SessionServiceServer};
-use voltgate_proto::ocpp::v1::charge_record_service_server::{self, ChargeRecordServiceServer};
 use voltgate_proto::ocpp::v1::site_service_server::{self, SiteServiceServer};
 use voltgate_proto::ocpp::v1::stray_service_server::{self, StrayServiceServer};
 use voltgate_proto::ocpp::v1::tariff_service_server::{self, TariffServiceServer};
@@ -52,9 +52,9 @@ use crate::session::pace::Posting;
 use crate::settings::Settings;
 use crate::unknown::Knocks;
 use crate::{
-    State, audit, certificate, charge_point, charge_record, charging_profile, command, configuration, data_transfer_vendor, file,
-    id_token, instance, job, local_list, message, registration, remote_control, reservation, security_event, session,
-    site, stray, tariff, transaction, transfer, unknown,
+    State, audit, certificate, charge_point, charge_record, charging_profile, command, configuration,
+    data_transfer_vendor, file, id_token, instance, job, local_list, message, registration, remote_control,
+    reservation, security_event, session, site, stray, tariff, transaction, transfer, unknown,
 };
 
 /// The gRPC services, by their full names.

@@ -11,9 +11,9 @@ pub use self::settle::settle;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use service_kit::database;
 use service_kit::event::timestamp;
 use service_kit::reason::{self, Reason};
-use service_kit::database;
 use sqlx::types::Json;
 use thiserror::Error;
 use tonic::{Request, Response, Status};

@@ -189,13 +189,20 @@ impl<'a> Quantities<'a> {
                 continue;
             }
             let holds = |element: &&crate::tariff::terms::Element| {
-                let in_window = element.window.as_ref().is_none_or(|window| window.holds(span.wall_time));
+                let in_window = element
+                    .window
+                    .as_ref()
+                    .is_none_or(|window| window.holds(span.wall_time));
                 element.price(part).is_some() && in_window
             };
             let Some(element) = self.terms.elements.iter().position(|element| holds(&element)) else {
                 continue;
             };
-            match self.measured.iter_mut().find(|known| (known.0, known.1) == (element, part)) {
+            match self
+                .measured
+                .iter_mut()
+                .find(|known| (known.0, known.1) == (element, part))
+            {
                 Some(known) => known.2 += measured,
                 None => self.measured.push((element, part, measured)),
             }

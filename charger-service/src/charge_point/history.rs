@@ -67,7 +67,8 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListConnectorHistoryR
     )
     .fetch_all(&mut *connection)
     .await?;
-    let next_page_token = page.size
+    let next_page_token = page
+        .size
         .cut(&mut rows, |row| (row.received_at.timestamp_micros(), row.id));
     Ok(ListConnectorHistoryResponse {
         statuses: rows.into_iter().map(ConnectorStatus::from).collect(),

@@ -64,7 +64,9 @@ impl Facts {
             identity: row.identity,
             connector_id: row.connector_id,
             started: ordered_at(row.started_at, row.start_received_at),
-            stopped: row.stop_received_at.map(|received_at| ordered_at(row.stopped_at, received_at)),
+            stopped: row
+                .stop_received_at
+                .map(|received_at| ordered_at(row.stopped_at, received_at)),
             meter_start_wh: row.meter_start_wh,
             energy_wh: row.energy_wh.and_then(|wh| wh.parse().ok()),
             register_is_of_session: row.register_is_of_session.unwrap_or_default(),

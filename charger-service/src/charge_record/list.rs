@@ -138,7 +138,9 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListChargeRecordsResp
     )
     .fetch_all(&mut *connection)
     .await?;
-    let next_page_token = page.size.cut(&mut rows, |row| (row.created_at.timestamp_micros(), row.id));
+    let next_page_token = page
+        .size
+        .cut(&mut rows, |row| (row.created_at.timestamp_micros(), row.id));
     Ok(ListChargeRecordsResponse {
         charge_records: rows.into_iter().map(ChargeRecord::from).collect(),
         next_page_token,

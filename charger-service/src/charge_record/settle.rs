@@ -9,11 +9,7 @@ use super::facts::Facts;
 
 /// Nothing where no tariff held when it began, or it runs. To be called when all that the stop tells is stored, by who holds the
 /// transaction's row; once more where that was corrected.
-pub async fn settle(
-    connection: &mut PgConnection,
-    transaction_id: i32,
-    now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
+pub async fn settle(connection: &mut PgConnection, transaction_id: i32, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
     let Some(facts) = Facts::read(connection, transaction_id).await? else {
         return Ok(());
     };

@@ -14,7 +14,13 @@ pub fn cost(terms: &Terms, cost: &Cost) -> ToldCost {
         currency: terms.currency.code().to_owned(),
         total: total.to_string(),
         lines: cost.lines.iter().map(line).collect(),
-        remarks: cost.remarks.iter().copied().map(Remark::sentence).map(str::to_owned).collect(),
+        remarks: cost
+            .remarks
+            .iter()
+            .copied()
+            .map(Remark::sentence)
+            .map(str::to_owned)
+            .collect(),
     }
 }
 

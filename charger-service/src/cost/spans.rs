@@ -48,7 +48,11 @@ impl Span {
 /// In the order of time. There is always one, even of a charge that took no time.
 pub fn spans<'a>(terms: &Terms, charge: &'a Charge, zone: &'a TimeZone) -> impl Iterator<Item = Span> + 'a {
     let idle = Idle::of(charge, terms.idle_free_minutes);
-    let windows: Vec<_> = terms.elements.iter().filter_map(|element| element.window.as_ref()).collect();
+    let windows: Vec<_> = terms
+        .elements
+        .iter()
+        .filter_map(|element| element.window.as_ref())
+        .collect();
     let mut cuts = window::turns(&windows, zone, charge.started, charge.ended);
     cuts.extend(idle.cuts().filter(|cut| (charge.started..charge.ended).contains(cut)));
     cuts.push(charge.started);
@@ -90,14 +94,20 @@ impl Idle {
     }
 
     fn cuts(&self) -> impl Iterator<Item = DateTime<Utc>> {
-        self.free.iter().chain(&self.charged).flat_map(|&(from, until)| [from, until])
+        self.free
+            .iter()
+            .chain(&self.charged)
+            .flat_map(|&(from, until)| [from, until])
     }
 
     fn state(&self, at: DateTime<Utc>) -> State {
         let holds = |stretches: &[(DateTime<Utc>, DateTime<Utc>)]| {
             // The last that has begun.
             let begun = stretches.partition_point(|&(from, _)| from <= at);
-            begun.checked_sub(1).and_then(|last| stretches.get(last)).is_some_and(|&(_, until)| at < until)
+            begun
+                .checked_sub(1)
+                .and_then(|last| stretches.get(last))
+                .is_some_and(|&(_, until)| at < until)
         };
         if holds(&self.charged) {
             State::Idle

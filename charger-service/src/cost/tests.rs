@@ -119,7 +119,11 @@ fn the_first_element_that_has_a_price_for_a_part_at_the_time_decides() {
     let cost = cost(&terms(vec![night, day]), &charge, &zone("Europe/Berlin"));
     assert_eq!(
         lines(&cost),
-        ["energy[0] 30 kWh = 6", "energy[1] 10 kWh = 4", "session[1] 1 session = 1"]
+        [
+            "energy[0] 30 kWh = 6",
+            "energy[1] 10 kWh = 4",
+            "session[1] 1 session = 1"
+        ]
     );
 }
 
@@ -156,10 +160,22 @@ fn the_hour_that_is_skipped_is_not_billed_and_the_one_that_comes_twice_is_billed
         time_price: Some(decimal("1")),
         ..Element::default()
     };
-    let night = |started, ended| lines(&cost(&terms(vec![second_hour.clone()]), &charge(started, ended, 0), &zone("Europe/Berlin")));
-    assert_eq!(night("2026-03-27T23:00:00Z", "2026-03-28T05:00:00Z"), ["time[0] 1 h = 1"]);
+    let night = |started, ended| {
+        lines(&cost(
+            &terms(vec![second_hour.clone()]),
+            &charge(started, ended, 0),
+            &zone("Europe/Berlin"),
+        ))
+    };
+    assert_eq!(
+        night("2026-03-27T23:00:00Z", "2026-03-28T05:00:00Z"),
+        ["time[0] 1 h = 1"]
+    );
     assert_eq!(night("2026-03-28T23:00:00Z", "2026-03-29T05:00:00Z"), [""; 0]);
-    assert_eq!(night("2026-10-24T22:00:00Z", "2026-10-25T05:00:00Z"), ["time[0] 2 h = 2"]);
+    assert_eq!(
+        night("2026-10-24T22:00:00Z", "2026-10-25T05:00:00Z"),
+        ["time[0] 2 h = 2"]
+    );
 }
 
 #[test]
@@ -174,12 +190,25 @@ fn a_day_of_the_week_is_as_long_as_it_is_there() {
         ..Element::default()
     };
     let weekend = |started, ended, name| {
-        lines(&cost(&terms(vec![sunday.clone()]), &charge(started, ended, 0), &zone(name)))
+        lines(&cost(
+            &terms(vec![sunday.clone()]),
+            &charge(started, ended, 0),
+            &zone(name),
+        ))
     };
-    assert_eq!(weekend("2026-03-28T00:00:00Z", "2026-03-30T12:00:00Z", "Europe/Berlin"), ["time[0] 23 h = 23"]);
-    assert_eq!(weekend("2026-10-24T00:00:00Z", "2026-10-26T12:00:00Z", "Europe/Berlin"), ["time[0] 25 h = 25"]);
+    assert_eq!(
+        weekend("2026-03-28T00:00:00Z", "2026-03-30T12:00:00Z", "Europe/Berlin"),
+        ["time[0] 23 h = 23"]
+    );
+    assert_eq!(
+        weekend("2026-10-24T00:00:00Z", "2026-10-26T12:00:00Z", "Europe/Berlin"),
+        ["time[0] 25 h = 25"]
+    );
     // There the clock is put forward at midnight, so that the day begins at one.
-    assert_eq!(weekend("2026-09-05T00:00:00Z", "2026-09-07T12:00:00Z", "America/Santiago"), ["time[0] 23 h = 23"]);
+    assert_eq!(
+        weekend("2026-09-05T00:00:00Z", "2026-09-07T12:00:00Z", "America/Santiago"),
+        ["time[0] 23 h = 23"]
+    );
 }
 
 #[test]
@@ -196,10 +225,26 @@ fn what_cannot_be_told_or_true_is_left_out_and_remarked_where_it_has_a_price() {
     unknown.energy = None;
     let cases = [
         (unknown.clone(), Remark::EnergyUnknown, "3"),
-        (charge("2026-03-02T10:00:00Z", "2026-03-02T11:00:00Z", -1), Remark::EnergyUnknown, "3"),
-        (charge("2026-03-02T10:00:00Z", "2026-03-02T11:00:00Z", 1_000_000_001), Remark::EnergyImplausible, "3"),
-        (charge("2026-03-02T10:00:00Z", "2026-03-02T09:00:00Z", 1000), Remark::EndsBeforeItStarts, "3"),
-        (charge("2016-03-02T10:00:00Z", "2026-03-02T10:00:00Z", 1000), Remark::DurationImplausible, "3"),
+        (
+            charge("2026-03-02T10:00:00Z", "2026-03-02T11:00:00Z", -1),
+            Remark::EnergyUnknown,
+            "3",
+        ),
+        (
+            charge("2026-03-02T10:00:00Z", "2026-03-02T11:00:00Z", 1_000_000_001),
+            Remark::EnergyImplausible,
+            "3",
+        ),
+        (
+            charge("2026-03-02T10:00:00Z", "2026-03-02T09:00:00Z", 1000),
+            Remark::EndsBeforeItStarts,
+            "3",
+        ),
+        (
+            charge("2016-03-02T10:00:00Z", "2026-03-02T10:00:00Z", 1000),
+            Remark::DurationImplausible,
+            "3",
+        ),
     ];
     for (charge, remark, total) in cases {
         let cost = cost(&terms_of_all, &charge, &zone("Etc/UTC"));
@@ -223,7 +268,12 @@ fn a_currency_is_rounded_to_what_can_be_paid_in_it() {
             currency,
             ..terms(vec![element])
         };
-        cost(&terms, &charge("2026-03-02T10:00:00Z", "2026-03-02T10:00:00Z", 0), &zone("Etc/UTC")).total
+        cost(
+            &terms,
+            &charge("2026-03-02T10:00:00Z", "2026-03-02T10:00:00Z", 0),
+            &zone("Etc/UTC"),
+        )
+        .total
     };
     assert_eq!(session("0.005", Currency::EUR), decimal("0.01"));
     assert_eq!(session("10.5", Currency::JPY), decimal("11"));
@@ -245,13 +295,14 @@ fn some_window() -> impl Strategy<Value = Option<Window>> {
 }
 
 fn some_terms() -> impl Strategy<Value = Terms> {
-    let element = (some_window(), price(), price(), price(), price()).prop_map(|(window, energy, time, idle, session)| Element {
-        window,
-        energy_price: energy,
-        time_price: time,
-        idle_price: idle,
-        session_price: session,
-    });
+    let element =
+        (some_window(), price(), price(), price(), price()).prop_map(|(window, energy, time, idle, session)| Element {
+            window,
+            energy_price: energy,
+            time_price: time,
+            idle_price: idle,
+            session_price: session,
+        });
     let tax = (0..=30_000_i64).prop_map(|percent| Tax {
         name: "Tax".to_owned(),
         percent: Decimal::new(percent, 3),
@@ -270,7 +321,11 @@ fn some_terms() -> impl Strategy<Value = Terms> {
 
 /// Of up to four days, about the changes of the clock as well.
 fn some_charge() -> impl Strategy<Value = Charge> {
-    let start = proptest::sample::select(vec!["2026-03-27T12:00:00Z", "2026-10-23T12:00:00Z", "2026-06-01T00:00:00Z"]);
+    let start = proptest::sample::select(vec![
+        "2026-03-27T12:00:00Z",
+        "2026-10-23T12:00:00Z",
+        "2026-06-01T00:00:00Z",
+    ]);
     let seconds = 0..345_600_i64;
     let readings = proptest::collection::vec((seconds.clone(), 0..200_000_i64), 0..20);
     let idle = proptest::collection::vec(seconds.clone(), 0..8);
@@ -279,8 +334,14 @@ fn some_charge() -> impl Strategy<Value = Charge> {
         let after = |seconds: i64| started + TimeDelta::seconds(seconds);
         readings.sort_unstable();
         idle.sort_unstable();
-        let readings = readings.into_iter().map(|(seconds, wh)| (after(seconds), Decimal::from(wh)));
-        let idle = idle.as_chunks::<2>().0.iter().map(|&[from, until]| (after(from), after(until)));
+        let readings = readings
+            .into_iter()
+            .map(|(seconds, wh)| (after(seconds), Decimal::from(wh)));
+        let idle = idle
+            .as_chunks::<2>()
+            .0
+            .iter()
+            .map(|&[from, until]| (after(from), after(until)));
         Charge {
             started,
             ended: after(lasts),
@@ -294,18 +355,26 @@ fn some_charge() -> impl Strategy<Value = Charge> {
 }
 
 fn some_zone() -> impl Strategy<Value = TimeZone> {
-    proptest::sample::select(vec!["Etc/UTC", "Europe/Berlin", "America/Santiago", "Australia/Lord_Howe", "Asia/Kathmandu"])
-        .prop_map(zone)
+    proptest::sample::select(vec![
+        "Etc/UTC",
+        "Europe/Berlin",
+        "America/Santiago",
+        "Australia/Lord_Howe",
+        "Asia/Kathmandu",
+    ])
+    .prop_map(zone)
 }
 
 /// Of one part, over all elements.
 fn sum(cost: &Cost, of: Part) -> (Decimal, Decimal) {
-    cost.lines.iter().fold((Decimal::ZERO, Decimal::ZERO), |(units, money), line| match line {
-        Line::Part {
-            part, quantity, amount, ..
-        } if *part == of => (units + quantity, money + amount),
-        _ => (units, money),
-    })
+    cost.lines
+        .iter()
+        .fold((Decimal::ZERO, Decimal::ZERO), |(units, money), line| match line {
+            Line::Part {
+                part, quantity, amount, ..
+            } if *part == of => (units + quantity, money + amount),
+            _ => (units, money),
+        })
 }
 
 proptest! {

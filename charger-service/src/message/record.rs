@@ -266,7 +266,10 @@ mod tests {
 
     #[test]
     fn a_tag_that_is_cut_off_is_masked_all_the_same() {
-        let frame = format!(r#"[2,"1","Authorize",{{"x":"{}","idTag":"SECRET-CODE""#, "a".repeat(4050));
+        let frame = format!(
+            r#"[2,"1","Authorize",{{"x":"{}","idTag":"SECRET-CODE""#,
+            "a".repeat(4050)
+        );
         let key = PasswordKey::new("a key of the test");
         let request = Request::unreadable(&frame, &key);
         let (tags, masked) = request.without_tags().expect("there is a tag");

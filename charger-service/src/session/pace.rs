@@ -191,7 +191,10 @@ mod tests {
         assert_eq!(posting.turn(busy, 10).await.err(), Some(BUSY));
         assert!(posting.turn(other, 10).await.is_ok());
         advance(Duration::from_secs(60)).await;
-        assert!(waiting.try_join_next().is_none(), "nobody's turn comes while the first is dealt with");
+        assert!(
+            waiting.try_join_next().is_none(),
+            "nobody's turn comes while the first is dealt with"
+        );
         drop(first);
         while waiting.join_next().await.is_some() {}
         assert!(posting.turn(busy, 10).await.is_ok());

@@ -37,7 +37,8 @@ impl From<DeleteError> for Status {
     fn from(error: DeleteError) -> Self {
         match error {
             DeleteError::InUse => {
-                let detail = "Charge points stand there or a tariff is for it; move them to another site or delete it first";
+                let detail =
+                    "Charge points stand there or a tariff is for it; move them to another site or delete it first";
                 Reason::SiteInUse.status(detail)
             }
             DeleteError::Changed => version::changed(),

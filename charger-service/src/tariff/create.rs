@@ -107,7 +107,11 @@ impl TryFrom<CreateTariffRequest> for NewTariff {
                 Place::Group(group)
             }
             (identity, site_id, _) => {
-                let field = if identity.is_some() && site_id.is_some() { "siteId" } else { "siteGroup" };
+                let field = if identity.is_some() && site_id.is_some() {
+                    "siteId"
+                } else {
+                    "siteGroup"
+                };
                 let problem = "must not be given with another place; a tariff holds in one";
                 violations.push(FieldViolation::new(field, problem));
                 Place::Everywhere

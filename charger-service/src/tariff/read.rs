@@ -7,7 +7,7 @@ use iso_currency::Currency;
 use rust_decimal::Decimal;
 use service_kit::page;
 use service_kit::reason::FieldViolation;
-use voltgate_proto::ocpp::v1::{Tax as ToldTax, TariffElement, TariffTerms, TariffWindow};
+use voltgate_proto::ocpp::v1::{TariffElement, TariffTerms, TariffWindow, Tax as ToldTax};
 
 use super::terms::{Element, Part, Tax, Terms};
 use super::window::{Day, TimeOfDay, Window};
@@ -52,7 +52,8 @@ pub fn terms(told: Option<TariffTerms>, violations: &mut Violations) -> Option<T
         return None;
     };
     let before = violations.len();
-    let mut note = |field: String, problem: &str| violations.push(FieldViolation::new(format!("terms.{field}"), problem));
+    let mut note =
+        |field: String, problem: &str| violations.push(FieldViolation::new(format!("terms.{field}"), problem));
     let currency = Currency::from_code(&told.currency);
     if currency.is_none() {
         note("currency".to_owned(), "is no currency of ISO 4217, such as EUR");
@@ -60,9 +61,11 @@ pub fn terms(told: Option<TariffTerms>, violations: &mut Violations) -> Option<T
     if told.taxes.len() > MOST_TAXES {
         note("taxes".to_owned(), "must not be more than 5");
     }
-    let taxes = told.taxes.into_iter().enumerate().filter_map(|(index, told)| {
-        tax(told, |field, problem| note(format!("taxes[{index}].{field}"), problem))
-    });
+    let taxes = told
+        .taxes
+        .into_iter()
+        .enumerate()
+        .filter_map(|(index, told)| tax(told, |field, problem| note(format!("taxes[{index}].{field}"), problem)));
     let taxes: Vec<_> = taxes.collect();
     if !(0..=MOST_FREE_MINUTES).contains(&told.idle_free_minutes) {
         note("idleFreeMinutes".to_owned(), "must be between 0 and 10080");
@@ -92,11 +95,17 @@ pub fn terms(told: Option<TariffTerms>, violations: &mut Violations) -> Option<T
 
 fn tax(told: ToldTax, mut note: impl FnMut(&str, &str)) -> Option<Tax> {
     if !is_text(&told.name, LONGEST_TAX_NAME) {
-        note("name", "must have 1 to 50 printable characters, and no space at either end");
+        note(
+            "name",
+            "must have 1 to 50 printable characters, and no space at either end",
+        );
     }
     let percent = decimal(&told.percent, PERCENT_DIGITS);
     if percent.is_none() {
-        note("percent", "is no decimal number below 100, with at most 3 digits after the point");
+        note(
+            "percent",
+            "is no decimal number below 100, with at most 3 digits after the point",
+        );
     }
     Some(Tax {
         name: told.name,
@@ -108,7 +117,10 @@ fn element(told: TariffElement, mut note: impl FnMut(&str, &str)) -> Element {
     let mut price = |field: &str, price: Option<&String>| {
         let read = decimal(price?, PRICE_DIGITS);
         if read.is_none() {
-            note(field, "is no decimal number below 1000000, with at most 4 digits after the point");
+            note(
+                field,
+                "is no decimal number below 1000000, with at most 4 digits after the point",
+            );
         }
         // What is wrong is there all the same.
         read.or(Some(Decimal::ZERO))
@@ -146,7 +158,10 @@ fn window(told: &TariffWindow, mut note: impl FnMut(&str, &str)) -> Window {
     for (index, name) in told.days.iter().enumerate() {
         match Day::parse(name) {
             Some(day) => _ = days.insert(day),
-            None => note(&format!("window.days[{index}]"), "is no day of the week, such as monday"),
+            None => note(
+                &format!("window.days[{index}]"),
+                "is no day of the week, such as monday",
+            ),
         }
     }
     Window { from, until, days }
@@ -154,9 +169,8 @@ fn window(told: &TariffWindow, mut note: impl FnMut(&str, &str)) -> Window {
 
 /// Digits before the point and after it.
 fn decimal(text: &str, (whole, fraction): (usize, usize)) -> Option<Decimal> {
-    let is_digits = |part: &str, most: usize| {
-        (1..=most).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
-    };
+    let is_digits =
+        |part: &str, most: usize| (1..=most).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
     let is_number = match text.split_once('.') {
         Some((before, after)) => is_digits(before, whole) && is_digits(after, fraction),
         None => is_digits(text, whole),

@@ -227,7 +227,17 @@ mod tests {
     fn a_time_of_day_is_two_digits_each_of_hours_and_minutes() {
         assert_eq!(TimeOfDay::parse("22:05").unwrap().to_string(), "22:05");
         assert_eq!(TimeOfDay::parse("24:00"), Some(TimeOfDay::MIDNIGHT));
-        for wrong in ["", "22", "7:00", "07:0", "24:01", "12:60", "+1:00", "12:00:00", "１２:００"] {
+        for wrong in [
+            "",
+            "22",
+            "7:00",
+            "07:0",
+            "24:01",
+            "12:60",
+            "+1:00",
+            "12:00:00",
+            "１２:００",
+        ] {
             assert_eq!(TimeOfDay::parse(wrong), None, "{wrong}");
         }
     }
@@ -259,11 +269,15 @@ mod tests {
         let zone = TimeZone::get("Europe/Berlin").unwrap();
         let half_past_two = window("02:30", "03:30", &[]);
         let turns = |after: &str, before: &str| {
-            let mut turns: Vec<String> =
-                turns(&[&half_past_two], &zone, after.parse().unwrap(), before.parse().unwrap())
-                    .into_iter()
-                    .map(|turn| turn.format("%H:%M").to_string())
-                    .collect();
+            let mut turns: Vec<String> = turns(
+                &[&half_past_two],
+                &zone,
+                after.parse().unwrap(),
+                before.parse().unwrap(),
+            )
+            .into_iter()
+            .map(|turn| turn.format("%H:%M").to_string())
+            .collect();
             turns.sort();
             turns.dedup();
             turns
@@ -274,6 +288,9 @@ mod tests {
             ["00:30", "01:00", "01:30", "02:30"]
         );
         // There is no 02:30: the clock goes from 02:00 to 03:00 at 01:00 UTC; 03:30 is half an hour later.
-        assert_eq!(turns("2026-03-29T00:00:00Z", "2026-03-29T04:00:00Z"), ["01:00", "01:30"]);
+        assert_eq!(
+            turns("2026-03-29T00:00:00Z", "2026-03-29T04:00:00Z"),
+            ["01:00", "01:30"]
+        );
     }
 }

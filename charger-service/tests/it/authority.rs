@@ -235,7 +235,10 @@ async fn a_start_about_which_an_authority_is_asked_counts_though_a_newer_connect
 async fn facts_are_stored_though_an_authority_never_answers_and_a_newer_connection_has_taken_over() {
     let database = Database::create().await;
     let sink = Sink::start_held(r#"{"status":"Accepted"}"#).await;
-    let service = asking(&database, &sink, |settings| settings.charger_authorization_timeout_seconds = 30).await;
+    let service = asking(&database, &sink, |settings| {
+        settings.charger_authorization_timeout_seconds = 30
+    })
+    .await;
     service.register_token("TAG").await;
     let (mut old, password) = connected(&service).await;
     let running = json!({"connectorId": 1, "idTag": "TAG", "meterStart": 0, "timestamp": "2026-03-01T12:00:00Z"});
@@ -254,7 +257,10 @@ async fn facts_are_stored_though_an_authority_never_answers_and_a_newer_connecti
     assert_eq!(old.closed().await.unwrap().code, 1008);
     let stopped = old.frame().await;
     assert_eq!(stopped[1], "stop");
-    assert_eq!(service.transaction(running.as_i64().unwrap()).await.meter_stop_wh, Some(9));
+    assert_eq!(
+        service.transaction(running.as_i64().unwrap()).await.meter_stop_wh,
+        Some(9)
+    );
     for id in ["start", "again"] {
         let started = old.frame().await;
         assert_eq!(started[1], id);

@@ -161,7 +161,9 @@ async fn a_card_of_a_group_that_charges_elsewhere_already_can_end_what_another_o
         group_id: Some("FLEET".to_owned()),
         ..limited("B", 1)
     };
-    service.register_tokens([token("FLEET"), member("A", "FLEET"), one]).await;
+    service
+        .register_tokens([token("FLEET"), member("A", "FLEET"), one])
+        .await;
     let mut here = connected(&service, "CP1").await;
     let mut there = connected(&service, "CP2").await;
     let running = start(&mut here, 1, "A").await;

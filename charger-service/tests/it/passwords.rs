@@ -133,7 +133,10 @@ async fn a_password_that_the_charge_point_repeats_in_its_refusal_is_kept_nowhere
     let command = changing.await.unwrap().unwrap();
     assert_eq!(command.error_code.as_deref(), Some("PropertyConstraintViolation"));
     let kept = lab.database().await;
-    assert!(kept.contains("PropertyConstraintViolation") && !kept.contains(NEW), "{kept}");
+    assert!(
+        kept.contains("PropertyConstraintViolation") && !kept.contains(NEW),
+        "{kept}"
+    );
 }
 
 /// Rule 11.

@@ -88,7 +88,12 @@ async fn all_records(service: &Service, transaction: i64) -> Vec<ChargeRecord> {
 fn lines(cost: &Cost) -> Vec<String> {
     let line = |line: &CostLine| match &line.quantity {
         Some(quantity) => format!("{} {quantity} = {}", line.part, line.amount),
-        None => format!("{} {} = {}", line.part, line.tax_name.as_deref().unwrap_or_default(), line.amount),
+        None => format!(
+            "{} {} = {}",
+            line.part,
+            line.tax_name.as_deref().unwrap_or_default(),
+            line.amount
+        ),
     };
     cost.lines.iter().map(line).collect()
 }
@@ -135,7 +140,10 @@ async fn a_charge_costs_what_its_tariff_says_while_it_runs_and_in_the_end() {
     assert_eq!((running.state.as_str(), running.charge_record_id), ("running", None));
     let running = running.cost.unwrap();
     let shown = lines(&running);
-    assert_eq!((shown[0].as_str(), shown[2].as_str()), ("energy 5 = 1.95", "session 1 = 0.5"));
+    assert_eq!(
+        (shown[0].as_str(), shown[2].as_str()),
+        ("energy 5 = 1.95", "session 1 = 0.5")
+    );
     // It goes on until now.
     assert!(shown[1].starts_with("time ") && running.currency == "EUR", "{shown:?}");
 
@@ -161,11 +169,20 @@ async fn a_charge_costs_what_its_tariff_says_while_it_runs_and_in_the_end() {
         ]
     );
     assert_eq!((bill.total.as_str(), bill.remarks.len()), ("10.13", 0));
-    assert_eq!((record.number, record.identity.as_str(), record.energy_wh.as_deref()), (1, "CP1", Some("12345")));
-    assert_eq!((record.tariff_id, record.tariff_version, record.terms), (tariff.id, 1, Some(taxed)));
+    assert_eq!(
+        (record.number, record.identity.as_str(), record.energy_wh.as_deref()),
+        (1, "CP1", Some("12345"))
+    );
+    assert_eq!(
+        (record.tariff_id, record.tariff_version, record.terms),
+        (tariff.id, 1, Some(taxed))
+    );
     assert_eq!(record.signed_meter_values, ["OCMF|{}|{}"]);
     let listed = service.transaction(id).await;
-    assert_eq!((listed.total_cost.as_deref(), listed.currency.as_deref()), (Some("10.13"), Some("EUR")));
+    assert_eq!(
+        (listed.total_cost.as_deref(), listed.currency.as_deref()),
+        (Some("10.13"), Some("EUR"))
+    );
     let one = GetChargeRecordRequest { id: record.id };
     let one = records(&service).get_charge_record(service.asks(one)).await.unwrap();
     assert_eq!(one.into_inner().transaction_id, i32::try_from(id).unwrap());
@@ -184,7 +201,11 @@ async fn a_charge_goes_by_the_version_of_the_tariff_that_held_when_it_began() {
         terms: Some(terms(vec![energy("2")])),
         ..Default::default()
     };
-    let dearer = tariffs(&service).replace_tariff(service.asks(dearer)).await.unwrap().into_inner();
+    let dearer = tariffs(&service)
+        .replace_tariff(service.asks(dearer))
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!((dearer.version, dearer.valid_from), (2, tariff.valid_from));
     let after = station.start("TAG", 0, "2026-03-01T12:10:00Z").await;
     let withdrawn = DeleteTariffRequest { id: tariff.id };
@@ -203,7 +224,10 @@ async fn a_charge_goes_by_the_version_of_the_tariff_that_held_when_it_began() {
 async fn the_tariff_of_the_narrowest_place_counts_and_there_the_one_that_holds_since_last() {
     let database = Database::create().await;
     let (service, _station) = connected(&database).await;
-    assert_eq!(reason(&of_charge_point(&service, "CP1").await.unwrap_err()), Reason::NotFound);
+    assert_eq!(
+        reason(&of_charge_point(&service, "CP1").await.unwrap_err()),
+        Reason::NotFound
+    );
     let site = CreateSiteRequest {
         name: "Harbour".to_owned(),
         groups: vec!["north".to_owned(), "owned".to_owned()],
@@ -216,7 +240,11 @@ async fn the_tariff_of_the_narrowest_place_counts_and_there_the_one_that_holds_s
         site_id: Some(site.id.clone()),
         ..Default::default()
     };
-    service.charge_points().update_charge_point(service.asks(stands)).await.unwrap();
+    service
+        .charge_points()
+        .update_charge_point(service.asks(stands))
+        .await
+        .unwrap();
     let since = |tariff: CreateTariffRequest, from: &str, until: Option<&str>| CreateTariffRequest {
         valid_from: Some(at(from)),
         valid_until: until.map(at),
@@ -228,13 +256,44 @@ async fn the_tariff_of_the_narrowest_place_counts_and_there_the_one_that_holds_s
     };
     let steps = [
         (named("everywhere", "1"), "everywhere"),
-        (CreateTariffRequest { site_group: Some("south".to_owned()), ..named("elsewhere", "1") }, "everywhere"),
+        (
+            CreateTariffRequest {
+                site_group: Some("south".to_owned()),
+                ..named("elsewhere", "1")
+            },
+            "everywhere",
+        ),
         (of_group("group"), "group"),
-        (since(of_group("group, later"), "2026-02-01T00:00:00Z", None), "group, later"),
-        (since(of_group("group, over"), "2026-02-15T00:00:00Z", Some("2026-03-01T12:00:00Z")), "group, later"),
-        (since(of_group("group, to come"), "2126-03-01T12:00:00Z", None), "group, later"),
-        (CreateTariffRequest { site_id: Some(site.id.clone()), ..named("site", "1") }, "site"),
-        (CreateTariffRequest { identity: Some("CP1".to_owned()), ..named("charge point", "1") }, "charge point"),
+        (
+            since(of_group("group, later"), "2026-02-01T00:00:00Z", None),
+            "group, later",
+        ),
+        (
+            since(
+                of_group("group, over"),
+                "2026-02-15T00:00:00Z",
+                Some("2026-03-01T12:00:00Z"),
+            ),
+            "group, later",
+        ),
+        (
+            since(of_group("group, to come"), "2126-03-01T12:00:00Z", None),
+            "group, later",
+        ),
+        (
+            CreateTariffRequest {
+                site_id: Some(site.id.clone()),
+                ..named("site", "1")
+            },
+            "site",
+        ),
+        (
+            CreateTariffRequest {
+                identity: Some("CP1".to_owned()),
+                ..named("charge point", "1")
+            },
+            "charge point",
+        ),
     ];
     for (tariff, expected) in steps {
         let name = tariff.name.clone();
@@ -242,7 +301,10 @@ async fn the_tariff_of_the_narrowest_place_counts_and_there_the_one_that_holds_s
         assert_eq!(of_charge_point(&service, "CP1").await.unwrap(), expected, "{name}");
     }
     let gone = DeleteSiteRequest { id: site.id };
-    assert_eq!(reason(&sites.delete_site(service.asks(gone)).await.unwrap_err()), Reason::SiteInUse);
+    assert_eq!(
+        reason(&sites.delete_site(service.asks(gone)).await.unwrap_err()),
+        Reason::SiteInUse
+    );
 }
 
 #[tokio::test]
@@ -262,7 +324,11 @@ async fn prices_follow_the_clock_of_the_site_and_the_readings_of_the_meter() {
         site_id: Some(site.id),
         ..Default::default()
     };
-    service.charge_points().update_charge_point(service.asks(stands)).await.unwrap();
+    service
+        .charge_points()
+        .update_charge_point(service.asks(stands))
+        .await
+        .unwrap();
     let night = TariffElement {
         window: Some(TariffWindow {
             from: "22:00".to_owned(),
@@ -300,12 +366,23 @@ async fn a_stop_that_is_corrected_has_a_record_more_and_a_repeated_one_has_not()
         reason: "it is gone".to_owned(),
         ..Default::default()
     };
-    service.transactions().close_transaction(service.asks(closing.clone())).await.unwrap();
-    service.transactions().close_transaction(service.asks(closing)).await.unwrap();
+    service
+        .transactions()
+        .close_transaction(service.asks(closing.clone()))
+        .await
+        .unwrap();
+    service
+        .transactions()
+        .close_transaction(service.asks(closing))
+        .await
+        .unwrap();
     assert_eq!(all_records(&service, id).await.len(), 1);
     stop(&mut station, id, 8000, "2026-03-01T13:00:00Z").await;
     let mut strays = StrayServiceClient::new(service.channel.clone());
-    let listed = strays.list_strays(service.asks(ListStraysRequest::default())).await.unwrap();
+    let listed = strays
+        .list_strays(service.asks(ListStraysRequest::default()))
+        .await
+        .unwrap();
     let merge = MergeStrayRequest {
         id: listed.into_inner().strays.remove(0).id,
         transaction_id: i32::try_from(id).unwrap(),
@@ -320,7 +397,10 @@ async fn a_stop_that_is_corrected_has_a_record_more_and_a_repeated_one_has_not()
     assert_eq!(totals, [(2, "8.00".to_owned()), (1, "5.00".to_owned())]);
     assert_eq!(cost(&service, id).await.unwrap().cost.unwrap().total, "8.00");
     assert_eq!(service.transaction(id).await.total_cost.as_deref(), Some("8.00"));
-    for never in ["UPDATE ocpp.charge_record SET number = 3", "UPDATE ocpp.tariff_version SET name = ''"] {
+    for never in [
+        "UPDATE ocpp.charge_record SET number = 3",
+        "UPDATE ocpp.tariff_version SET name = ''",
+    ] {
         assert!(sqlx::query(never).execute(&service.pool).await.is_err(), "{never}");
     }
 }
@@ -338,7 +418,10 @@ async fn a_refused_charge_costs_nothing_and_one_whose_energy_nobody_knows_says_s
     // The register stands lower than at the start.
     stop(&mut station, unknown, 100, "2026-03-01T13:00:00Z").await;
     let bill = cost(&service, unknown).await.unwrap().cost.unwrap();
-    assert_eq!((bill.total.as_str(), bill.lines.len(), bill.remarks.len()), ("0.00", 0, 1));
+    assert_eq!(
+        (bill.total.as_str(), bill.lines.len(), bill.remarks.len()),
+        ("0.00", 0, 1)
+    );
     assert!(bill.remarks[0].contains("do not tell the energy"));
     let none = cost(&service, 2_000_000_000).await.unwrap_err();
     assert_eq!(none.message(), "There is no transaction of this id");
@@ -349,19 +432,32 @@ async fn what_a_tariff_cannot_be_is_refused_by_name() {
     let database = Database::create().await;
     let service = Service::start(&database).await;
     create(&service, named("All", "1")).await.unwrap();
-    for (same, wrong) in [
-        ("name", named("ALL", "2")),
-        ("beginning", named("Other", "2")),
-    ] {
-        assert_eq!(reason(&create(&service, wrong).await.unwrap_err()), Reason::TariffExists, "{same}");
+    for (same, wrong) in [("name", named("ALL", "2")), ("beginning", named("Other", "2"))] {
+        assert_eq!(
+            reason(&create(&service, wrong).await.unwrap_err()),
+            Reason::TariffExists,
+            "{same}"
+        );
     }
     let otherwise = CreateTariffRequest {
         valid_from: Some(at("2026-02-01T00:00:00Z")),
         ..named("Other", "1")
     };
     for (field, wrong) in [
-        ("identity", CreateTariffRequest { identity: Some("NOBODY".to_owned()), ..otherwise.clone() }),
-        ("siteId", CreateTariffRequest { site_id: Some("nowhere".to_owned()), ..otherwise.clone() }),
+        (
+            "identity",
+            CreateTariffRequest {
+                identity: Some("NOBODY".to_owned()),
+                ..otherwise.clone()
+            },
+        ),
+        (
+            "siteId",
+            CreateTariffRequest {
+                site_id: Some("nowhere".to_owned()),
+                ..otherwise.clone()
+            },
+        ),
         (
             "siteGroup",
             CreateTariffRequest {
@@ -370,17 +466,34 @@ async fn what_a_tariff_cannot_be_is_refused_by_name() {
                 ..otherwise.clone()
             },
         ),
-        ("terms", CreateTariffRequest { terms: None, ..otherwise.clone() }),
-        ("validUntil", CreateTariffRequest { valid_until: otherwise.valid_from, ..otherwise.clone() }),
+        (
+            "terms",
+            CreateTariffRequest {
+                terms: None,
+                ..otherwise.clone()
+            },
+        ),
+        (
+            "validUntil",
+            CreateTariffRequest {
+                valid_until: otherwise.valid_from,
+                ..otherwise.clone()
+            },
+        ),
     ] {
         let refused = create(&service, wrong).await.unwrap_err();
         let violations = refused.get_details_bad_request().unwrap().field_violations;
         assert_eq!(violations[0].field, field);
     }
-    let unknown = GetTariffRequest { id: "nothing".to_owned() };
+    let unknown = GetTariffRequest {
+        id: "nothing".to_owned(),
+    };
     let unknown = tariffs(&service).get_tariff(service.asks(unknown)).await.unwrap_err();
     assert_eq!(reason(&unknown), Reason::NotFound);
-    assert!(tariffs(&service).create_tariff(named("Other", "1")).await.is_err(), "nobody may without a token");
+    assert!(
+        tariffs(&service).create_tariff(named("Other", "1")).await.is_err(),
+        "nobody may without a token"
+    );
 }
 
 #[tokio::test]
@@ -396,15 +509,25 @@ async fn tariffs_are_listed_by_name_and_changed_in_the_version_that_was_seen() {
     }
     let (mut seen, mut page_token) = (Vec::new(), String::new());
     loop {
-        let request = ListTariffsRequest { page_size: 2, page_token };
-        let page = tariffs(&service).list_tariffs(service.asks(request)).await.unwrap().into_inner();
+        let request = ListTariffsRequest {
+            page_size: 2,
+            page_token,
+        };
+        let page = tariffs(&service)
+            .list_tariffs(service.asks(request))
+            .await
+            .unwrap()
+            .into_inner();
         seen.extend(page.tariffs);
         page_token = page.next_page_token;
         if page_token.is_empty() {
             break;
         }
     }
-    assert_eq!(seen.iter().map(|tariff| tariff.name.as_str()).collect::<Vec<_>>(), ["A", "b", "c"]);
+    assert_eq!(
+        seen.iter().map(|tariff| tariff.name.as_str()).collect::<Vec<_>>(),
+        ["A", "b", "c"]
+    );
     let id = seen[0].id.clone();
     let get = GetTariffRequest { id: id.clone() };
     let tag = tariffs(&service).get_tariff(service.asks(get)).await.unwrap();
@@ -422,9 +545,13 @@ async fn tariffs_are_listed_by_name_and_changed_in_the_version_that_was_seen() {
     tariffs(&service).replace_tariff(replace("first")).await.unwrap();
     let second = tariffs(&service).replace_tariff(replace("second")).await.unwrap_err();
     assert_eq!(reason(&second), Reason::PreconditionFailed);
-    let log: Vec<String> = sqlx::query_scalar("SELECT action FROM ocpp.audit WHERE action LIKE 'tariff.%' ORDER BY at, id")
-        .fetch_all(&service.pool)
-        .await
-        .unwrap();
-    assert_eq!(log, ["tariff.created", "tariff.created", "tariff.created", "tariff.replaced"]);
+    let log: Vec<String> =
+        sqlx::query_scalar("SELECT action FROM ocpp.audit WHERE action LIKE 'tariff.%' ORDER BY at, id")
+            .fetch_all(&service.pool)
+            .await
+            .unwrap();
+    assert_eq!(
+        log,
+        ["tariff.created", "tariff.created", "tariff.created", "tariff.replaced"]
+    );
 }

@@ -15,12 +15,12 @@ use tokio::time::{sleep, timeout};
 use tonic::{Status, Streaming};
 
 use super::form::Form;
-use super::unread::Parked;
 use crate::gateway::Gateway;
 use crate::problem::Problem;
 use crate::request_id::RequestId;
 use crate::routes::Endpoint;
 use crate::upstream::{self, Line};
+use crate::watchdog;
 
 /// How long a service may take to come to its end when it has said everything.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -32,7 +32,7 @@ pub struct Answers {
     form: Form,
     id: RequestId,
     /// None once it has come to its end.
-    source: Option<Parked<Source>>,
+    source: Option<Source>,
     /// Bytes that were announced and have not gone out yet.
     left: Option<usize>,
     _open: Counted,
@@ -73,14 +73,12 @@ impl Answers {
         messages: Streaming<Bytes>,
         held: (Line, OwnedSemaphorePermit),
     ) -> Self {
-        let source = Source { messages, _held: held };
-        let longest = (form == Form::Raw).then_some(gateway.streams.unread);
         Self {
             gateway: gateway.clone(),
             endpoint: Arc::clone(endpoint),
             form,
             id,
-            source: Some(Parked::new(source, longest)),
+            source: Some(Source { messages, _held: held }),
             left: None,
             _open: Counted::new(),
         }
@@ -119,6 +117,8 @@ impl Answers {
         let Some(first) = first else {
             return Body::empty();
         };
+        // A file may be long, and what it holds is somebody else's place.
+        let guarded = (self.form == Form::Raw).then(|| (self.gateway.stall, self.gateway.tasks.clone()));
         let chunks = unfold((Some(first), Some(self)), |(first, answers)| async {
             match (first, answers) {
                 (Some(first), mut answers) => {
@@ -132,7 +132,11 @@ impl Answers {
             }
         });
         // Compression asks once more after the end.
-        Body::from_stream(chunks.fuse())
+        let body = Body::from_stream(chunks.fuse());
+        match guarded {
+            Some((patience, tasks)) => watchdog::guard(body, patience, &tasks),
+            None => body,
+        }
     }
 
     /// The next chunk with the rest of the stream; nothing at its end.
@@ -158,12 +162,8 @@ impl Answers {
     }
 
     async fn next(&mut self) -> Result<Next, Status> {
-        let Some(parked) = &mut self.source else {
+        let Some(source) = &mut self.source else {
             return Ok(Next::End);
-        };
-        let mut out = parked.take();
-        let Some(source) = out.as_mut().and_then(|out| out.thing()) else {
-            return Err(Reason::RequestTimeout.status("The client left the answer unread"));
         };
         let streams = &self.gateway.streams;
         let message = tokio::select! {
@@ -179,7 +179,6 @@ impl Answers {
                 .map(Next::Message)
                 .map_err(|error| internal(&error)),
             None => {
-                drop(out);
                 self.source = None;
                 Ok(Next::End)
             }
@@ -208,10 +207,12 @@ impl Drop for Answers {
     /// breaking off.
     fn drop(&mut self) {
         if self.left == Some(0)
-            && let Some(source) = self.source.take().and_then(Parked::take_away)
+            && let Some(source) = self.source.take()
             && let Ok(runtime) = Handle::try_current()
         {
-            runtime.spawn(timeout(GOODBYE, source.hear_out()));
+            self.gateway
+                .tasks
+                .spawn_on(timeout(GOODBYE, source.hear_out()), &runtime);
         }
     }
 }

@@ -5,7 +5,6 @@
 
 mod answers;
 mod form;
-mod unread;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,17 +41,14 @@ const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 pub struct Streams {
     /// A stream of events with nothing to say says so this often.
     heartbeat: Duration,
-    /// How long a client may leave bytes unread that are no messages.
-    unread: Duration,
     places: Arc<Semaphore>,
     leaving: CancellationToken,
 }
 
 impl Streams {
-    pub fn new(heartbeat: Duration, unread: Duration) -> Self {
+    pub fn new(heartbeat: Duration) -> Self {
         Self {
             heartbeat,
-            unread,
             places: Arc::new(Semaphore::new(MOST)),
             leaving: CancellationToken::new(),
         }
@@ -83,8 +79,9 @@ pub async fn serve(
 ) -> Result<Response, Status> {
     let form = Form::choose(endpoint, &Accept::of(request.headers()))?;
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-    let place = gateway.streams.enter()?;
     let asked = rest::ask(gateway, endpoint, variables, request).await?;
+    // Only now: whoever sends a body that never ends holds no place.
+    let place = gateway.streams.enter()?;
     let (opened, line) = upstream::stream(&asked.upstream, asked.call(gateway, endpoint)?).await?;
     let (metadata, messages, _) = opened.into_parts();
     let mut answers = Answers::new(gateway, endpoint, form, id, messages, (line, place));

@@ -66,7 +66,7 @@ service Watched {
   }
   rpc UploadWhole(stream google.api.HttpBody) returns (Event) {
     option (google.api.http) = {post: "/upload" body: "*"};
-    option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC};
+    option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC media_types: ["text/csv", "application/gzip"]};
   }
 }
 "#;
@@ -210,12 +210,18 @@ impl Behind {
         });
         let download = post(move |request: axum::extract::Request| {
             let download = service_fn(move |request: Request<Ask>| {
-                let part = request.get_ref().topic == "part";
+                let topic = &request.get_ref().topic;
+                let part = topic.starts_with("part");
+                let end_takes = Duration::from_secs(u64::from(topic == "part-with-a-late-end"));
                 let head = request.metadata().contains_key("voltgate-method");
                 let range = request.metadata().get("range").cloned();
                 let heard_out = downloads.heard_out.clone();
                 let chunks = downloads.clone().watch(&request).map(|events| {
-                    let end = stream::once(async move { heard_out.cancel() }).filter_map(|()| async { None });
+                    let end = async move {
+                        tokio::time::sleep(end_takes).await;
+                        heard_out.cancel();
+                    };
+                    let end = stream::once(end).filter_map(|()| async { None });
                     events.map(|events| chunks(events).chain(end).boxed() as Chunks)
                 });
                 std::future::ready(chunks.map(|mut response| {

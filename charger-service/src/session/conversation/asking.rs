@@ -103,11 +103,7 @@ impl Conversation {
     }
 
     /// Others have said what there is to say, and the CALL is answered.
-    pub(super) async fn advised(
-        &mut self,
-        advice: Result<Advice, sqlx::Error>,
-        inbox: &mut Inbox,
-    ) -> Result<(), End> {
+    pub(super) async fn advised(&mut self, advice: Result<Advice, sqlx::Error>, inbox: &mut Inbox) -> Result<(), End> {
         let Some(asking) = self.asking.take() else {
             return Ok(());
         };
@@ -130,7 +126,9 @@ impl Conversation {
         };
         let (is_a_fact, waits) = (self.is_a_fact(&call), self.waits_for_others(&call));
         let heard = match waits {
-            true => timeout_at(until, advice(&mut self.asking)).await.unwrap_or(Ok(Advice::None)),
+            true => timeout_at(until, advice(&mut self.asking))
+                .await
+                .unwrap_or(Ok(Advice::None)),
             false => Ok(Advice::None),
         };
         let Some(asking) = self.asking.take() else {

@@ -226,10 +226,11 @@ impl Conversation {
     ) -> Result<String, End> {
         match heard {
             Ok(advice) => self.answer_advised(call, text, number, received_at, &advice).await,
-            Err(error) if self.waits_for_others(call) => {
-                self.unanswered(call, text, received_at, error.into()).await
+            Err(error) if self.waits_for_others(call) => self.unanswered(call, text, received_at, error.into()).await,
+            Err(_) => {
+                self.answer_advised(call, text, number, received_at, &Advice::None)
+                    .await
             }
-            Err(_) => self.answer_advised(call, text, number, received_at, &Advice::None).await,
         }
     }
 

@@ -395,7 +395,9 @@ impl Life {
                         }
                     } else if frame[1] == id {
                         // The socket had no successor until now, or it would have been told.
-                        let settled = answered.into_iter().filter(|(number, _)| *number <= station.acknowledged);
+                        let settled = answered
+                            .into_iter()
+                            .filter(|(number, _)| *number <= station.acknowledged);
                         self.settled.extend(settled.map(|(_, command)| command));
                         return Answer::of(&frame);
                     }
