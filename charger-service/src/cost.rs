@@ -127,7 +127,9 @@ pub fn cost(terms: &Terms, charge: &Charge, zone: &TimeZone) -> Cost {
             amount: amount.rounded(LINE_DIGITS),
         });
     }
-    let total = gross.rounded(terms.minor_digits());
+    let mut total = gross.rounded(terms.minor_digits());
+    // As it is paid: with its cents, also where there are none.
+    total.rescale(terms.minor_digits());
     let rounding = total - lines.iter().map(Line::amount).sum::<Decimal>();
     if !rounding.is_zero() {
         lines.push(Line::Rounding {

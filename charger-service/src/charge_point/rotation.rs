@@ -172,9 +172,13 @@ mod tests {
 
     #[test]
     fn a_chosen_password_may_be_short_and_not_longer_than_a_charge_point_takes() {
-        assert!(parse(request(Some("short")), Author::of(&tonic::Request::new(()))).is_ok());
+        let asked = |password: &str| {
+            let (asking, request) = Asking::of(tonic::Request::new(request(Some(password)))).unwrap();
+            parse(request, asking)
+        };
+        assert!(asked("short").is_ok());
         for refused in [String::new(), "x".repeat(41), "a\nb".to_owned()] {
-            let violations = parse(request(Some(&refused)), Author::of(&tonic::Request::new(()))).unwrap_err();
+            let violations = asked(&refused).unwrap_err();
             assert_eq!(violations[0].field, "password");
         }
     }

@@ -7,12 +7,9 @@ use crate::cost::{Cost, Line, Remark};
 use crate::tariff::terms::Terms;
 
 pub fn cost(terms: &Terms, cost: &Cost) -> ToldCost {
-    let mut total = cost.total;
-    // As it is paid: with its cents, even where there are none.
-    total.rescale(terms.minor_digits());
     ToldCost {
         currency: terms.currency.code().to_owned(),
-        total: total.to_string(),
+        total: cost.total.to_string(),
         lines: cost.lines.iter().map(line).collect(),
         remarks: cost
             .remarks

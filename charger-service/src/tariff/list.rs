@@ -100,7 +100,7 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListTariffsResponse, 
     let mut rows = select!(
         r#"WHERE lower(tariff.name) > $1 COLLATE "C" ORDER BY lower(tariff.name) LIMIT $2"#,
         page.after.unwrap_or_default(),
-        page.size.limit(),
+        page.size.limit()
     )
     .fetch_all(&mut *connection)
     .await?;

@@ -74,7 +74,7 @@ async fn what_a_deleted_account_still_had_under_way_loses_address_and_device_as_
     let request = service.asks(tokio_stream::wrappers::ReceiverStream::new(receiver));
     let mut client = service.files();
     let uploading = tokio::spawn(async move { client.upload_firmware(request).await });
-    let mut parts = messages("fw.bin", &content(300_000)).into_iter();
+    let mut parts = messages("fw.bin", &content(400_000)).into_iter();
     let last = parts.next_back().unwrap();
     for part in parts {
         sender.send(part).await.unwrap();

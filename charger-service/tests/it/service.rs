@@ -112,11 +112,7 @@ impl Service {
     }
 
     /// One more replica at a database.
-    pub async fn start_at_url(url: &str) -> Self {
-        Self::start_at_url_with(url, settings()).await
-    }
-
-    pub async fn start_at_url_with(url: &str, settings: Settings) -> Self {
+    pub async fn start_at_url(url: &str, settings: Settings) -> Self {
         Self::start_at(url, url.to_owned(), settings).await
     }
 

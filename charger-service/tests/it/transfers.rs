@@ -219,7 +219,8 @@ async fn a_newer_attempt_takes_the_place_of_one_that_hangs() {
 async fn one_url_takes_one_place_however_often_it_is_called() {
     let database = Database::create().await;
     let (service, mut station) = connected(&database).await;
-    let bytes = content(600_000);
+    // More than is on its way to somebody who does not read.
+    let bytes = content(8_000_000);
     let file = service.upload_firmware("fw.bin", &bytes).await.unwrap();
     let updating = service.update_firmware(UpdateFirmwareRequest {
         identity: "CP1".to_owned(),
@@ -479,7 +480,7 @@ async fn a_backlog_of_old_files_goes_at_one_turn_and_a_file_that_still_comes_in_
     let request = Request::new(tokio_stream::wrappers::ReceiverStream::new(receiver));
     let mut client = service.transfers();
     let leaving = tokio::spawn(async move { client.leave(request).await });
-    let mut parts = leave(&token, "late.log", &content(300_000)).into_iter();
+    let mut parts = leave(&token, "late.log", &content(400_000)).into_iter();
     let last = parts.next_back().unwrap();
     for part in parts {
         sender.send(part).await.unwrap();
@@ -506,5 +507,5 @@ async fn a_backlog_of_old_files_goes_at_one_turn_and_a_file_that_still_comes_in_
     sender.send(last).await.unwrap();
     drop(sender);
     leaving.await.unwrap().unwrap();
-    assert_eq!(service.jobs().await[0].file.as_ref().unwrap().size, 300_000);
+    assert_eq!(service.jobs().await[0].file.as_ref().unwrap().size, 400_000);
 }

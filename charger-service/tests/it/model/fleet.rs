@@ -115,7 +115,7 @@ impl Fleet {
         let replica = random.random_range(0..2);
         if random.random_range(0..10_000) < self.kills {
             let mut service = self.replicas[replica].write().await;
-            let reborn = Service::start_at_url_with(&self.url, asking(&self.authority)).await;
+            let reborn = Service::start_at_url(&self.url, asking(&self.authority)).await;
             std::mem::replace(&mut *service, reborn).kill();
         } else if random.random_range(0..50) == 0 {
             let seconds = random.random_range(-20..=20);
