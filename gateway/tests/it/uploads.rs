@@ -274,7 +274,7 @@ async fn the_document_tells_which_bodies_an_upload_takes() {
         let operation = &document["paths"][path][method];
         let content = operation["requestBody"]["content"].as_object().unwrap();
         let media_types: BTreeSet<_> = content.keys().map(String::as_str).collect();
-        assert_eq!(media_types, takes.iter().copied().collect(), "{path}");
+        assert_eq!(media_types, takes.iter().copied().collect::<BTreeSet<_>>(), "{path}");
         assert_eq!(operation["responses"]["415"].is_object(), refuses, "{path}");
         let request = watched
             .http
