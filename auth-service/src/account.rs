@@ -71,30 +71,36 @@ pub async fn insert(connection: &mut PgConnection, new: &NewAccount<'_>) -> Resu
     })
 }
 
-/// Gives an account another username, if it is in this revision still. Says whether it was.
+/// Nobody else changes the account before the transaction is over. What is to be known of it is read by a statement of its own,
+/// which sees what was committed while the lock was waited for.
+pub async fn lock(connection: &mut PgConnection, account: Uuid) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "SELECT FROM authentication.account WHERE id = $1 FOR NO KEY UPDATE",
+        account
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Gives an account another username.
 ///
 /// # Errors
 /// The username is taken, or looks like one that is.
-pub async fn rename(
-    connection: &mut PgConnection,
-    account: Uuid,
-    revision: i64,
-    username: &Username,
-) -> Result<bool, InsertError> {
+pub async fn rename(connection: &mut PgConnection, account: Uuid, username: &Username) -> Result<(), InsertError> {
     if !claim::is_free(connection, username, Some(account)).await? {
         return Err(InsertError::UsernameTaken);
     }
-    let renamed = sqlx::query!(
+    sqlx::query!(
         "UPDATE authentication.account
-         SET username = $3, username_key = $4, skeletons = $5, revision = revision + 1
-         WHERE id = $1 AND revision = $2",
+         SET username = $2, username_key = $3, skeletons = $4, revision = revision + 1
+         WHERE id = $1",
         account,
-        revision,
         username.as_str(),
         username.key(),
         &username.skeletons()
     )
     .execute(connection)
     .await?;
-    Ok(renamed.rows_affected() == 1)
+    Ok(())
 }

@@ -29,7 +29,7 @@ use voltgate_proto::auth::v1::verification_service_server::{self, VerificationSe
 use crate::access_token::AccessTokens;
 use crate::administrator::{self, Administrator, AdministratorError, FirstPassword};
 use crate::authority::OwnAuthority;
-use crate::health::{self, Health};
+use crate::health::{self, Health, Told};
 use crate::housekeeping::keep_house;
 use crate::password_hash::PasswordHasher;
 use crate::settings::Settings;
@@ -187,8 +187,9 @@ impl Application {
             drain,
             ..
         } = self;
-        let (serving, is_serving) = watch::channel(true);
-        let server = server.healthy_while(is_serving);
+        let ((serving, is_serving), (events, are_on_time)) = (watch::channel(true), watch::channel(true));
+        let told = Told { serving, events };
+        let server = server.healthy_while(is_serving).telling_of(health::EVENTS, are_on_time);
         let served = CancellationToken::new();
         let serve = async {
             let result = server
@@ -206,7 +207,7 @@ impl Application {
             relay.run(served.clone()),
             end_streams,
             served.run_until_cancelled(keep_house(&state)),
-            served.run_until_cancelled(health::watch(&state.database, &state.health, &serving)),
+            served.run_until_cancelled(health::watch(&state.database, &state.health, &told)),
         );
         result
     }

@@ -42,9 +42,12 @@ impl Authority for OwnAuthority {
         if let Some(key) = known() {
             return Ok(Some(key));
         }
-        let look = async {
-            let looked = self.rotation.look().await;
-            looked.map_err(|error| AuthorityUnavailable(error.into()))
+        let look = || {
+            let rotation = Arc::clone(&self.rotation);
+            async move {
+                let looked = rotation.look().await;
+                looked.map_err(|error| AuthorityUnavailable(error.into()))
+            }
         };
         self.unknown.find(known, look).await
     }

@@ -6,6 +6,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::State;
+use crate::account;
 use crate::housekeeping::{BATCH, in_batches};
 use crate::random_token::{self, RandomToken};
 
@@ -110,12 +111,7 @@ pub async fn redeem(
     let Some(found) = look_up(&mut *connection, purpose, text, now).await? else {
         return Ok(None);
     };
-    sqlx::query!(
-        "SELECT FROM authentication.account WHERE id = $1 FOR NO KEY UPDATE",
-        found.account
-    )
-    .execute(&mut *connection)
-    .await?;
+    account::lock(connection, found.account).await?;
     sqlx::query_as!(
         Redeemed,
         "DELETE FROM authentication.email_code

@@ -13,7 +13,8 @@ use voltgate_proto::events::v1::AccountDeleted;
 use crate::State;
 use crate::api_key;
 use crate::audit::{self, Action, Entry};
-use crate::reauthentication::Owner;
+use crate::email::verify;
+use crate::owner::Owner;
 use crate::session::end::{self, Which};
 
 #[derive(Debug, Error)]
@@ -47,13 +48,19 @@ pub async fn erase(
     let entry = Entry::new(Action::Erased, now, client).by(by).on(account.id);
     audit::record(connection, entry).await?;
     audit::anonymise(connection, account.id).await?;
+    let email = account.verified_email();
+    let email_is_shared = match &email {
+        Some(email) => verify::is_somebody_elses(connection, account.id, email).await?,
+        None => false,
+    };
     sqlx::query!("DELETE FROM authentication.account WHERE id = $1", account.id)
         .execute(&mut *connection)
         .await?;
     let deleted = AccountDeleted {
         account_id: account.id.to_string(),
         username: account.username,
-        email: account.email,
+        email,
+        email_is_shared,
     };
     outbox::enqueue(connection, &event::new(crate::NAME, now, &deleted)).await?;
     Ok(())

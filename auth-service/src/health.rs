@@ -1,7 +1,8 @@
 //! Whether the service is well: looked at in the background, so that asking costs nothing, however often somebody does.
 //!
 //! Without its database the service serves nothing, and says so to whoever sends it calls (`grpc.health.v1`). That events
-//! are late is told to those who ask for it (`GET /auth/health`), and keeps nobody from logging in.
+//! are late is told to those who ask for it (`GET /auth/health`, and [`EVENTS`] in `grpc.health.v1`), and keeps nobody from
+//! logging in.
 
 use std::time::Duration;
 
@@ -17,6 +18,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// An event that has waited for longer is late. A relay that works publishes within seconds.
 const LATE: Duration = Duration::from_secs(60);
+
+/// The name in `grpc.health.v1` that serves as long as no event is late. There is no such service.
+pub const EVENTS: &str = "voltgate.auth.v1.Events";
 
 /// What the last look found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,15 +45,23 @@ impl From<Health> for ServiceHealth {
     }
 }
 
-/// Looks from time to time, for as long as it is polled, and tells `health` and `serving` what it finds.
-pub async fn watch(database: &PgPool, health: &watch::Sender<Health>, serving: &watch::Sender<bool>) {
+/// Whom it is told to whether the service serves, and whether no event is late.
+pub struct Told {
+    pub serving: watch::Sender<bool>,
+    pub events: watch::Sender<bool>,
+}
+
+/// Looks from time to time, for as long as it is polled, and tells `health` and `told` what it finds.
+pub async fn watch(database: &PgPool, health: &watch::Sender<Health>, told: &Told) {
     loop {
         let found = look(database).await;
         let changed = |known: &mut Health| std::mem::replace(known, found) != found;
         if health.send_if_modified(changed) {
             tracing::info!(found.database, found.events, "The health of the service has changed");
         }
-        serving.send_if_modified(|known| std::mem::replace(known, found.database) != found.database);
+        for (told, is_ok) in [(&told.serving, found.database), (&told.events, found.events)] {
+            told.send_if_modified(|known| std::mem::replace(known, is_ok) != is_ok);
+        }
         sleep(INTERVAL).await;
     }
 }

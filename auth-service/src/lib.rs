@@ -20,6 +20,7 @@ mod housekeeping;
 mod login;
 mod logout;
 mod name;
+mod owner;
 mod passkey;
 mod password;
 mod password_hash;
@@ -57,6 +58,10 @@ use tokio_util::sync::CancellationToken;
 
 /// The name under which this service writes events and is known to the others.
 pub const NAME: &str = "auth-service";
+
+/// Connections of its pool that the service takes for good, to hear what replicas tell each other: of events to be published,
+/// revocations, signing keys, and requests for a new password.
+const LISTENERS: u32 = 4;
 
 /// What every operation works with.
 struct State {

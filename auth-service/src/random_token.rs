@@ -5,11 +5,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 
-/// How long the second step of a login or a ceremony may take.
-pub const LIFETIME: chrono::TimeDelta = chrono::TimeDelta::minutes(5);
+/// How long the second step of a login or of a passkey's ceremony may take. Codes by mail live otherwise (`email_code.rs`).
+pub const CHALLENGE_LIFETIME: chrono::TimeDelta = chrono::TimeDelta::minutes(5);
 
 /// The same in seconds, as clients are told.
-pub const LIFETIME_SECONDS: i32 = 300;
+pub const CHALLENGE_SECONDS: i32 = 300;
 
 /// A token as somebody gets to see it, url-safe.
 pub struct RandomToken(String);
@@ -49,6 +49,6 @@ mod tests {
 
     #[test]
     fn clients_are_told_how_long_a_challenge_lives() {
-        assert_eq!(LIFETIME.num_seconds(), i64::from(LIFETIME_SECONDS));
+        assert_eq!(CHALLENGE_LIFETIME.num_seconds(), i64::from(CHALLENGE_SECONDS));
     }
 }

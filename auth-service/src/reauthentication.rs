@@ -9,6 +9,7 @@ use tonic::Status;
 use uuid::Uuid;
 
 use crate::State;
+use crate::owner::{self, Owner};
 use crate::password_hash::{HashError, PasswordHash};
 use crate::throttle::{Purpose, ThrottleError};
 
@@ -89,37 +90,13 @@ async fn find(state: &State, account: Uuid) -> Result<Option<Stored>, sqlx::Erro
     .await
 }
 
-/// The account of somebody who has shown to be its owner, or about whom an administrator decides. Its row is locked.
-pub struct Owner {
-    pub id: Uuid,
-    pub username: String,
-    pub email: Option<String>,
-    /// Somebody has shown to read what is sent there.
-    pub email_verified: bool,
-}
-
-impl Owner {
-    /// The address that notices go to. Anybody may claim an address, and would have its owner flooded with what they do to an
-    /// account of their own.
-    pub fn verified_email(&self) -> Option<String> {
-        self.email.clone().filter(|_| self.email_verified)
-    }
-}
-
 impl Reauthenticated {
-    /// Locks the account for what follows, if its password is still the one that was shown.
+    /// Locks the account for what follows, if its password is still the one that was shown and lets its owner in.
     pub async fn lock(&self, connection: &mut PgConnection) -> Result<Owner, ReauthenticationError> {
-        sqlx::query_as!(
-            Owner,
-            r#"SELECT id, username, email, email_verified_at IS NOT NULL AS "email_verified!"
-               FROM authentication.account
-               WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL
-               FOR NO KEY UPDATE"#,
-            self.account,
-            self.password.as_str()
-        )
-        .fetch_optional(connection)
-        .await?
-        .ok_or(ReauthenticationError::WrongPassword)
+        let locked = owner::lock(connection, self.account).await?;
+        locked
+            .filter(|locked| locked.is_open && locked.password.as_str() == self.password.as_str())
+            .map(|locked| locked.owner)
+            .ok_or(ReauthenticationError::WrongPassword)
     }
 }

@@ -100,15 +100,18 @@ fn email(request: &SignUpRequest) -> Result<Email, FieldViolation> {
 }
 
 pub async fn sign_up(state: &State, new: SignUp, client: &Client) -> Result<LoggedIn, SignUpError> {
-    // Counted whatever comes of it: that a name is taken is an answer too.
     let attempt = state.throttle.reserve(Purpose::SignUp, client.address, None).await?;
-    let password = match state.passwords.hash(new.password).await {
-        Ok(password) => password,
-        Err(error) => {
-            attempt.give_back().await;
-            return Err(error.into());
-        }
-    };
+    let signed_up = hash_and_store(state, new, client).await;
+    match &signed_up {
+        // Counted: that a name is taken is an answer too.
+        Ok(_) | Err(SignUpError::UsernameTaken) => {}
+        Err(_) => attempt.give_back().await,
+    }
+    signed_up
+}
+
+async fn hash_and_store(state: &State, new: SignUp, client: &Client) -> Result<LoggedIn, SignUpError> {
+    let password = state.passwords.hash(new.password).await?;
     let mailbox = new.email.as_str().to_lowercase();
     let purpose = Purpose::SendMail;
     let mail = match state

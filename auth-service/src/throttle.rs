@@ -8,8 +8,9 @@
 //!
 //! Nobody is locked out by a stranger. What is counted for an account, wherever the attempts come from, and for an address,
 //! whoever they are for, does not concern an account at an address that it has logged in from before
-//! (`throttle/familiar.rs`): there it waits for failures made there in its own name only. Nothing here knows whether an
-//! account exists, so neither does whoever reads a refusal.
+//! (`throttle/familiar.rs`): there it waits for failures made there in its own name only. Where no name is said, as with a passkey
+//! or a code from a mail, nobody can be told from a stranger who shares the address. So the waits there are short: these cannot be
+//! guessed. Nothing here knows whether an account exists, so neither does whoever reads a refusal.
 
 pub mod familiar;
 mod key;
@@ -96,7 +97,7 @@ struct Reserved {
 
 impl Throttle {
     pub fn new(database: PgPool, clock: SharedClock, limits: Limits) -> Self {
-        let connections = (database.options().get_max_connections() / 2).max(1);
+        let connections = for_attempts(database.options().get_max_connections());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             database,
@@ -104,7 +105,7 @@ impl Throttle {
             limits,
             blocked: Arc::new(Cache::new(REMEMBERED)),
             lanes: Lanes::new(cores * AT_ONCE_PER_CORE),
-            connections: Arc::new(Semaphore::new(connections as usize)),
+            connections: Arc::new(Semaphore::new(connections)),
         }
     }
 
@@ -186,11 +187,11 @@ impl Throttle {
         }
     }
 
-    /// Forgets what failed for this account at this address: somebody there has shown since, in another way, to be its owner. A
-    /// failure leaves them to wait for as long as they would have anyway, so nobody is told of it.
-    pub async fn forgive(&self, purpose: Purpose, address: IpAddr, username_key: &str) {
+    /// Forgets the logins that failed for this account at this address: somebody there has shown since, in another way, to be its
+    /// owner. A failure leaves them to wait for as long as they would have anyway, so nobody is told of it.
+    pub async fn forgive(&self, address: IpAddr, username_key: &str) {
         let network = Network::of(address);
-        let keys = |kind| key::of(purpose, kind, &network, Some(username_key));
+        let keys = |kind| key::of(Purpose::LogIn, kind, &network, Some(username_key));
         let Some(pair) = keys(Kind::Pair) else { return };
         let forgiven = sqlx::query!("DELETE FROM authentication.throttle WHERE key = $1", &pair[..])
             .execute(&self.database)
@@ -369,6 +370,12 @@ impl Throttle {
         }
         Ok(())
     }
+}
+
+/// Half of the connections that are left to calls.
+fn for_attempts(connections: u32) -> usize {
+    let left = connections.saturating_sub(crate::LISTENERS);
+    (left / 2).max(1).try_into().unwrap_or(Semaphore::MAX_PERMITS)
 }
 
 impl Reservation {

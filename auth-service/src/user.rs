@@ -27,6 +27,7 @@ use voltgate_proto::auth::v1::{
 use self::create::NewUser;
 use self::update::Change;
 use crate::State;
+use crate::account;
 use crate::audit::{self, Action, Entry};
 use crate::caller::{LoggedInAs, Reader};
 use crate::session;
@@ -83,13 +84,7 @@ async fn read(connection: &mut PgConnection, account: Uuid) -> Result<Row, UserE
 
 /// The same, and nobody else changes the account before the transaction is over.
 async fn lock(connection: &mut PgConnection, account: Uuid) -> Result<Row, UserError> {
-    sqlx::query!(
-        "SELECT FROM authentication.account WHERE id = $1 FOR NO KEY UPDATE",
-        account
-    )
-    .execute(&mut *connection)
-    .await?;
-    // A statement of its own sees what was committed while the lock was waited for.
+    account::lock(connection, account).await?;
     read(connection, account).await
 }
 

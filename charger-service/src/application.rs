@@ -18,6 +18,7 @@ use uuid::Uuid;
 use voltgate_proto::ocpp::v1::certificate_service_server::{self, CertificateServiceServer};
 use voltgate_proto::ocpp::v1::charge_point_audit_service_server::{self, ChargePointAuditServiceServer};
 use voltgate_proto::ocpp::v1::charge_point_service_server::{self, ChargePointServiceServer};
+use voltgate_proto::ocpp::v1::charge_record_service_server::{self, ChargeRecordServiceServer};
 use voltgate_proto::ocpp::v1::charging_profile_service_server::{self, ChargingProfileServiceServer};
 use voltgate_proto::ocpp::v1::command_service_server::{self, CommandServiceServer};
 use voltgate_proto::ocpp::v1::configuration_service_server::{self, ConfigurationServiceServer};
@@ -35,6 +36,7 @@ use voltgate_proto::ocpp::v1::security_event_service_server::{self, SecurityEven
 use voltgate_proto::ocpp::v1::session_service_server::{self, SessionServiceServer};
 use voltgate_proto::ocpp::v1::site_service_server::{self, SiteServiceServer};
 use voltgate_proto::ocpp::v1::stray_service_server::{self, StrayServiceServer};
+use voltgate_proto::ocpp::v1::tariff_service_server::{self, TariffServiceServer};
 use voltgate_proto::ocpp::v1::transaction_service_server::{self, TransactionServiceServer};
 use voltgate_proto::ocpp::v1::transfer_service_server::{self, TransferServiceServer};
 use voltgate_proto::ocpp::v1::unknown_charge_point_service_server::{self, UnknownChargePointServiceServer};
@@ -48,20 +50,21 @@ use crate::housekeeping::{Retention, keep_house};
 use crate::message::partitions;
 use crate::registry::Registry;
 use crate::session::failures::Failures;
-use crate::session::pace::Paces;
+use crate::session::pace::Posting;
 use crate::settings::Settings;
 use crate::unknown::Knocks;
 use crate::{
-    State, audit, certificate, charge_point, charging_profile, command, configuration, data_transfer_vendor, event,
-    file, id_token, instance, job, local_list, message, registration, remote_control, reservation, security_event,
-    session, site, stray, transaction, transfer, unknown,
+    State, audit, certificate, charge_point, charge_record, charging_profile, command, configuration,
+    data_transfer_vendor, event, file, id_token, instance, job, local_list, message, registration, remote_control,
+    reservation, security_event, session, site, stray, tariff, transaction, transfer, unknown,
 };
 
 /// The gRPC services, by their full names.
-const SERVICES: [&str; 23] = [
+const SERVICES: [&str; 25] = [
     charge_point_audit_service_server::SERVICE_NAME,
     certificate_service_server::SERVICE_NAME,
     charge_point_service_server::SERVICE_NAME,
+    charge_record_service_server::SERVICE_NAME,
     charging_profile_service_server::SERVICE_NAME,
     command_service_server::SERVICE_NAME,
     configuration_service_server::SERVICE_NAME,
@@ -79,6 +82,7 @@ const SERVICES: [&str; 23] = [
     session_service_server::SERVICE_NAME,
     site_service_server::SERVICE_NAME,
     stray_service_server::SERVICE_NAME,
+    tariff_service_server::SERVICE_NAME,
     transaction_service_server::SERVICE_NAME,
     transfer_service_server::SERVICE_NAME,
     unknown_charge_point_service_server::SERVICE_NAME,
@@ -148,7 +152,7 @@ impl Application {
             knocks: Knocks::default(),
             failures: Failures::default(),
             messages_per_second: settings.charger_messages_per_second,
-            posting: Paces::default(),
+            posting: Posting::default(),
             instance,
             sessions: Registry::default(),
             events: Feed::default(),
@@ -185,7 +189,7 @@ impl Application {
             retention,
             drain,
         } = self;
-        let erasure = Arc::new(Erasure::new(state.database.clone()));
+        let erasure = Arc::new(Erasure::new(state.database.clone(), state.clock.clone()));
         let hear = bus.subscribe(CHARGER_SERVICE, erasure, state.shutdown.clone());
         let routes = routes(&state);
         let serve = async {
@@ -217,6 +221,7 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
         .add_service(ChargePointAuditServiceServer::new(audit::Grpc(Arc::clone(state))))
         .add_service(CertificateServiceServer::new(certificate::Grpc(Arc::clone(state))))
         .add_service(ChargePointServiceServer::new(charge_point::Grpc(Arc::clone(state))))
+        .add_service(ChargeRecordServiceServer::new(charge_record::Grpc(Arc::clone(state))))
         .add_service(ChargingProfileServiceServer::new(charging_profile::Grpc(Arc::clone(
             state,
         ))))
@@ -238,6 +243,7 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
         .add_service(SessionServiceServer::new(session::Grpc(Arc::clone(state))))
         .add_service(SiteServiceServer::new(site::Grpc(Arc::clone(state))))
         .add_service(StrayServiceServer::new(stray::Grpc(Arc::clone(state))))
+        .add_service(TariffServiceServer::new(tariff::Grpc(Arc::clone(state))))
         .add_service(TransactionServiceServer::new(transaction::Grpc(Arc::clone(state))))
         .add_service(TransferServiceServer::new(transfer::Grpc(Arc::clone(state))))
         .add_service(UnknownChargePointServiceServer::new(unknown::Grpc(Arc::clone(state))));

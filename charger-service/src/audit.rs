@@ -1,4 +1,4 @@
-//! The audit log: every change of charge points, id tokens, sites and vendors, and every command, with who did it, when, and from
+//! The audit log: every change of charge points, id tokens, sites, tariffs and vendors, and every command, with who did it, when, and from
 //! where. A row is written in the transaction of the change, so that neither is there without the other. It goes when it is older
 //! than it is kept.
 
@@ -38,6 +38,9 @@ pub enum Action {
     SiteCreated,
     SiteUpdated,
     SiteDeleted,
+    TariffCreated,
+    TariffReplaced,
+    TariffDeleted,
     /// A command was taken in. What became of it, the ledger says.
     CommandRequested,
     StrayAttached,
@@ -68,6 +71,9 @@ impl Action {
             Self::SiteCreated => "site.created",
             Self::SiteUpdated => "site.updated",
             Self::SiteDeleted => "site.deleted",
+            Self::TariffCreated => "tariff.created",
+            Self::TariffReplaced => "tariff.replaced",
+            Self::TariffDeleted => "tariff.deleted",
             Self::CommandRequested => "command.requested",
             Self::StrayAttached => "stray.attached",
             Self::StrayMerged => "stray.merged",

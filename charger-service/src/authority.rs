@@ -3,6 +3,7 @@
 //! It is asked before the transaction of the answer begins, and for as long as a setting says. What it does not answer in time,
 //! or not as it should, another setting decides. What it said is combined with what is registered here in `authorization.rs`.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -51,6 +52,55 @@ pub struct Authority {
     pub asked: Asked,
     pub fallback: Fallback,
     pub room: Semaphore,
+    pub patience: Patience,
+}
+
+/// Failures in a row after which it is left alone for a while. A charge point that was offline has hundreds of questions, and would
+/// wait for each.
+const FAILURES: u32 = 3;
+
+/// How long it is left alone. Then one question is tried, and the others if that is answered.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Whether it is worth while to ask.
+#[derive(Debug, Default)]
+pub struct Patience(Mutex<Endured>);
+
+#[derive(Debug, Default)]
+struct Endured {
+    failures: u32,
+    /// Until when nobody asks.
+    until: Option<Instant>,
+}
+
+impl Patience {
+    /// Whether to ask now, a question that takes so long at most.
+    fn is_left(&self, longest: Duration) -> bool {
+        let (mut endured, now) = (self.endured(), Instant::now());
+        if endured.failures < FAILURES {
+            return true;
+        }
+        if endured.until.is_some_and(|until| now < until) {
+            return false;
+        }
+        // The others wait for how this one fares.
+        endured.until = Some(now + longest);
+        true
+    }
+
+    fn note(&self, is_answered: bool) {
+        let mut endured = self.endured();
+        if is_answered {
+            *endured = Endured::default();
+        } else {
+            endured.failures = endured.failures.saturating_add(1);
+            endured.until = Some(Instant::now() + PAUSE);
+        }
+    }
+
+    fn endured(&self) -> MutexGuard<'_, Endured> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The question, in the form in which it is asked.
@@ -98,7 +148,13 @@ impl Authority {
 
     /// What it says, or what counts in its place. None: what is registered here decides.
     pub async fn ask(&self, request: &Request<'_>) -> Option<Authorization> {
-        let error = match self.call(request).await {
+        if !self.patience.is_left(self.timeout) {
+            count("left_alone");
+            return self.in_its_place();
+        }
+        let answer = self.call(request).await;
+        self.patience.note(answer.is_ok());
+        let error = match answer {
             Ok(authorization) => {
                 count("answered");
                 return Some(authorization);
@@ -114,6 +170,10 @@ impl Authority {
             fallback = ?self.fallback,
             "The authority for tokens did not answer"
         );
+        self.in_its_place()
+    }
+
+    fn in_its_place(&self) -> Option<Authorization> {
         let status = match self.fallback {
             Fallback::Local => return None,
             Fallback::Reject => AuthorizationStatus::Invalid,
@@ -186,6 +246,24 @@ mod tests {
             json,
             r#"{"idToken":"TAG","identity":"CP1","connectorId":2,"purpose":"start"}"#
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_authority_that_fails_again_and_again_is_left_alone_and_tried_by_one_question_after_a_while() {
+        let (patience, longest) = (Patience::default(), Duration::from_secs(30));
+        for _ in 0..FAILURES {
+            assert!(patience.is_left(longest));
+            patience.note(false);
+        }
+        assert!(!patience.is_left(longest));
+        tokio::time::advance(PAUSE).await;
+        assert!(patience.is_left(longest));
+        assert!(!patience.is_left(longest), "one is enough");
+        patience.note(false);
+        tokio::time::advance(PAUSE).await;
+        assert!(patience.is_left(longest));
+        patience.note(true);
+        assert!(patience.is_left(longest) && patience.is_left(longest));
     }
 
     #[test]

@@ -22,7 +22,7 @@ use voltgate_proto::ocpp::v1::{
 };
 
 use crate::State;
-use crate::audit::Author;
+use crate::command::asking::Asking;
 use crate::command::send::send;
 
 const PEM: &str = "application/pem-certificate-chain";
@@ -40,8 +40,8 @@ impl CertificateService for Grpc {
     }
 
     async fn renew_certificate(&self, request: Request<RenewCertificateRequest>) -> Result<Response<Command>, Status> {
-        let requested_by = Author::of(&request);
-        let command = renew::parse(request.into_inner(), requested_by).map_err(reason::invalid)?;
+        let (asking, request) = Asking::of(request)?;
+        let command = renew::parse(request, asking).map_err(reason::invalid)?;
         Ok(Response::new(send(&self.0, command).await?))
     }
 

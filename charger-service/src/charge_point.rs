@@ -26,6 +26,7 @@ use self::create::NewChargePoint;
 use self::update::Change;
 use crate::State;
 use crate::audit::Author;
+use crate::command::asking::Asking;
 use crate::command::send::send;
 use service_kit::version::IfMatch;
 
@@ -68,8 +69,8 @@ impl ChargePointService for Grpc {
     }
 
     async fn rotate_password(&self, request: Request<RotatePasswordRequest>) -> Result<Response<Command>, Status> {
-        let requested_by = Author::of(&request);
-        let command = rotation::parse(request.into_inner(), requested_by).map_err(reason::invalid)?;
+        let (asking, request) = Asking::of(request)?;
+        let command = rotation::parse(request, asking).map_err(reason::invalid)?;
         Ok(Response::new(send(&self.0, command).await?))
     }
 

@@ -4,6 +4,7 @@
 //! and whoever waits for the outcome is woken by its commit. A process that dies, a client that hangs up or a charge point
 //! that is away changes nothing about that.
 
+pub mod asking;
 pub mod ledger;
 mod list;
 pub mod send;

@@ -1,8 +1,13 @@
 //! When an account is deleted, the audit log here no longer says where its owner was and with what. That somebody did
 //! something stays, under an id that nobody's name belongs to any more.
+//!
+//! What an account asked for may still be under way when it is deleted, and is an entry only when it is done. So deleted accounts are
+//! remembered for a while, and their entries looked at again.
 
 use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
 use service_kit::bus::{EventHandler, Handled, HandlerError};
+use service_kit::clock::SharedClock;
 use service_kit::event::{self, Event, Unreadable};
 use sqlx::PgPool;
 use uuid::Uuid;
@@ -11,9 +16,13 @@ use voltgate_proto::events::v1::AccountDeleted;
 /// Entries that are changed by one statement: an account may have made very many.
 const BATCH: i64 = 10_000;
 
+/// Far longer than anything that an account asks for may take.
+const REMEMBERED: TimeDelta = TimeDelta::days(1);
+
 /// Hears of accounts that are deleted. The same event a second time finds nothing to erase, so none is remembered.
 pub(crate) struct Erasure {
     database: PgPool,
+    clock: SharedClock,
 }
 
 /// Why an event was not dealt with.
@@ -36,27 +45,70 @@ impl From<EraseError> for HandlerError {
 }
 
 impl Erasure {
-    pub fn new(database: PgPool) -> Self {
-        Self { database }
+    pub fn new(database: PgPool, clock: SharedClock) -> Self {
+        Self { database, clock }
     }
 
     async fn erase(&self, event: &Event) -> Result<Handled, EraseError> {
         let deleted: AccountDeleted = event::decode(event)?;
         let account = Uuid::parse_str(&deleted.account_id).map_err(|_| Unreadable::Data(event.r#type.clone()))?;
-        let mut erased = 0;
-        loop {
-            let entries = erase_batch(&self.database, account).await?;
-            erased += entries;
-            if entries == 0 {
-                break;
-            }
-        }
+        remember(&self.database, account, self.clock.now()).await?;
+        let erased = erase(&self.database, account).await?;
         tracing::info!(%account, entries = erased, "An account was deleted; its entries in the audit log say less now");
         Ok(if erased > 0 { Handled::New } else { Handled::Repeated })
     }
 }
 
+async fn remember(database: &PgPool, account: Uuid, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "INSERT INTO ocpp.deleted_account (id, deleted_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING",
+        account,
+        now,
+    )
+    .execute(database)
+    .await?;
+    Ok(())
+}
+
+/// Erases once more what accounts left that were deleted of late, and forgets those that can leave nothing any more.
+pub async fn keep(database: &PgPool, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    loop {
+        let late = sqlx::query!(
+            "UPDATE ocpp.audit SET address = NULL, device = NULL
+             WHERE id IN (
+                 SELECT audit.id FROM ocpp.deleted_account JOIN ocpp.audit ON actor_id = deleted_account.id
+                 WHERE address IS NOT NULL OR device IS NOT NULL
+                 LIMIT $1
+             )",
+            BATCH,
+        )
+        .execute(database)
+        .await?;
+        if late.rows_affected() == 0 {
+            break;
+        }
+    }
+    sqlx::query!(
+        "DELETE FROM ocpp.deleted_account WHERE deleted_at < $1",
+        now - REMEMBERED
+    )
+    .execute(database)
+    .await?;
+    Ok(())
+}
+
 /// How many entries of an account it took address and device out of.
+async fn erase(database: &PgPool, account: Uuid) -> Result<u64, sqlx::Error> {
+    let mut erased = 0;
+    loop {
+        let entries = erase_batch(database, account).await?;
+        if entries == 0 {
+            return Ok(erased);
+        }
+        erased += entries;
+    }
+}
+
 async fn erase_batch(database: &PgPool, account: Uuid) -> Result<u64, sqlx::Error> {
     let done = sqlx::query!(
         "UPDATE ocpp.audit SET address = NULL, device = NULL

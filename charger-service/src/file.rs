@@ -10,16 +10,17 @@ mod housekeeping;
 pub mod incoming;
 pub mod list;
 pub mod name;
+mod place;
 
 pub use self::firmware::named as firmware_named;
 pub use self::housekeeping::keep;
+pub use self::place::{Busy, Place};
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use service_kit::reason::{self, Reason};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Request, Response, Status, Streaming};
 use voltgate_proto::ocpp::v1::file_service_server::FileService;
 use voltgate_proto::ocpp::v1::{
@@ -28,11 +29,9 @@ use voltgate_proto::ocpp::v1::{
 
 use self::content::{Bodies, Content};
 use self::incoming::{chunks, first};
+use self::place::Places;
 use crate::State;
 use crate::audit::Author;
-
-/// Files that may be on their way through one replica at once. Each takes a piece or two of memory.
-const MOST: usize = 100;
 
 /// When one that is sent away should try again.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
@@ -46,13 +45,8 @@ pub struct Store {
     pub total: i64,
     /// How long what charge points sent is kept.
     pub retention: TimeDelta,
-    places: Arc<Semaphore>,
+    pub places: Places,
 }
-
-/// Too many files are on their way.
-#[derive(Debug, thiserror::Error)]
-#[error("too many files are on their way")]
-pub struct Busy;
 
 impl From<Busy> for Status {
     fn from(Busy: Busy) -> Self {
@@ -67,13 +61,8 @@ impl Store {
             largest: i32::from(largest_mib).saturating_mul(MIB),
             total: i64::from(total_mib) * i64::from(MIB),
             retention,
-            places: Arc::new(Semaphore::new(MOST)),
+            places: Places::new(),
         }
-    }
-
-    /// Leave to take a file in or give one out.
-    pub fn enter(&self) -> Result<OwnedSemaphorePermit, Busy> {
-        Arc::clone(&self.places).try_acquire_owned().map_err(|_| Busy)
     }
 }
 

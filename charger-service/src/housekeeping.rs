@@ -12,6 +12,7 @@ use crate::State;
 use crate::audit;
 use crate::certificate::issue;
 use crate::command::ledger;
+use crate::erasure;
 use crate::event::{feed, partitions as event_partitions};
 use crate::file;
 use crate::instance;
@@ -43,11 +44,19 @@ const AT_ONCE: u32 = 1000;
 
 /// Deletes old rows some at a time, so that no statement takes long and nobody waits for it. The statement is told how many,
 /// and tells how many it found.
-pub async fn in_batches<Statement>(mut delete: impl FnMut(i64) -> Statement) -> Result<(), sqlx::Error>
+pub async fn in_batches<Statement>(delete: impl FnMut(i64) -> Statement) -> Result<(), sqlx::Error>
 where
     Statement: Future<Output = Result<u64, sqlx::Error>>,
 {
-    while delete(AT_ONCE.into()).await? >= AT_ONCE.into() {}
+    in_batches_of(AT_ONCE, delete).await
+}
+
+/// The same for rows of which fewer are enough for one statement.
+pub async fn in_batches_of<Statement>(at_once: u32, mut delete: impl FnMut(i64) -> Statement) -> Result<(), sqlx::Error>
+where
+    Statement: Future<Output = Result<u64, sqlx::Error>>,
+{
+    while delete(at_once.into()).await? >= at_once.into() {}
     Ok(())
 }
 
@@ -76,6 +85,9 @@ pub async fn keep_house(state: &State, retention: Retention) {
             }),
             every(HOURLY, "dropping old files", || {
                 file::keep(&state.database, state.clock.now(), state.files.retention)
+            }),
+            every(HOURLY, "erasing what deleted accounts left late", || {
+                erasure::keep(&state.database, state.clock.now())
             }),
             every(HOURLY, "dropping old security events", || {
                 security_event::prune(&state.database, state.clock.now(), retention.security_events)

@@ -28,7 +28,7 @@ use self::request_diagnostics::request_diagnostics;
 use self::request_log::request_log;
 use self::update_firmware::update_firmware;
 use crate::State;
-use crate::audit::Author;
+use crate::command::asking::Asking;
 
 pub struct Grpc(pub Arc<State>);
 
@@ -49,20 +49,20 @@ impl JobService for Grpc {
         &self,
         request: Request<RequestDiagnosticsRequest>,
     ) -> Result<Response<Command>, Status> {
-        let author = Author::of(&request);
-        let command = request_diagnostics(&self.0, request.into_inner(), author).await?;
+        let (asking, request) = Asking::of(request)?;
+        let command = request_diagnostics(&self.0, request, asking).await?;
         Ok(Response::new(command))
     }
 
     async fn request_log(&self, request: Request<RequestLogRequest>) -> Result<Response<Command>, Status> {
-        let author = Author::of(&request);
-        let command = request_log(&self.0, request.into_inner(), author).await?;
+        let (asking, request) = Asking::of(request)?;
+        let command = request_log(&self.0, request, asking).await?;
         Ok(Response::new(command))
     }
 
     async fn update_firmware(&self, request: Request<UpdateFirmwareRequest>) -> Result<Response<Command>, Status> {
-        let author = Author::of(&request);
-        let command = update_firmware(&self.0, request.into_inner(), author).await?;
+        let (asking, request) = Asking::of(request)?;
+        let command = update_firmware(&self.0, request, asking).await?;
         Ok(Response::new(command))
     }
 }

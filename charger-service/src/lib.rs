@@ -10,11 +10,13 @@ mod availability;
 mod boot;
 mod certificate;
 mod charge_point;
+mod charge_record;
 mod charging_profile;
 mod clock_offset;
 mod command;
 mod configuration;
 mod configuration_change;
+mod cost;
 mod data_transfer_vendor;
 mod erasure;
 mod event;
@@ -41,6 +43,7 @@ mod site;
 mod station_clock;
 mod status;
 mod stray;
+mod tariff;
 mod transaction;
 mod transfer;
 mod unknown;
@@ -88,7 +91,7 @@ struct State {
     /// Messages that a charge point may send for ever.
     messages_per_second: u32,
     /// Of those that post frames.
-    posting: session::pace::Paces,
+    posting: session::pace::Posting,
     /// This process among its replicas.
     instance: Uuid,
     sessions: registry::Registry,

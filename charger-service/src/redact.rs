@@ -17,6 +17,9 @@ use serde_json::Value;
 pub const SECRET_KEY: &str = "AuthorizationKey";
 const STARS: &str = "***";
 
+/// In place of what may hold a secret anywhere.
+pub const WITHHELD: &str = "(withheld, because it may hold a password)";
+
 /// As some write it in JSON.
 const ESCAPED_TRANSFERS: &str = "\\/ocpp\\/transfers\\/";
 
@@ -44,6 +47,9 @@ pub fn is_redacted(action: &str, payload: &str) -> bool {
 
 /// The payload of a CALLRESULT without its secret.
 pub fn response<'a>(action: &str, payload: &'a str) -> Cow<'a, str> {
+    if location::names_file(action) {
+        return rewritten(payload, location::hide_file_name);
+    }
     if action != "GetConfiguration" || !may_name_a_secret(payload) {
         return Cow::Borrowed(payload);
     }
@@ -56,7 +62,7 @@ pub fn response<'a>(action: &str, payload: &'a str) -> Cow<'a, str> {
 /// A frame that could not be placed. Nobody knows what it means, so one that may hold the secret is withheld as a whole.
 pub fn unplaced(frame: &str) -> &str {
     if may_name_a_secret(frame) || frame.contains(location::TRANSFERS) || frame.contains(ESCAPED_TRANSFERS) {
-        "(withheld, because it may hold a password)"
+        WITHHELD
     } else {
         frame
     }
@@ -142,6 +148,26 @@ mod tests {
         let open = r#"{"location": "https://h/f"}"#;
         assert!(matches!(request("GetDiagnostics", open), Cow::Borrowed(same) if same == open));
         assert!(!is_redacted("GetDiagnostics", open));
+    }
+
+    #[test]
+    fn a_charge_point_that_calls_its_file_by_the_url_that_it_was_told_does_not_give_it_away() {
+        for (action, payload) in [
+            (
+                "GetDiagnostics",
+                r#"{"fileName":"https:\/\/h\/ocpp\/transfers\/secret\/d.zip"}"#,
+            ),
+            (
+                "GetLog",
+                r#"{"status":"Accepted","filename":"https://h/ocpp/transfers/secret/"}"#,
+            ),
+            ("GetLog", r#"{"status":"Accepted","filename":"ftp://u:secret@h/d.zip"}"#),
+        ] {
+            let shown = response(action, payload);
+            assert!(!shown.contains("secret") && shown.contains(STARS), "{shown}");
+        }
+        let plain = r#"{ "fileName":"d.zip" }"#;
+        assert!(matches!(response("GetDiagnostics", plain), Cow::Borrowed(same) if same == plain));
     }
 
     #[test]

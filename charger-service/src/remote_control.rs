@@ -21,7 +21,7 @@ use voltgate_proto::ocpp::v1::{
 
 use self::request::Asked;
 use crate::State;
-use crate::audit::Author;
+use crate::command::asking::{Asking, Timed};
 use crate::command::send::{self, SendCommand};
 use crate::v1_6;
 
@@ -53,12 +53,10 @@ impl RemoteControlService for Grpc {
     }
 
     async fn set_charging_limit(&self, request: Request<SetChargingLimitRequest>) -> Result<Response<Command>, Status> {
-        let stack_level = charging_limit::stack_level(&self.0.database, &request.get_ref().identity).await?;
-        let now = self.0.clock.now();
-        self.send(request, |request| {
-            request::set_charging_limit(request, stack_level, now)
-        })
-        .await
+        let (identity, connector_id) = (&request.get_ref().identity, request.get_ref().connector_id);
+        let stack_level = charging_limit::stack_level(&self.0.database, identity, connector_id).await?;
+        self.send(request, |request| request::set_charging_limit(request, stack_level))
+            .await
     }
 
     async fn clear_charging_limit(
@@ -70,17 +68,19 @@ impl RemoteControlService for Grpc {
 }
 
 impl Grpc {
-    async fn send<T>(
+    async fn send<T: Timed>(
         &self,
         request: Request<T>,
         parse: impl FnOnce(T) -> Result<Asked, Vec<FieldViolation>>,
     ) -> Result<Response<Command>, Status> {
-        let requested_by = Author::of(&request);
-        let idempotency_key = send::idempotency_key(request.metadata()).map_err(reason::invalid)?;
-        let asked = parse(request.into_inner()).map_err(reason::invalid)?;
+        let (asking, request) = Asking::of(request)?;
+        let asked = parse(request).map_err(reason::invalid)?;
+        let asking = Asking {
+            patience: asked.patience(asking.patience),
+            ..asking
+        };
         let call = v1_6::verb::worded(&asked.verb).map_err(|error| reason::internal(&error))?;
-        let command = SendCommand::worded(asked.identity, call, asked.patience, requested_by, idempotency_key)
-            .map_err(reason::invalid)?;
+        let command = SendCommand::worded(asked.identity, call, asking).map_err(reason::invalid)?;
         Ok(Response::new(send::send(&self.0, command).await?))
     }
 }

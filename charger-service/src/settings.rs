@@ -143,7 +143,7 @@ impl Settings {
             .charger_authorization_token
             .as_ref()
             .filter(|token| !token.is_empty());
-        let bearer = token.map(|token| {
+        let bearer: Option<Result<_, StartError>> = token.map(|token| {
             let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {
                 StartError::setting("CHARGER_AUTHORIZATION_TOKEN", "has a character that no header may have")
             })?;
@@ -159,6 +159,7 @@ impl Settings {
             asked: self.charger_authorization_asked,
             fallback: self.charger_authorization_fallback,
             room: authority::Authority::room(),
+            patience: authority::Patience::default(),
         }))
     }
 

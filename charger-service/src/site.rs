@@ -19,6 +19,8 @@ use voltgate_proto::ocpp::v1::{
     CreateSiteRequest, DeleteSiteRequest, GetSiteRequest, ListSitesRequest, ListSitesResponse, Site, UpdateSiteRequest,
 };
 
+pub use self::properties::DEFAULT_TIME_ZONE;
+
 use self::create::NewSite;
 use self::update::Change;
 use crate::State;

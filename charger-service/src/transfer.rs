@@ -1,5 +1,6 @@
 //! A charge point's leave to fetch one file, or to send one: a URL of ours with a token in it, told in the command that asks for it
-//! (rule 14 of the OCPP decisions). The token is all that is asked for, so it is kept as a hash only, and good for one file.
+//! (rule 14 of the OCPP decisions). The token is all that is asked for, so it is kept as a hash, beside the command that has yet to tell it,
+//! and good for one file.
 //!
 //! What has no leave looks the same whatever the cause: unknown, used up and expired are one answer.
 

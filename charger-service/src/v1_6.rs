@@ -33,7 +33,7 @@ use thiserror::Error;
 
 use self::boot_gate::Passage;
 use self::job_status::Kind as JobKind;
-pub use self::question::question;
+pub use self::question::{is_decided_by_others, question};
 use crate::session::answer::{Answer, Incoming, Reply};
 
 /// Whether an action tells of a transaction: what it says is true on whichever connection it comes in.

@@ -33,6 +33,7 @@ enum Decision {
     /// An account is no more. Its owner hears of it for the last time, where there is somebody to write to.
     Erase {
         account: Uuid,
+        /// Its own, and nobody else's.
         address: Option<String>,
         farewell: Option<Draft>,
     },
@@ -159,7 +160,8 @@ fn account_deleted(event: &Event) -> Result<Decision, Unreadable> {
     let variables = json!({ "username": deleted.username });
     Ok(Decision::Erase {
         account,
-        address: deleted.email.clone(),
+        // What somebody else has of it stays.
+        address: deleted.email.clone().filter(|_| !deleted.email_is_shared),
         farewell: draft(Template::AccountDeleted, deleted.email, &deleted.account_id, variables),
     })
 }
@@ -435,6 +437,7 @@ mod tests {
                     account_id,
                     username,
                     email,
+                    email_is_shared: false,
                 }),
                 json!({ "username": "mara" }),
             ),

@@ -75,7 +75,7 @@ pub async fn identify(State(gateway): State<Gateway>, mut request: Request, next
         let address = gateway.trusted_proxies.client(peer.address.ip(), request.headers());
         let client = Client {
             address,
-            tls: tls(&gateway, peer, address, request.headers()),
+            tls: tls(&gateway, peer, request.headers()),
             device: request.headers().get(header::USER_AGENT).and_then(device),
         };
         request.extensions_mut().insert(client);
@@ -85,7 +85,7 @@ pub async fn identify(State(gateway): State<Gateway>, mut request: Request, next
 
 /// Of the two at the ends of a connection through a proxy only the proxy knows how its client came: that the proxy itself came by
 /// TLS, perhaps with a certificate of its own, says nothing of the client.
-fn tls(gateway: &Gateway, peer: &Peer, client: IpAddr, headers: &HeaderMap) -> Tls {
+fn tls(gateway: &Gateway, peer: &Peer, headers: &HeaderMap) -> Tls {
     let from = peer.address.ip().to_canonical();
     if gateway
         .terminators
@@ -95,7 +95,7 @@ fn tls(gateway: &Gateway, peer: &Peer, client: IpAddr, headers: &HeaderMap) -> T
         return Terminated::read(headers).map_or(Tls::None, Tls::WithProxy);
     }
     match &peer.tls {
-        Some(session) if client == from => Tls::WithUs(session.clone()),
+        Some(session) if gateway.trusted_proxies.is_last(from, headers) => Tls::WithUs(session.clone()),
         _ => Tls::None,
     }
 }

@@ -9,6 +9,7 @@ use service_kit::Shared;
 use service_kit::access::{Access, ServiceTokens};
 use service_kit::start::StartError;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::client::{Reporter, Terminators, TrustedProxies};
 use crate::export::Exports;
@@ -49,6 +50,10 @@ pub struct Parts {
     pub sockets: Sockets,
     pub streams: Streams,
     pub exports: Exports,
+    /// How long a client may leave a list or a file unread.
+    pub stall: Duration,
+    /// What goes on beside requests, or after them. The server waits for it at its end.
+    pub tasks: TaskTracker,
     pub last_report: LastReport,
     pub openapi: Bytes,
     /// What reflection tells, where it is on: the descriptors of everything that is not internal.
@@ -98,6 +103,8 @@ impl Gateway {
             sockets: Sockets::new(settings.ping(), settings.resume()),
             streams: Streams::new(settings.heartbeat()),
             exports: Exports::default(),
+            stall: settings.stall(),
+            tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             last_report: LastReport::default(),
             routes,

@@ -31,6 +31,7 @@ mod stream;
 mod transcode;
 mod upload;
 mod upstream;
+mod watchdog;
 mod websocket;
 
 #[cfg(test)]

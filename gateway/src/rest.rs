@@ -8,7 +8,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Version};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use prost::Message as _;
 use prost_reflect::DynamicMessage;
@@ -26,7 +26,7 @@ use crate::media_type::{self, Accept};
 use crate::request_id::{self, RequestId};
 use crate::routes::Endpoint;
 use crate::transcode::{self, Input};
-use crate::upstream::{self, Call, Upstream};
+use crate::upstream::{self, Call, LARGEST_ANSWER, Upstream};
 
 /// Bodies may be this large, in bytes; those for accounts and tokens less.
 const LARGEST_BODY: usize = 1024 * 1024;
@@ -44,6 +44,7 @@ pub struct Asked {
     /// As the client sent them.
     pub headers: HeaderMap,
     pub id: RequestId,
+    pub version: Version,
     method: Method,
     client: Option<Client>,
 }
@@ -68,6 +69,7 @@ impl Asked {
             metadata: MetadataMap::from_headers(metadata),
             budget: endpoint.timeout.unwrap_or(gateway.request_timeout),
             idempotent: endpoint.options.idempotent,
+            largest: LARGEST_ANSWER,
         })
     }
 }
@@ -90,12 +92,13 @@ pub async fn serve(
     request: Request,
 ) -> Result<Response, Status> {
     let form = choose(endpoint, request.headers())?;
-    let asked = ask(gateway, endpoint, variables, request).await?;
-    if let (Form::File(form), Some(listing)) = (form, &endpoint.listing) {
-        return export::serve(gateway, endpoint, listing, form, asked).await;
-    }
-    let call = asked.call(gateway, endpoint)?;
-    let (metadata, message, _) = upstream::unary(&asked.upstream, call).await?.into_parts();
+    let mut asked = ask(gateway, endpoint, variables, request).await?;
+    let answer = match (form, &endpoint.listing) {
+        (Form::File(form), Some(listing)) => return export::serve(gateway, endpoint, listing, form, asked).await,
+        (Form::Whole, Some(listing)) => export::ask(gateway, endpoint, listing, &mut asked, LARGEST_ANSWER).await?,
+        (_, None) => upstream::unary(&asked.upstream, asked.call(gateway, endpoint)?).await?,
+    };
+    let (metadata, message, _) = answer.into_parts();
     respond(gateway, endpoint, asked.mask, &message, &metadata.into_headers())
 }
 
@@ -155,6 +158,7 @@ pub fn ask_with(
         mask,
         id: parts.extensions.get::<RequestId>().cloned().unwrap_or_default(),
         client: parts.extensions.get::<Client>().cloned(),
+        version: parts.version,
         method: parts.method,
         headers: parts.headers,
     })

@@ -64,6 +64,9 @@ pub struct Settings {
     /// How often a stream of server-sent events that has nothing to say says so, in seconds
     #[arg(long, env, default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=300))]
     pub gateway_heartbeat_seconds: u64,
+    /// How long a client may leave a list or a file that it asked for unread, in seconds; then it breaks off
+    #[arg(long, env, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub gateway_stall_seconds: u64,
     /// Web origins whose pages may call the API and open WebSockets besides the gateway's own, such as https://console.example.com, separated by commas; `*` for all
     #[arg(long, env, default_value = "")]
     pub gateway_allowed_origins: Origins,
@@ -123,6 +126,10 @@ impl Settings {
     fn client_ca(&self) -> Option<PathBuf> {
         let client_ca = self.gateway_tls_client_ca.clone();
         client_ca.filter(|path| !path.as_os_str().is_empty())
+    }
+
+    pub(crate) fn stall(&self) -> Duration {
+        Duration::from_secs(self.gateway_stall_seconds)
     }
 
     pub(crate) fn request_timeout(&self) -> Duration {

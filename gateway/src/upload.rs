@@ -10,7 +10,9 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderValue};
 use http_body_util::BodyExt as _;
+use hyper::body::Frame;
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, Value};
 use service_kit::reason::Reason;
@@ -36,6 +38,17 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// dropped.
 const LINGER: Duration = Duration::from_secs(5);
 
+/// A client that asks before it sends is told to go on when the service has had this long to refuse. It would send without being
+/// told so before long (RFC 9110, section 10.1.1): curl after a second.
+const HESITATION: Duration = Duration::from_millis(300);
+
+/// What a client sends.
+struct Sent {
+    body: Body,
+    /// It has asked whether to send, and is told so when the body is asked for its first frame.
+    waits: bool,
+}
+
 /// Serves a request of an endpoint that takes its body in chunks.
 ///
 /// # Errors
@@ -46,21 +59,22 @@ pub async fn serve(
     variables: &[String],
     request: Request,
 ) -> Result<Response, Status> {
-    rest::check_accept(endpoint, request.headers())?;
     let place = gateway.streams.enter()?;
-    let (parts, mut body) = request.into_parts();
+    let (parts, body) = request.into_parts();
+    let mut sent = Sent::new(&parts.headers, body);
     let result = async {
+        rest::check_accept(endpoint, &parts.headers)?;
         rest::admit(gateway, endpoint, &parts).await?;
         let asked = rest::ask_with(gateway, endpoint, variables, parts, Bytes::new())?;
         let call = asked.call(gateway, endpoint)?;
-        let (message, metadata) = carry(endpoint, &asked.upstream, call, &mut body).await?;
+        let (message, metadata) = carry(endpoint, &asked.upstream, call, &mut sent).await?;
         rest::respond(gateway, endpoint, asked.mask, &message, &metadata)
     };
     match result.await {
         Ok(response) => Ok(response),
         Err(status) => {
             drop(place);
-            drain(&mut body).await;
+            sent.drain().await;
             Err(status)
         }
     }
@@ -71,22 +85,27 @@ async fn carry(
     endpoint: &Endpoint,
     upstream: &Upstream,
     call: Call,
-    body: &mut Body,
-) -> Result<(Bytes, http::HeaderMap), Status> {
+    sent: &mut Sent,
+) -> Result<(Bytes, HeaderMap), Status> {
     let budget = call.budget;
     let (pieces, taken) = mpsc::channel(1);
     let mut answer = pin!(upstream::upload(upstream, call, taken));
+    if sent.waits
+        && let Ok(answered) = timeout(HESITATION, &mut answer).await
+    {
+        return answered.map(split);
+    }
     let fed = tokio::select! {
         biased;
         answered = &mut answer => return answered.map(split),
-        fed = timeout(LONGEST, feed(endpoint, body, pieces, budget)) => fed,
+        fed = timeout(LONGEST, feed(endpoint, sent, pieces, budget)) => fed,
     };
     fed.unwrap_or_else(|_| Err(Reason::RequestTimeout.status("The body did not arrive in time")))?;
     let answered = timeout(budget, answer).await;
     answered.unwrap_or_else(|_| Err(upstream::too_late())).map(split)
 }
 
-fn split(answer: tonic::Response<Bytes>) -> (Bytes, http::HeaderMap) {
+fn split(answer: tonic::Response<Bytes>) -> (Bytes, HeaderMap) {
     let (metadata, message, _) = answer.into_parts();
     (message, metadata.into_headers())
 }
@@ -94,7 +113,7 @@ fn split(answer: tonic::Response<Bytes>) -> (Bytes, http::HeaderMap) {
 /// Hands the body over until its end, or until nobody takes any more. Where it breaks off, so does the call: half a body is none.
 async fn feed(
     endpoint: &Endpoint,
-    body: &mut Body,
+    sent: &mut Sent,
     pieces: mpsc::Sender<Piece>,
     patience: Duration,
 ) -> Result<(), Status> {
@@ -103,7 +122,7 @@ async fn feed(
         Err(_) => Err(upstream::too_late()),
     };
     loop {
-        let frame = match timeout(SILENCE, body.frame()).await {
+        let frame = match timeout(SILENCE, sent.frame()).await {
             Ok(Some(Ok(frame))) => frame,
             Ok(Some(Err(_))) => return Err(Reason::InvalidRequest.status("The body broke off")),
             Ok(None) => break,
@@ -134,9 +153,28 @@ fn chunk(endpoint: &Endpoint, data: Bytes) -> Bytes {
     message.encode_to_vec().into()
 }
 
-async fn drain(body: &mut Body) {
-    let all = async { while let Some(Ok(_)) = body.frame().await {} };
-    if timeout(LINGER, all).await.is_err() {
-        tracing::debug!("A client went on sending after it had been refused");
+impl Sent {
+    fn new(headers: &HeaderMap, body: Body) -> Self {
+        let expected = headers.get(header::EXPECT).map(HeaderValue::as_bytes);
+        Self {
+            body,
+            waits: expected.is_some_and(|value| value.eq_ignore_ascii_case(b"100-continue")),
+        }
+    }
+
+    async fn frame(&mut self) -> Option<Result<Frame<Bytes>, axum::Error>> {
+        self.waits = false;
+        self.body.frame().await
+    }
+
+    /// Whoever waits for our word sends nothing, and need not be heard out.
+    async fn drain(&mut self) {
+        if self.waits {
+            return;
+        }
+        let all = async { while let Some(Ok(_)) = self.frame().await {} };
+        if timeout(LINGER, all).await.is_err() {
+            tracing::debug!("A client went on sending after it had been refused");
+        }
     }
 }

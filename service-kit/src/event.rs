@@ -3,6 +3,8 @@
 //! An event is built next to the change that it tells of, put into the outbox in the same transaction, and carried from
 //! there by the [bus](crate::bus). This module knows the envelope only; what an event means is its consumer's matter.
 
+use std::ops::RangeInclusive;
+
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use prost::{Message, Name};
@@ -86,9 +88,13 @@ pub fn has_expired(event: &Event, now: DateTime<Utc>) -> bool {
     }
 }
 
+/// The years that a `Timestamp` can say, which are those that RFC 3339 can write: 1 to 9999.
+const SECONDS: RangeInclusive<i64> = -62_135_596_800..=253_402_300_799;
+
 /// A time out of a message; `None` where it is none.
 pub fn instant(time: prost_types::Timestamp) -> Option<DateTime<Utc>> {
-    DateTime::from_timestamp(time.seconds, u32::try_from(time.nanos).ok()?)
+    let nanos = u32::try_from(time.nanos).ok().filter(|nanos| *nanos < 1_000_000_000)?;
+    DateTime::from_timestamp(time.seconds, nanos).filter(|_| SECONDS.contains(&time.seconds))
 }
 
 /// A time as events and answers carry it: to the microsecond, as PostgreSQL keeps it, so that it reads the same everywhere.
@@ -167,6 +173,22 @@ mod tests {
         event.expires_at = event.time;
         assert_eq!(expires_at(&event), Err(Unreadable::Expiry));
         assert!(has_expired(&event, DateTime::UNIX_EPOCH));
+    }
+
+    #[test]
+    fn a_time_is_one_of_the_years_one_to_9999() {
+        let time = |seconds, nanos| instant(prost_types::Timestamp { seconds, nanos });
+        for (seconds, nanos) in [(*SECONDS.start(), 0), (0, 999_999_999), (*SECONDS.end(), 999_999_999)] {
+            assert_eq!(time(seconds, nanos).map(|time| time.timestamp()), Some(seconds));
+        }
+        for (seconds, nanos) in [
+            (*SECONDS.start() - 1, 0),
+            (*SECONDS.end() + 1, 0),
+            (59, 1_000_000_000),
+            (0, -1),
+        ] {
+            assert_eq!(time(seconds, nanos), None, "{seconds} {nanos}");
+        }
     }
 
     #[test]

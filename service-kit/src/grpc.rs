@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -32,6 +33,8 @@ pub struct Server {
     tls: Option<ServiceTls>,
     max_calls: usize,
     healthy: watch::Receiver<bool>,
+    /// What else there is a health of, by its name.
+    parts: Vec<(&'static str, watch::Receiver<bool>)>,
 }
 
 /// Why a server ended before it was told to.
@@ -65,6 +68,7 @@ impl Server {
             tls,
             max_calls,
             healthy,
+            parts: Vec::new(),
         })
     }
 
@@ -72,6 +76,13 @@ impl Server {
     #[must_use]
     pub fn healthy_while(self, healthy: watch::Receiver<bool>) -> Self {
         Self { healthy, ..self }
+    }
+
+    /// Has the health of `name` say what `healthy` says. It is no service, so nobody keeps calls away for it.
+    #[must_use]
+    pub fn telling_of(mut self, name: &'static str, healthy: watch::Receiver<bool>) -> Self {
+        self.parts.push((name, healthy));
+        self
     }
 
     pub fn local_addr(&self) -> SocketAddr {
@@ -94,19 +105,22 @@ impl Server {
         let address = self.address;
         let follow = access.access();
         let (health, health_service) = tonic_health::server::health_reporter();
-        let tell = async |serving: bool| {
+        let tell = async |names: &[&'static str], serving: bool| {
             let status = if serving {
                 tonic_health::ServingStatus::Serving
             } else {
                 tonic_health::ServingStatus::NotServing
             };
-            for service in services {
-                health.set_service_status(service, status).await;
+            for name in names {
+                health.set_service_status(name, status).await;
             }
         };
-        let mut healthy = self.healthy;
-        let now = *healthy.borrow_and_update();
-        tell(now).await;
+        let parts = self.parts.into_iter().map(|(name, healthy)| (vec![name], healthy));
+        let mut told: Vec<_> = parts.chain([(services.to_vec(), self.healthy)]).collect();
+        for (names, healthy) in &mut told {
+            let now = *healthy.borrow_and_update();
+            tell(names, now).await;
+        }
         routes.add_service(health_service);
         add_reflection(&mut routes, services);
 
@@ -124,15 +138,17 @@ impl Server {
                 shutdown.clone().cancelled_owned(),
             );
         let drained = async {
-            let follow_health = async {
+            let follow_health = join_all(told.iter_mut().map(async |(names, healthy)| {
                 while healthy.changed().await.is_ok() {
                     let now = *healthy.borrow_and_update();
-                    tell(now).await;
+                    tell(names, now).await;
                 }
-            };
+            }));
             shutdown.run_until_cancelled(follow_health).await;
             shutdown.cancelled().await;
-            tell(false).await;
+            for (names, _) in &told {
+                tell(names, false).await;
+            }
             tokio::time::sleep(drain).await;
         };
         tokio::select! {

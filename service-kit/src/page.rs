@@ -76,7 +76,7 @@ pub fn parse_token<Key: DeserializeOwned>(token: &str) -> Result<Option<Key>, Fi
         .ok_or_else(|| FieldViolation::new("pageToken", "is not a token that this listing gave out"))
 }
 
-/// A time to filter by. Notes what is none.
+/// A time in a request, such as one to filter by. Notes what is none.
 pub fn time(field: &str, told: Option<Timestamp>, violations: &mut Vec<FieldViolation>) -> Option<DateTime<Utc>> {
     let parsed = told.and_then(instant);
     if told.is_some() && parsed.is_none() {

@@ -129,7 +129,9 @@ reasons! {
     SessionOver = "SESSION_OVER", FailedPrecondition, 409, "The session is over";
     /// There is a site of this name.
     SiteExists = "SITE_EXISTS", AlreadyExists, 409, "The site exists";
-    /// Charge points stand at the site.
+    /// There is a tariff of this name, or one that begins in the same place at the same moment.
+    TariffExists = "TARIFF_EXISTS", AlreadyExists, 409, "The tariff exists";
+    /// Charge points stand at the site, or a tariff is for it.
     SiteInUse = "SITE_IN_USE", FailedPrecondition, 409, "The site is in use";
     /// What a charge point said cannot be applied to this transaction.
     StrayMisfit = "STRAY_MISFIT", FailedPrecondition, 409, "The stray does not fit the transaction";

@@ -61,8 +61,8 @@ pub struct DatabaseSettings {
     /// PostgreSQL for every service that has no URL of its own
     #[arg(long, env, hide_env_values = true)]
     pub database_url: Option<String>,
-    /// Connections that each service may open to PostgreSQL
-    #[arg(long, env, default_value_t = 10, value_parser = clap::value_parser!(u32).range(5..=1000))]
+    /// Connections that each service may open to PostgreSQL; it takes up to four of them for good
+    #[arg(long, env, default_value_t = 10, value_parser = clap::value_parser!(u32).range(8..=1000))]
     pub database_max_connections: u32,
     /// How long PostgreSQL may work on one statement of a service, in seconds
     #[arg(long, env, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
@@ -192,6 +192,17 @@ mod tests {
             let error = secret("SERVICE_SECRET", Some(value)).expect_err(value);
             assert!(error.to_string().starts_with("SERVICE_SECRET: "), "{error}");
         }
+    }
+
+    /// Four of auth-service's are taken for good, and half of the others are for attempts to log in.
+    #[test]
+    fn a_service_has_connections_left_besides_those_that_it_listens_by() {
+        let connections = |number: &str| {
+            let command = DatabaseSettings::augment_args(clap::Command::new("service"));
+            command.try_get_matches_from(["service", "--database-max-connections", number])
+        };
+        assert!(connections("7").is_err());
+        assert!(connections("8").is_ok());
     }
 
     #[test]

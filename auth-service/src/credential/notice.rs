@@ -11,7 +11,7 @@ use uuid::Uuid;
 use voltgate_proto::events::v1::{SecondFactorChange, SecondFactorChanged};
 
 use crate::audit::{self, Action, Entry};
-use crate::reauthentication::Owner;
+use crate::owner::Owner;
 
 /// What has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,18 +58,6 @@ impl Change {
             Self::EmailChangeRequested => Action::EmailChangeRequested,
         }
     }
-}
-
-/// The account of somebody who proved to be its owner in an earlier step, locked for what follows.
-pub async fn lock_owner(connection: &mut PgConnection, account: Uuid) -> Result<Owner, sqlx::Error> {
-    sqlx::query_as!(
-        Owner,
-        r#"SELECT id, username, email, email_verified_at IS NOT NULL AS "email_verified!"
-           FROM authentication.account WHERE id = $1 FOR NO KEY UPDATE"#,
-        account
-    )
-    .fetch_one(connection)
-    .await
 }
 
 /// Tells of a change that an account made to itself.

@@ -14,7 +14,8 @@ use uuid::Uuid;
 
 use crate::State;
 use crate::audit::{self, Action, Entry};
-use crate::reauthentication::{self, Owner, Reauthenticated, ReauthenticationError};
+use crate::owner::Owner;
+use crate::reauthentication::{self, Reauthenticated, ReauthenticationError};
 use crate::second_factor::code::{self, CodeError, Tried};
 use crate::throttle;
 

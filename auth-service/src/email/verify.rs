@@ -66,16 +66,7 @@ pub async fn request(
     email: &str,
     now: DateTime<Utc>,
 ) -> Result<Asked, outbox::EnqueueError> {
-    let known = sqlx::query_scalar!(
-        r#"SELECT EXISTS (
-               SELECT FROM authentication.account
-               WHERE lower(email) = lower($1) AND email_verified_at IS NOT NULL AND id <> $2
-           ) AS "known!""#,
-        email,
-        account
-    )
-    .fetch_one(&mut *connection)
-    .await?;
+    let known = is_somebody_elses(&mut *connection, account, email).await?;
     let code = email_code::issue(connection, account, purpose, email, now).await?;
     let event = if known {
         // The code stays unknown to everybody.
@@ -98,6 +89,20 @@ pub async fn request(
     };
     outbox::enqueue(connection, &event).await?;
     Ok(if known { Asked::SomebodyElse } else { Asked::ForACode })
+}
+
+/// Whether another account has shown the address to be its owner's. Two accounts may have one owner, and a mailbox several readers.
+pub async fn is_somebody_elses(connection: &mut PgConnection, account: Uuid, email: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar!(
+        r#"SELECT EXISTS (
+               SELECT FROM authentication.account
+               WHERE lower(email) = lower($1) AND email_verified_at IS NOT NULL AND id <> $2
+           ) AS "known!""#,
+        email,
+        account
+    )
+    .fetch_one(connection)
+    .await
 }
 
 /// Sends another code to the address that waits to be verified.
@@ -194,7 +199,7 @@ async fn show(state: &State, code: &str, client: &Client) -> Result<(), VerifyEr
     Ok(())
 }
 
-/// The account has the address from now on; the old one is told.
+/// The account has the address from now on; the old one is told, where it was shown to be its owner's.
 async fn change(
     connection: &mut PgConnection,
     account: Uuid,
@@ -203,11 +208,11 @@ async fn change(
     now: DateTime<Utc>,
 ) -> Result<(), VerifyError> {
     let row = sqlx::query!(
-        "WITH before AS (SELECT id, email FROM authentication.account WHERE id = $1)
+        "WITH before AS (SELECT id, email, email_verified_at FROM authentication.account WHERE id = $1)
          UPDATE authentication.account
          SET email = $2, email_verified_at = $3, revision = revision + 1
          FROM before WHERE account.id = before.id AND disabled_at IS NULL
-         RETURNING username, before.email AS \"old_email?\"",
+         RETURNING username, CASE WHEN before.email_verified_at IS NOT NULL THEN before.email END AS \"old_email?\"",
         account,
         email,
         now

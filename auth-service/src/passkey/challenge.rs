@@ -11,7 +11,7 @@ use voltgate_proto::auth::v1::PasskeyChallenge;
 use super::relying_party::Options;
 use crate::State;
 use crate::housekeeping::{BATCH, in_batches};
-use crate::random_token::{self, LIFETIME, LIFETIME_SECONDS, RandomToken};
+use crate::random_token::{self, CHALLENGE_LIFETIME, CHALLENGE_SECONDS, RandomToken};
 
 /// Keeps `state` for the second step. Without an account it is a login.
 pub async fn keep<T: serde::Serialize + Sync>(
@@ -27,14 +27,14 @@ pub async fn keep<T: serde::Serialize + Sync>(
         token.hash(),
         account,
         Json(state) as _,
-        now + LIFETIME
+        now + CHALLENGE_LIFETIME
     )
     .execute(connection)
     .await?;
     Ok(PasskeyChallenge {
         token: token.into_text(),
         options,
-        expires_in: LIFETIME_SECONDS,
+        expires_in: CHALLENGE_SECONDS,
     })
 }
 

@@ -19,6 +19,7 @@ use crate::caller::LoggedInAs;
 use crate::credential::notice::{self, Change, NoticeError};
 use crate::credential::proof::{Proof, ProofError};
 use crate::name::Name;
+use crate::owner;
 
 /// What a client brings to the second step.
 pub struct NewPasskey {
@@ -41,7 +42,7 @@ pub enum BeginError {
 
 #[derive(Debug, Error)]
 pub enum FinishError {
-    /// Never there, used, expired, or another account's.
+    /// Never there, used, expired, another account's, or begun by somebody who has been locked out since.
     #[error("no such registration is under way")]
     NotBegun,
     #[error(transparent)]
@@ -116,7 +117,9 @@ pub async fn finish(
 
     let now = state.clock.now();
     let mut transaction = database::begin(&state.database).await?;
-    let owner = notice::lock_owner(&mut transaction, caller.account).await?;
+    let owner = owner::lock_for(&mut transaction, caller)
+        .await?
+        .ok_or(FinishError::NotBegun)?;
     if existing(&mut transaction, caller.account).await?.len() >= MOST_OF_ONE_ACCOUNT {
         return Err(FinishError::TooMany);
     }

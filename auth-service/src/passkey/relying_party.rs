@@ -13,7 +13,7 @@ use webauthn_rs::prelude::{
     RegisterPublicKeyCredential, Webauthn, WebauthnError,
 };
 
-use crate::random_token::LIFETIME;
+use crate::random_token::CHALLENGE_LIFETIME;
 
 /// Makes challenges and judges what comes back.
 pub struct RelyingParty(Webauthn);
@@ -57,7 +57,9 @@ impl RelyingParty {
             return Err(Misconfigured::Origins(problem.to_owned()));
         };
         let builder = WebauthnBuilder::new(rp_id, first).map_err(|_| foreign(first, rp_id))?;
-        let timeout = LIFETIME.to_std().unwrap_or(webauthn_rs::DEFAULT_AUTHENTICATOR_TIMEOUT);
+        let timeout = CHALLENGE_LIFETIME
+            .to_std()
+            .unwrap_or(webauthn_rs::DEFAULT_AUTHENTICATOR_TIMEOUT);
         let builder = origins.iter().filter(|origin| *origin != first).fold(
             builder.rp_name(name).timeout(timeout),
             WebauthnBuilder::append_allowed_origin,

@@ -137,24 +137,45 @@ async fn look_into_one(state: &State) -> Result<bool, WorkError> {
     Ok(true)
 }
 
+struct Account {
+    id: Uuid,
+    username: String,
+    email: String,
+}
+
+/// The accounts that get a code. Where somebody has shown the address to be theirs, it is nobody else's: whoever claims it all the
+/// same must not have its owner sent mails of theirs.
+///
+/// A statement that waits for a lock sees the others as they were before, and so whether one of them has an owner. So it is
+/// looked again, until none that are found had to be waited for.
+async fn lock_accounts(connection: &mut PgConnection, email: &str) -> Result<Vec<Account>, sqlx::Error> {
+    let mut locked = Vec::new();
+    loop {
+        let found = sqlx::query_as!(
+            Account,
+            r#"SELECT id, username, email AS "email!" FROM authentication.account
+               WHERE lower(email) = lower($1) AND disabled_at IS NULL
+                 AND (email_verified_at IS NOT NULL OR NOT EXISTS (
+                     SELECT FROM authentication.account
+                     WHERE lower(email) = lower($1) AND disabled_at IS NULL AND email_verified_at IS NOT NULL
+                 ))
+               ORDER BY created_at, id LIMIT $2
+               FOR NO KEY UPDATE"#,
+            email,
+            MOST_ACCOUNTS
+        )
+        .fetch_all(&mut *connection)
+        .await?;
+        if found.iter().all(|account| locked.contains(&account.id)) {
+            return Ok(found);
+        }
+        locked.extend(found.iter().map(|account| account.id));
+    }
+}
+
 async fn send_codes(connection: &mut PgConnection, state: &State, request: Request) -> Result<(), WorkError> {
     let now = state.clock.now();
-    // Where somebody has shown the address to be theirs, it is nobody else's: whoever claims it all the same must not have its
-    // owner sent mails of theirs.
-    let accounts = sqlx::query!(
-        r#"SELECT id, username, email AS "email!" FROM authentication.account
-           WHERE lower(email) = lower($1) AND disabled_at IS NULL
-             AND (email_verified_at IS NOT NULL OR NOT EXISTS (
-                 SELECT FROM authentication.account
-                 WHERE lower(email) = lower($1) AND disabled_at IS NULL AND email_verified_at IS NOT NULL
-             ))
-           ORDER BY created_at, id LIMIT $2
-           FOR NO KEY UPDATE"#,
-        request.email,
-        MOST_ACCOUNTS
-    )
-    .fetch_all(&mut *connection)
-    .await?;
+    let accounts = lock_accounts(connection, &request.email).await?;
     let client = Client {
         address: request
             .address

@@ -50,6 +50,11 @@ impl From<ResetError> for Status {
 
 pub async fn reset(state: &State, request: ResetPasswordRequest, client: &Client) -> Result<(), ResetError> {
     let now = state.clock.now();
+    if let Err(missing) = email_code::required(&request.code) {
+        let new = of_field(&request.new_password, "newPassword", None);
+        let violations = std::iter::once(missing).chain(new.err().unwrap_or_default());
+        return Err(ResetError::Invalid(violations.collect()));
+    }
     let attempt = state
         .throttle
         .reserve(throttle::Purpose::EmailedCode, client.address, None)
@@ -66,15 +71,7 @@ pub async fn reset(state: &State, request: ResetPasswordRequest, client: &Client
         Some(code) => username_of(state, code.account).await?,
         None => None,
     };
-    let missing = email_code::required(&request.code).err();
-    let new = of_field(&request.new_password, "newPassword", username.as_ref());
-    let new = match (missing, new) {
-        (None, Ok(new)) => new,
-        (missing, new) => {
-            let violations = missing.into_iter().chain(new.err().unwrap_or_default());
-            return Err(ResetError::Invalid(violations.collect()));
-        }
-    };
+    let new = of_field(&request.new_password, "newPassword", username.as_ref()).map_err(ResetError::Invalid)?;
     code.ok_or(ResetError::InvalidCode)?;
     let hash = state.passwords.hash(new).await?;
 
@@ -106,8 +103,7 @@ pub async fn reset(state: &State, request: ResetPasswordRequest, client: &Client
     outbox::enqueue(&mut transaction, &event).await?;
     transaction.commit().await?;
     // Whoever failed here before did so with another password.
-    let (purpose, name) = (throttle::Purpose::LogIn, &account.username_key);
-    state.throttle.forgive(purpose, client.address, name).await;
+    state.throttle.forgive(client.address, &account.username_key).await;
     tracing::info!(account = %code.account, "A password was reset");
     Ok(())
 }

@@ -78,32 +78,42 @@ pub async fn update(
         let mut connection = database::begin(&state.database).await?;
         read(&mut connection, caller.account).await?
     };
-    if if_match.revisions().is_some_and(|seen| !seen.contains(&row.revision)) {
+    if !matches(if_match, &row) {
         return Err(UpdateError::Changed);
     }
     let Some(username) = change.username.filter(|name| name.as_str() != row.username) else {
         return Ok(row);
     };
-    // Counted whatever comes of it, as with a signup: that a name is taken is an answer.
     let attempt = state.throttle.reserve(Purpose::SignUp, client.address, None).await?;
-    let renamed = rename(state, caller, client, row.revision, &username).await;
-    if matches!(renamed, Err(UpdateError::Database(_))) {
-        attempt.give_back().await;
+    let renamed = rename(state, caller, client, &username, if_match).await;
+    match &renamed {
+        // Counted, as with a signup: that a name is taken is an answer.
+        Ok(_) | Err(UpdateError::UsernameTaken) => {}
+        Err(_) => attempt.give_back().await,
     }
     renamed
+}
+
+fn matches(if_match: &IfMatch, row: &Row) -> bool {
+    if_match
+        .revisions()
+        .is_none_or(|revisions| revisions.contains(&row.revision))
 }
 
 async fn rename(
     state: &State,
     caller: &LoggedInAs,
     client: &Client,
-    revision: i64,
     username: &Username,
+    if_match: &IfMatch,
 ) -> Result<Row, UpdateError> {
     let mut transaction = database::begin(&state.database).await?;
-    if !account::rename(&mut transaction, caller.account, revision, username).await? {
+    account::lock(&mut transaction, caller.account).await?;
+    // Time has passed since it was looked at first.
+    if !matches(if_match, &read(&mut transaction, caller.account).await?) {
         return Err(UpdateError::Changed);
     }
+    account::rename(&mut transaction, caller.account, username).await?;
     let entry = Entry::new(Action::Renamed, state.clock.now(), client)
         .by(caller.account)
         .on(caller.account);

@@ -22,11 +22,11 @@ use crate::audit::{self, Action, Entry};
 use crate::credential::proof::{WRONG, has_totp, too_many};
 use crate::housekeeping::{BATCH, in_batches};
 use crate::password_hash::PasswordHash;
-use crate::random_token::{self, LIFETIME, LIFETIME_SECONDS, RandomToken};
+use crate::random_token::{self, CHALLENGE_LIFETIME, CHALLENGE_SECONDS, RandomToken};
 use crate::recovery_code;
 use crate::session::LoggedIn;
 use crate::sign_in::{self, Proof, SignInError};
-use crate::throttle::{Network, Purpose};
+use crate::throttle::Network;
 
 /// Codes that one challenge takes.
 const MOST_ATTEMPTS: i32 = 5;
@@ -108,7 +108,7 @@ pub async fn open(
         token.hash(),
         account,
         mark(password),
-        now + LIFETIME,
+        now + CHALLENGE_LIFETIME,
         network.as_str(),
         MOST_OPEN - 1
     )
@@ -121,7 +121,7 @@ pub async fn open(
     Ok(Some(SecondFactorRequired {
         token: token.into_text(),
         methods,
-        expires_in: LIFETIME_SECONDS,
+        expires_in: CHALLENGE_SECONDS,
     }))
 }
 
@@ -158,8 +158,7 @@ pub async fn finish(state: &State, answer: &Answer, client: &Client) -> Result<L
     let proof = Proof::SecondFactor(method);
     let logged_in = sign_in::sign_in(&mut transaction, state, account.account, proof, client, now).await?;
     transaction.commit().await?;
-    let name = &account.username_key;
-    state.throttle.forgive(Purpose::LogIn, client.address, name).await;
+    state.throttle.forgive(client.address, &account.username_key).await;
     tracing::info!(account = %logged_in.account.id, method = method.as_str(), "An account logged in with its second factor");
     Ok(logged_in)
 }

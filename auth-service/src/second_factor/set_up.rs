@@ -16,6 +16,7 @@ use crate::State;
 use crate::caller::LoggedInAs;
 use crate::credential::notice::{self, Change, NoticeError};
 use crate::credential::proof::{Proof, ProofError, WRONG};
+use crate::owner;
 use crate::recovery_code::{self, RecoveryCode};
 use crate::totp::{self, NotShown, TotpSecret};
 use service_kit::sealing::DoesNotOpen;
@@ -46,6 +47,7 @@ pub enum BeginError {
 
 #[derive(Debug, Error)]
 pub enum ConfirmError {
+    /// Or whoever began it has been locked out since.
     #[error("no set-up is under way")]
     NotBegun,
     #[error("the account has an authenticator app already")]
@@ -127,7 +129,9 @@ pub async fn confirm(
 ) -> Result<Vec<RecoveryCode>, ConfirmError> {
     let now = state.clock.now();
     let mut transaction = database::begin(&state.database).await?;
-    let owner = notice::lock_owner(&mut transaction, caller.account).await?;
+    let owner = owner::lock_for(&mut transaction, caller)
+        .await?
+        .ok_or(ConfirmError::NotBegun)?;
     let begun = lock(&mut transaction, caller.account)
         .await?
         .ok_or(ConfirmError::NotBegun)?;

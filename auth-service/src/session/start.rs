@@ -59,11 +59,15 @@ pub async fn start(
     })
 }
 
-/// The time is taken when nobody refreshes the sessions that end any more, as where sessions are ended (`end.rs`).
+/// The sessions are locked in the order in which whoever ends sessions locks them (`end.rs`), so that no two wait for each other
+/// crosswise; and the time is taken when nobody refreshes those that end any more, as there.
 async fn make_room(connection: &mut PgConnection, state: &State, account: Uuid) -> Result<(), sqlx::Error> {
     let surplus = sqlx::query_scalar!(
         "DELETE FROM authentication.session WHERE id IN (
-             SELECT id FROM authentication.session WHERE account_id = $1 ORDER BY last_used_at DESC, id DESC OFFSET $2
+             SELECT id FROM authentication.session WHERE id IN (
+                 SELECT id FROM authentication.session WHERE account_id = $1 ORDER BY last_used_at DESC, id DESC OFFSET $2
+             )
+             ORDER BY id FOR UPDATE
          )
          RETURNING id",
         account,

@@ -58,8 +58,9 @@ pub struct Limits {
     pub longest_wait: u32,
 }
 
-/// What strangers can make an account wait for at an address that it is new at. Short, for it is they who choose when.
-const LONGEST_FOR_ACCOUNT: u32 = 60;
+/// What strangers can make somebody wait for: an account at an address that it is new at, and whoever shares an address with them and
+/// says no name. Short, for it is they who choose when.
+const LONGEST_FOR_STRANGERS: u32 = 60;
 
 /// Failures for one account, from wherever, that cost nothing.
 const FREE_FOR_ACCOUNT: u32 = 20;
@@ -70,13 +71,16 @@ const LEAK_OF_ADDRESS: u32 = 3 * 60;
 /// Signups that an address shared by many people may go on with for ever: one a minute.
 const LEAK_OF_SIGNUPS: u32 = 60;
 
-/// Challenges for passkeys that an address gets at once, and after how many seconds it gets one more. A page may ask for one each
-/// time that it is opened, by everybody who shares the address; and as they live for five minutes, there are never more than four
-/// hundred of one address.
-const CHALLENGES: u32 = 100;
-const LEAK_OF_CHALLENGES: u32 = 1;
+/// What is asked for without a name and cannot be guessed at, 256 random bits each time: so many of an address at once, and after how
+/// many seconds there is one more. Many people may share the address, and none of them is known, so whoever floods it has all of
+/// them wait; it is for a moment, and the bound is there for the work that is done for each. Of challenges for passkeys, which a
+/// page may ask for each time that it is opened and which live for five minutes, there are never more than four hundred of one
+/// address.
+const NAMELESS: u32 = 100;
+const LEAK_OF_NAMELESS: u32 = 1;
 
-/// Mails to one account: three, then one in twenty minutes.
+/// Mails to one account: three, then after waits that double. Whoever goes on and on comes to one each longest wait, which ends before
+/// a mail is forgotten where nothing else is set.
 const MAILS: u32 = 3;
 const LEAK_OF_MAILS: u32 = 20 * 60;
 const FIRST_WAIT_FOR_MAIL: u32 = 60;
@@ -98,20 +102,18 @@ impl Limits {
         };
         match (purpose, kind) {
             (Purpose::LogIn, Kind::Pair) => growing(self.failures, longest),
-            (Purpose::LogIn | Purpose::Passkey | Purpose::EmailedCode, Kind::Address) => {
-                growing(self.failures_per_address, LEAK_OF_ADDRESS)
-            }
+            (Purpose::LogIn, Kind::Address) => growing(self.failures_per_address, LEAK_OF_ADDRESS),
             (Purpose::LogIn, Kind::Account) => Some(Policy {
                 free: FREE_FOR_ACCOUNT,
                 first: 1,
-                longest: longest.min(LONGEST_FOR_ACCOUNT),
-                leak: LONGEST_FOR_ACCOUNT,
+                longest: longest.min(LONGEST_FOR_STRANGERS),
+                leak: LONGEST_FOR_STRANGERS,
             }),
-            (Purpose::PasskeyChallenge, Kind::Address) => Some(Policy {
-                free: CHALLENGES,
+            (Purpose::Passkey | Purpose::PasskeyChallenge | Purpose::EmailedCode, Kind::Address) => Some(Policy {
+                free: NAMELESS,
                 first: 1,
-                longest: longest.min(LONGEST_FOR_ACCOUNT),
-                leak: LEAK_OF_CHALLENGES,
+                longest: longest.min(LONGEST_FOR_STRANGERS),
+                leak: LEAK_OF_NAMELESS,
             }),
             (Purpose::SignUp, Kind::Address) => growing(self.signups_per_address, LEAK_OF_SIGNUPS),
             // These come without a name.
@@ -220,6 +222,14 @@ mod unit_tests {
     fn strangers_never_make_an_account_wait_for_more_than_a_minute_to_log_in() {
         let policy = LIMITS.policy(Purpose::LogIn, Kind::Account);
         assert!(policy.is_some_and(|policy| policy.longest <= 60));
+    }
+
+    #[test]
+    fn where_no_name_is_said_nobody_waits_for_more_than_a_minute_for_what_others_did() {
+        for purpose in [Purpose::Passkey, Purpose::PasskeyChallenge, Purpose::EmailedCode] {
+            let policy = LIMITS.policy(purpose, Kind::Address);
+            assert!(policy.is_some_and(|policy| policy.longest <= 60), "{purpose:?}");
+        }
     }
 
     #[test]

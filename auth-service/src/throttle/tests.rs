@@ -64,6 +64,12 @@ async fn replica(database: &Database) -> Replica {
     }
 }
 
+#[test]
+fn attempts_get_half_of_the_connections_that_nobody_listens_by() {
+    let shares = [4, 8, 10, 20, 1000].map(for_attempts);
+    assert_eq!(shares, [1, 2, 3, 8, 498]);
+}
+
 fn address(last: u8) -> IpAddr {
     [192, 0, 2, last].into()
 }

@@ -12,7 +12,7 @@ use crate::State;
 use crate::administrator;
 use crate::caller::LoggedInAs;
 use crate::erasure::{self, ErasureError};
-use crate::reauthentication::Owner;
+use crate::owner;
 
 #[derive(Debug, Error)]
 pub enum EraseError {
@@ -46,15 +46,10 @@ pub async fn erase(state: &State, caller: &LoggedInAs, client: &Client, account:
     if administrator::is_last(&mut transaction, account).await? {
         return Err(EraseError::LastAdministrator);
     }
-    let owner = sqlx::query_as!(
-        Owner,
-        r#"SELECT id, username, email, email_verified_at IS NOT NULL AS "email_verified!"
-           FROM authentication.account WHERE id = $1 FOR NO KEY UPDATE"#,
-        account
-    )
-    .fetch_optional(&mut *transaction)
-    .await?
-    .ok_or(UserError::NotFound)?;
+    let owner = owner::lock(&mut transaction, account)
+        .await?
+        .ok_or(UserError::NotFound)?
+        .owner;
     erasure::erase(&mut transaction, state, owner, caller.account, client, now).await?;
     transaction.commit().await?;
     tracing::info!(account = %account, by = %caller.account, "An administrator deleted an account");

@@ -165,3 +165,18 @@ async fn whoever_claims_an_address_that_is_somebody_elses_learns_nothing_and_its
     assert!(mailbox.is_empty());
     service.stop().await;
 }
+
+/// It may be anybody's, who would be mailed each time that somebody does this to an account of their own.
+#[tokio::test]
+async fn an_address_that_was_never_verified_is_not_told_which_one_takes_its_place() {
+    let database = Database::create().await;
+    let (service, mut mailbox) = start(&database).await;
+    let token = service.sign_up(ada()).await.unwrap().access_token;
+    let _: EmailVerificationRequested = mailbox.next().await;
+    change(&service, &token, "ada@example.org", PASSWORD).await.unwrap();
+    let mail: EmailVerificationRequested = mailbox.next().await;
+    verify(&service, &mail.code).await.unwrap();
+    let notice: EmailChanged = mailbox.skip_to().await;
+    assert_eq!((notice.old_email, notice.new_email.as_str()), (None, "ada@example.org"));
+    service.stop().await;
+}

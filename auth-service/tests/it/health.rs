@@ -10,6 +10,7 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
 use voltgate_proto::auth::v1::{GetDiscoveryRequest, GetHealthRequest};
 
+use crate::api_keys::soon;
 use crate::service::{Service, Setup, ada, reason};
 
 /// The service as it says of itself, and its parts.
@@ -40,8 +41,17 @@ async fn says_soon(service: &Service, expected: &(String, Vec<(String, String)>)
 }
 
 async fn serves(service: &Service) -> bool {
+    says_serving(service, "voltgate.auth.v1.AuthService").await
+}
+
+/// Whether those are on time who ask by gRPC.
+async fn events_are_on_time(service: &Service) -> bool {
+    says_serving(service, "voltgate.auth.v1.Events").await
+}
+
+async fn says_serving(service: &Service, name: &str) -> bool {
     let request = HealthCheckRequest {
-        service: "voltgate.auth.v1.AuthService".to_owned(),
+        service: name.to_owned(),
     };
     let answer = HealthClient::new(service.channel.clone()).check(request).await;
     answer.unwrap().into_inner().status() == ServingStatus::Serving
@@ -73,6 +83,7 @@ async fn without_its_database_the_service_says_that_it_does_not_serve_until_it_d
 async fn events_that_are_late_are_told_and_keep_nobody_from_logging_in() {
     let database = Database::create().await;
     let service = Service::start(&database).await;
+    assert!(events_are_on_time(&service).await);
     sqlx::query(
         "INSERT INTO authentication.outbox (id, type, source, time, data, created_at, next_attempt_at)
          VALUES (gen_random_uuid(), 'x', 'x', now(), '', now() - interval '2 minutes', now() + interval '1 hour')",
@@ -81,12 +92,15 @@ async fn events_that_are_late_are_told_and_keep_nobody_from_logging_in() {
     .await
     .unwrap();
     says_soon(&service, &said("degraded", "ok", "degraded")).await;
+    soon("it is told by gRPC", async || !events_are_on_time(&service).await).await;
     assert!(serves(&service).await);
+    assert!(says_serving(&service, "").await, "the whole of it wants calls");
     sqlx::query("UPDATE authentication.outbox SET sent_at = now()")
         .execute(&service.database)
         .await
         .unwrap();
     says_soon(&service, &said("ok", "ok", "ok")).await;
+    soon("it is told by gRPC", async || events_are_on_time(&service).await).await;
     service.stop().await;
 }
 

@@ -10,11 +10,17 @@ use chrono::TimeDelta;
 use service_kit::reason::Reason;
 use sqlx::{PgPool, Postgres, Transaction};
 use testbed::Database;
-use voltgate_proto::auth::v1::{RefreshRequest, TokenResponse, UpdateUserRequest};
+use voltgate_proto::auth::v1::{
+    RefreshRequest, RevokeSessionsRequest, SignUpRequest, TokenResponse, UpdateProfileRequest, UpdateUserRequest,
+};
 use voltgate_proto::events::v1::{EmailVerificationRequested, PasswordResetRequested};
 
+use crate::api_keys::a_key;
+use crate::authenticator::Authenticator;
 use crate::mailbox::Mailbox;
-use crate::service::{PASSWORD, Service, Setup, ada, authorized, is_revoked_soon};
+use crate::office::Office;
+use crate::second_factor::App;
+use crate::service::{PASSWORD, Service, Setup, ada, authorized, is_revoked_soon, reason};
 use crate::{addresses, passwords};
 
 /// A service with an administrator and a driver, and a clock that a test moves.
@@ -72,15 +78,22 @@ impl Scene {
     }
 
     async fn hold(&self, lock: &'static str) -> Transaction<'static, Postgres> {
-        let mut transaction = self.service.database.begin().await.unwrap();
-        sqlx::query(lock).execute(&mut *transaction).await.unwrap();
-        transaction
+        hold(&self.service.database, lock).await
     }
 }
 
+async fn hold(database: &PgPool, lock: &'static str) -> Transaction<'static, Postgres> {
+    let mut transaction = database.begin().await.unwrap();
+    sqlx::query(lock).execute(&mut *transaction).await.unwrap();
+    transaction
+}
+
+/// Keeps whoever changes Ada's account waiting, one after the other.
+const ADA: &str = "SELECT FROM authentication.account WHERE username = 'Ada' FOR UPDATE";
+
 /// Until so many wait for a lock.
 async fn until_waiting(database: &PgPool, number: i64) {
-    for _ in 0..500 {
+    for _ in 0..2000 {
         let waiting: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
         )
@@ -267,4 +280,237 @@ async fn a_reset_and_a_change_of_the_address_at_once_are_one_after_the_other() {
         assert_eq!(Reason::of(&refusal), Reason::InvalidEmailedCode, "{refusal}");
     }
     Arc::into_inner(service).unwrap().stop().await;
+}
+
+/// Mallory knows Ada's password, and has a session. What he had begun, and what the access rules let through, comes after what she,
+/// or an administrator, does about it.
+struct Intruder {
+    token: String,
+    passkey: (String, String),
+    app: App,
+}
+
+impl Intruder {
+    /// With a passkey and an authenticator app that lack their second step.
+    async fn of(service: &Service) -> Self {
+        service.clock.stop();
+        let token = service.log_in("Ada", PASSWORD).await.unwrap().access_token;
+        let challenge = service.begin_registration(&token, PASSWORD, None).await.unwrap();
+        let credential = Authenticator::new().create(&challenge.options);
+        let app = App::new(&service.begin_totp(&token, PASSWORD).await.unwrap().secret);
+        Self {
+            token,
+            passkey: (challenge.token, credential),
+            app,
+        }
+    }
+
+    async fn finishes_a_passkey(&self, service: &Service) -> Reason {
+        let (challenge, credential) = self.passkey.clone();
+        reason(service.finish_registration(&self.token, &challenge, credential).await)
+    }
+
+    async fn confirms_an_app(&self, service: &Service) -> Reason {
+        let code = self.app.code(service, 0);
+        reason(service.confirm_totp(&self.token, &code).await)
+    }
+}
+
+const NOTHING_NEW: &str = "SELECT (SELECT count(*) FROM authentication.passkey)
+         + (SELECT count(*) FROM authentication.totp WHERE confirmed_at IS NOT NULL)
+         + (SELECT count(*) FROM authentication.api_key)
+         + (SELECT count(*) FROM authentication.email_code WHERE purpose = 'change-email')";
+
+#[tokio::test]
+async fn what_waits_while_an_administrator_demands_another_password_comes_to_nothing() {
+    let database = Database::create().await;
+    let office = Office::open(&database).await;
+    let service = &office.service;
+    let ada = service.sign_up(ada()).await.unwrap();
+    let mallory = Intruder::of(service).await;
+
+    let held = hold(&service.database, ADA).await;
+    let refused = async {
+        until_waiting(&service.database, 1).await;
+        let address =
+            async { reason(addresses::change(service, &mallory.token, "mallory@example.org", PASSWORD).await) };
+        let key = async { reason(service.create_key(&mallory.token, a_key()).await) };
+        let (passkey, app) = (mallory.finishes_a_passkey(service), mallory.confirms_an_app(service));
+        tokio::join!(address, key, passkey, app)
+    };
+    let released = async {
+        until_waiting(&service.database, 5).await;
+        held.rollback().await.unwrap();
+    };
+    let (demanded, refused, ()) = tokio::join!(office.force_reset(&ada.id), refused, released);
+    demanded.unwrap();
+    let expected = (
+        Reason::WrongPassword,
+        Reason::WrongPassword,
+        Reason::InvalidRequest,
+        Reason::NotFound,
+    );
+    assert_eq!(refused, expected);
+    assert_eq!(service.count(NOTHING_NEW).await, 0);
+    office.service.stop().await;
+}
+
+#[tokio::test]
+async fn a_second_step_that_waits_while_its_account_is_disabled_comes_to_nothing() {
+    let database = Database::create().await;
+    let office = Office::open(&database).await;
+    let service = &office.service;
+    let ada = service.sign_up(ada()).await.unwrap();
+    let mallory = Intruder::of(service).await;
+
+    let held = hold(&service.database, ADA).await;
+    let refused = async {
+        until_waiting(&service.database, 1).await;
+        tokio::join!(mallory.finishes_a_passkey(service), mallory.confirms_an_app(service))
+    };
+    let released = async {
+        until_waiting(&service.database, 3).await;
+        held.rollback().await.unwrap();
+    };
+    let ((), refused, ()) = tokio::join!(office.disable(&ada.id), refused, released);
+    assert_eq!(refused, (Reason::InvalidRequest, Reason::NotFound));
+    assert_eq!(service.count(NOTHING_NEW).await, 0);
+    office.service.stop().await;
+}
+
+/// Another password ends every other session, and with it what was begun there.
+#[tokio::test]
+async fn a_second_step_that_waits_while_the_password_is_changed_comes_to_nothing() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let ada = service.sign_up(ada()).await.unwrap();
+    let mallory = Intruder::of(&service).await;
+
+    let held = hold(&service.database, ADA).await;
+    let change = passwords::change_with(&service, &ada.access_token, PASSWORD, "rain on a tin roof", None);
+    let refused = async {
+        until_waiting(&service.database, 1).await;
+        tokio::join!(mallory.finishes_a_passkey(&service), mallory.confirms_an_app(&service))
+    };
+    let released = async {
+        until_waiting(&service.database, 3).await;
+        held.rollback().await.unwrap();
+    };
+    let (changed, refused, ()) = tokio::join!(change, refused, released);
+    changed.unwrap();
+    assert_eq!(refused, (Reason::InvalidRequest, Reason::NotFound));
+    assert_eq!(service.count(NOTHING_NEW).await, 0);
+    service.stop().await;
+}
+
+/// Another name for Ada, from somebody who has seen her account in this version or in none.
+async fn rename(service: &Service, token: &str, if_match: Option<&str>) -> Result<String, tonic::Status> {
+    let username = Some("Countess".to_owned());
+    let mut request = authorized(UpdateProfileRequest { username }, token);
+    if let Some(tag) = if_match {
+        request.metadata_mut().insert("if-match", tag.parse().unwrap());
+    }
+    let answer = service.profiles.clone().update_profile(request).await?;
+    Ok(answer.into_inner().username)
+}
+
+#[tokio::test]
+async fn another_name_that_waits_for_another_change_is_refused_to_whoever_has_named_a_version_only() {
+    let database = Database::create().await;
+    let mut setup = Setup::on(&database);
+    // One for nothing, and one more before there is a wait.
+    setup.settings.auth_free_signups_per_address = 1;
+    setup.clock.stop();
+    let service = setup.start().await;
+    let token = service.sign_up_from([192, 0, 2, 1], ada()).await.unwrap().access_token;
+    let renamed = async |if_match: Option<&str>| {
+        let change = "UPDATE authentication.account SET revision = revision + 1";
+        let held = hold(&service.database, change).await;
+        let released = async {
+            until_waiting(&service.database, 1).await;
+            held.commit().await.unwrap();
+        };
+        let (renamed, ()) = tokio::join!(rename(&service, &token, if_match), released);
+        renamed
+    };
+    for version in ["\"1\"", "\"2\"", "\"3\""] {
+        let refused = renamed(Some(version)).await;
+        assert_eq!(reason(refused), Reason::PreconditionFailed, "and it costs no attempt");
+    }
+    assert_eq!(renamed(None).await.unwrap(), "Countess");
+    service.stop().await;
+}
+
+/// The login ends the eight that were idle for longest, in whatever order the database finds them, and the logout ends all.
+#[tokio::test]
+async fn a_login_that_makes_room_and_a_logout_are_one_after_the_other() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let token = service.sign_up(ada()).await.unwrap().access_token;
+    for insert in [
+        "INSERT INTO authentication.session
+         SELECT ('00000000-0000-0000-0000-00000000000' || number)::uuid, account_id, started_at,
+                last_used_at - make_interval(hours => 10 - number), expires_at, ends_at, device, address,
+                sealed_family_key, refresh_token
+         FROM authentication.session, generate_series(1, 8) AS number",
+        "INSERT INTO authentication.session
+         SELECT gen_random_uuid(), account_id, started_at, last_used_at + make_interval(secs => number), expires_at,
+                ends_at, device, address, sealed_family_key, refresh_token
+         FROM authentication.session, generate_series(1, 98) AS number
+         WHERE id > '00000000-0000-0000-0000-000000000008'",
+    ] {
+        sqlx::query(insert).execute(&service.database).await.unwrap();
+    }
+    assert_eq!(service.count("SELECT count(*) FROM authentication.session").await, 107);
+    // The first by its id, which the logout comes to first.
+    let held = hold(
+        &service.database,
+        "SELECT FROM authentication.session WHERE id = '00000000-0000-0000-0000-000000000001' FOR UPDATE",
+    )
+    .await;
+    let log_out = async {
+        let request = authorized(RevokeSessionsRequest { except_this: false }, &token);
+        service.sessions.clone().revoke_sessions(request).await
+    };
+    let log_in = async {
+        until_waiting(&service.database, 1).await;
+        service.log_in("Ada", PASSWORD).await
+    };
+    let released = async {
+        until_waiting(&service.database, 2).await;
+        held.rollback().await.unwrap();
+    };
+    let (logged_out, logged_in, ()) = tokio::join!(log_out, log_in, released);
+    logged_out.unwrap();
+    logged_in.unwrap();
+    assert_eq!(service.count("SELECT count(*) FROM authentication.session").await, 1);
+    service.stop().await;
+}
+
+/// Whoever claims an address is sent a code as long as nobody has shown it to be theirs.
+#[tokio::test]
+async fn a_forgotten_password_that_waits_for_the_owner_of_its_address_is_the_owners_alone() {
+    let database = Database::create().await;
+    let setup = Setup::on(&database);
+    let mut mailbox = Mailbox::on(&setup.bus);
+    let service = setup.start().await;
+    let claimed = SignUpRequest {
+        username: "mallory".to_owned(),
+        ..ada()
+    };
+    service.sign_up(claimed).await.unwrap();
+    service.sign_up(ada()).await.unwrap();
+    let held = hold(
+        &service.database,
+        "UPDATE authentication.account SET email_verified_at = now() WHERE username = 'Ada'",
+    )
+    .await;
+    passwords::forgot(&service, "ada@example.com").await.unwrap();
+    until_waiting(&service.database, 1).await;
+    held.commit().await.unwrap();
+    let mail: PasswordResetRequested = mailbox.skip_to().await;
+    assert_eq!(mail.username, "Ada");
+    let sent = "SELECT count(*) FROM authentication.outbox WHERE type LIKE '%PasswordResetRequested'";
+    assert_eq!(service.count(sent).await, 1);
+    service.stop().await;
 }

@@ -304,3 +304,43 @@ async fn a_signup_that_fails_costs_its_mailbox_nothing() {
     assert_eq!(service.count(codes).await, 2);
     service.stop().await;
 }
+
+/// A failure of the database is nobody's attempt.
+#[tokio::test]
+async fn a_signup_that_the_database_fails_costs_no_attempt() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    service.clock.stop();
+    let fails = "CREATE FUNCTION authentication.fails() RETURNS trigger LANGUAGE plpgsql
+                 AS $$ BEGIN RAISE EXCEPTION 'as the test wants it'; END $$";
+    sqlx::query(fails).execute(&service.database).await.unwrap();
+    let counted = async || -> i64 {
+        sqlx::query_scalar("SELECT count(*) FROM authentication.throttle WHERE empty_at > $1")
+            .bind(service.now())
+            .fetch_one(&service.database)
+            .await
+            .unwrap()
+    };
+    for (trigger, off) in [
+        // The address is counted, and then the mailbox cannot be.
+        (
+            "CREATE TRIGGER fails BEFORE INSERT ON authentication.throttle FOR EACH ROW
+             WHEN (NEW.empty_at > now() + interval '2 minutes') EXECUTE FUNCTION authentication.fails()",
+            "DROP TRIGGER fails ON authentication.throttle",
+        ),
+        (
+            "CREATE TRIGGER fails BEFORE INSERT ON authentication.session FOR EACH ROW
+             EXECUTE FUNCTION authentication.fails()",
+            "DROP TRIGGER fails ON authentication.session",
+        ),
+    ] {
+        sqlx::query(trigger).execute(&service.database).await.unwrap();
+        let refused = service.sign_up(ada()).await;
+        assert_eq!(reason(refused), Reason::Internal, "{trigger}");
+        assert_eq!(counted().await, 0, "{trigger}");
+        sqlx::query(off).execute(&service.database).await.unwrap();
+    }
+    service.sign_up(ada()).await.unwrap();
+    assert_eq!(counted().await, 2, "the address and the mailbox");
+    service.stop().await;
+}

@@ -180,6 +180,47 @@ async fn a_reset_of_the_password_and_a_second_factor_end_the_wait_of_the_account
     service.stop().await;
 }
 
+/// There is nothing to guess, so nothing is to be gained by a wait that grows.
+#[tokio::test]
+async fn whoever_makes_up_codes_has_nobody_at_their_address_wait_for_more_than_a_moment() {
+    const NEW: &str = "rain on a tin roof";
+    let database = Database::create().await;
+    let setup = Setup::on(&database);
+    let mut mailbox = Mailbox::on(&setup.bus);
+    let service = setup.start().await;
+    service.clock.stop();
+    service.sign_up_from(HOME, ada()).await.unwrap();
+    let request = ForgotPasswordRequest {
+        email: "ada@example.com".to_owned(),
+    };
+    service.passwords.clone().forgot_password(request).await.unwrap();
+    let mail: PasswordResetRequested = mailbox.skip_to().await;
+    let reset = async |code: &str| {
+        let request = ResetPasswordRequest {
+            code: code.to_owned(),
+            new_password: NEW.to_owned(),
+        };
+        let request = passed_on(&service.service_tokens(), ELSEWHERE.into(), request);
+        service.passwords.clone().reset_password(request).await
+    };
+    let mut made_up = 0;
+    for _ in 0..20 {
+        let refusal = loop {
+            let refusal = reset("made up").await.unwrap_err();
+            if Reason::of(&refusal) != Reason::InvalidEmailedCode {
+                break refusal;
+            }
+            made_up += 1;
+        };
+        let wait = wait(&refusal);
+        assert_eq!(wait, Duration::from_secs(1), "after {made_up}");
+        service.clock.advance(TimeDelta::seconds(1));
+    }
+    assert_eq!(made_up, 101 + 19, "a hundred and one at once, then one a second");
+    reset(&mail.code).await.unwrap();
+    service.stop().await;
+}
+
 /// A client of a process, as the gateway is one.
 #[derive(Clone)]
 struct Gateway {

@@ -1,8 +1,8 @@
 //! How many transactions a token may have at once.
 //!
 //! Only what is known to run counts: no refused start, nothing that was stopped, and no transaction on whose connector another
-//! one has begun since, whose stop got lost. One that runs at the charge point where the token is shown is no reason to refuse
-//! an Authorize, for it may be shown to end it.
+//! one has begun since, whose stop got lost. It is for a start to be refused (OCPP 1.6, 7.2): an Authorize may be there to end
+//! a charge, of the same token or of another one of its group.
 
 use sqlx::PgConnection;
 use uuid::Uuid;
@@ -14,32 +14,21 @@ use super::{Presented, Purpose};
 struct Limit {
     most: i32,
     running: i64,
-    /// Of these, at the charge point that asks.
-    running_here: i64,
 }
 
-/// Whether one of the tokens `limiting` has as many transactions as it may have, its own and those of its group.
+/// Whether one of the tokens `limiting` has as many transactions as it may have, its own and those of its group, and another
+/// one is to start.
 pub(super) async fn is_exhausted(
     connection: &mut PgConnection,
     limiting: &[Uuid],
     presented: &Presented<'_>,
 ) -> Result<bool, sqlx::Error> {
-    if presented.purpose == Purpose::Start {
-        lock(connection, limiting).await?;
+    if presented.purpose != Purpose::Start {
+        return Ok(false);
     }
+    lock(connection, limiting).await?;
     let limits = limits(connection, limiting, presented).await?;
-    Ok(limits.into_iter().any(|limit| limit.is_exhausted(presented.purpose)))
-}
-
-impl Limit {
-    fn is_exhausted(self, purpose: Purpose) -> bool {
-        let is_full = self.running >= i64::from(self.most);
-        match purpose {
-            Purpose::Start => is_full,
-            Purpose::Authorize => is_full && self.running_here == 0,
-            Purpose::Stop => false,
-        }
-    }
+    Ok(limits.iter().any(|limit| limit.running >= i64::from(limit.most)))
 }
 
 /// Two that start at once come one after the other, and the second counts the first. Always in the same order, so that nobody
@@ -69,8 +58,7 @@ async fn limits(
              UNION
              SELECT limiting.id, lower(member.value) FROM limiting
              JOIN ocpp.id_token AS member ON lower(member.group_id) = limiting.value)
-         SELECT max_concurrent_transactions AS "most!", count(running.id) AS "running!",
-             count(running.id) FILTER (WHERE running.charge_point_id = $2) AS "running_here!"
+         SELECT max_concurrent_transactions AS "most!", count(running.id) AS "running!"
          FROM limiting
          JOIN counted ON counted.limiting_id = limiting.id
          JOIN ocpp.transaction AS running ON left(lower(running.id_token), 255) = counted.value
@@ -87,28 +75,4 @@ async fn limits(
     )
     .fetch_all(connection)
     .await
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_limit_holds_against_a_start_anywhere_and_against_an_authorize_elsewhere_and_never_against_a_stop() {
-        let limit = |running, running_here| Limit {
-            most: 2,
-            running,
-            running_here,
-        };
-        for (limit, start, authorize) in [
-            (limit(1, 0), false, false),
-            (limit(2, 0), true, true),
-            (limit(2, 1), true, false),
-            (limit(3, 0), true, true),
-        ] {
-            assert_eq!(limit.is_exhausted(Purpose::Start), start, "{limit:?}");
-            assert_eq!(limit.is_exhausted(Purpose::Authorize), authorize, "{limit:?}");
-            assert!(!limit.is_exhausted(Purpose::Stop), "{limit:?}");
-        }
-    }
 }

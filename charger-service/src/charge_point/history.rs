@@ -15,20 +15,20 @@ pub struct Page {
     identity: String,
     connector_id: i32,
     size: PageSize,
-    /// The last id seen.
-    before: Option<i64>,
+    /// When the last one seen came in, in microseconds since 1970, and its id.
+    seen: Option<(i64, i64)>,
 }
 
 impl TryFrom<ListConnectorHistoryRequest> for Page {
     type Error = Vec<FieldViolation>;
 
     fn try_from(request: ListConnectorHistoryRequest) -> Result<Self, Self::Error> {
-        let (size, before) = page::parse(request.page_size, &request.page_token)?;
+        let (size, seen) = page::parse(request.page_size, &request.page_token)?;
         Ok(Self {
             identity: request.identity,
             connector_id: request.connector_id,
             size,
-            before,
+            seen,
         })
     }
 }
@@ -48,19 +48,28 @@ struct Row {
 pub async fn list(database: &PgPool, page: Page) -> Result<ListConnectorHistoryResponse, FindError> {
     let mut connection = database::begin(database).await?;
     let charge_point = find(&mut connection, &page.identity).await?;
+    let seen = page
+        .seen
+        .and_then(|(micros, id)| Some((DateTime::from_timestamp_micros(micros)?, id)));
+    let (before, before_id) = seen.unzip();
     let mut rows = sqlx::query_as!(
         Row,
         "SELECT id, status, error_code, info, vendor_id, vendor_error_code, status_at, received_at
          FROM ocpp.connector_status
-         WHERE charge_point_id = $1 AND connector_id = $2 AND id < $3 ORDER BY id DESC LIMIT $4",
+         WHERE charge_point_id = $1 AND connector_id = $2
+           AND (received_at, id) < (coalesce($3, 'infinity'::timestamptz), coalesce($4, 9223372036854775807))
+         ORDER BY received_at DESC, id DESC LIMIT $5",
         charge_point,
         page.connector_id,
-        page.before.unwrap_or(i64::MAX),
+        before,
+        before_id,
         page.size.limit(),
     )
     .fetch_all(&mut *connection)
     .await?;
-    let next_page_token = page.size.cut(&mut rows, |row| row.id);
+    let next_page_token = page
+        .size
+        .cut(&mut rows, |row| (row.received_at.timestamp_micros(), row.id));
     Ok(ListConnectorHistoryResponse {
         statuses: rows.into_iter().map(ConnectorStatus::from).collect(),
         next_page_token,

@@ -14,8 +14,8 @@ use uuid::Uuid;
 use voltgate_proto::ocpp::v1::RotatePasswordRequest;
 
 use super::password::PasswordKey;
-use crate::audit::Author;
-use crate::command::send::{Patience, SendCommand};
+use crate::command::asking::Asking;
+use crate::command::send::SendCommand;
 use crate::configuration_change::ConfigurationChange;
 use crate::redact;
 
@@ -26,7 +26,7 @@ const MADE_BYTES: usize = 20;
 const MOST_OFFERED: i64 = 5;
 
 /// A command that gives the charge point another password: the one asked for, or one that nobody has seen.
-pub fn parse(request: RotatePasswordRequest, requested_by: Author) -> Result<SendCommand, Vec<FieldViolation>> {
+pub fn parse(request: RotatePasswordRequest, asking: Asking) -> Result<SendCommand, Vec<FieldViolation>> {
     if let Some(password) = &request.password
         && (!(1..=40).contains(&password.chars().count()) || password.chars().any(char::is_control))
     {
@@ -36,11 +36,7 @@ pub fn parse(request: RotatePasswordRequest, requested_by: Author) -> Result<Sen
     let password = request.password.unwrap_or_else(generate);
     let payload = json!({ "key": redact::SECRET_KEY, "value": password });
     let call = (Action::ChangeConfiguration, payload.to_string());
-    let patience = Patience {
-        wait_seconds: request.wait_seconds,
-        expires_in_seconds: request.expires_in_seconds,
-    };
-    SendCommand::worded(request.identity, call, patience, requested_by, None)
+    SendCommand::worded(request.identity, call, asking)
 }
 
 fn generate() -> String {
@@ -176,9 +172,13 @@ mod tests {
 
     #[test]
     fn a_chosen_password_may_be_short_and_not_longer_than_a_charge_point_takes() {
-        assert!(parse(request(Some("short")), Author::of(&tonic::Request::new(()))).is_ok());
+        let asked = |password: &str| {
+            let (asking, request) = Asking::of(tonic::Request::new(request(Some(password)))).unwrap();
+            parse(request, asking)
+        };
+        assert!(asked("short").is_ok());
         for refused in [String::new(), "x".repeat(41), "a\nb".to_owned()] {
-            let violations = parse(request(Some(&refused)), Author::of(&tonic::Request::new(()))).unwrap_err();
+            let violations = asked(&refused).unwrap_err();
             assert_eq!(violations[0].field, "password");
         }
     }

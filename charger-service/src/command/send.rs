@@ -19,6 +19,7 @@ use uuid::Uuid;
 use voltgate_proto::google::api::HttpBody;
 use voltgate_proto::ocpp::v1::{Command, SendCommandRequest};
 
+use super::asking::Asking;
 use super::ledger::{self, EnqueueError, NewCommand};
 use super::status::Status as CommandStatus;
 use super::view::{self, Row};
@@ -49,6 +50,8 @@ pub struct SendCommand {
     expires_in: TimeDelta,
     requested_by: Author,
     idempotency_key: Option<String>,
+    /// Told apart from others under the same key by this; by its payload where it is None.
+    said: Option<Vec<u8>>,
     transfer: Option<NewTransfer>,
 }
 
@@ -132,6 +135,7 @@ impl SendCommand {
                 expires_in: TimeDelta::seconds(expires_in.into()),
                 requested_by,
                 idempotency_key,
+                said: None,
                 transfer: None,
             }),
             _ => Err(violations),
@@ -142,9 +146,7 @@ impl SendCommand {
     pub fn worded(
         identity: String,
         (action, payload): (Action, String),
-        patience: Patience,
-        requested_by: Author,
-        idempotency_key: Option<String>,
+        asking: Asking,
     ) -> Result<Self, Vec<FieldViolation>> {
         let request = SendCommandRequest {
             identity,
@@ -153,10 +155,13 @@ impl SendCommand {
                 data: payload.into(),
                 ..HttpBody::default()
             }),
-            wait_seconds: patience.wait_seconds,
-            expires_in_seconds: patience.expires_in_seconds,
+            wait_seconds: asking.patience.wait_seconds,
+            expires_in_seconds: asking.patience.expires_in_seconds,
         };
-        Self::parse(request, requested_by, idempotency_key)
+        Ok(Self {
+            said: Some(asking.said),
+            ..Self::parse(request, asking.author, asking.idempotency_key)?
+        })
     }
 
     /// The same with leave for the transfer that it asks for.
@@ -189,7 +194,10 @@ async fn enqueue(state: &State, charge_point: Uuid, command: &SendCommand) -> Re
     let parts = [
         charge_point.as_bytes(),
         command.action.as_bytes(),
-        command.payload.get().as_bytes(),
+        command
+            .said
+            .as_deref()
+            .unwrap_or_else(|| command.payload.get().as_bytes()),
     ];
     let digest = state.passwords.fingerprint(&parts);
     let new = NewCommand {

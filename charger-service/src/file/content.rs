@@ -11,14 +11,13 @@ use service_kit::database;
 use service_kit::reason::Reason;
 use sqlx::PgPool;
 use thiserror::Error;
-use tokio::sync::OwnedSemaphorePermit;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Response, Status};
 use uuid::Uuid;
 use voltgate_proto::google::api::HttpBody;
 
 use super::incoming::PIECE;
-use super::{Busy, name};
+use super::{Busy, Place, name};
 use crate::State;
 use crate::transfer::used;
 
@@ -60,7 +59,7 @@ struct Rest {
     content: Content,
     /// Of the file, in bytes.
     range: Range<usize>,
-    _place: OwnedSemaphorePermit,
+    place: Place,
 }
 
 impl Content {
@@ -88,7 +87,6 @@ impl Content {
     /// # Errors
     /// Too many files are on their way.
     pub fn answer(self, state: &Arc<State>, asked: &MetadataMap) -> Result<Response<Bodies>, Busy> {
-        let place = state.files.enter()?;
         let size = usize::try_from(self.size).unwrap_or_default();
         let part = asked.get("range").and_then(|range| part(range.to_str().ok()?, size));
         let range = part.clone().unwrap_or(0..size);
@@ -100,16 +98,16 @@ impl Content {
         if let Some(part) = part {
             said.push(("content-range", format!("bytes {}-{}/{size}", part.start, part.end - 1)));
         }
-        // Whoever wants to know about it only gets no bytes, and so has not read the last one.
+        // Whoever wants to know about it only gets no bytes, and so needs no place and has not read the last one.
         let is_head = asked.get("voltgate-method").is_some_and(|method| method == "HEAD");
         let bodies: Bodies = if is_head || range.is_empty() {
             Box::pin(stream::once(std::future::ready(Ok(body(Bytes::new())))))
         } else {
             let rest = Rest {
+                place: state.files.places.enter(self.transfer)?,
                 state: Arc::clone(state),
                 content: self,
                 range,
-                _place: place,
             };
             Box::pin(stream::unfold(Some(rest), |rest| async { rest?.next().await }))
         };
@@ -128,6 +126,9 @@ impl Rest {
         if self.range.is_empty() {
             self.all_has_left().await;
             return None;
+        }
+        if self.place.is_lost() {
+            return Some((Err(ContentError::NotFound.into()), None));
         }
         let number = self.range.start / PIECE;
         match piece(&self.state.database, self.content.file, number).await {

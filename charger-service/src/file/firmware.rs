@@ -69,7 +69,7 @@ pub async fn upload(
     chunks: impl Stream<Item = Result<Bytes, Broken>> + Unpin,
     author: &Author,
 ) -> Result<File, UploadError> {
-    let _place = state.files.enter()?;
+    let _place = state.files.places.enter(None)?;
     let new = NewFile {
         kind: Kind::Firmware,
         name: &name,

@@ -26,6 +26,9 @@ use crate::job::Kind;
 /// How many bytes a piece has, all but the last one of a file.
 pub const PIECE: usize = 256 * 1024;
 
+/// After so many pieces it is looked again whether there is room: 4 MiB.
+const LOOK_EVERY: i32 = 16;
+
 /// How long a sender may be silent.
 const SILENCE: Duration = Duration::from_secs(60);
 
@@ -276,13 +279,15 @@ impl Incoming {
         Ok((self.size, self.digest.finalize_reset().to_vec()))
     }
 
-    /// Where there is room for it.
     async fn store(&mut self) -> Result<(), IncomingError> {
         let length = i32::try_from(self.piece.len()).unwrap_or(i32::MAX);
+        if self.stored % LOOK_EVERY == 0 {
+            self.check_room(length).await?;
+        }
         let stored = sqlx::query!(
             "WITH grown AS (
                  UPDATE ocpp.file SET size = size + $4::integer, touched_at = $5
-                 WHERE id = $1 AND completed_at IS NULL AND (SELECT sum(size) FROM ocpp.file) + $4::integer <= $6
+                 WHERE id = $1 AND completed_at IS NULL
                  RETURNING id)
              INSERT INTO ocpp.file_chunk (file_id, number, data) SELECT id, $2, $3 FROM grown",
             self.leftover.file,
@@ -290,30 +295,26 @@ impl Incoming {
             self.piece.as_slice(),
             length,
             self.clock.now(),
-            self.total,
         )
         .execute(&self.leftover.database)
         .await?;
         if stored.rows_affected() == 0 {
-            return Err(self.why_not().await?);
+            return Err(IncomingError::Gone);
         }
         self.stored += 1;
         self.piece.clear();
         Ok(())
     }
 
-    async fn why_not(&self) -> Result<IncomingError, sqlx::Error> {
-        let is_there = sqlx::query_scalar!(
-            r#"SELECT EXISTS (SELECT FROM ocpp.file WHERE id = $1 AND completed_at IS NULL) AS "is_there!""#,
-            self.leftover.file
-        )
-        .fetch_one(&self.leftover.database)
-        .await?;
-        Ok(if is_there {
-            IncomingError::Full
-        } else {
-            IncomingError::Gone
-        })
+    /// It goes over all files, so not for every piece; what comes in meanwhile may be a few MiB more than there is room for.
+    async fn check_room(&self, length: i32) -> Result<(), IncomingError> {
+        let taken = sqlx::query_scalar!(r#"SELECT coalesce(sum(size), 0) AS "taken!" FROM ocpp.file"#)
+            .fetch_one(&self.leftover.database)
+            .await?;
+        if taken + i64::from(length) > self.total {
+            return Err(IncomingError::Full);
+        }
+        Ok(())
     }
 }
 

@@ -6,6 +6,8 @@ use service_kit::event::timestamp;
 use service_kit::page::{self, PageSize};
 use service_kit::reason::FieldViolation;
 use sqlx::{PgConnection, PgPool};
+use thiserror::Error;
+use tonic::Status;
 use uuid::Uuid;
 use voltgate_proto::ocpp::v1::{File, ListFilesRequest, ListFilesResponse};
 
@@ -57,12 +59,27 @@ pub struct Row {
     pub identity: Option<String>,
 }
 
-pub async fn list(database: &PgPool, page: Page) -> Result<ListFilesResponse, FindError> {
+#[derive(Debug, Error)]
+#[error("the files could not be read")]
+pub struct ListError(#[from] sqlx::Error);
+
+impl From<ListError> for Status {
+    fn from(ListError(error): ListError) -> Self {
+        database::failed(&error)
+    }
+}
+
+pub async fn list(database: &PgPool, page: Page) -> Result<ListFilesResponse, ListError> {
     let mut connection = database::begin(database).await?;
     database::plan_for_values(&mut connection).await?;
     let charge_point = match &page.identity {
-        Some(identity) => Some(find(&mut connection, identity).await?),
         None => None,
+        Some(identity) => match find(&mut connection, identity).await {
+            Ok(charge_point) => Some(charge_point),
+            // It has none.
+            Err(FindError::Unknown) => return Ok(ListFilesResponse::default()),
+            Err(FindError::Database(error)) => return Err(error.into()),
+        },
     };
     let mut rows = sqlx::query_as!(
         Row,

@@ -1,6 +1,6 @@
 //! What a file is called. A name is data: it is shown, and is never a path.
 
-/// As long as file systems take.
+/// In bytes, as long as file systems take.
 const LONGEST: usize = 255;
 
 /// Where a charge point gives none.
@@ -8,8 +8,8 @@ const UNNAMED: &str = "unnamed";
 
 /// A charge point's own name for what it sends. It is not refused for it, so what cannot be shown is left out.
 pub fn from_station(text: &str) -> String {
-    let shown = text.chars().filter(|character| !character.is_control());
-    let name: String = shown.take(LONGEST).collect();
+    let mut name: String = text.chars().filter(|character| !character.is_control()).collect();
+    name.truncate(name.floor_char_boundary(LONGEST));
     if name.trim().is_empty() {
         UNNAMED.to_owned()
     } else {
@@ -81,6 +81,8 @@ mod tests {
     fn a_charge_point_may_call_its_file_anything() {
         assert_eq!(from_station("a\r\nb\0.log"), "ab.log");
         assert_eq!(from_station(" "), UNNAMED);
-        assert_eq!(from_station(&"é".repeat(300)).chars().count(), LONGEST);
+        assert_eq!(from_station(&"x".repeat(300)).len(), LONGEST);
+        assert_eq!(from_station(&"é".repeat(300)).len(), LONGEST - 1);
+        assert_eq!(from_station(&"🔌".repeat(300)).len(), 252);
     }
 }

@@ -3,27 +3,25 @@
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use prost_types::Timestamp;
+use ocpp::v1_6::Action;
 use serde_json::{Map, Value};
 use service_kit::reason::{self, FieldViolation, Reason};
 use tonic::Status;
-use voltgate_proto::google::api::HttpBody;
-use voltgate_proto::ocpp::v1::{Command, SendCommandRequest};
+use voltgate_proto::ocpp::v1::Command;
 
 use crate::State;
-use crate::audit::Author;
+use crate::command::asking::Asking;
 use crate::command::send::{SendCommand, send};
 use crate::transfer::NewTransfer;
 use crate::transfer::url::PublicUrl;
 
-/// What every such verb can be told.
+/// The command that begins a job, and what goes with it.
 #[derive(Debug)]
-pub struct Asked {
+pub struct NewJob {
     pub identity: String,
-    pub retries: Option<i32>,
-    pub retry_interval_seconds: Option<i32>,
-    pub wait_seconds: Option<i32>,
-    pub expires_in_seconds: Option<i32>,
+    pub action: Action,
+    pub payload: Map<String, Value>,
+    pub transfer: NewTransfer,
 }
 
 /// Where charge points can be told to go.
@@ -36,15 +34,13 @@ pub fn public_url(state: &State) -> Result<&PublicUrl, Status> {
     })
 }
 
-/// Sends the command, with all that is wrong told at once. `violations`: what was found so far.
-pub async fn ask(
-    state: &State,
-    asked: Asked,
-    (action, mut payload): (&str, Map<String, Value>),
-    transfer: NewTransfer,
-    author: Author,
-    mut violations: Vec<FieldViolation>,
-) -> Result<Command, Status> {
+/// How often a charge point is to try, and the seconds between that.
+pub fn put_retries(
+    payload: &mut Map<String, Value>,
+    retries: Option<i32>,
+    interval: Option<i32>,
+    violations: &mut Vec<FieldViolation>,
+) {
     let mut put = |field: &str, name: &str, value: Option<i32>, range: RangeInclusive<i32>| {
         let Some(value) = value else { return };
         if range.contains(&value) {
@@ -54,25 +50,20 @@ pub async fn ask(
             violations.push(FieldViolation::new(field, problem));
         }
     };
-    put("retries", "retries", asked.retries, 0..=100);
-    put(
-        "retryIntervalSeconds",
-        "retryInterval",
-        asked.retry_interval_seconds,
-        0..=86_400,
-    );
-    let command = SendCommandRequest {
-        identity: asked.identity,
-        action: action.to_owned(),
-        payload: Some(HttpBody {
-            data: Value::Object(payload).to_string().into(),
-            ..HttpBody::default()
-        }),
-        wait_seconds: asked.wait_seconds,
-        expires_in_seconds: asked.expires_in_seconds,
-    };
-    match SendCommand::parse(command, author, None) {
-        Ok(command) if violations.is_empty() => Ok(send(state, command.with_transfer(transfer)).await?),
+    put("retries", "retries", retries, 0..=100);
+    put("retryIntervalSeconds", "retryInterval", interval, 0..=86_400);
+}
+
+/// Sends the command, with all that is wrong told at once. `violations`: what was found so far.
+pub async fn ask(
+    state: &State,
+    asking: Asking,
+    job: NewJob,
+    mut violations: Vec<FieldViolation>,
+) -> Result<Command, Status> {
+    let call = (job.action, Value::Object(job.payload).to_string());
+    match SendCommand::worded(job.identity, call, asking) {
+        Ok(command) if violations.is_empty() => Ok(send(state, command.with_transfer(job.transfer)).await?),
         Ok(_) => Err(reason::invalid(violations)),
         Err(others) => {
             // What is missing in the payload has been told by the name that it has here.
@@ -90,15 +81,4 @@ pub async fn ask(
 /// A point in time as OCPP writes it.
 pub fn written(moment: DateTime<Utc>) -> Value {
     moment.to_rfc3339_opts(SecondsFormat::Millis, true).into()
-}
-
-pub fn moment(field: &str, told: Option<Timestamp>, violations: &mut Vec<FieldViolation>) -> Option<DateTime<Utc>> {
-    let told = told?;
-    let moment = u32::try_from(told.nanos)
-        .ok()
-        .and_then(|nanos| DateTime::from_timestamp(told.seconds, nanos));
-    if moment.is_none() {
-        violations.push(FieldViolation::new(field, "is not a point in time"));
-    }
-    moment
 }

@@ -1,19 +1,21 @@
 //! Asks a charge point for its diagnostics, to a URL of ours (1.6, 6.27).
 
+use ocpp::v1_6::Action;
 use serde_json::{Map, Value};
+use service_kit::page;
 use tonic::Status;
 use voltgate_proto::ocpp::v1::{Command, RequestDiagnosticsRequest};
 
 use super::Kind;
-use super::ask::{Asked, ask, moment, public_url, written};
+use super::ask::{NewJob, ask, public_url, put_retries, written};
 use crate::State;
-use crate::audit::Author;
+use crate::command::asking::Asking;
 use crate::transfer::{NewTransfer, Token};
 
 pub async fn request_diagnostics(
     state: &State,
     request: RequestDiagnosticsRequest,
-    author: Author,
+    asking: Asking,
 ) -> Result<Command, Status> {
     let url = public_url(state)?;
     let token = Token::generate();
@@ -24,22 +26,26 @@ pub async fn request_diagnostics(
         ("since", "startTime", request.since),
         ("until", "stopTime", request.until),
     ] {
-        if let Some(moment) = moment(field, told, &mut violations) {
+        if let Some(moment) = page::time(field, told, &mut violations) {
             payload.insert(name.to_owned(), written(moment));
         }
     }
-    let transfer = NewTransfer {
-        token,
-        kind: Kind::Diagnostics,
-        file: None,
-        not_before: None,
-    };
-    let asked = Asked {
+    put_retries(
+        &mut payload,
+        request.retries,
+        request.retry_interval_seconds,
+        &mut violations,
+    );
+    let job = NewJob {
         identity: request.identity,
-        retries: request.retries,
-        retry_interval_seconds: request.retry_interval_seconds,
-        wait_seconds: request.wait_seconds,
-        expires_in_seconds: request.expires_in_seconds,
+        action: Action::GetDiagnostics,
+        payload,
+        transfer: NewTransfer {
+            token,
+            kind: Kind::Diagnostics,
+            file: None,
+            not_before: None,
+        },
     };
-    ask(state, asked, ("GetDiagnostics", payload), transfer, author, violations).await
+    ask(state, asking, job, violations).await
 }

@@ -1,20 +1,22 @@
 //! Asks a charge point for a log, to a URL of ours (N01; the security whitepaper, 5.9).
 
+use ocpp::v1_6::Action;
 use rand::RngExt;
 use serde_json::{Map, Value};
+use service_kit::page;
 use service_kit::reason::FieldViolation;
 use tonic::Status;
 use voltgate_proto::ocpp::v1::{Command, RequestLogRequest};
 
 use super::Kind;
-use super::ask::{Asked, ask, moment, public_url, written};
+use super::ask::{NewJob, ask, public_url, put_retries, written};
 use crate::State;
-use crate::audit::Author;
+use crate::command::asking::Asking;
 use crate::transfer::{NewTransfer, Token};
 
 const TYPES: [&str; 2] = ["DiagnosticsLog", "SecurityLog"];
 
-pub async fn request_log(state: &State, request: RequestLogRequest, author: Author) -> Result<Command, Status> {
+pub async fn request_log(state: &State, request: RequestLogRequest, asking: Asking) -> Result<Command, Status> {
     let url = public_url(state)?;
     let token = Token::generate();
     let mut violations = Vec::new();
@@ -28,7 +30,7 @@ pub async fn request_log(state: &State, request: RequestLogRequest, author: Auth
         ("since", "oldestTimestamp", request.since),
         ("until", "latestTimestamp", request.until),
     ] {
-        if let Some(moment) = moment(field, told, &mut violations) {
+        if let Some(moment) = page::time(field, told, &mut violations) {
             log.insert(name.to_owned(), written(moment));
         }
     }
@@ -36,20 +38,24 @@ pub async fn request_log(state: &State, request: RequestLogRequest, author: Auth
     payload.insert("log".to_owned(), Value::Object(log));
     payload.insert("logType".to_owned(), Value::String(request.log_type));
     payload.insert("requestId".to_owned(), number());
-    let transfer = NewTransfer {
-        token,
-        kind: Kind::Log,
-        file: None,
-        not_before: None,
-    };
-    let asked = Asked {
+    put_retries(
+        &mut payload,
+        request.retries,
+        request.retry_interval_seconds,
+        &mut violations,
+    );
+    let job = NewJob {
         identity: request.identity,
-        retries: request.retries,
-        retry_interval_seconds: request.retry_interval_seconds,
-        wait_seconds: request.wait_seconds,
-        expires_in_seconds: request.expires_in_seconds,
+        action: Action::GetLog,
+        payload,
+        transfer: NewTransfer {
+            token,
+            kind: Kind::Log,
+            file: None,
+            not_before: None,
+        },
     };
-    ask(state, asked, ("GetLog", payload), transfer, author, violations).await
+    ask(state, asking, job, violations).await
 }
 
 /// By which notifications name the job. Those that operators make up are small mostly, and a charge point has few jobs.

@@ -2,17 +2,19 @@
 //! signed).
 
 use chrono::TimeDelta;
+use ocpp::v1_6::Action;
 use serde_json::{Map, Value, json};
 use service_kit::database;
+use service_kit::page;
 use service_kit::reason::{self, FieldViolation};
 use tonic::Status;
 use voltgate_proto::ocpp::v1::{Command, UpdateFirmwareRequest};
 
 use super::Kind;
-use super::ask::{Asked, ask, moment, public_url, written};
+use super::ask::{NewJob, ask, public_url, put_retries, written};
 use super::request_log::number;
 use crate::State;
-use crate::audit::Author;
+use crate::command::asking::Asking;
 use crate::file::firmware_named;
 use crate::transfer::{NewTransfer, Token};
 
@@ -30,17 +32,17 @@ struct Signed {
     signature: String,
 }
 
-pub async fn update_firmware(state: &State, request: UpdateFirmwareRequest, author: Author) -> Result<Command, Status> {
+pub async fn update_firmware(state: &State, request: UpdateFirmwareRequest, asking: Asking) -> Result<Command, Status> {
     let url = public_url(state)?;
     let token = Token::generate();
     let mut violations = Vec::new();
     let now = state.clock.now();
-    let retrieve_at = moment("retrieveAt", request.retrieve_at, &mut violations);
+    let retrieve_at = page::time("retrieveAt", request.retrieve_at, &mut violations);
     if retrieve_at.is_some_and(|at| at > now + LONGEST_WAIT) {
         let problem = "must be at most 366 days from now";
         violations.push(FieldViolation::new("retrieveAt", problem));
     }
-    let install_at = moment("installAt", request.install_at, &mut violations);
+    let install_at = page::time("installAt", request.install_at, &mut violations);
     let signed = signed(request.signing_certificate, request.signature, &mut violations);
     if install_at.is_some() && signed.is_none() {
         let problem = "has a use with a signature only";
@@ -60,7 +62,7 @@ pub async fn update_firmware(state: &State, request: UpdateFirmwareRequest, auth
     let retrieve = written(retrieve_at.unwrap_or(now));
     let (action, payload) = match signed {
         None => (
-            "UpdateFirmware",
+            Action::UpdateFirmware,
             json!({ "location": location, "retrieveDate": retrieve }),
         ),
         Some(Signed { certificate, signature }) => {
@@ -71,26 +73,30 @@ pub async fn update_firmware(state: &State, request: UpdateFirmwareRequest, auth
             firmware["signingCertificate"] = certificate.into();
             firmware["signature"] = signature.into();
             (
-                "SignedUpdateFirmware",
+                Action::SignedUpdateFirmware,
                 json!({ "requestId": number(), "firmware": firmware }),
             )
         }
     };
-    let transfer = NewTransfer {
-        token,
-        kind: Kind::Firmware,
-        file,
-        not_before: retrieve_at,
-    };
-    let asked = Asked {
+    let mut payload = object(payload);
+    put_retries(
+        &mut payload,
+        request.retries,
+        request.retry_interval_seconds,
+        &mut violations,
+    );
+    let job = NewJob {
         identity: request.identity,
-        retries: request.retries,
-        retry_interval_seconds: request.retry_interval_seconds,
-        wait_seconds: request.wait_seconds,
-        expires_in_seconds: request.expires_in_seconds,
+        action,
+        payload,
+        transfer: NewTransfer {
+            token,
+            kind: Kind::Firmware,
+            file,
+            not_before: retrieve_at,
+        },
     };
-    let payload = object(payload);
-    ask(state, asked, (action, payload), transfer, author, violations).await
+    ask(state, asking, job, violations).await
 }
 
 fn object(value: Value) -> Map<String, Value> {

@@ -2,6 +2,8 @@
 //! message of an effect that never was. Also notes that the charge point has been heard of, since every frame comes
 //! past here.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
@@ -60,14 +62,30 @@ pub struct Exchange<'a> {
 /// A frame on its way into the log, which knows of each id tag whether it is a secret.
 #[derive(Debug)]
 pub struct Request<'a> {
-    frame: &'a str,
+    frame: Cow<'a, str>,
     id_tags: Option<IdTags>,
 }
 
 impl<'a> Request<'a> {
     pub fn new(frame: &'a str, key: &PasswordKey) -> Self {
         let id_tags = redact::id_tags(frame, |tag| key_code::fingerprint(key, tag));
-        Self { frame, id_tags }
+        Self {
+            frame: frame.into(),
+            id_tags,
+        }
+    }
+
+    /// Of a frame that could not be read, as much as is worth keeping. Its tags are masked before it is cut: part of one may
+    /// tell enough.
+    pub fn unreadable(frame: &'a str, key: &PasswordKey) -> Self {
+        let whole = Self::new(frame, key);
+        Self {
+            frame: excerpt(&whole.frame).into(),
+            id_tags: whole.id_tags.map(|tags| IdTags {
+                masked: excerpt(&tags.masked),
+                ..tags
+            }),
+        }
     }
 
     /// The tags in it, and the frame without them.
@@ -123,7 +141,7 @@ pub async fn record(connection: &mut PgConnection, via: Via, exchange: &Exchange
         exchange.origin.as_str(),
         exchange.message_id,
         exchange.action,
-        exchange.request.frame,
+        exchange.request.frame.as_ref(),
         exchange.response,
         exchange.error_code,
         exchange.violations,
@@ -244,6 +262,19 @@ mod tests {
         let excerpt = excerpt(&"é".repeat(5000));
         assert_eq!(excerpt, "é".repeat(2048));
         assert_eq!(super::excerpt(&format!("a{}", "é".repeat(5000))).len(), 4095);
+    }
+
+    #[test]
+    fn a_tag_that_is_cut_off_is_masked_all_the_same() {
+        let frame = format!(
+            r#"[2,"1","Authorize",{{"x":"{}","idTag":"SECRET-CODE""#,
+            "a".repeat(4050)
+        );
+        let key = PasswordKey::new("a key of the test");
+        let request = Request::unreadable(&frame, &key);
+        let (tags, masked) = request.without_tags().expect("there is a tag");
+        assert_eq!(tags, ["secret-code"]);
+        assert!(masked.len() <= MAX_UNREADABLE && !masked.contains("SECRET"), "{masked}");
     }
 
     #[test]

@@ -27,6 +27,19 @@ pub fn hide_all(payload: &mut Value) {
     }
 }
 
+/// Whether the payload of a CALLRESULT may have the name of a file, for which some charge points take the whole URL.
+pub fn names_file(action: &str) -> bool {
+    matches!(action, "GetDiagnostics" | "GetLog")
+}
+
+pub fn hide_file_name(payload: &mut Value) {
+    for place in ["/fileName", "/filename"] {
+        if let Some(Value::String(name)) = payload.pointer_mut(place) {
+            *name = without_credentials(name);
+        }
+    }
+}
+
 /// Whether a location in the payload has lost what lets in.
 pub fn is_hidden_in(payload: &Value) -> bool {
     let locations = PLACES.iter().filter_map(|place| payload.pointer(place)?.as_str());

@@ -1,8 +1,8 @@
 //! Requests for verbs, held against what any charge point can be asked.
 
-use chrono::{DateTime, TimeZone as _, Utc};
 use rust_decimal::prelude::FromPrimitive as _;
 use rust_decimal::{Decimal, RoundingStrategy};
+use service_kit::page;
 use service_kit::reason::FieldViolation;
 use voltgate_proto::ocpp::v1::{
     ClearChargingLimitRequest, ResetChargePointRequest, SetAvailabilityRequest, SetChargingLimitRequest,
@@ -20,12 +20,31 @@ const LONGEST_ID_TAG: usize = 20;
 
 const LARGEST_LIMIT: f64 = 1e8;
 
-/// A verb, for whom it is, and how long that has time.
+/// A verb, and for whom it is.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Asked {
     pub identity: String,
     pub verb: Verb,
-    pub patience: Patience,
+}
+
+impl Asked {
+    /// How long it has time where it was told this.
+    pub fn patience(&self, told: Patience) -> Patience {
+        let expires_in_seconds = match self.verb {
+            Verb::StartCharging { .. } | Verb::UnlockConnector { .. } => {
+                told.expires_in_seconds.or(Some(WHILE_SOMEBODY_WAITS))
+            }
+            Verb::StopCharging { .. }
+            | Verb::Reset { .. }
+            | Verb::SetAvailability { .. }
+            | Verb::SetChargingLimit(_)
+            | Verb::ClearChargingLimit { .. } => told.expires_in_seconds,
+        };
+        Patience {
+            expires_in_seconds,
+            ..told
+        }
+    }
 }
 
 pub fn start_charging(request: StartChargingRequest) -> Result<Asked, Vec<FieldViolation>> {
@@ -43,7 +62,6 @@ pub fn start_charging(request: StartChargingRequest) -> Result<Asked, Vec<FieldV
             id_token: request.id_token,
             connector_id: request.connector_id,
         },
-        patience: brief(request.wait_seconds, request.expires_in_seconds),
     })
 }
 
@@ -52,10 +70,6 @@ pub fn stop_charging(request: StopChargingRequest, identity: String) -> Asked {
         identity,
         verb: Verb::StopCharging {
             transaction_id: request.id,
-        },
-        patience: Patience {
-            wait_seconds: request.wait_seconds,
-            expires_in_seconds: request.expires_in_seconds,
         },
     }
 }
@@ -67,7 +81,6 @@ pub fn unlock_connector(request: UnlockConnectorRequest) -> Result<Asked, Vec<Fi
     Ok(Asked {
         identity: request.identity,
         verb: Verb::UnlockConnector { connector_id },
-        patience: brief(request.wait_seconds, request.expires_in_seconds),
     })
 }
 
@@ -76,10 +89,6 @@ pub fn reset_charge_point(request: ResetChargePointRequest) -> Asked {
         identity: request.identity,
         verb: Verb::Reset {
             immediately: request.immediately,
-        },
-        patience: Patience {
-            wait_seconds: request.wait_seconds,
-            expires_in_seconds: request.expires_in_seconds,
         },
     }
 }
@@ -96,18 +105,10 @@ pub fn set_availability(request: SetAvailabilityRequest) -> Result<Asked, Vec<Fi
             connector_id: request.connector_id,
             operative: request.operative.unwrap_or_default(),
         },
-        patience: Patience {
-            wait_seconds: request.wait_seconds,
-            expires_in_seconds: request.expires_in_seconds,
-        },
     })
 }
 
-pub fn set_charging_limit(
-    request: SetChargingLimitRequest,
-    stack_level: i32,
-    now: DateTime<Utc>,
-) -> Result<Asked, Vec<FieldViolation>> {
+pub fn set_charging_limit(request: SetChargingLimitRequest, stack_level: i32) -> Result<Asked, Vec<FieldViolation>> {
     let mut violations = Vec::new();
     let limit = request.limit.and_then(tenths);
     if limit.is_none() {
@@ -125,13 +126,7 @@ pub fn set_charging_limit(
     if request.phases.is_some_and(|phases| !(1..=3).contains(&phases)) {
         violations.push(FieldViolation::new("phases", "must be between 1 and 3"));
     }
-    let until = request.valid_until.map(time);
-    if until == Some(None) {
-        violations.push(FieldViolation::new(
-            "validUntil",
-            "is not a time that a charge point can be told",
-        ));
-    }
+    let until = page::time("validUntil", request.valid_until, &mut violations);
     let (Some(limit), Some(unit), true) = (limit, unit, violations.is_empty()) else {
         return Err(violations);
     };
@@ -142,14 +137,9 @@ pub fn set_charging_limit(
             limit,
             unit,
             phases: request.phases,
-            from: now,
-            until: until.flatten(),
+            until,
             stack_level,
         }),
-        patience: Patience {
-            wait_seconds: request.wait_seconds,
-            expires_in_seconds: request.expires_in_seconds,
-        },
     })
 }
 
@@ -161,10 +151,6 @@ pub fn clear_charging_limit(request: ClearChargingLimitRequest) -> Result<Asked,
         verb: Verb::ClearChargingLimit {
             connector_id: request.connector_id,
         },
-        patience: Patience {
-            wait_seconds: request.wait_seconds,
-            expires_in_seconds: request.expires_in_seconds,
-        },
     })
 }
 
@@ -173,13 +159,6 @@ fn ask(violations: Vec<FieldViolation>, asked: impl FnOnce() -> Asked) -> Result
         Ok(asked())
     } else {
         Err(violations)
-    }
-}
-
-fn brief(wait_seconds: Option<i32>, expires_in_seconds: Option<i32>) -> Patience {
-    Patience {
-        wait_seconds,
-        expires_in_seconds: Some(expires_in_seconds.unwrap_or(WHILE_SOMEBODY_WAITS)),
     }
 }
 
@@ -206,13 +185,6 @@ fn tenths(limit: f64) -> Option<Decimal> {
     Some(limit.round_dp_with_strategy(1, RoundingStrategy::ToZero).normalize())
 }
 
-/// With a year of four digits.
-fn time(time: prost_types::Timestamp) -> Option<DateTime<Utc>> {
-    let nanos = u32::try_from(time.nanos).ok()?;
-    let time = Utc.timestamp_opt(time.seconds, nanos).single()?;
-    (time.timestamp() >= 0 && time.timestamp() <= 253_402_300_799).then_some(time)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -235,7 +207,7 @@ mod tests {
     }
 
     fn limited(request: SetChargingLimitRequest) -> Result<ChargingLimit, Vec<FieldViolation>> {
-        match set_charging_limit(request, 0, DateTime::UNIX_EPOCH)?.verb {
+        match set_charging_limit(request, 0)?.verb {
             Verb::SetChargingLimit(limit) => Ok(limit),
             other => panic!("{other:?}"),
         }
@@ -293,15 +265,21 @@ mod tests {
 
     #[test]
     fn a_start_waits_no_longer_than_somebody_would_unless_it_is_told_to() {
-        let start = |expires_in_seconds| {
-            let request = StartChargingRequest {
-                id_token: "CARD1".to_owned(),
-                expires_in_seconds,
-                ..Default::default()
-            };
-            start_charging(request).unwrap().patience.expires_in_seconds
+        let start = StartChargingRequest {
+            id_token: "CARD1".to_owned(),
+            ..Default::default()
         };
-        assert_eq!(start(None), Some(60));
-        assert_eq!(start(Some(3600)), Some(3600));
+        let expiry = |asked: &Asked, expires_in_seconds| {
+            let told = Patience {
+                expires_in_seconds,
+                ..Patience::default()
+            };
+            asked.patience(told).expires_in_seconds
+        };
+        let start = start_charging(start).unwrap();
+        assert_eq!(expiry(&start, None), Some(60));
+        assert_eq!(expiry(&start, Some(3600)), Some(3600));
+        let reset = reset_charge_point(ResetChargePointRequest::default());
+        assert_eq!(expiry(&reset, None), None);
     }
 }

@@ -31,7 +31,7 @@ pub enum Verb {
     },
 }
 
-/// How much may flow from now on.
+/// How much may flow from when the charge point takes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChargingLimit {
     /// 0 is the charge point as a whole; otherwise what each charge at the connector may take.
@@ -40,9 +40,8 @@ pub struct ChargingLimit {
     pub limit: Decimal,
     pub unit: Unit,
     pub phases: Option<i32>,
-    pub from: DateTime<Utc>,
     pub until: Option<DateTime<Utc>>,
-    /// Above those of other profiles, as far as the charge point lets.
+    /// As high above other profiles as the charge point lets, without taking the place of one.
     pub stack_level: i32,
 }
 

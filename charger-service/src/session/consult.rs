@@ -34,19 +34,8 @@ pub struct Asker {
     pub at: DateTime<Utc>,
 }
 
-/// Asks, where somebody has to be. Without the database nobody is, and the CALL fails for want of it soon after.
-pub async fn consult(state: &State, asker: &Asker, question: &Question) -> Advice {
-    ask(state, asker, question).await.unwrap_or_else(|error| {
-        tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "Nobody was asked about a CALL, because the database failed"
-        );
-        Advice::None
-    })
-}
-
-/// Of a charge point that is not accepted nobody else hears.
-async fn ask(state: &State, asker: &Asker, question: &Question) -> Result<Advice, sqlx::Error> {
+/// Asks, where somebody has to be. Of a charge point that is not accepted nobody else hears.
+pub async fn consult(state: &State, asker: &Asker, question: &Question) -> Result<Advice, sqlx::Error> {
     let registration = boot::last_answer(&mut *state.database.acquire().await?, asker.charge_point).await?;
     if !matches!(registration, None | Some(Registration::Accepted)) {
         return Ok(Advice::None);

@@ -124,8 +124,8 @@ enum Event {
     Work,
     LookAgain,
     Inbound(Result<Option<FromStation>, Status>),
-    /// Others have said what they have to say about a CALL.
-    Advised(Advice),
+    /// Others have said what they have to say about a CALL, or could not be asked.
+    Advised(Result<Advice, sqlx::Error>),
     /// The charge point may be read again, after it had talked too fast.
     Rested,
     Overdue,

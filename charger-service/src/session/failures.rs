@@ -54,8 +54,8 @@ impl Failures {
         FIRST_WAIT.saturating_mul(1 << doublings).min(LONGEST_WAIT)
     }
 
-    /// A place among the attempts for this charge point that are being refused. None where all are taken: whoever tries many
-    /// at once is refused at once, and makes no others wait.
+    /// A place among the attempts for this charge point that are being refused and are kept. None where all are taken: whoever
+    /// tries many at once writes no more than a few.
     pub fn turn(&self, charge_point: Uuid) -> Option<Turn> {
         let mut counts = self.map();
         let count = of(&mut counts, charge_point, Instant::now())?;

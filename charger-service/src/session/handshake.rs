@@ -305,17 +305,18 @@ async fn hold_up(state: &Arc<State>, charge_point: Uuid, refusal: &Refusal, peer
         | Refusal::Database(_) => return,
     };
     let kept = keep(Arc::clone(state), charge_point, kind, refusal.to_string(), peer);
-    let Some(turn) = state.failures.turn(charge_point) else {
-        // So many are being refused that one that hangs up need not be counted.
-        return kept.await;
-    };
-    let keeping = state.tasks.spawn(async move {
-        kept.await;
-        turn
-    });
-    match (keeping.await, wait) {
-        (Ok(_turn), Some(wait)) => sleep(wait).await,
-        (Ok(_), None) | (Err(_), _) => {}
+    match state.failures.turn(charge_point) {
+        Some(turn) => {
+            let keeping = state.tasks.spawn(async move {
+                kept.await;
+                turn
+            });
+            if let (Ok(_turn), Some(wait)) = (keeping.await, wait) {
+                sleep(wait).await;
+            }
+        }
+        // So many are being refused that this one is not kept, and waits all the same: at once it would be a guess for nothing.
+        None => sleep(wait.unwrap_or_default()).await,
     }
 }
 

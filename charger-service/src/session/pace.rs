@@ -3,9 +3,10 @@
 //! talks too fast is told when to go on.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -14,6 +15,12 @@ const BURST: u32 = 10;
 
 /// Charge points that are looked through, when another one posts, for those that have been silent long enough to be forgotten.
 const MANY: usize = 1000;
+
+/// Frames that one charge point may have posted and not been answered.
+const MOST_AT_ONCE: usize = 16;
+
+/// When to come again where there are as many.
+const BUSY: Duration = Duration::from_secs(1);
 
 /// A bucket of messages that fills steadily.
 #[derive(Debug)]
@@ -59,35 +66,78 @@ impl Pace {
     }
 }
 
-/// Of the charge points that post frames. All that a charge point posts to this process counts together.
+/// The charge points that post frames. All that a charge point posts to this process counts together, and is dealt with one
+/// after the other, as what comes through a socket is.
 #[derive(Debug, Default)]
-pub struct Paces(Mutex<HashMap<Uuid, Pace>>);
+pub struct Posting(Mutex<HashMap<Uuid, Poster>>);
 
-impl Paces {
-    /// Counts a message.
+#[derive(Debug)]
+struct Poster {
+    pace: Pace,
+    places: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
+}
+
+/// Held by a frame that is being dealt with.
+#[derive(Debug)]
+pub struct Turn {
+    _place: OwnedSemaphorePermit,
+    _turn: OwnedSemaphorePermit,
+}
+
+impl Posting {
+    /// Counts a message, and waits until those before it have been dealt with.
     ///
     /// # Errors
     /// It comes too early, by so much.
-    pub fn count(&self, charge_point: Uuid, messages_per_second: u32) -> Result<(), Duration> {
-        let mut paces = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if paces.len() >= MANY && !paces.contains_key(&charge_point) {
-            paces.retain(|_, pace| !pace.is_rested());
+    pub async fn turn(&self, charge_point: Uuid, messages_per_second: u32) -> Result<Turn, Duration> {
+        let (place, turns) = self.place(charge_point, messages_per_second)?;
+        // It is never closed.
+        let turn = turns.acquire_owned().await.map_err(|_| BUSY)?;
+        Ok(Turn {
+            _place: place,
+            _turn: turn,
+        })
+    }
+
+    fn place(
+        &self,
+        charge_point: Uuid,
+        messages_per_second: u32,
+    ) -> Result<(OwnedSemaphorePermit, Arc<Semaphore>), Duration> {
+        let mut posters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if posters.len() >= MANY && !posters.contains_key(&charge_point) {
+            posters.retain(|_, poster| !poster.is_rested());
         }
-        let pace = paces
+        let poster = posters
             .entry(charge_point)
-            .or_insert_with(|| Pace::of(messages_per_second));
-        match pace.next() {
-            Some(next) => Err(next.duration_since(Instant::now())),
-            None => {
-                pace.count();
-                Ok(())
-            }
+            .or_insert_with(|| Poster::new(messages_per_second));
+        if let Some(next) = poster.pace.next() {
+            return Err(next.duration_since(Instant::now()));
         }
+        let place = Arc::clone(&poster.places).try_acquire_owned().map_err(|_| BUSY)?;
+        poster.pace.count();
+        Ok((place, Arc::clone(&poster.turns)))
+    }
+}
+
+impl Poster {
+    fn new(messages_per_second: u32) -> Self {
+        Self {
+            pace: Pace::of(messages_per_second),
+            places: Arc::new(Semaphore::new(MOST_AT_ONCE)),
+            turns: Arc::new(Semaphore::new(1)),
+        }
+    }
+
+    fn is_rested(&self) -> bool {
+        self.pace.is_rested() && self.places.available_permits() == MOST_AT_ONCE
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::task::JoinSet;
     use tokio::time::{advance, pause};
 
     use super::*;
@@ -114,25 +164,50 @@ mod tests {
     #[tokio::test]
     async fn who_posts_too_fast_is_told_how_long_to_wait_and_slows_nobody_else_down() {
         pause();
-        let paces = Paces::default();
+        let posting = Posting::default();
         let (fast, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         for _ in 0..=2 * BURST {
-            assert_eq!(paces.count(fast, 2), Ok(()));
+            assert!(posting.turn(fast, 2).await.is_ok());
         }
-        assert_eq!(paces.count(fast, 2), Err(Duration::from_millis(500)));
-        assert_eq!(paces.count(other, 2), Ok(()));
+        assert_eq!(posting.turn(fast, 2).await.err(), Some(Duration::from_millis(500)));
+        assert!(posting.turn(other, 2).await.is_ok());
         advance(Duration::from_millis(501)).await;
-        assert_eq!(paces.count(fast, 2), Ok(()));
+        assert!(posting.turn(fast, 2).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_one_charge_point_posts_at_once_is_dealt_with_one_after_the_other_and_only_so_much_of_it() {
+        pause();
+        let posting = Posting::default();
+        let (busy, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let first = posting.turn(busy, 10).await;
+        assert!(first.is_ok());
+        let mut waiting: JoinSet<_> = (1..MOST_AT_ONCE)
+            .map(|_| {
+                let (_place, turns) = posting.place(busy, 10).expect("there is a place");
+                async move { (_place, turns.acquire_owned().await) }
+            })
+            .collect();
+        assert_eq!(posting.turn(busy, 10).await.err(), Some(BUSY));
+        assert!(posting.turn(other, 10).await.is_ok());
+        advance(Duration::from_secs(60)).await;
+        assert!(
+            waiting.try_join_next().is_none(),
+            "nobody's turn comes while the first is dealt with"
+        );
+        drop(first);
+        while waiting.join_next().await.is_some() {}
+        assert!(posting.turn(busy, 10).await.is_ok());
     }
 
     #[tokio::test]
     async fn who_has_been_silent_is_forgotten() {
         pause();
-        let paces = Paces::default();
+        let posting = Posting::default();
         for number in 0..3 * MANY as u128 {
-            assert_eq!(paces.count(Uuid::from_u128(number), 10), Ok(()));
+            assert!(posting.turn(Uuid::from_u128(number), 10).await.is_ok());
             advance(Duration::from_millis(1)).await;
         }
-        assert!(paces.0.lock().unwrap_or_else(PoisonError::into_inner).len() <= MANY + 1);
+        assert!(posting.0.lock().unwrap_or_else(PoisonError::into_inner).len() <= MANY + 1);
     }
 }

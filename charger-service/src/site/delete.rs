@@ -14,7 +14,7 @@ use crate::audit::{self, Action, Author, Entry};
 
 #[derive(Debug, Error)]
 pub enum DeleteError {
-    #[error("charge points stand there")]
+    #[error("charge points stand there, or a tariff is for it")]
     InUse,
     #[error("the site has been changed meanwhile")]
     Changed,
@@ -27,7 +27,7 @@ pub enum DeleteError {
 impl From<sqlx::Error> for DeleteError {
     fn from(error: sqlx::Error) -> Self {
         match error.as_database_error().and_then(|error| error.constraint()) {
-            Some("charge_point_site") => Self::InUse,
+            Some("charge_point_site" | "tariff_site") => Self::InUse,
             _ => Self::Database(error),
         }
     }
@@ -37,7 +37,9 @@ impl From<DeleteError> for Status {
     fn from(error: DeleteError) -> Self {
         match error {
             DeleteError::InUse => {
-                Reason::SiteInUse.status("Charge points stand there; move them to another site first")
+                let detail =
+                    "Charge points stand there or a tariff is for it; move them to another site or delete it first";
+                Reason::SiteInUse.status(detail)
             }
             DeleteError::Changed => version::changed(),
             DeleteError::Database(error) => database::failed(&error),

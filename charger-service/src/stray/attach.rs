@@ -1,5 +1,6 @@
 //! Applies a stray to the transaction that it is of, as if the charge point had named it.
 
+use chrono::{DateTime, Utc};
 use service_kit::database;
 use service_kit::reason::FieldViolation;
 use sqlx::PgConnection;
@@ -9,6 +10,7 @@ use super::settle::{self, Locked, SettleError, Settlement};
 use super::{Fate, list};
 use crate::State;
 use crate::audit::Author;
+use crate::charge_record;
 use crate::meter_values::{self, Samples};
 use crate::transaction::owned::owned;
 use crate::transaction::stop::{Stopped, stop};
@@ -39,7 +41,7 @@ pub(super) async fn attach(state: &State, attachment: Attachment, author: &Autho
     if !stray.is_already(Fate::Attached, transaction_id) {
         stray.check_not_applied()?;
         match stray.kind {
-            Kind::Stop => apply_stop(&mut transaction, &stray, transaction_id).await?,
+            Kind::Stop => apply_stop(&mut transaction, &stray, transaction_id, state.clock.now()).await?,
             Kind::MeterValues => apply_meter_values(&mut transaction, &stray, transaction_id).await?,
         }
         let settlement = Settlement {
@@ -55,7 +57,12 @@ pub(super) async fn attach(state: &State, attachment: Attachment, author: &Autho
     Ok(stray)
 }
 
-async fn apply_stop(connection: &mut PgConnection, stray: &Locked, transaction_id: i32) -> Result<(), SettleError> {
+async fn apply_stop(
+    connection: &mut PgConnection,
+    stray: &Locked,
+    transaction_id: i32,
+    now: DateTime<Utc>,
+) -> Result<(), SettleError> {
     let (told, samples) = v1_6::stray::stop(&stray.payload, stray.charge_point, transaction_id, stray.received_at);
     match stop(&mut *connection, &told).await? {
         Stopped::Applied { connector_id, .. } => {
@@ -66,7 +73,8 @@ async fn apply_stop(connection: &mut PgConnection, stray: &Locked, transaction_i
                 samples,
                 received_at: stray.received_at,
             };
-            meter_values::store(connection, &data).await?;
+            meter_values::store(&mut *connection, &data).await?;
+            charge_record::settle(connection, transaction_id, now).await?;
             Ok(())
         }
         // The charge point has said the same of this transaction since.
@@ -81,6 +89,8 @@ async fn apply_meter_values(
     stray: &Locked,
     transaction_id: i32,
 ) -> Result<(), SettleError> {
+    // The charge point may be saying the same again just now. Nobody who has the turn waits for a stray's row lock.
+    meter_values::take_turns(connection, stray.charge_point).await?;
     let transaction = owned(&mut *connection, stray.charge_point, transaction_id).await??;
     let (connector_id, samples) = v1_6::stray::meter_values(&stray.payload, stray.received_at);
     let data = Samples {

@@ -8,6 +8,7 @@ use super::settle::{self, SettleError, Settlement};
 use super::{Fate, list};
 use crate::State;
 use crate::audit::Author;
+use crate::charge_record;
 use crate::transaction::correct::{Misfit, correct};
 use crate::unmatched::Kind;
 use crate::v1_6;
@@ -49,6 +50,7 @@ pub(super) async fn merge(state: &State, merger: Merger, author: &Author) -> Res
         }
         let (stop, samples) = v1_6::stray::stop(&stray.payload, stray.charge_point, transaction_id, stray.received_at);
         let replaced = correct(&mut transaction, transaction_id, &stop, samples).await??;
+        charge_record::settle(&mut transaction, transaction_id, state.clock.now()).await?;
         let settlement = Settlement {
             fate: Fate::Merged,
             transaction_id: Some(transaction_id),

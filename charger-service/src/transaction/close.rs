@@ -17,6 +17,7 @@ use super::list::{self, GetError};
 use super::stop::{Stop, Stopped, stop};
 use crate::State;
 use crate::audit::{self, Action, Author, Entry};
+use crate::charge_record;
 use crate::remark;
 use crate::station_clock::Plausibility;
 
@@ -132,6 +133,12 @@ impl Known {
         }
     }
 
+    /// What the meter showed in the end as far as it told, unless that cannot be: then nobody knows.
+    fn last_register_wh(&self) -> Option<i64> {
+        self.register_wh
+            .filter(|&register| self.meter_start_wh.is_none_or(|start| start <= register))
+    }
+
     /// The time of the last register, unless it cannot be true.
     fn last_heard_of(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.register_at
@@ -155,10 +162,13 @@ pub async fn close(state: &State, closing: Closing, author: &Author) -> Result<T
         charge_point: known.charge_point_id,
         message_id: None,
         transaction_id: Some(closing.id),
-        meter_stop_wh: closing.meter_stop_wh.or(known.register_wh),
+        meter_stop_wh: closing.meter_stop_wh.or_else(|| known.last_register_wh()),
         reason: OTHER.to_owned(),
         id_token: None,
-        stopped_at: closing.stopped_at.or_else(|| known.last_heard_of(now)).or(Some(now)),
+        stopped_at: closing
+            .stopped_at
+            .or_else(|| known.last_heard_of(now))
+            .or(Some(known.started_at.map_or(now, |start| start.max(now)))),
         received_at: now,
     };
     match stop(&mut transaction, &end).await? {
@@ -167,6 +177,7 @@ pub async fn close(state: &State, closing: Closing, author: &Author) -> Result<T
         Stopped::Repeated | Stopped::Unmatched(_) => return Err(CloseError::Stopped),
     }
     mark(&mut transaction, &closing, author).await?;
+    charge_record::settle(&mut transaction, closing.id, now).await?;
     let entry = Entry::new(Action::TransactionClosed, now, author)
         .on_charge_point(&known.identity)
         .with("transactionId", Some(closing.id))

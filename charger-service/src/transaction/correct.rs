@@ -1,7 +1,5 @@
 //! Puts the facts of one stop in place of those of the stop before, where an operator has decided which of them is true.
 
-use std::collections::HashSet;
-
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::PgConnection;
@@ -67,7 +65,7 @@ pub async fn correct(
         charge_point: stop.charge_point,
         connector_id: Some(known.connector_id),
         transaction_id: Some(transaction_id),
-        samples: new_to(&mut *connection, transaction_id, samples).await?,
+        samples,
         received_at: stop.received_at,
     };
     meter_values::store(connection, &data).await?;
@@ -80,42 +78,4 @@ pub async fn correct(
         closed_by: known.closed_by,
         close_reason: known.close_reason,
     }))
-}
-
-/// Both stops may bring the same meter values, which are one each.
-async fn new_to(
-    connection: &mut PgConnection,
-    transaction_id: i32,
-    samples: Vec<Sample>,
-) -> Result<Vec<Sample>, sqlx::Error> {
-    let times: Vec<_> = samples.iter().map(|sample| sample.sampled_at).collect();
-    let known = sqlx::query!(
-        "SELECT sampled_at, value, measurand, context, location, phase FROM ocpp.meter_value
-         WHERE transaction_id = $1 AND sampled_at = ANY($2)",
-        transaction_id,
-        &times,
-    )
-    .fetch_all(connection)
-    .await?;
-    // PostgreSQL keeps microseconds.
-    let known: HashSet<_> = known
-        .into_iter()
-        .map(|row| {
-            let at = row.sampled_at.timestamp_micros();
-            (at, row.value, row.measurand, row.context, row.location, row.phase)
-        })
-        .collect();
-    let is_new = |sample: &Sample| {
-        let sample = sample.clone();
-        let at = sample.sampled_at.timestamp_micros();
-        !known.contains(&(
-            at,
-            sample.value,
-            sample.measurand,
-            sample.context,
-            sample.location,
-            sample.phase,
-        ))
-    };
-    Ok(samples.into_iter().filter(is_new).collect())
 }

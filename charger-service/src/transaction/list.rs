@@ -127,6 +127,8 @@ struct Row {
     stop_reason: Option<String>,
     closed_by: Option<Uuid>,
     close_reason: Option<String>,
+    total_cost: Option<String>,
+    currency: Option<String>,
 }
 
 /// One text for both look-ups. Energy is whole watt-hours,
@@ -138,7 +140,7 @@ macro_rules! select {
             r#"SELECT transaction.id, identity, connector_id, id_token, status, meter_start_wh, meter_stop_wh,
                    CASE WHEN energy_wh < 2147483648 THEN floor(energy_wh)::integer END AS energy_wh,
                    started_at, stopped_at, start_received_at, stop_received_at, stop_reason,
-                   closed_by, close_reason
+                   closed_by, close_reason, total_cost::text, currency
                FROM ocpp.transaction JOIN ocpp.charge_point ON charge_point.id = charge_point_id "# + $condition
             $(, $argument)+
         )
@@ -213,6 +215,8 @@ impl From<Row> for Transaction {
             stop_reason: row.stop_reason,
             closed_by: row.closed_by.map(|id| id.to_string()),
             close_reason: row.close_reason,
+            total_cost: row.total_cost,
+            currency: row.currency,
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::authorization::{self, Authorization, AuthorizationStatus, Presented, 
 use crate::charging_profile;
 use crate::event::Kind;
 use crate::reservation::redeem::redeemed;
+use crate::station_clock::ordered_at;
 
 /// No connection outlives its successor by nearly as much.
 const LATE: TimeDelta = TimeDelta::hours(1);
@@ -205,8 +206,9 @@ async fn insert(
     sqlx::query_scalar!(
         r#"WITH started AS (
              INSERT INTO ocpp.transaction (charge_point_id, connector_id, id_token, status, authorization_status,
-                 reservation_id, meter_start_wh, started_at, start_received_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                 reservation_id, meter_start_wh, started_at, start_received_at, tariff_version_id)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,
+                 CASE WHEN $4 = 'active' THEN ocpp.tariff_version_of($1, $11) END)
              ON CONFLICT (charge_point_id, connector_id, left(lower(id_token), 255),
                  coalesce(started_at, '-infinity'::timestamptz), coalesce(meter_start_wh, -9223372036854775808))
                  WHERE stop_received_at IS NULL DO NOTHING
@@ -227,6 +229,7 @@ async fn insert(
         start.started_at,
         start.received_at,
         Kind::TransactionStarted.as_str(),
+        ordered_at(start.started_at, start.received_at),
     )
     .fetch_optional(connection)
     .await

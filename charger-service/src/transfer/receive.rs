@@ -53,14 +53,18 @@ pub async fn receive(
     chunks: impl Stream<Item = Result<Bytes, Broken>> + Unpin,
 ) -> Result<(), ReceiveError> {
     let leave = leave(state, token).await?;
-    let _place = state.files.enter()?;
+    let place = state.files.places.enter(Some(leave.id))?;
     let name = name::from_station(file_name);
     let new = NewFile {
         kind: leave.kind,
         name: &name,
         asked: Some((leave.charge_point, leave.command)),
     };
-    let whole = take_in(state, &new, chunks).await?;
+    let whole = tokio::select! {
+        biased;
+        () = place.lost() => return Err(IncomingError::Gone.into()),
+        whole = take_in(state, &new, chunks) => whole?,
+    };
     let received = settle(state, &leave, &whole).await;
     match &received {
         Ok(()) => {

@@ -1,4 +1,5 @@
-//! 256 random bits, as they stand in a URL. Whoever has them may transfer the file, so they are hashed as soon as they are told.
+//! 256 random bits, as they stand in a URL. Whoever has them may transfer the file, so what is kept to know them by is a hash. They stand in
+//! the command that tells them as well, until it leaves or expires (`redact`).
 
 use std::fmt;
 

@@ -8,9 +8,10 @@ use crate::authorization::Purpose;
 use crate::session::consult::Question;
 
 /// None where there is nothing to ask, or the CALL will be refused for what it says.
-pub fn question(action: &str, payload: &RawValue) -> Option<Question> {
+pub fn question(action: &str, payload: &RawValue, has_authority: bool) -> Option<Question> {
     let action = Action::parse(action)?;
     let question = match action {
+        Action::Authorize | Action::StartTransaction | Action::StopTransaction if !has_authority => return None,
         Action::Authorize => {
             let request = Authorize::read(payload).ok()?;
             token(request.id_tag, None, Purpose::Authorize)
@@ -35,6 +36,11 @@ pub fn question(action: &str, payload: &RawValue) -> Option<Question> {
     (!is_refused).then_some(question)
 }
 
+/// Whether what others say may change what is stored. A stop is stored whatever they say: it only tells more of its token.
+pub fn is_decided_by_others(action: &str) -> bool {
+    Action::parse(action) != Some(Action::StopTransaction)
+}
+
 fn token(id_token: String, connector_id: Option<i32>, purpose: Purpose) -> Question {
     Question::Token {
         id_token,
@@ -49,7 +55,7 @@ mod tests {
     use super::*;
 
     fn asks(action: &str, payload: &str) -> bool {
-        question(action, serde_json::from_str(payload).unwrap()).is_some()
+        question(action, serde_json::from_str(payload).unwrap(), true).is_some()
     }
 
     #[test]
@@ -72,5 +78,12 @@ mod tests {
         ] {
             assert_eq!(asks(action, payload), expected, "{action} {payload}");
         }
+    }
+
+    #[test]
+    fn without_an_authority_nobody_is_asked_about_tokens() {
+        let is_asked = |action, payload| question(action, serde_json::from_str(payload).unwrap(), false).is_some();
+        assert!(!is_asked("Authorize", r#"{"idTag":"TAG"}"#));
+        assert!(is_asked("DataTransfer", r#"{"vendorId":"com.example"}"#));
     }
 }

@@ -11,6 +11,7 @@ use super::Failure;
 use super::id_tag_info::id_tag_info;
 use super::samples::samples;
 use crate::authorization::{self, Presented, Purpose};
+use crate::charge_record;
 use crate::meter_values::{self, Sample, Samples};
 use crate::session::answer::{Answer, Incoming};
 use crate::station_clock;
@@ -60,6 +61,7 @@ pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -
                 received_at: call.received_at,
             };
             meter_values::store(connection, &data).await?;
+            charge_record::settle(connection, transaction_id, call.received_at).await?;
             if let Some(reported) = told.transaction_id.filter(|&reported| reported != transaction_id) {
                 flags.push(placed::flag(reported, transaction_id));
             }

@@ -1,5 +1,6 @@
 //! Verbs in the words of OCPP 1.6.
 
+use chrono::{DateTime, Utc};
 use ocpp::timestamp::to_milliseconds;
 use ocpp::v1_6::Action;
 use ocpp::v1_6::request::{
@@ -15,6 +16,10 @@ use crate::remote_control::verb::{ChargingLimit, Unit, Verb};
 /// The ids of profiles that hold limits begin here, one for each connector. Those below are left to whoever sends profiles
 /// as they are.
 const FIRST_LIMIT: i32 = 1_900_000_000;
+
+/// When every limit has begun. It is before whatever the clock of a charge point shows, some of which begin in 1970: one that is
+/// behind would take a limit from our present on for one of its future.
+const LONG_AGO: DateTime<Utc> = DateTime::UNIX_EPOCH;
 
 /// The action and the payload by which a charge point understands it.
 ///
@@ -85,14 +90,14 @@ fn profile(limit: &ChargingLimit) -> ChargingProfile {
     ChargingProfile {
         charging_profile_id: profile_id(limit.connector_id),
         stack_level: limit.stack_level.unsigned_abs(),
-        charging_profile_purpose: match limit.connector_id {
-            0 => ChargingProfilePurposeType::ChargePointMaxProfile,
-            _ => ChargingProfilePurposeType::TxDefaultProfile,
+        charging_profile_purpose: match is_of_whole(limit.connector_id) {
+            true => ChargingProfilePurposeType::ChargePointMaxProfile,
+            false => ChargingProfilePurposeType::TxDefaultProfile,
         },
         charging_profile_kind: ChargingProfileKindType::Absolute,
         valid_to: limit.until.map(to_milliseconds),
         charging_schedule: ChargingSchedule {
-            start_schedule: Some(to_milliseconds(limit.from)),
+            start_schedule: Some(to_milliseconds(LONG_AGO)),
             charging_rate_unit: match limit.unit {
                 Unit::Watts => ChargingRateUnitType::W,
                 Unit::Amperes => ChargingRateUnitType::A,
@@ -108,15 +113,27 @@ fn profile(limit: &ChargingLimit) -> ChargingProfile {
     }
 }
 
-/// The same for a connector each time, so that a limit takes the place of the one before.
-fn profile_id(connector_id: i32) -> i32 {
+fn is_of_whole(connector_id: i32) -> bool {
+    connector_id == 0
+}
+
+/// The purpose of the profile that holds a limit, as charge points call it.
+pub fn purpose_of_limit(connector_id: i32) -> &'static str {
+    match is_of_whole(connector_id) {
+        true => "ChargePointMaxProfile",
+        false => "TxDefaultProfile",
+    }
+}
+
+/// The id of the profile that holds a limit: the same for a connector each time, so that a limit takes the place of the one before.
+pub fn profile_id(connector_id: i32) -> i32 {
     FIRST_LIMIT.saturating_add(connector_id)
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use chrono::{DateTime, TimeDelta};
+    use chrono::TimeDelta;
     use ocpp::{Message, Version, validate};
 
     use super::*;
@@ -169,13 +186,12 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_is_a_profile_of_one_period_from_now_on() {
+    fn a_limit_is_a_profile_of_one_period_that_has_begun_whatever_the_clock_shows() {
         let limit = ChargingLimit {
             connector_id: 1,
             limit: "13.8".parse().unwrap(),
             unit: Unit::Amperes,
             phases: Some(1),
-            from: DateTime::UNIX_EPOCH + TimeDelta::microseconds(1_234_567),
             until: Some(DateTime::UNIX_EPOCH + TimeDelta::days(1)),
             stack_level: 8,
         };
@@ -184,7 +200,7 @@ mod tests {
             concat!(
                 r#"SetChargingProfile {"connectorId":1,"csChargingProfiles":{"chargingProfileId":1900000001,"stackLevel":8,"#,
                 r#""chargingProfilePurpose":"TxDefaultProfile","chargingProfileKind":"Absolute","validTo":"1970-01-02T00:00:00Z","#,
-                r#""chargingSchedule":{"startSchedule":"1970-01-01T00:00:01.234Z","chargingRateUnit":"A","#,
+                r#""chargingSchedule":{"startSchedule":"1970-01-01T00:00:00Z","chargingRateUnit":"A","#,
                 r#""chargingSchedulePeriod":[{"startPeriod":0,"limit":13.8,"numberPhases":1}]}}}"#
             )
         );
@@ -194,16 +210,22 @@ mod tests {
             unit: Unit::Watts,
             phases: None,
             until: None,
-            ..limit
+            ..limit.clone()
         };
         assert_eq!(
-            said(Verb::SetChargingLimit(whole)),
+            said(Verb::SetChargingLimit(whole.clone())),
             concat!(
                 r#"SetChargingProfile {"connectorId":0,"csChargingProfiles":{"chargingProfileId":1900000000,"stackLevel":8,"#,
                 r#""chargingProfilePurpose":"ChargePointMaxProfile","chargingProfileKind":"Absolute","#,
-                r#""chargingSchedule":{"startSchedule":"1970-01-01T00:00:01.234Z","chargingRateUnit":"W","#,
+                r#""chargingSchedule":{"startSchedule":"1970-01-01T00:00:00Z","chargingRateUnit":"W","#,
                 r#""chargingSchedulePeriod":[{"startPeriod":0,"limit":11000}]}}}"#
             )
         );
+        for (connector_id, payload) in [
+            (0, said(Verb::SetChargingLimit(whole))),
+            (1, said(Verb::SetChargingLimit(limit))),
+        ] {
+            assert!(payload.contains(purpose_of_limit(connector_id)), "{payload}");
+        }
     }
 }

@@ -230,6 +230,45 @@ async fn a_start_about_which_an_authority_is_asked_counts_though_a_newer_connect
     assert_eq!(service.transaction(id).await.status, "active");
 }
 
+/// Rule 4: a stop is never lost, and what others say of its token changes nothing about it.
+#[tokio::test]
+async fn facts_are_stored_though_an_authority_never_answers_and_a_newer_connection_has_taken_over() {
+    let database = Database::create().await;
+    let sink = Sink::start_held(r#"{"status":"Accepted"}"#).await;
+    let service = asking(&database, &sink, |settings| {
+        settings.charger_authorization_timeout_seconds = 30
+    })
+    .await;
+    service.register_token("TAG").await;
+    let (mut old, password) = connected(&service).await;
+    let running = json!({"connectorId": 1, "idTag": "TAG", "meterStart": 0, "timestamp": "2026-03-01T12:00:00Z"});
+    let running = old.call("StartTransaction", running).await["transactionId"].clone();
+    let stop = json!([2, "stop", "StopTransaction",
+        {"transactionId": running, "idTag": "THEIRS", "meterStop": 9, "timestamp": "2026-03-01T13:00:00Z"}]);
+    old.send(&stop.to_string()).await;
+    sink.has_been_called(1).await;
+    // These come after it, on a connection that dies.
+    old.send(r#"[2,"start","StartTransaction",{"connectorId":2,"idTag":"THEIRS","meterStart":0,"timestamp":"2026-03-01T13:00:00Z"}]"#)
+        .await;
+    old.send(r#"[2,"again","StartTransaction",{"connectorId":3,"idTag":"THEIRS","meterStart":0,"timestamp":"2026-03-01T13:00:00Z"}]"#)
+        .await;
+    let mut new = Station::connect(&service, "CP1", &password).await;
+    new.call("Heartbeat", json!({})).await;
+    assert_eq!(old.closed().await.unwrap().code, 1008);
+    let stopped = old.frame().await;
+    assert_eq!(stopped[1], "stop");
+    assert_eq!(
+        service.transaction(running.as_i64().unwrap()).await.meter_stop_wh,
+        Some(9)
+    );
+    for id in ["start", "again"] {
+        let started = old.frame().await;
+        assert_eq!(started[1], id);
+        let kept = service.transaction(started[2]["transactionId"].as_i64().unwrap()).await;
+        assert_eq!(kept.status, "refused", "nobody knows the token here");
+    }
+}
+
 #[tokio::test]
 async fn an_authority_is_asked_about_a_frame_without_a_socket_too() {
     let database = Database::create().await;

@@ -76,8 +76,8 @@ async fn a_token_charges_no_more_often_at_once_than_it_may_and_can_always_stop()
     assert_eq!(kept.status, "refused");
     assert_eq!(start(&mut here, 2, "TAG").await["idTagInfo"]["status"], "ConcurrentTx");
 
-    assert_eq!(authorize(&mut there, "TAG").await["status"], "ConcurrentTx");
-    // It may be shown to stop what runs here.
+    // The status is relevant for a start only (7.2): it may be shown to stop what runs.
+    assert_eq!(authorize(&mut there, "TAG").await["status"], "Accepted");
     assert_eq!(authorize(&mut here, "TAG").await["status"], "Accepted");
     assert_eq!(stop(&mut here, &running, "TAG").await, json!({"status": "Accepted"}));
 
@@ -150,6 +150,27 @@ async fn the_tokens_of_a_group_share_the_limit_of_the_token_that_the_group_is_na
         "it is repeated"
     );
     assert_eq!(start(&mut there, 3, "C").await["idTagInfo"]["status"], "Accepted");
+}
+
+/// Rule 7: a limit is never against a stop, which one of a group may end for another.
+#[tokio::test]
+async fn a_card_of_a_group_that_charges_elsewhere_already_can_end_what_another_one_began() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let one = CreateIdTokenRequest {
+        group_id: Some("FLEET".to_owned()),
+        ..limited("B", 1)
+    };
+    service
+        .register_tokens([token("FLEET"), member("A", "FLEET"), one])
+        .await;
+    let mut here = connected(&service, "CP1").await;
+    let mut there = connected(&service, "CP2").await;
+    let running = start(&mut here, 1, "A").await;
+    assert_eq!(start(&mut there, 1, "B").await["idTagInfo"]["status"], "Accepted");
+    let shown = json!({"parentIdTag": "FLEET", "status": "Accepted"});
+    assert_eq!(authorize(&mut here, "B").await, shown);
+    assert_eq!(stop(&mut here, &running, "B").await, shown);
 }
 
 /// Rule 7: strays do not count.

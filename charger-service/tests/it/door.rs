@@ -176,7 +176,7 @@ async fn whoever_hangs_up_before_the_answer_is_counted_all_the_same() {
 
 /// Row "limits".
 #[tokio::test]
-async fn many_wrong_passwords_at_once_are_refused_at_once_and_the_right_one_is_let_in() {
+async fn many_wrong_passwords_at_once_take_as_long_as_one_after_the_other_and_the_right_one_is_let_in() {
     let database = Database::create().await;
     let service = Arc::new(Service::start(&database).await);
     let password = service.register("CP1").await;
@@ -186,12 +186,22 @@ async fn many_wrong_passwords_at_once_are_refused_at_once_and_the_right_one_is_l
         let service = Arc::clone(&service);
         guesses.spawn(async move { refusal(&service, Offer::of("CP1", "wrong")).await });
     }
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    Station::connect(&service, "CP1", &password).await;
-    let refused = guesses.join_all().await;
-    assert!(refused.iter().all(|reason| *reason == Reason::StationUnauthorized));
-    // Were each to wait for its turn, the last ones would take five seconds.
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    while let Some(reason) = guesses.join_next().await {
+        assert_eq!(reason.unwrap(), Reason::StationUnauthorized);
+        if guesses.len() == 11 {
+            let (asked, password) = (Instant::now(), password.as_str());
+            Station::connect(&service, "CP1", password).await;
+            assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+        }
+    }
+    // The wait doubles up to five seconds, however many there are at once.
+    assert!(began.elapsed() >= Duration::from_millis(4900), "{:?}", began.elapsed());
+    // No more are kept than a few, so that they do not fill the database.
+    let kept: Option<i32> = sqlx::query_scalar("SELECT max(attempts) FROM ocpp.refused_attempt")
+        .fetch_one(&service.pool)
+        .await
+        .unwrap();
+    assert!(kept < Some(12), "{kept:?}");
 }
 
 /// Row "limits", and "limits per station" of the security page.

@@ -9,7 +9,8 @@ use voltgate_proto::events::v1::AccountDeleted;
 use voltgate_proto::ocpp::v1::charge_point_audit_service_client::ChargePointAuditServiceClient;
 use voltgate_proto::ocpp::v1::{AuditEntry, ListAuditEntriesRequest};
 
-use crate::service::Service;
+use crate::files::{content, messages};
+use crate::service::{Service, eventually};
 
 async fn entries(service: &Service) -> Vec<AuditEntry> {
     let request = service.asks(ListAuditEntriesRequest::default());
@@ -23,6 +24,7 @@ async fn tell(service: &Service, account: &str) -> Outcome {
         account_id: account.to_owned(),
         username: "ada".to_owned(),
         email: None,
+        email_is_shared: false,
     };
     let event = event::new("auth-service", SystemClock.now(), &deleted);
     let published = service.bus.publisher().publish(&[event]).await;
@@ -60,6 +62,55 @@ async fn the_entries_of_a_deleted_account_lose_address_and_device_and_no_others_
         assert_eq!(entries(&service).await, without);
     }
     service.stop().await;
+}
+
+/// Whoever uploads may be deleted before the upload is done.
+#[tokio::test]
+async fn what_a_deleted_account_still_had_under_way_loses_address_and_device_as_well() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    service.register_token("One").await;
+    let (sender, receiver) = tokio::sync::mpsc::channel(10);
+    let request = service.asks(tokio_stream::wrappers::ReceiverStream::new(receiver));
+    let mut client = service.files();
+    let uploading = tokio::spawn(async move { client.upload_firmware(request).await });
+    let mut parts = messages("fw.bin", &content(400_000)).into_iter();
+    let last = parts.next_back().unwrap();
+    for part in parts {
+        sender.send(part).await.unwrap();
+    }
+    eventually("some of it is there", async || service.pieces().await == 1).await;
+    let account = entries(&service).await[0].actor_id.clone().unwrap();
+    assert_eq!(tell(&service, &account).await, Outcome::Published);
+    sender.send(last).await.unwrap();
+    drop(sender);
+    uploading.await.unwrap().unwrap();
+    let upload = entries(&service).await.remove(0);
+    assert!(upload.action == "firmware.uploaded" && upload.address.is_some());
+
+    // It looks at once when it starts, and every hour then.
+    let other = Service::start(&database).await;
+    eventually("nothing is left", async || {
+        let entries = entries(&service).await;
+        entries
+            .iter()
+            .all(|entry| entry.address.is_none() && entry.device.is_none())
+    })
+    .await;
+    let remembered = async || -> i64 {
+        let count = sqlx::query_scalar("SELECT count(*) FROM ocpp.deleted_account");
+        count.fetch_one(&service.pool).await.unwrap()
+    };
+    assert_eq!(remembered().await, 1);
+    sqlx::query("UPDATE ocpp.deleted_account SET deleted_at = now() - interval '25 hours'")
+        .execute(&service.pool)
+        .await
+        .unwrap();
+    let another = Service::start(&database).await;
+    eventually("it is forgotten", async || remembered().await == 0).await;
+    for service in [another, other, service] {
+        service.stop().await;
+    }
 }
 
 #[tokio::test]

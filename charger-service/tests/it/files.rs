@@ -163,11 +163,14 @@ async fn a_name_stands_for_one_firmware_until_that_is_deleted() {
     assert_eq!(page.files, [second]);
     let page = all(1, page.next_page_token).await;
     assert_eq!((page.files, page.next_page_token.as_str()), (vec![first.clone()], ""));
-    let logs = ListFilesRequest {
-        kind: Some("log".to_owned()),
-        ..ListFilesRequest::default()
-    };
-    assert_eq!(service.list_files(logs).await.unwrap().files, []);
+    for (kind, identity) in [(Some("log"), None), (None, Some("nobody"))] {
+        let none = ListFilesRequest {
+            kind: kind.map(str::to_owned),
+            identity: identity.map(str::to_owned),
+            ..ListFilesRequest::default()
+        };
+        assert_eq!(service.list_files(none).await.unwrap().files, []);
+    }
 
     service.delete_file(&first.id).await.unwrap();
     let status = service.delete_file(&first.id).await.unwrap_err();

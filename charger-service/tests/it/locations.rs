@@ -17,6 +17,7 @@ fn messages() -> [(&'static str, Value, Value); 4] {
         "signature": "signature",
     });
     let accepted = json!({"status": "Accepted"});
+    let named = json!({"status": "Accepted", "filename": location});
     [
         (
             "UpdateFirmware",
@@ -26,12 +27,12 @@ fn messages() -> [(&'static str, Value, Value); 4] {
         (
             "GetDiagnostics",
             json!({"location": location}),
-            json!({"fileName": "d.zip"}),
+            json!({"fileName": location}),
         ),
         (
             "GetLog",
             json!({"log": {"remoteLocation": location}, "logType": "SecurityLog", "requestId": 1}),
-            accepted.clone(),
+            named,
         ),
         (
             "SignedUpdateFirmware",
@@ -57,6 +58,9 @@ async fn what_lets_in_at_a_location_reaches_the_charge_point_and_stays_nowhere()
     assert_eq!(jobs.len(), 4);
     for job in jobs {
         assert_eq!(job.location.as_deref(), Some("ftp://***@files.example.com/here"));
+        if job.kind != "firmware" {
+            assert_eq!(job.file_name, job.location);
+        }
     }
     let shown = service.messages("CP1").await;
     assert!(shown.iter().any(|message| message.request.contains("***@files")));
@@ -75,6 +79,15 @@ async fn what_was_never_sent_and_what_is_repeated_in_an_error_stay_nowhere_eithe
     let error = json!([4, id, "GenericError", token, {"location": token}]);
     station.send(&error.to_string()).await;
     assert_eq!(sending.await.unwrap().unwrap().status, "error");
+    for (action, payload, _) in messages() {
+        let sending = service.command("CP1", action, payload, 30);
+        let (id, ..) = station.called().await;
+        let description = format!("ftp://station:{SECRET}@files.example.com/here is too long");
+        let error = json!([4, id, "PropertyConstraintViolation", description, {"seen": SECRET}]);
+        station.send(&error.to_string()).await;
+        let command = sending.await.unwrap().unwrap();
+        assert_eq!(command.error_code.as_deref(), Some("PropertyConstraintViolation"));
+    }
     station.hang_up().await;
     let mut request = crate::service::Service::command_request("CP1", "GetDiagnostics", json!({"location": token}), 0);
     request.expires_in_seconds = Some(60);

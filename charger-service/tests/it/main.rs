@@ -55,6 +55,7 @@ mod station;
 mod strangers;
 mod strays;
 mod takeover;
+mod tariffs;
 mod transfers;
 mod versions;
 mod wild;

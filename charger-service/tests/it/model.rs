@@ -4,7 +4,7 @@
 //! A charge point keeps what it has to tell in a queue, and sends the first of it until it is answered, as the
 //! specification asks (4.2.1 and 3.7). Around it connections come and go at two replicas, answers get lost, messages come twice, too early,
 //! without a socket and on sockets that have a successor, clocks jump, the charge point is kept waiting and accepted again, and
-//! processes are killed. Meanwhile it is sent commands, of which it answers some. In the end the queue is drained, and the
+//! processes are killed. Another authority is asked about each tag. Meanwhile it is sent commands, of which it answers some. In the end the queue is drained, and the
 //! database is held against what happened at the connectors, and against what the charge point was asked.
 //!
 //! `MODEL_CASES` is how many charge points live through that, `MODEL_SEED` makes them do the same again, and
@@ -61,4 +61,8 @@ async fn no_watt_hour_is_lost_and_no_transaction_doubled_whatever_becomes_of_con
     for life in lives.collect::<Vec<_>>() {
         life.await.unwrap();
     }
+    // Or nothing of what it says about them has been looked at.
+    let (accepted, asked) = (fleet.accepted_commands().await, fleet.authority.seen().len());
+    println!("{accepted} commands were accepted, and the authority was asked {asked} times");
+    assert!(accepted > 0 && asked > 0, "{accepted} commands, {asked} questions");
 }

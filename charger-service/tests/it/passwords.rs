@@ -123,6 +123,24 @@ async fn after_an_answer_that_cannot_be_read_both_passwords_are_good() {
 
 /// Rule 11.
 #[tokio::test]
+async fn a_password_that_the_charge_point_repeats_in_its_refusal_is_kept_nowhere() {
+    let database = Database::create().await;
+    let mut lab = lab(&database).await;
+    let changing = lab.change(NEW);
+    let (id, ..) = lab.station.called().await;
+    let error = json!([4, id, "PropertyConstraintViolation", format!("{NEW} is too short"), {"value": NEW}]);
+    lab.station.send(&error.to_string()).await;
+    let command = changing.await.unwrap().unwrap();
+    assert_eq!(command.error_code.as_deref(), Some("PropertyConstraintViolation"));
+    let kept = lab.database().await;
+    assert!(
+        kept.contains("PropertyConstraintViolation") && !kept.contains(NEW),
+        "{kept}"
+    );
+}
+
+/// Rule 11.
+#[tokio::test]
 async fn a_password_whose_answer_is_due_outlives_a_login_with_another_that_was_undecided() {
     let database = Database::create().await;
     let mut lab = lab(&database).await;

@@ -113,8 +113,8 @@ impl Service {
     }
 
     /// One more replica at a database.
-    pub async fn start_at_url(url: &str) -> Self {
-        Self::start_at(url, url.to_owned(), settings()).await
+    pub async fn start_at_url(url: &str, settings: Settings) -> Self {
+        Self::start_at(url, url.to_owned(), settings).await
     }
 
     /// `direct`: where the test itself looks.

@@ -8,7 +8,7 @@ use voltgate_proto::ocpp::v1::charge_point_audit_service_client::ChargePointAudi
 use voltgate_proto::ocpp::v1::stray_service_client::StrayServiceClient;
 use voltgate_proto::ocpp::v1::*;
 
-use crate::service::{Service, reason};
+use crate::service::{Service, eventually, reason};
 use crate::state::connected;
 use crate::station::Station;
 
@@ -155,6 +155,59 @@ async fn meter_values_that_are_attached_become_those_of_the_transaction() {
     );
 }
 
+/// A charge point repeats what was not answered, so the same values may be coming in while an operator attaches them.
+#[tokio::test]
+async fn meter_values_are_attached_after_whoever_is_storing_values_of_the_charge_point_and_once() {
+    let database = Database::create().await;
+    let (service, mut station) = connected(&database).await;
+    service.register_token("TAG").await;
+    let id = station.start("TAG", 0, "2026-03-01T12:00:00Z").await;
+    let values = json!({"connectorId": 1, "transactionId": 4711, "meterValue": [
+        {"timestamp": "2026-03-01T12:05:00Z", "sampledValue": [{"value": "1500"}]}]});
+    station.call("MeterValues", values).await;
+    let stray = only_stray(&service).await;
+
+    let mut storing = service.pool.begin().await.unwrap();
+    let charge_point: uuid::Uuid = sqlx::query_scalar("SELECT id FROM ocpp.charge_point")
+        .fetch_one(&mut *storing)
+        .await
+        .unwrap();
+    let (high, low) = charge_point.as_u64_pair();
+    sqlx::query("SELECT pg_advisory_xact_lock($1)")
+        .bind((high ^ low).cast_signed())
+        .execute(&mut *storing)
+        .await
+        .unwrap();
+    sqlx::query(
+        "INSERT INTO ocpp.meter_value (charge_point_id, connector_id, transaction_id, received_at, sampled_at, value,
+             measurand, unit, context, format, location)
+         VALUES ($1, 1, $2, now(), '2026-03-01T12:05:00Z', '1500', 'Energy.Active.Import.Register', 'Wh',
+             'Sample.Periodic', 'Raw', 'Outlet')",
+    )
+    .bind(charge_point)
+    .bind(i32::try_from(id).unwrap())
+    .execute(&mut *storing)
+    .await
+    .unwrap();
+    let commit = async {
+        eventually("the attachment waits its turn", async || {
+            let waiting: i64 = sqlx::query_scalar(
+                "SELECT count(*) FROM pg_locks JOIN pg_database ON pg_database.oid = database
+                 WHERE locktype = 'advisory' AND NOT granted AND datname = current_database()",
+            )
+            .fetch_one(&service.pool)
+            .await
+            .unwrap();
+            waiting == 1
+        })
+        .await;
+        storing.commit().await.unwrap();
+    };
+    let (attached, ()) = tokio::join!(service.attach(&stray, id), commit);
+    assert_eq!(attached.unwrap().state, "attached");
+    assert_eq!(service.meter_values(id).await.len(), 1);
+}
+
 /// Rule 4: what cannot be applied is refused with its reason, and stays open.
 #[tokio::test]
 async fn a_stray_that_does_not_fit_is_refused_and_stays_open() {
@@ -238,6 +291,27 @@ async fn a_stop_that_is_merged_replaces_the_one_before_and_keeps_it() {
     // It is the transaction's own stop now.
     station.call("StopTransaction", stop(json!(id), 9000)).await;
     assert_eq!(service.strays(ListStraysRequest::default()).await.len(), 1);
+}
+
+/// Rule 8: a value is what all of it says.
+#[tokio::test]
+async fn a_merge_keeps_values_that_differ_in_unit_or_format_only() {
+    let database = Database::create().await;
+    let (service, mut station) = connected(&database).await;
+    service.register_token("TAG").await;
+    let id = station.start("TAG", 0, "2026-03-01T12:00:00Z").await;
+    let stop = |meter_stop: i64, values: Value| {
+        json!({"transactionId": id, "meterStop": meter_stop, "timestamp": "2026-03-01T13:00:00Z",
+            "transactionData": [{"timestamp": "2026-03-01T12:59:00Z", "sampledValue": values}]})
+    };
+    station
+        .call("StopTransaction", stop(100, json!([{"value": "9", "unit": "Wh"}])))
+        .await;
+    let all =
+        json!([{"value": "9", "unit": "Wh"}, {"value": "9", "unit": "kWh"}, {"value": "9", "format": "SignedData"}]);
+    station.call("StopTransaction", stop(9000, all)).await;
+    service.merge(&only_stray(&service).await, id).await.unwrap();
+    assert_eq!(service.meter_values(id).await.len(), 3);
 }
 
 #[tokio::test]

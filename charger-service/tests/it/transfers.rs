@@ -1,14 +1,18 @@
 //! Files over one-time URLs of our own (rule 14 of the OCPP decisions).
 
+use std::time::Duration;
+
 use charger_service::Settings;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 use service_kit::reason::Reason;
 use testbed::Database;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_stream::StreamExt as _;
 use tonic::{Request, Status};
 use tonic_types::StatusExt as _;
+use voltgate_proto::ocpp::v1::file_service_client::FileServiceClient;
 use voltgate_proto::ocpp::v1::job_service_client::JobServiceClient;
 use voltgate_proto::ocpp::v1::transfer_service_client::TransferServiceClient;
 use voltgate_proto::ocpp::v1::*;
@@ -199,14 +203,51 @@ async fn a_newer_attempt_takes_the_place_of_one_that_hangs() {
     }
     eventually("some of it is there", async || service.pieces().await == 1).await;
     service.leave(&token, "a.log", b"all of it").await.unwrap();
-    for message in leave("", "", &content(300_000)).into_iter().skip(1) {
-        if sender.send(message).await.is_err() {
-            break;
-        }
-    }
-    let status = hanging.await.unwrap().unwrap_err();
+    // It goes although its sender says no more, and with it all that it takes up.
+    let status = timeout(Duration::from_secs(30), hanging)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap_err();
     assert_eq!(reason(&status), Reason::NotFound);
+    drop(sender);
     assert_eq!(service.jobs().await[0].file.as_ref().unwrap().size, 9);
+}
+
+/// A replica has a hundred places for files.
+#[tokio::test]
+async fn one_url_takes_one_place_however_often_it_is_called() {
+    let database = Database::create().await;
+    let (service, mut station) = connected(&database).await;
+    // More than is on its way to somebody who does not read.
+    let bytes = content(8_000_000);
+    let file = service.upload_firmware("fw.bin", &bytes).await.unwrap();
+    let updating = service.update_firmware(UpdateFirmwareRequest {
+        identity: "CP1".to_owned(),
+        firmware: "fw.bin".to_owned(),
+        wait_seconds: Some(0),
+        ..UpdateFirmwareRequest::default()
+    });
+    let (_, _, payload) = station.called().await;
+    updating.await.unwrap().unwrap();
+    let (token, _) = parts(&payload["location"]);
+    // Nobody reads these.
+    let mut begun = Vec::new();
+    for _ in 0..120 {
+        let request = FetchRequest {
+            token: token.clone(),
+            file_name: String::new(),
+        };
+        begun.push(service.transfers().fetch(request).await.unwrap());
+    }
+    let elsewhere = tonic::transport::Endpoint::from_shared(service.url.clone()).unwrap();
+    let elsewhere = elsewhere.connect().await.unwrap();
+    let mut files = FileServiceClient::new(elsewhere);
+    let request = service.asks(DownloadFileRequest { id: file.id });
+    let downloaded = read(files.download_file(request).await.unwrap()).await.unwrap();
+    assert!(downloaded.bytes == bytes);
+    drop(begun);
+    assert!(service.fetch(&token, &[]).await.unwrap().bytes == bytes);
 }
 
 /// Rule 14.
@@ -404,9 +445,10 @@ async fn old_logs_unfinished_uploads_and_expired_urls_go_and_firmware_stays() {
         "UPDATE ocpp.file SET completed_at = now() - name::interval WHERE kind = 'log'",
         "UPDATE ocpp.file SET completed_at = now() - interval '10 years' WHERE kind = 'firmware'",
         "INSERT INTO ocpp.file (id, kind, name, touched_at)
-         VALUES (gen_random_uuid(), 'firmware', 'half', now() - interval '11 minutes'),
+         VALUES (gen_random_uuid(), 'firmware', 'half', now() - interval '121 minutes'),
+                (gen_random_uuid(), 'firmware', 'slow', now() - interval '119 minutes'),
                 (gen_random_uuid(), 'firmware', 'coming', now())",
-        "UPDATE ocpp.transfer SET expires_at = now() - interval '1 second' WHERE used_at IS NULL",
+        "UPDATE ocpp.transfer SET expires_at = now() - interval '121 minutes' WHERE used_at IS NULL",
     ] {
         sqlx::query(change).execute(&service.pool).await.unwrap();
     }
@@ -417,7 +459,7 @@ async fn old_logs_unfinished_uploads_and_expired_urls_go_and_firmware_stays() {
         names.fetch_all(&service.pool).await.unwrap()
     };
     eventually("the old ones are gone", async || {
-        names().await == ["89 days", "coming", "fw.bin"]
+        names().await == ["89 days", "coming", "fw.bin", "slow"]
     })
     .await;
     eventually("the transfer is gone", async || {
@@ -427,4 +469,43 @@ async fn old_logs_unfinished_uploads_and_expired_urls_go_and_firmware_stays() {
     })
     .await;
     assert_eq!(service.pieces().await, 2);
+}
+
+#[tokio::test]
+async fn a_backlog_of_old_files_goes_at_one_turn_and_a_file_that_still_comes_in_when_its_url_expires_is_kept() {
+    let database = Database::create().await;
+    let (service, mut station) = connected(&database).await;
+    let token = asked_for_a_log(&service, &mut station).await;
+    let (sender, receiver) = tokio::sync::mpsc::channel(10);
+    let request = Request::new(tokio_stream::wrappers::ReceiverStream::new(receiver));
+    let mut client = service.transfers();
+    let leaving = tokio::spawn(async move { client.leave(request).await });
+    let mut parts = leave(&token, "late.log", &content(400_000)).into_iter();
+    let last = parts.next_back().unwrap();
+    for part in parts {
+        sender.send(part).await.unwrap();
+    }
+    eventually("some of it is there", async || service.pieces().await == 1).await;
+    for change in [
+        "UPDATE ocpp.transfer SET expires_at = now() - interval '1 second'",
+        "INSERT INTO ocpp.file (id, kind, name, charge_point_id, touched_at, completed_at, sha256)
+         SELECT gen_random_uuid(), 'log', 'old', charge_point.id, now(), now() - interval '1 year', ''
+         FROM ocpp.charge_point, generate_series(1, 1200)",
+        "INSERT INTO ocpp.transfer (id, token_hash, kind, charge_point_id, command_id, expires_at)
+         SELECT gen_random_uuid(), 'old', 'log', id, gen_random_uuid(), now() - interval '3 hours' FROM ocpp.charge_point",
+    ] {
+        sqlx::query(change).execute(&service.pool).await.unwrap();
+    }
+    let _other = Service::start(&database).await;
+    let counted =
+        async |what: &'static str| -> i64 { sqlx::query_scalar(what).fetch_one(&service.pool).await.unwrap() };
+    eventually("all is gone that is over", async || {
+        let files = counted("SELECT count(*) FROM ocpp.file WHERE name = 'old'").await;
+        (files, counted("SELECT count(*) FROM ocpp.transfer").await) == (0, 1)
+    })
+    .await;
+    sender.send(last).await.unwrap();
+    drop(sender);
+    leaving.await.unwrap().unwrap();
+    assert_eq!(service.jobs().await[0].file.as_ref().unwrap().size, 400_000);
 }

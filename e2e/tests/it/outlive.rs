@@ -16,9 +16,15 @@ const LONGEST_WAIT: f64 = 2.0;
 /// The same where nothing is killed, and each replica says before that it leaves.
 const LONGEST_PLANNED_WAIT: f64 = 1.5;
 
-/// A CALL that is caught in it takes as many steps more as this many others. Each may wait for a machine that is busy with other
-/// things, which is none of our doing: so long that even an undisturbed CALL waits there.
+/// A CALL that is caught in it takes as many steps more as this many others, each of which waits for the machine as long as an
+/// undisturbed CALL does.
 const STEPS: f64 = 4.0;
+
+/// What is allowed for that at the most, in seconds.
+const LARGEST_ALLOWANCE: f64 = 0.2;
+
+/// Where an undisturbed CALL waits this long, in seconds, the machine is too busy with other things for any wait to say something.
+const TOO_BUSY: f64 = 0.5;
 
 /// Charge points that charge until they are told to stop.
 struct Fleet {
@@ -167,10 +173,16 @@ async fn two_replicas() -> Processes {
     processes
 }
 
-/// How long a charge point waited for an answer at the most, beyond what the machine alone made it wait, in seconds.
-fn longest_wait(seen: &Value) -> f64 {
+/// No charge point waited longer than `longest` seconds for an answer.
+fn assert_nobody_waited_longer(seen: &Value, longest: f64) {
     let seconds = |field: &str| seen[field].as_f64().expect("it is a number");
-    seconds("longest_wait") - STEPS * seconds("longest_wait_undisturbed")
+    let (waited, undisturbed) = (seconds("longest_wait"), seconds("longest_wait_undisturbed"));
+    assert!(
+        undisturbed < TOO_BUSY,
+        "not measurable on so busy a machine: a CALL waited {undisturbed} s before anything happened"
+    );
+    let allowed = longest + LARGEST_ALLOWANCE.min(STEPS * undisturbed);
+    assert!(waited < allowed, "a CALL waited {waited} s, not {allowed} s");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -188,7 +200,7 @@ async fn with_two_replicas_each_may_be_killed_and_restarted_and_nobody_waits_for
     }
     let seen = fleet.stop().await;
     compare(&processes, &operator, &seen, &commands).await;
-    assert!(longest_wait(&seen) < LONGEST_WAIT, "{}", seen["longest_wait"]);
+    assert_nobody_waited_longer(&seen, LONGEST_WAIT);
     processes.stop().await;
 }
 
@@ -206,6 +218,6 @@ async fn with_two_replicas_planned_restarts_keep_nobody_waiting_for_long() {
     }
     let seen = fleet.stop().await;
     compare(&processes, &operator, &seen, &commands).await;
-    assert!(longest_wait(&seen) < LONGEST_PLANNED_WAIT, "{}", seen["longest_wait"]);
+    assert_nobody_waited_longer(&seen, LONGEST_PLANNED_WAIT);
     processes.stop().await;
 }

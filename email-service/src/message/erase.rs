@@ -8,7 +8,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 /// Notes that an account is deleted, and erases every message about it that has come to its end. The others are erased when they do
-/// ([`if_deleted`]). What went to its address and is about no account counts as about this one from now on.
+/// ([`if_deleted`]). What went to `address`, which was its owner's alone, and is about no account counts as about this one from now
+/// on.
 pub(crate) async fn account(
     transaction: &mut PgConnection,
     id: Uuid,

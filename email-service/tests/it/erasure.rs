@@ -7,7 +7,7 @@ use service_kit::clock::{Clock, SystemClock};
 use service_kit::event::{self, Event};
 use testbed::Proxy;
 use uuid::Uuid;
-use voltgate_proto::events::v1::{AccountSignedUp, SignupWithKnownEmail};
+use voltgate_proto::events::v1::{AccountDeleted, AccountSignedUp, SignupWithKnownEmail};
 
 use crate::delivery::publish;
 use crate::rig::{Rig, deleted, eventually, local, signed_up};
@@ -53,6 +53,32 @@ async fn a_deleted_account_gets_a_last_mail_and_leaves_no_name_behind() {
     assert!(last.unwrap().contains("\r\nTo: mara@example.org\r\n"));
     let erased = "SELECT count(*) FROM email.message WHERE recipient = ''";
     assert_eq!(rig.number(erased).await, 3, "that there was mail stays known");
+    rig.stop().await;
+}
+
+/// The notice that somebody signed up with the address was the other account's as well.
+#[tokio::test]
+async fn what_was_sent_to_an_address_that_another_account_has_too_stays() {
+    let mut rig = Rig::new().await;
+    let bus = local();
+    rig.start_email(&bus).await;
+    rig.start_relay(&bus);
+    let mara = rig.sign_up("mara").await;
+    let known = SignupWithKnownEmail {
+        email: "mara@example.org".to_owned(),
+    };
+    rig.write(&event::new("auth-service", SystemClock.now(), &known)).await;
+    rig.sent(2).await;
+    let mut shared: AccountDeleted = event::decode(&deleted(&account_of(&mara), "mara")).unwrap();
+    shared.email_is_shared = true;
+    rig.write(&event::new("auth-service", SystemClock.now(), &shared)).await;
+    rig.sent(3).await;
+    let left: Vec<String> =
+        sqlx::query_scalar("SELECT template FROM email.message WHERE recipient = 'mara@example.org'")
+            .fetch_all(&rig.database)
+            .await
+            .unwrap();
+    assert_eq!(left, ["known-email"]);
     rig.stop().await;
 }
 

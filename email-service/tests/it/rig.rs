@@ -295,6 +295,7 @@ pub fn deleted(account_id: &str, username: &str) -> Event {
         account_id: account_id.to_owned(),
         username: username.to_owned(),
         email: Some(format!("{username}@example.org")),
+        email_is_shared: false,
     };
     event::new("auth-service", SystemClock.now(), &message)
 }

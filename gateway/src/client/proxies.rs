@@ -75,6 +75,13 @@ impl TrustedProxies {
         }
     }
 
+    /// Whether nobody stands behind a connection from `peer`. One of our proxies speaks for itself only where it says nothing of a
+    /// client at all: where what it says cannot be believed there is one all the same. `peer` is in its shortest form.
+    pub fn is_last(&self, peer: IpAddr, headers: &HeaderMap) -> bool {
+        !self.contains(peer)
+            || (forwarded::x_forwarded_for(headers).is_none() && forwarded::forwarded(headers).is_none())
+    }
+
     /// As far from `peer` as proxies of ours vouch for.
     fn farthest(&self, peer: IpAddr, hops: Hops) -> IpAddr {
         let mut farthest = peer;
@@ -97,6 +104,7 @@ impl TrustedProxies {
         Self([self.0.as_slice(), &others.0].concat())
     }
 
+    /// `address` is in its shortest form.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(&address))
     }
@@ -113,8 +121,8 @@ mod tests {
 
     const PROXIES: &str = "10.0.0.0/8, 192.0.2.7, 2001:db8:1::/48";
 
-    fn client(peer: &str, headers: &[(&'static str, &str)]) -> String {
-        let headers = headers
+    fn read(headers: &[(&'static str, &str)]) -> HeaderMap {
+        headers
             .iter()
             .map(|(name, value)| {
                 (
@@ -122,9 +130,12 @@ mod tests {
                     HeaderValue::from_bytes(value.as_bytes()).unwrap(),
                 )
             })
-            .collect();
+            .collect()
+    }
+
+    fn client(peer: &str, headers: &[(&'static str, &str)]) -> String {
         let proxies: TrustedProxies = PROXIES.parse().unwrap();
-        proxies.client(peer.parse().unwrap(), &headers).to_string()
+        proxies.client(peer.parse().unwrap(), &read(headers)).to_string()
     }
 
     fn x_forwarded_for(lines: &[&str]) -> String {
@@ -237,6 +248,25 @@ mod tests {
         );
         assert_eq!(client("10.1.2.3", &[custom, ("forwarded", "for=1.1.1.1")]), "10.1.2.3");
         assert_eq!(client("10.1.2.3", &[custom, ("forwarded", "for=unknown")]), "10.1.2.3");
+    }
+
+    #[test]
+    fn a_proxy_speaks_for_itself_where_it_names_nobody_and_a_stranger_always() {
+        let is_last = |peer: &str, headers: &[(&'static str, &str)]| {
+            let proxies: TrustedProxies = PROXIES.parse().unwrap();
+            proxies.is_last(peer.parse().unwrap(), &read(headers))
+        };
+        assert!(is_last("10.1.2.3", &[("x-real-ip", "203.0.113.9")]));
+        assert!(is_last("198.51.100.1", &[("forwarded", "for=203.0.113.9")]));
+        for named in [
+            &[("x-forwarded-for", "203.0.113.9")][..],
+            &[("forwarded", "for=203.0.113.9")],
+            &[("forwarded", "for=unknown")],
+            &[("x-forwarded-for", "")],
+            &[("x-forwarded-for", "203.0.113.9"), ("forwarded", "for=1.1.1.1")],
+        ] {
+            assert!(!is_last("10.1.2.3", named), "{named:?}");
+        }
     }
 
     #[test]

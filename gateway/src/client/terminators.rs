@@ -57,8 +57,9 @@ impl Terminators {
         Self { proxies, certificates }
     }
 
+    /// `address` is in its shortest form.
     pub fn include(&self, address: IpAddr) -> bool {
-        self.proxies.contains(address.to_canonical())
+        self.proxies.contains(address)
     }
 
     pub fn certificates(&self) -> &ClientCertificates {

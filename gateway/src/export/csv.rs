@@ -1,8 +1,9 @@
 //! Rows as CSV (RFC 4180): a column for each member of a row, in the order of the proto.
 //!
 //! A message within a row has its members as columns of their own (`parent.child`); what has no fixed set of columns, a list or a
-//! map, is JSON in its cell. A cell that a spreadsheet would take for a formula begins with an apostrophe, so that nothing a charge
-//! point says is executed on an operator's desk.
+//! map, is JSON in its cell. What a spreadsheet would take for a formula has an apostrophe before it, so that nothing a charge point
+//! says is executed on an operator's desk. That goes for the middle of a cell too: a spreadsheet that is set to other separators
+//! than commas, as Excel is in many countries, begins a cell where we do not, and does not see our quotation marks.
 
 use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor};
 
@@ -11,8 +12,11 @@ use crate::json::{self, Mask, RawJsonFields, Unwritable, Wanted};
 /// Messages within messages have columns so deep.
 const DEEPEST: usize = 5;
 
-/// What makes a spreadsheet calculate, at the beginning of a cell.
-const STARTS_A_FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
+/// What makes a spreadsheet calculate, at the beginning of a cell. Those of East Asia take the wide forms too.
+const STARTS_A_FORMULA: [char; 10] = ['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'];
+
+/// Where a spreadsheet may begin another cell, by its settings.
+const SEPARATORS: [char; 5] = [',', ';', '\t', '\r', '\n'];
 
 /// The columns of a row.
 #[derive(Debug)]
@@ -48,7 +52,7 @@ impl Columns {
     pub fn row(&self, row: &DynamicMessage, raw_json: &RawJsonFields, out: &mut Vec<u8>) -> Result<(), Unwritable> {
         let cells = self.0.iter().map(|column| column.cell(row, &column.parents, raw_json));
         let cells: Vec<_> = cells.collect::<Result<_, _>>()?;
-        write_line(out, cells.into_iter().map(harmless));
+        write_line(out, cells.into_iter());
         Ok(())
     }
 }
@@ -121,19 +125,52 @@ impl Column {
         let text = if raw_json.contains(&self.leaf) {
             None
         } else {
-            serde_json::from_str(&json).ok()
+            serde_json::from_str::<String>(&json).ok()
         };
-        Ok(text.unwrap_or_else(|| json.into_owned()))
+        Ok(text.map_or_else(|| harmless_json(&json), |text| harmless(&text)))
     }
 }
 
-/// A text that a spreadsheet takes for a text. A number is one, and stays one.
-fn harmless(cell: String) -> String {
-    if cell.starts_with(STARTS_A_FORMULA) && !is_number(&cell) {
-        format!("'{cell}")
-    } else {
-        cell
+/// A text that a spreadsheet takes for a text, wherever it cuts it. A number is one, and stays one.
+fn harmless(cell: &str) -> String {
+    let mut out = String::with_capacity(cell.len());
+    let mut rest = cell;
+    loop {
+        let part = rest.find(SEPARATORS).map_or(rest, |end| &rest[..end]);
+        if is_formula(rest) && !is_number(part) {
+            out.push('\'');
+        }
+        out.push_str(part);
+        rest = &rest[part.len()..];
+        let Some(separator) = rest.chars().next() else {
+            return out;
+        };
+        out.push(separator);
+        rest = &rest[separator.len_utf8()..];
     }
+}
+
+/// A quotation mark before it counts for nothing where a spreadsheet takes it for the beginning of a quotation.
+fn is_formula(text: &str) -> bool {
+    text.trim_start_matches('"').starts_with(STARTS_A_FORMULA)
+}
+
+/// The same for JSON, which stays JSON and says the same: what would begin a formula within one of its texts is escaped there
+/// (RFC 8259, section 7). Outside of its texts there is nothing but numbers.
+fn harmless_json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    let (mut in_text, mut is_escaped, mut begins) = (false, false, false);
+    for character in json.chars() {
+        if in_text && begins && STARTS_A_FORMULA.contains(&character) {
+            out.push_str(&format!("\\u{:04x}", u32::from(character)));
+        } else {
+            out.push(character);
+        }
+        begins = SEPARATORS.contains(&character) || (begins && (character == '"' || character == '\\'));
+        in_text ^= character == '"' && !is_escaped;
+        is_escaped = in_text && character == '\\' && !is_escaped;
+    }
+    out
 }
 
 /// A number as JSON has it.
@@ -160,7 +197,7 @@ fn write_line(out: &mut Vec<u8>, cells: impl Iterator<Item = String>) {
 }
 
 fn write_cell(out: &mut Vec<u8>, cell: &str) {
-    if cell.contains(['"', ',', '\r', '\n']) {
+    if cell.contains('"') || cell.contains(SEPARATORS) {
         out.push(b'"');
         out.extend_from_slice(cell.replace('"', "\"\"").as_bytes());
         out.push(b'"');
@@ -257,24 +294,52 @@ mod tests {
     }
 
     #[test]
-    fn what_a_spreadsheet_would_calculate_begins_with_an_apostrophe_and_numbers_stay() {
+    fn what_a_spreadsheet_would_calculate_has_an_apostrophe_before_it_and_numbers_stay() {
         for (text, cell) in [
             ("=1+1", "'=1+1"),
             ("+4930", "'+4930"),
             ("-x", "'-x"),
             ("-1+1", "'-1+1"),
             ("@SUM(A1)", "'@SUM(A1)"),
-            ("\\t=1", "'\t=1"),
-            ("\\r=1", "\"'\r=1\""),
+            ("＝1+1", "'＝1+1"),
+            ("\\t=1", "\"'\t'=1\""),
+            ("\\r=1", "\"'\r'=1\""),
+            ("\\\"=1", "\"'\"\"=1\""),
             ("-", "'-"),
             ("-inf", "'-inf"),
             ("-12.5", "-12.5"),
             ("-1e3", "-1e3"),
             ("a=1", "a=1"),
             (" =1", " =1"),
+            // Where a spreadsheet is set to other separators, another cell begins in the middle of ours.
+            ("x;=1;y", "\"x;'=1;y\""),
+            ("x\\t+1", "\"x\t'+1\""),
+            ("x\\n@1", "\"x\n'@1\""),
+            ("x\\r\\n-x", "\"x\r\n'-x\""),
+            ("x,=1", "\"x,'=1\""),
+            ("x;\\\"=1", "\"x;'\"\"=1\""),
+            ("x;-5;-y;5", "\"x;-5;'-y;5\""),
+            ("x;y=1", "\"x;y=1\""),
         ] {
             let json = format!(r#"{{"last": "{text}"}}"#);
             assert_eq!(row(&["last"], &json), format!("{cell}\r\n"));
         }
+    }
+
+    #[test]
+    fn json_in_a_cell_starts_no_formula_and_says_what_it_said() {
+        for (document, cell) in [
+            (r#"{"a":"x;=1"}"#, r#"{"a":"x;\u003d1"}"#),
+            (r#"["a","@1",-1]"#, r#"["a","\u00401",-1]"#),
+            (r#"{"a":"x;\"+1","b":"=1;"}"#, r#"{"a":"x;\"\u002b1","b":"=1;"}"#),
+            (r#"{"a\\":"x,＝1"}"#, r#"{"a\\":"x,\uff1d1"}"#),
+        ] {
+            let written = row(&["payload"], &format!(r#"{{"payload": {document}}}"#));
+            assert_eq!(written, format!("\"{}\"\r\n", cell.replace('"', "\"\"")));
+            let [before, after] = [document, cell].map(|json| serde_json::from_str::<serde_json::Value>(json).unwrap());
+            assert_eq!(before, after);
+        }
+        let list = row(&["spots"], r#"{"spots": [{"bayName": "x;=1"}]}"#);
+        assert!(list.contains(r"x;\u003d1"), "{list}");
     }
 }

@@ -10,7 +10,9 @@ mod pages;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::response::Response;
+use http::Version;
 use http::header::{self, HeaderValue};
 use prost_reflect::DynamicMessage;
 use service_kit::reason::{Reason, internal};
@@ -24,6 +26,7 @@ use crate::rest::{self, Asked};
 use crate::routes::{Endpoint, Listing};
 use crate::stream::line;
 pub use csv::Columns;
+pub use pages::ask;
 use pages::{Page, Pages};
 
 /// Lists that may be on their way out at once. Each may have a page of some megabytes here.
@@ -100,14 +103,24 @@ pub async fn serve(
         Form::Lines => Writer::Lines(asked.mask.clone()),
     };
     let mut out = writer.head();
+    let version = asked.version;
     let mut pages = Pages::new(gateway, endpoint, listing, writer, asked, place);
     let Page { metadata, rows, more } = pages.next().await?;
+    if more && version < Version::HTTP_11 {
+        // The end of a body of unknown length is that of its connection there, and so is its breaking off.
+        let whole = "By HTTP/1.0 a list that breaks off would look whole; ask for its pages, or by a newer version";
+        return Err(Reason::NotAcceptable.status(whole));
+    }
     out.extend_from_slice(&rows);
     let content_type = match form {
         Form::Csv => "text/csv; charset=utf-8; header=present",
         Form::Lines => media_type::LINES,
     };
-    let body = pages.into_body(out.into(), more);
+    let body = if more {
+        pages.into_body(out.into())
+    } else {
+        Body::from(out)
+    };
     let mut response = rest::success(endpoint, &metadata, content_type, body)?;
     let headers = response.headers_mut();
     // It would be that of the first page.

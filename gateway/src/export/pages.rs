@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream::unfold;
 use http::HeaderMap;
-use prost_reflect::{DynamicMessage, Value};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Value};
 use service_kit::reason::{Reason, internal};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
@@ -17,9 +17,17 @@ use crate::gateway::Gateway;
 use crate::rest::Asked;
 use crate::routes::{Endpoint, Listing};
 use crate::upstream;
+use crate::watchdog;
 
-/// Rows that a service is asked for at a time.
+/// Rows that a service is asked for at a time, where they are not too large for that.
 const ROWS: i32 = 1000;
+
+/// Rows of a page whose size the client leaves out, as every service has it (`service_kit::page`).
+const USUAL_ROWS: i32 = 100;
+
+/// A page has this many bytes at most as the service sends it, unless a single row has more. As many lists as may be on their way
+/// out have one each here, once more as it goes out.
+const LARGEST_PAGE: usize = 4 * 1024 * 1024;
 
 /// A list on its way out.
 pub struct Pages {
@@ -29,8 +37,10 @@ pub struct Pages {
     writer: Writer,
     /// What the next page is asked for with.
     asked: Asked,
-    /// The client wants this page only.
-    only_one: bool,
+    /// Rows of the one page that the client wants, which are yet to come; nothing where it wants them all.
+    wanted: Option<i32>,
+    /// A page was too large, and came in parts.
+    in_parts: bool,
     _place: OwnedSemaphorePermit,
 }
 
@@ -52,6 +62,35 @@ struct Circle;
 #[error("the list broke off: {0}")]
 struct Broken(Status);
 
+/// Asks for a page; for fewer and fewer rows where it has more than `largest` bytes. What `asked` asks for then says so, and the
+/// page tells where the next one begins, as any does.
+///
+/// # Errors
+/// The service refuses it or cannot be reached, or a single row is larger than any answer may be.
+pub async fn ask(
+    gateway: &Gateway,
+    endpoint: &Endpoint,
+    listing: &Listing,
+    asked: &mut Asked,
+    largest: usize,
+) -> Result<tonic::Response<Bytes>, Status> {
+    loop {
+        let size = listing.paging.as_ref().map(|paging| &paging.page_size);
+        let rows = size.map_or(1, |size| number(&asked.message, size));
+        let mut call = asked.call(gateway, endpoint)?;
+        if rows != 1 {
+            call.largest = largest;
+        }
+        match (upstream::unary(&asked.upstream, call).await, size) {
+            (Err(status), Some(size)) if rows != 1 && upstream::is_too_large(&status) => {
+                let rows = if rows == 0 { USUAL_ROWS } else { rows };
+                asked.message.set_field(size, Value::I32(rows / 2));
+            }
+            (answer, _) => return answer,
+        }
+    }
+}
+
 impl Pages {
     pub fn new(
         gateway: &Gateway,
@@ -62,10 +101,14 @@ impl Pages {
         place: OwnedSemaphorePermit,
     ) -> Self {
         let message = &mut asked.message;
-        let (size, token) = (&listing.page_size, &listing.page_token);
-        let only_one = message.get_field(size).as_i32() != Some(0) || !text(message, token).is_empty();
-        if !only_one {
-            message.set_field(size, Value::I32(ROWS));
+        let mut wanted = None;
+        if let Some(paging) = &listing.paging {
+            let size = number(message, &paging.page_size);
+            if size == 0 && text(message, &paging.page_token).is_empty() {
+                message.set_field(&paging.page_size, Value::I32(ROWS));
+            } else {
+                wanted = Some(if size == 0 { USUAL_ROWS } else { size });
+            }
         }
         Self {
             gateway: gateway.clone(),
@@ -73,7 +116,8 @@ impl Pages {
             listing: listing.clone(),
             writer,
             asked,
-            only_one,
+            wanted,
+            in_parts: false,
             _place: place,
         }
     }
@@ -83,38 +127,76 @@ impl Pages {
         let path = self.endpoint.grpc_path.as_str();
         // It may have been long since the page before.
         self.gateway.access.admit(path, &self.asked.headers).await?;
-        let call = self.asked.call(&self.gateway, &self.endpoint)?;
-        let answer = upstream::unary(&self.asked.upstream, call).await?;
+        let before = self.size();
+        let answer = ask(
+            &self.gateway,
+            &self.endpoint,
+            &self.listing,
+            &mut self.asked,
+            LARGEST_PAGE,
+        )
+        .await?;
         let (metadata, message, _) = answer.into_parts();
+        let weight = message.len();
         let message = DynamicMessage::decode(self.endpoint.rpc.output(), message).map_err(|error| internal(&error))?;
         let mut out = Vec::new();
         let rows = message.get_field(&self.listing.rows);
-        for row in rows.as_list().into_iter().flatten().filter_map(Value::as_message) {
+        let rows = rows.as_list().unwrap_or_default();
+        for row in rows.iter().filter_map(Value::as_message) {
             self.writer
                 .row(row, &self.gateway.raw_json, &mut out)
                 .map_err(|error| internal(&error))?;
         }
-        let token = text(&message, &self.listing.next_page_token);
-        let more = !self.only_one && !token.is_empty();
-        if more {
-            if token == text(&self.asked.message, &self.listing.page_token) {
-                return Err(internal(&Circle));
+        // The client's one page goes on only where it was too large to come at once.
+        self.in_parts |= self.size() != before;
+        let more = match &mut self.wanted {
+            None => true,
+            Some(wanted) => {
+                *wanted = wanted.saturating_sub(i32::try_from(rows.len()).unwrap_or(i32::MAX));
+                self.in_parts && *wanted > 0
             }
-            self.asked
-                .message
-                .set_field(&self.listing.page_token, Value::String(token));
-        }
+        };
         Ok(Page {
+            more: self.go_on(&message, more, weight)?,
             metadata: metadata.into_headers(),
             rows: out.into(),
-            more,
         })
     }
 
+    /// Has the next page asked for, where there is one and it is wanted.
+    fn go_on(&mut self, page: &DynamicMessage, wanted: bool, weight: usize) -> Result<bool, Status> {
+        let Some(paging) = &self.listing.paging else {
+            return Ok(false);
+        };
+        let token = text(page, &paging.next_page_token);
+        if token.is_empty() || !wanted {
+            return Ok(false);
+        }
+        let message = &mut self.asked.message;
+        if token == text(message, &paging.page_token) {
+            return Err(internal(&Circle));
+        }
+        message.set_field(&paging.page_token, Value::String(token));
+        // Where the large rows lie behind us.
+        let mut rows = number(message, &paging.page_size);
+        if weight < LARGEST_PAGE / 4 {
+            rows = rows.saturating_mul(2).min(ROWS);
+        }
+        let rows = self.wanted.map_or(rows, |wanted| rows.min(wanted));
+        message.set_field(&paging.page_size, Value::I32(rows));
+        Ok(true)
+    }
+
+    /// Rows that are asked for at a time.
+    fn size(&self) -> i32 {
+        let paging = self.listing.paging.as_ref();
+        paging.map_or(0, |paging| number(&self.asked.message, &paging.page_size))
+    }
+
     /// The body: what is there already, then the other pages.
-    pub fn into_body(self, first: Bytes, more: bool) -> Body {
-        let rest = more.then_some(self);
-        let chunks = unfold((Some(first), rest), |(first, pages)| async {
+    pub fn into_body(self, first: Bytes) -> Body {
+        let gateway = self.gateway.clone();
+        let chunks = unfold((Some(first), Some(self)), |(first, pages)| async {
             match (first, pages) {
                 (Some(first), pages) => Some((Ok(first), (None, pages))),
                 (None, Some(pages)) => Some(pages.chunk().await).map(|(chunk, rest)| (chunk, (None, rest))),
@@ -122,7 +204,7 @@ impl Pages {
             }
         });
         // Compression asks once more after the end.
-        Body::from_stream(chunks.fuse())
+        watchdog::guard(Body::from_stream(chunks.fuse()), gateway.stall, &gateway.tasks)
     }
 
     async fn chunk(mut self) -> (Result<Bytes, Broken>, Option<Self>) {
@@ -141,6 +223,10 @@ impl Pages {
     }
 }
 
-fn text(message: &DynamicMessage, field: &prost_reflect::FieldDescriptor) -> String {
+fn text(message: &DynamicMessage, field: &FieldDescriptor) -> String {
     message.get_field(field).as_str().unwrap_or_default().to_owned()
+}
+
+fn number(message: &DynamicMessage, field: &FieldDescriptor) -> i32 {
+    message.get_field(field).as_i32().unwrap_or_default()
 }

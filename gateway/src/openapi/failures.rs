@@ -19,6 +19,8 @@ enum Met {
     WithBody,
     /// Where a body of JSON is read.
     WithJson,
+    /// Where a body may have some media types only.
+    WithMediaTypes,
     /// Where an access token is asked for.
     WithToken,
     /// At the door of charge points.
@@ -40,7 +42,8 @@ fn met(reason: Reason) -> Met {
         | Reason::Unavailable
         | Reason::DeadlineExceeded => Met::Everywhere,
         Reason::PayloadTooLarge | Reason::RequestTimeout => Met::WithBody,
-        Reason::MalformedJson | Reason::UnsupportedMediaType => Met::WithJson,
+        Reason::MalformedJson => Met::WithJson,
+        Reason::UnsupportedMediaType => Met::WithMediaTypes,
         Reason::NotAcceptable => Met::WithAnswerInJson,
         Reason::InsufficientScope | Reason::InvalidToken | Reason::MissingCredentials | Reason::PermissionDenied => {
             Met::WithToken
@@ -67,6 +70,7 @@ fn met(reason: Reason) -> Met {
         | Reason::StorageFull
         | Reason::SiteExists
         | Reason::SiteInUse
+        | Reason::TariffExists
         | Reason::StrayMisfit
         | Reason::StraySettled
         | Reason::TooManyApiKeys
@@ -97,12 +101,17 @@ fn is_met_at(reason: Reason, endpoint: &Endpoint) -> bool {
         || match met(reason) {
             Met::Everywhere => true,
             Met::WithBody => !matches!(endpoint.body, Body::None),
-            Met::WithJson => matches!(endpoint.body, Body::Whole | Body::Json(_)),
+            Met::WithJson => takes_json(endpoint),
+            Met::WithMediaTypes => takes_json(endpoint) || !endpoint.options.media_types.is_empty(),
             Met::WithAnswerInJson => endpoint.kind != Kind::Door && !endpoint.answer.is_raw(),
             Met::WithToken => with_token,
             Met::AtTheDoor => endpoint.kind == Kind::Door,
             Met::WhereNamed | Met::Elsewhere => false,
         }
+}
+
+fn takes_json(endpoint: &Endpoint) -> bool {
+    matches!(endpoint.body, Body::Whole | Body::Json(_))
 }
 
 /// The responses that belong to no operation, by the names of their reasons.

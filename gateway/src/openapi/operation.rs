@@ -85,7 +85,8 @@ fn scope(endpoint: &Endpoint) -> Option<Scope> {
 fn request_body(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Option<Value> {
     if endpoint.kind == Kind::Upload {
         // Any bytes at all (OpenAPI 3.1, section 4.7.14.3).
-        return Some(json!({"required": false, "content": {"application/octet-stream": {}}}));
+        let content = of_media_types(endpoint, "application/octet-stream", &json!({}));
+        return Some(json!({"required": false, "content": content}));
     }
     let (schema, example) = match &endpoint.body {
         Body::None => return None,
@@ -124,7 +125,15 @@ fn request_body(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Option<Value>
         Body::Json(field) | Body::Raw(field) => is_missed(field.clone()),
         Body::None | Body::RawWhole => false,
     };
-    Some(json!({"required": required, "content": {"application/json": content}}))
+    Some(json!({"required": required, "content": of_media_types(endpoint, media_type::JSON, &content)}))
+}
+
+/// What a body may be, under each media type that the endpoint takes; under `usual` where it does not say.
+fn of_media_types(endpoint: &Endpoint, usual: &str, content: &Value) -> Map<String, Value> {
+    let named = endpoint.options.media_types.as_slice();
+    let usual = [usual.to_owned()];
+    let media_types = if named.is_empty() { &usual } else { named };
+    media_types.iter().map(|name| (name.clone(), content.clone())).collect()
 }
 
 fn responses(endpoint: &Endpoint, schemas: &mut Schemas<'_>) -> Map<String, Value> {
@@ -189,7 +198,12 @@ fn described(endpoint: &Endpoint) -> &'static str {
             "One message after the other. Where the stream fails later, its last line is `{\"error\": …}`, or its last event is \
              named `error`, with the problem."
         }
-        Kind::Unary if endpoint.listing.is_some() => {
+        Kind::Unary
+            if endpoint
+                .listing
+                .as_ref()
+                .is_some_and(|listing| listing.paging.is_some()) =>
+        {
             "Success. JSON is a page; CSV and lines of JSON are the whole list, unless a page is asked for."
         }
         Kind::Stream | Kind::Unary | Kind::Upload | Kind::Door => "Success.",

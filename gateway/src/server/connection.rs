@@ -5,7 +5,6 @@ use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
 use http::Request;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -19,6 +18,7 @@ use tower::ServiceExt as _;
 
 use super::Peer;
 use super::activity::Activity;
+use super::request_body;
 use super::tls::PublicTls;
 
 /// Headers may have this many bytes together.
@@ -68,7 +68,7 @@ where
     let requests = activity.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let busy = requests.begin();
-        let mut request = request.map(Body::new);
+        let mut request = request_body::with_true_end(request);
         request.extensions_mut().insert(peer.clone());
         let answer = router.clone().oneshot(request);
         async move {

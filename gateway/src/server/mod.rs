@@ -6,6 +6,7 @@ mod certificates;
 mod client_certificates;
 mod connection;
 mod ports;
+mod request_body;
 mod station_authorities;
 mod tls;
 
@@ -92,6 +93,11 @@ pub async fn serve(ports: Ports, router: Router, gateway: Gateway, limits: Limit
         }
     };
     tokio::join!(requests, gateway.sockets.close(limits.drain));
+    // No request can begin another one now.
+    gateway.tasks.close();
+    if timeout(limits.drain, gateway.tasks.wait()).await.is_err() {
+        warn!(tasks = gateway.tasks.len(), "Some work went on after the time to drain");
+    }
 }
 
 /// Waits for the end, says so to whoever asks for readiness, and gives them time to look.

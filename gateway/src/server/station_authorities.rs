@@ -15,7 +15,7 @@ use tonic::metadata::{MetadataMap, MetadataValue};
 use voltgate_proto::ocpp::v1::{ClientAuthorities, GetClientAuthoritiesRequest};
 
 use crate::gateway::Gateway;
-use crate::upstream::{self, Call};
+use crate::upstream::{self, Call, LARGEST_ANSWER};
 
 /// Another authority takes effect at most this much later.
 const EVERY: Duration = Duration::from_secs(60);
@@ -87,6 +87,7 @@ async fn ask(gateway: &Gateway) -> Result<Vec<CertificateDer<'static>>, Status> 
         metadata,
         budget: gateway.request_timeout,
         idempotent: true,
+        largest: LARGEST_ANSWER,
     };
     let answer = upstream::unary(service, call).await?.into_inner();
     let answer = ClientAuthorities::decode(answer).map_err(|error| internal(&error))?;

@@ -20,6 +20,7 @@ use crate::problem::Problem;
 use crate::request_id::RequestId;
 use crate::routes::Endpoint;
 use crate::upstream::{self, Line};
+use crate::watchdog;
 
 /// How long a service may take to come to its end when it has said everything.
 const GOODBYE: Duration = Duration::from_secs(5);
@@ -116,6 +117,8 @@ impl Answers {
         let Some(first) = first else {
             return Body::empty();
         };
+        // A file may be long, and what it holds is somebody else's place.
+        let guarded = (self.form == Form::Raw).then(|| (self.gateway.stall, self.gateway.tasks.clone()));
         let chunks = unfold((Some(first), Some(self)), |(first, answers)| async {
             match (first, answers) {
                 (Some(first), mut answers) => {
@@ -129,7 +132,11 @@ impl Answers {
             }
         });
         // Compression asks once more after the end.
-        Body::from_stream(chunks.fuse())
+        let body = Body::from_stream(chunks.fuse());
+        match guarded {
+            Some((patience, tasks)) => watchdog::guard(body, patience, &tasks),
+            None => body,
+        }
     }
 
     /// The next chunk with the rest of the stream; nothing at its end.
@@ -203,7 +210,9 @@ impl Drop for Answers {
             && let Some(source) = self.source.take()
             && let Ok(runtime) = Handle::try_current()
         {
-            runtime.spawn(timeout(GOODBYE, source.hear_out()));
+            self.gateway
+                .tasks
+                .spawn_on(timeout(GOODBYE, source.hear_out()), &runtime);
         }
     }
 }

@@ -79,8 +79,9 @@ pub async fn serve(
 ) -> Result<Response, Status> {
     let form = Form::choose(endpoint, &Accept::of(request.headers()))?;
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-    let place = gateway.streams.enter()?;
     let asked = rest::ask(gateway, endpoint, variables, request).await?;
+    // Only now: whoever sends a body that never ends holds no place.
+    let place = gateway.streams.enter()?;
     let (opened, line) = upstream::stream(&asked.upstream, asked.call(gateway, endpoint)?).await?;
     let (metadata, messages, _) = opened.into_parts();
     let mut answers = Answers::new(gateway, endpoint, form, id, messages, (line, place));

@@ -2,6 +2,7 @@
 //! way is made again, at another replica.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,8 +21,12 @@ use super::connection::Lost;
 use super::replica::{Line, Purpose};
 use super::service::{Upstream, unreachable};
 
-/// Larger answers are refused. A page of a thousand rows stays far below.
-const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
+/// Answers may be this large, in bytes, where a call does not say less.
+pub const LARGEST_ANSWER: usize = 16 * 1024 * 1024;
+
+/// How tonic begins to say that a message is larger than it may be. There is nothing else to tell it by from a service that uses the
+/// code for something of its own; tests of lists with large rows would miss it.
+const TOO_LARGE: &str = "Error, decoded message length too large";
 
 /// Larger messages of a stream break it off. There may be hundreds of them at once.
 const LARGEST_STREAMED: usize = 4 * 1024 * 1024;
@@ -42,7 +47,14 @@ pub struct Call {
     pub budget: Duration,
     /// Making it twice has the effect of making it once, and the same answer.
     pub idempotent: bool,
+    /// A larger answer is refused, in bytes.
+    pub largest: usize,
 }
+
+/// An answer has more bytes than the call has room for. This is neither the client's fault nor that of the connection.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer of a service is too large")]
+struct TooLarge;
 
 /// Why an attempt failed.
 enum Failed {
@@ -97,7 +109,7 @@ async fn call_until(deadline: Instant, upstream: &Upstream, call: &Call) -> Resu
 }
 
 async fn send(line: &Line, deadline: Instant, call: &Call) -> Result<Response<Bytes>, Failed> {
-    let mut client = tonic::client::Grpc::new(line.channel()).max_decoding_message_size(LARGEST_ANSWER);
+    let mut client = tonic::client::Grpc::new(line.channel()).max_decoding_message_size(call.largest);
     let mut request = Request::from_parts(call.metadata.clone(), tonic::Extensions::new(), call.message.clone());
     request.set_timeout(deadline - Instant::now());
     // A channel is always ready; this is what tonic wants to hear before a call.
@@ -169,7 +181,7 @@ pub async fn stream(upstream: &Upstream, call: Call) -> Result<(Response<Streami
 /// The service's own status, which may come before the last piece, or one of ours where it cannot be reached.
 pub async fn upload(upstream: &Upstream, call: Call, pieces: mpsc::Receiver<Piece>) -> Result<Response<Bytes>, Status> {
     let line = upstream.for_socket().await?;
-    let mut client = tonic::client::Grpc::new(line.channel()).max_decoding_message_size(LARGEST_ANSWER);
+    let mut client = tonic::client::Grpc::new(line.channel()).max_decoding_message_size(call.largest);
     // Without `grpc-timeout`: how long it takes is up to the client's line.
     let messages = unfold((Some(call.message), Some(pieces)), |(first, pieces)| async {
         let mut pieces = pieces?;
@@ -202,8 +214,21 @@ pub fn explain(upstream: &str, status: Status) -> Status {
         Some(cause) => unreachable(upstream, Some(cause)),
         // We cancel nothing that we wait for, so this is a deadline that passed over there; tonic says it so.
         None if status.code() == Code::Cancelled => too_late(),
+        None if status.code() == Code::OutOfRange && status.message().starts_with(TOO_LARGE) => too_large(),
         None => status,
     }
+}
+
+fn too_large() -> Status {
+    let mut status =
+        Reason::Internal.status("The service's answer is too large to be passed on; ask for less at a time");
+    status.set_source(Arc::new(TooLarge));
+    status
+}
+
+/// Whether a call failed only because its answer had more bytes than it has room for.
+pub fn is_too_large(status: &Status) -> bool {
+    status.source().is_some_and(|cause| cause.is::<TooLarge>())
 }
 
 /// The time was over before the answer was there.

@@ -24,7 +24,7 @@ use service_kit::start::StartError;
 use service_kit::tls::{self, ServiceTls};
 
 pub use addresses::Addresses;
-pub use call::{Call, explain, stream, too_late, unary, upload};
+pub use call::{Call, LARGEST_ANSWER, explain, is_too_large, stream, too_late, unary, upload};
 pub use codec::{Encoded, Piece};
 pub use replica::Line;
 pub use service::Upstream;

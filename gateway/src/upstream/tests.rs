@@ -25,7 +25,7 @@ use tonic_health::server::{HealthReporter, health_reporter};
 use super::names::{Names, Resolver};
 use super::replica::Replica;
 use super::settings::Rules;
-use super::{Call, Upstream, stream, unary};
+use super::{Call, LARGEST_ANSWER, Upstream, stream, unary};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -50,6 +50,7 @@ fn call(path: &'static str, message: Bytes) -> Call {
         metadata: MetadataMap::new(),
         budget: PATIENCE,
         idempotent: false,
+        largest: LARGEST_ANSWER,
     }
 }
 

@@ -20,7 +20,7 @@ use crate::media_type;
 use crate::problem::Problem;
 use crate::rest::read_body;
 use crate::routes::{Endpoint, Found, Kind, Miss};
-use crate::upstream::{self, Call};
+use crate::upstream::{self, Call, LARGEST_ANSWER};
 
 const EXCHANGE: &str = "/voltgate.ocpp.v1.SessionService/Exchange";
 
@@ -84,6 +84,7 @@ pub async fn exchange(
         metadata,
         budget: gateway.request_timeout,
         idempotent: false,
+        largest: LARGEST_ANSWER,
     };
     let answer = upstream::unary(upstream, call).await.map_err(refused)?;
     let answer = ExchangeResponse::decode(answer.into_inner()).map_err(|error| internal(&error))?;

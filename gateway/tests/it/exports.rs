@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::http2::Http2;
 use crate::listed::Listed;
 use crate::system::{PATIENCE, read, token, token_that_expires_in};
 
@@ -47,6 +51,74 @@ async fn a_list_is_lines_of_json_with_all_its_pages() {
     });
     assert_eq!(rows[1000], expected);
     assert_eq!(listed.get("/topics/0/rows", LINES).await.text().await.unwrap(), "");
+}
+
+#[tokio::test]
+async fn a_list_without_pages_is_a_file_too() {
+    let listed = Listed::start().await;
+    let csv = listed.get("/topics/2/all-rows?fields=id,inner.number", CSV).await;
+    assert_eq!(
+        csv.headers()["content-disposition"],
+        "attachment; filename=\"all-rows.csv\""
+    );
+    assert_eq!(csv.text().await.unwrap(), "id,inner.number\r\n0,\r\n1,1\r\n");
+    let lines = listed.get("/topics/1500/all-rows", LINES).await;
+    assert_eq!(lines.text().await.unwrap().lines().count(), 1500);
+    let json = read(listed.get("/topics/1/all-rows?fields=id", "*/*").await).await;
+    assert_eq!(json["body"], json!({"rows": [{"id": "0"}]}));
+}
+
+#[tokio::test]
+async fn rows_that_are_too_large_for_a_page_come_fewer_at_a_time() {
+    let mut listed = Listed::start().await;
+    let numbers = |text: &str| -> Vec<Value> {
+        let rows = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        rows.map(|row| row["id"].clone()).collect()
+    };
+    let first = |rows: u32| -> Vec<_> { (0..rows).map(|row| json!(row.to_string())).collect() };
+    let asked = |pages: &[(i32, &str)]| -> Vec<_> {
+        let pages = pages.iter().map(|(size, token)| (*size, (*token).to_owned()));
+        pages.collect()
+    };
+    let text = listed.get("/topics/heavy/rows", LINES).await.text().await.unwrap();
+    assert_eq!(numbers(&text), first(300));
+    let expected = [(1000, ""), (500, ""), (250, ""), (125, ""), (125, "125"), (125, "250")];
+    assert_eq!(listed.pages(), asked(&expected));
+
+    // A page that the client asks for comes in parts then.
+    let text = listed.get("/topics/heavy/rows?pageSize=250", LINES).await.text().await;
+    assert_eq!(numbers(&text.unwrap()), first(250));
+    assert_eq!(listed.pages(), asked(&[(250, ""), (125, ""), (125, "125")]));
+    let text = listed
+        .get("/topics/huge/rows?fields=id", LINES)
+        .await
+        .text()
+        .await
+        .unwrap();
+    assert_eq!(numbers(&text), first(2));
+
+    // In JSON it has fewer rows, and says where to go on.
+    for query in ["", "&pageSize=2"] {
+        let path = format!("/topics/huge/rows?fields=id{query}");
+        let page = read(listed.get(&path, "application/json").await).await;
+        assert_eq!(page["body"]["rows"], json!([{"id": "0"}]), "{query}");
+        assert_eq!(page["body"]["nextPageToken"], "1", "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_is_too_large_by_itself_is_not_the_fault_of_the_client() {
+    let listed = Listed::start().await;
+    for form in ["application/json", CSV] {
+        let told = read(listed.get("/topics/monstrous/rows", form).await).await;
+        assert_eq!(
+            (&told["status"], &told["body"]["reason"]),
+            (&json!(500), &json!("INTERNAL")),
+            "{form}"
+        );
+        let detail = told["body"]["detail"].as_str().unwrap();
+        assert!(detail.contains("too large"), "{form}: {detail}");
+    }
 }
 
 #[tokio::test]
@@ -127,15 +199,63 @@ async fn a_list_that_fails_later_breaks_off() {
         .build()
         .unwrap();
     for client in [&listed.http, &http2] {
-        for topic in ["fails-later", "hangs-later", "circle"] {
+        for path in ["/topics/fails-later/rows", "/hasty/hangs-later", "/topics/circle/rows"] {
             for form in [CSV, LINES] {
-                let request = client.get(listed.url(&format!("/topics/{topic}/rows")));
+                let request = client.get(listed.url(path));
                 let answer = request.header("accept", form).send().await.unwrap();
-                assert!(!ends_well(answer).await, "{topic} as {form}");
+                assert!(!ends_well(answer).await, "{path} as {form}");
             }
         }
     }
     assert!(ends_well(listed.get("/topics/1500/rows", CSV).await).await);
+}
+
+/// The whole answer to a request by HTTP/1.0, whose end is that of its connection.
+async fn by_http_1_0(listed: &Listed, path: &str) -> String {
+    let mut stream = TcpStream::connect(listed.address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.0\r\naccept: {CSV}\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    let read = timeout(PATIENCE, stream.read_to_string(&mut answer)).await;
+    read.expect("an end").unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn a_client_that_could_not_see_a_list_break_off_is_told_so_and_may_ask_for_pages() {
+    let listed = Listed::start().await;
+    let refused = by_http_1_0(&listed, "/topics/1500/rows").await;
+    assert!(refused.starts_with("HTTP/1.0 406 "), "{refused}");
+    assert!(
+        refused.contains("NOT_ACCEPTABLE") && refused.contains("break"),
+        "{refused}"
+    );
+    for path in ["/topics/900/rows", "/topics/1500/rows?pageSize=900"] {
+        let page = by_http_1_0(&listed, path).await;
+        let (head, body) = page.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.0 200 "), "{head}");
+        assert!(head.contains(&format!("content-length: {}", body.len())), "{head}");
+    }
+}
+
+#[tokio::test]
+async fn lists_that_nobody_reads_make_room_for_others() {
+    let listed = Listed::start_with(&["--gateway-stall-seconds=5"]).await;
+    let path = "/topics/wide/rows";
+    let client = Http2::connect(listed.address).await;
+    let mut asked = Vec::new();
+    for _ in 0..64 {
+        asked.push(client.get(path, LINES).await);
+    }
+    let unread = timeout(PATIENCE, join_all(asked)).await.expect("64 answers");
+    assert!(unread.iter().all(|answer| answer.as_ref().unwrap().status() == 200));
+    assert_eq!(listed.get(path, LINES).await.status(), 503);
+    let room = async {
+        while listed.get(path, LINES).await.status() == 503 {
+            sleep(Duration::from_millis(200)).await;
+        }
+    };
+    timeout(PATIENCE * 2, room).await.expect("room for others");
 }
 
 #[tokio::test]

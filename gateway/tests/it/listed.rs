@@ -33,16 +33,26 @@ message Ask { string topic = 1; int32 page_size = 2; string page_token = 3; }
 message Inner { int32 number = 1; string word = 2; }
 message Row { string id = 1; Inner inner = 2; string text = 3; string document = 4 [(voltgate.api.v1.raw_json) = true]; }
 message Rows { int32 total = 3; repeated Row rows = 1; string next_page_token = 2; }
+message Topic { string topic = 1; }
+message AllRows { repeated Row rows = 1; }
 
 service Listed {
   option (voltgate.api.v1.upstream) = "ocpp";
   rpc List(Ask) returns (Rows) {
     option (google.api.http) = {get: "/topics/{topic}/rows"};
-    option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC idempotent: true timeout_seconds: 1};
+    option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC idempotent: true};
+  }
+  rpc ListHastily(Ask) returns (Rows) {
+    option (google.api.http) = {get: "/hasty/{topic}"};
+    option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC idempotent: true timeout_seconds: 2};
   }
   rpc Guarded(Ask) returns (Rows) {
     option (google.api.http) = {get: "/guarded/{topic}"};
     option (voltgate.api.v1.endpoint) = {access: ACCESS_ROLE roles: [ROLE_OPERATOR] idempotent: true};
+  }
+  rpc ListAll(Topic) returns (AllRows) {
+    option (google.api.http) = {get: "/topics/{topic}/all-rows"};
+    option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC idempotent: true};
   }
   rpc Get(Ask) returns (Row) {
     option (google.api.http) = {
@@ -95,11 +105,23 @@ struct Rows {
     total: i32,
 }
 
+#[derive(Clone, PartialEq, prost::Message)]
+struct Topic {
+    #[prost(string, tag = "1")]
+    topic: String,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct AllRows {
+    #[prost(message, repeated, tag = "1")]
+    rows: Vec<Row>,
+}
+
 pub struct Listed {
     pub http: reqwest::Client,
     /// What the service was asked for.
     pub asked: mpsc::UnboundedReceiver<(Ask, MetadataMap)>,
-    address: SocketAddr,
+    pub address: SocketAddr,
     _stop: DropGuard,
     /// Has the keys that tokens are verified with.
     _auth: Peers,
@@ -107,6 +129,10 @@ pub struct Listed {
 
 impl Listed {
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    pub async fn start_with(flags: &[&str]) -> Self {
         let protos = test_protos::compile(PROTO);
         let auth = Peers::start().await;
         let server = Server::bind("127.0.0.1:0".parse().unwrap(), "TEST_LISTEN", None, 1000)
@@ -122,7 +148,7 @@ impl Listed {
         let never = CancellationToken::new();
         let behind = Behind(report);
         tokio::spawn(server.serve(behind.routes().into(), &[SERVICE], access, Duration::ZERO, never));
-        let application = Application::build_for(&protos, settings(service, &[]), shared(auth.address))
+        let application = Application::build_for(&protos, settings(service, flags), shared(auth.address))
             .await
             .unwrap();
         let address = application.addresses().http.unwrap();
@@ -171,15 +197,26 @@ impl Behind {
                 }
             })
         };
+        let list_all = post(|request: axum::extract::Request| async move {
+            let list_all = service_fn(|request: Request<Topic>| {
+                let total = request.get_ref().topic.parse().unwrap();
+                let rows = (0..total).map(|number| row(number, LIGHT)).collect();
+                std::future::ready(Ok(Response::new(AllRows { rows })))
+            });
+            let mut grpc = tonic::server::Grpc::new(ProstCodec::<AllRows, Topic>::default());
+            grpc.unary(list_all, request).await
+        });
         let get = post(|request: axum::extract::Request| async move {
-            let get = service_fn(|_: Request<Ask>| std::future::ready(Ok(Response::new(row(7)))));
+            let get = service_fn(|_: Request<Ask>| std::future::ready(Ok(Response::new(row(7, LIGHT)))));
             let mut grpc = tonic::server::Grpc::new(ProstCodec::<Row, Ask>::default());
             grpc.unary(get, request).await
         });
         let path = |rpc: &str| format!("/{SERVICE}/{rpc}");
         Router::new()
             .route(&path("List"), list(self.clone()))
+            .route(&path("ListHastily"), list(self.clone()))
             .route(&path("Guarded"), list(self))
+            .route(&path("ListAll"), list_all)
             .route(&path("Get"), get)
     }
 
@@ -192,16 +229,31 @@ impl Behind {
             "refused" => return Err(Reason::NotFound.status("There is no such topic")),
             "fails-later" if from > 0 => return Err(Reason::Overloaded.status("Too much of it")),
             "hangs-later" if from > 0 => std::future::pending().await,
+            "heavy" => 300,
+            "huge" => 2,
+            "monstrous" => 1,
             "slow" => {
                 sleep(Duration::from_millis(200)).await;
                 i32::MAX
             }
             number => number.parse().unwrap_or(i32::MAX),
         };
-        let size = if ask.page_size == 0 { 100 } else { ask.page_size };
+        let text = match ask.topic.as_str() {
+            "heavy" => &"x".repeat(20_000),
+            "wide" => &"x".repeat(200_000),
+            "huge" => &"x".repeat(9 * 1024 * 1024),
+            "monstrous" => &"x".repeat(17 * 1024 * 1024),
+            _ => LIGHT,
+        };
+        let size = match ask.page_size {
+            // A page that costs little to make, and is more than a client that does not read can be sent.
+            _ if ask.topic == "wide" => 1,
+            0 => 100,
+            size => size,
+        };
         let end = total.min(from.saturating_add(size));
         Ok(Rows {
-            rows: (from..end).map(row).collect(),
+            rows: (from..end).map(|number| row(number, text)).collect(),
             next_page_token: match ask.topic.as_str() {
                 "circle" => "1".into(),
                 _ if end < total => end.to_string(),
@@ -212,15 +264,17 @@ impl Behind {
     }
 }
 
+const LIGHT: &str = "a \"b\", c";
+
 /// The document has a line break, as a service may write it.
-fn row(number: i32) -> Row {
+fn row(number: i32, text: &str) -> Row {
     Row {
         id: number.to_string(),
         inner: (number > 0).then(|| Inner {
             number,
             word: "=cmd".into(),
         }),
-        text: "a \"b\", c".into(),
+        text: text.into(),
         document: "{\r\n\"a\": 1.0}".into(),
     }
 }

@@ -15,6 +15,7 @@ mod exports;
 mod fields;
 mod grpc;
 mod head;
+mod http2;
 mod http_binding;
 mod lifecycle;
 mod listed;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::http2::Http2;
 use crate::system::{PATIENCE, read};
 use crate::watched::{WEIGHT, Watched};
 
@@ -13,6 +14,22 @@ const LINES: &str = "application/x-ndjson";
 
 fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn requests_whose_bodies_never_come_take_no_places_from_streams() {
+    let watched = Watched::start(&[]).await;
+    let (mut clients, mut unfinished) = (Vec::new(), Vec::new());
+    for _ in 0..4 {
+        let client = Http2::connect(watched.address()).await;
+        for _ in 0..200 {
+            unfinished.push(client.get_with_body("/watch/three").await);
+        }
+        clients.push(client);
+    }
+    // As many as there are places. By now the gateway has seen them.
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(watched.get("/watch/three", LINES).await.status(), 200);
 }
 
 #[tokio::test]

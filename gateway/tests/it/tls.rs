@@ -236,10 +236,14 @@ async fn the_tls_of_a_proxy_is_not_that_of_the_client_behind_it() {
     let terminators = "--gateway-tls-terminators=127.0.0.1";
     let (behind, in_tls) = ("X-Forwarded-For: 203.0.113.9\r\n", "X-Forwarded-Proto: https\r\n");
     let both = [behind, in_tls].concat();
+    let at_odds = [behind, "Forwarded: for=198.51.100.7\r\n"].concat();
     for (flag, headers, expected) in [
         (proxies, "", Some("1.3")),
         (proxies, behind, None),
         (proxies, &both, None),
+        // Whose address that is cannot be told, but it is not the proxy's.
+        (proxies, &at_odds, None),
+        (proxies, "X-Forwarded-For: unknown\r\n", None),
         (terminators, "", None),
         (terminators, behind, None),
         (terminators, &both, Some("proxy")),

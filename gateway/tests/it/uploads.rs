@@ -1,6 +1,9 @@
 //! Bodies that are too large for one message, and parts of answers that are.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +14,7 @@ use reqwest::Body;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::system::PATIENCE;
 use crate::watched::Watched;
@@ -62,19 +65,91 @@ async fn a_body_that_nobody_told_the_length_of_goes_too() {
     assert_eq!(told["id"], "100000");
 }
 
+/// Asks, by HTTP/2, with a body that has no end and grows by a megabyte a second. Returns the problem, and how much was sent until
+/// it was there.
+async fn sends_on_and_on(watched: &Watched, path: &str) -> ((u16, String), usize) {
+    let offered = Arc::new(AtomicUsize::new(0));
+    let counting = Arc::clone(&offered);
+    let chunk = Bytes::from(vec![7; MEBIBYTE / 20]);
+    let chunks = stream::repeat(chunk).then(move |chunk| {
+        counting.fetch_add(chunk.len(), Ordering::AcqRel);
+        async {
+            sleep(Duration::from_millis(50)).await;
+            chunk
+        }
+    });
+    let client = reqwest::Client::builder().no_proxy().http2_prior_knowledge();
+    let request = client.build().unwrap().put(watched.url(path)).body(streamed(chunks));
+    let answer = timeout(PATIENCE * 2, request.send()).await.expect("an answer");
+    let told = problem(answer.unwrap()).await;
+    (told, offered.load(Ordering::Acquire))
+}
+
 #[tokio::test]
-async fn the_service_may_refuse_before_anything_is_read_and_after_enough() {
+async fn the_service_may_refuse_before_the_end_and_its_client_is_not_read_for_ever() {
     let watched = Watched::start(&[]).await;
-    let refused = watched
-        .http
-        .put(watched.url("/upload/refused"))
-        .body(vec![7; 20 * MEBIBYTE]);
-    assert_eq!(problem(refused.send().await.unwrap()).await, (404, "NOT_FOUND".into()));
-    assert_eq!(watched.counted(), 0);
-    let enough = watched.http.put(watched.url("/upload/at-most-a-megabyte"));
-    let enough = enough.body(vec![7; 20 * MEBIBYTE]).send().await.unwrap();
-    assert_eq!(problem(enough).await, (413, "PAYLOAD_TOO_LARGE".into()));
-    assert!(watched.counted() < 2 * MEBIBYTE);
+    let (at_once, after_enough) = tokio::join!(
+        sends_on_and_on(&watched, "/upload/refused"),
+        sends_on_and_on(&watched, "/upload/at-most-a-megabyte"),
+    );
+    let ((told, offered), (told_later, offered_later)) = (at_once, after_enough);
+    assert_eq!(told, (404, "NOT_FOUND".into()));
+    assert_eq!(told_later, (413, "PAYLOAD_TOO_LARGE".into()));
+    // It is listened to for five seconds more, and its first second was for the megabyte.
+    assert!(offered < 7 * MEBIBYTE, "{offered}");
+    assert!(offered_later < 9 * MEBIBYTE, "{offered_later}");
+    assert!(offered_later > MEBIBYTE, "{offered_later}");
+}
+
+#[tokio::test]
+async fn a_refusal_reaches_a_client_that_sends_everything_first() {
+    let watched = Watched::start(&[]).await;
+    for (path, expected) in [
+        ("/upload/refused", (404, "NOT_FOUND".to_owned())),
+        ("/upload/at-most-a-megabyte", (413, "PAYLOAD_TOO_LARGE".to_owned())),
+    ] {
+        let request = watched.http.put(watched.url(path)).body(vec![7; 20 * MEBIBYTE]);
+        assert_eq!(problem(request.send().await.unwrap()).await, expected);
+    }
+}
+
+/// The head of the next answer.
+async fn next_head(client: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(timeout(PATIENCE, client.read_u8()).await.expect("a head").unwrap());
+    }
+    String::from_utf8(head).unwrap()
+}
+
+#[tokio::test]
+async fn a_client_that_asks_before_it_sends_is_told_to_go_on_where_nothing_is_against_it() {
+    let watched = Watched::start(&[]).await;
+    let ask = async |path: &str, headers: &str| {
+        let mut client = TcpStream::connect(watched.address()).await.unwrap();
+        let expect = "expect: 100-continue\r\ncontent-length: 9";
+        let head = format!("PUT {path} HTTP/1.1\r\nhost: x\r\n{expect}\r\n{headers}\r\n");
+        client.write_all(head.as_bytes()).await.unwrap();
+        client
+    };
+    for (path, headers, status) in [
+        ("/upload/refused", "", "404"),
+        ("/upload/file", "accept: text/html\r\n", "406"),
+        ("/upload/file?nope=1", "", "400"),
+        ("/nope", "", "404"),
+    ] {
+        let asked = Instant::now();
+        let head = next_head(&mut ask(path, headers).await).await;
+        assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "{path}: {head}");
+        assert!(asked.elapsed() < Duration::from_secs(4), "{path} was waited for");
+    }
+    let mut client = ask("/upload/file", "").await;
+    let head = next_head(&mut client).await;
+    assert!(head.starts_with("HTTP/1.1 100 "), "{head}");
+    client.write_all(b"all of it").await.unwrap();
+    let head = next_head(&mut client).await;
+    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
+    assert_eq!(watched.counted(), 9);
 }
 
 #[tokio::test]
@@ -112,24 +187,24 @@ async fn a_client_that_goes_away_breaks_its_call_off() {
 #[tokio::test]
 async fn a_service_that_is_slow_holds_its_client_back() {
     let watched = Watched::start(&[]).await;
-    let offered = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let counting = std::sync::Arc::clone(&offered);
+    let offered = Arc::new(AtomicUsize::new(0));
+    let counting = Arc::clone(&offered);
     let chunk = Bytes::from(vec![7; 16 * 1024]);
     let counted = stream::repeat(chunk).map(move |chunk| {
-        counting.fetch_add(chunk.len(), std::sync::atomic::Ordering::AcqRel);
+        counting.fetch_add(chunk.len(), Ordering::AcqRel);
         chunk
     });
     let request = watched.http.put(watched.url("/upload/slow"));
     let sending = tokio::spawn(request.body(streamed(counted)).send());
     sleep(Duration::from_secs(2)).await;
-    let (before, taken) = (offered.load(std::sync::atomic::Ordering::Acquire), watched.counted());
+    let (before, taken) = (offered.load(Ordering::Acquire), watched.counted());
     // What sockets and windows hold, and no more.
     assert!(
         before - taken < 32 * MEBIBYTE,
         "{before} bytes were offered, {taken} taken"
     );
     sleep(Duration::from_millis(500)).await;
-    let grown = offered.load(std::sync::atomic::Ordering::Acquire) - before;
+    let grown = offered.load(Ordering::Acquire) - before;
     assert!(grown < 4 * MEBIBYTE, "{grown}");
     sending.abort();
 }
@@ -153,4 +228,63 @@ async fn a_raw_stream_tells_its_length_its_name_and_which_part_it_is() {
         (part.status().as_u16(), &part.headers()["content-range"]),
         (206, &"bytes 0-23/99".parse().unwrap())
     );
+}
+
+#[tokio::test]
+async fn a_download_that_its_client_does_not_read_is_broken_off_and_one_whose_service_is_silent_is_not() {
+    let unread = Watched::start(&["--gateway-stall-seconds=1"]).await;
+    let mut answer = unread.get("/download/for-ever", "*/*").await;
+    assert_eq!(answer.status(), 200);
+    let ended = timeout(PATIENCE, unread.ended.cancelled()).await;
+    ended.expect("the call to end");
+    let broken = loop {
+        match answer.chunk().await {
+            Ok(Some(_)) => {}
+            end => break end.is_err(),
+        }
+    };
+    assert!(broken);
+
+    let silent = Watched::start(&["--gateway-stall-seconds=1", "--gateway-heartbeat-seconds=1"]).await;
+    let mut answer = silent.get("/download/silent", "*/*").await;
+    assert_eq!(answer.status(), 200);
+    let waited = timeout(Duration::from_secs(3), async {
+        while let Ok(Some(_)) = answer.chunk().await {}
+    });
+    assert!(waited.await.is_err() && !silent.ended.is_cancelled());
+}
+
+#[tokio::test]
+async fn a_gateway_that_leaves_hears_a_service_out_first() {
+    let mut watched = Watched::start(&[]).await;
+    let answer = watched.get("/download/part-with-a-late-end", "*/*").await;
+    assert_eq!(answer.bytes().await.unwrap().len(), 24);
+    watched.stop().await;
+    assert!(watched.heard_out.is_cancelled());
+}
+
+#[tokio::test]
+async fn the_document_tells_which_bodies_an_upload_takes() {
+    let watched = Watched::start(&[]).await;
+    let document: Value = watched.get("/openapi.json", "*/*").await.json().await.unwrap();
+    for (path, method, takes, refuses) in [
+        ("/upload", "post", &["application/gzip", "text/csv"][..], true),
+        ("/upload/{topic}", "put", &["application/octet-stream"], false),
+    ] {
+        let operation = &document["paths"][path][method];
+        let content = operation["requestBody"]["content"].as_object().unwrap();
+        let media_types: BTreeSet<_> = content.keys().map(String::as_str).collect();
+        assert_eq!(media_types, takes.iter().copied().collect::<BTreeSet<_>>(), "{path}");
+        assert_eq!(operation["responses"]["415"].is_object(), refuses, "{path}");
+        let request = watched
+            .http
+            .request(method.to_uppercase().parse().unwrap(), watched.url(path));
+        let answer = request
+            .header("content-type", "image/png")
+            .body("x")
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), if refuses { 415 } else { 200 }, "{path}");
+    }
 }

@@ -66,7 +66,7 @@ service Watched {
   }
   rpc UploadWhole(stream google.api.HttpBody) returns (Event) {
     option (google.api.http) = {post: "/upload" body: "*"};
-    option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC};
+    option (voltgate.api.v1.endpoint) = {access: ACCESS_PUBLIC media_types: ["text/csv", "application/gzip"]};
   }
 }
 "#;
@@ -210,12 +210,18 @@ impl Behind {
         });
         let download = post(move |request: axum::extract::Request| {
             let download = service_fn(move |request: Request<Ask>| {
-                let part = request.get_ref().topic == "part";
+                let topic = &request.get_ref().topic;
+                let part = topic.starts_with("part");
+                let end_takes = Duration::from_secs(u64::from(topic == "part-with-a-late-end"));
                 let head = request.metadata().contains_key("voltgate-method");
                 let range = request.metadata().get("range").cloned();
                 let heard_out = downloads.heard_out.clone();
                 let chunks = downloads.clone().watch(&request).map(|events| {
-                    let end = stream::once(async move { heard_out.cancel() }).filter_map(|()| async { None });
+                    let end = async move {
+                        tokio::time::sleep(end_takes).await;
+                        heard_out.cancel();
+                    };
+                    let end = stream::once(end).filter_map(|()| async { None });
                     events.map(|events| chunks(events).chain(end).boxed() as Chunks)
                 });
                 std::future::ready(chunks.map(|mut response| {
@@ -349,7 +355,9 @@ impl Behind {
     fn count(self) -> Events {
         let heavy = "x".repeat(WEIGHT);
         let counted = self.counted;
+        let ended = self.ended.drop_guard();
         let numbers = stream::repeat_with(move || {
+            let _until_dropped = &ended;
             counted.fetch_add(1, Ordering::AcqRel);
             Ok(event(1, &heavy))
         });
@@ -374,8 +382,16 @@ fn chunk(id: &str) -> HttpBody {
     }
 }
 
+/// Those of an endless stream are as heavy as it says.
 fn chunks(events: Events) -> Chunks {
-    events.map(|event| event.map(|event| chunk(&event.id))).boxed()
+    let of_event = |event: Event| match event.text.len() {
+        WEIGHT => HttpBody {
+            data: event.text.into(),
+            ..chunk("")
+        },
+        _ => chunk(&event.id),
+    };
+    events.map(move |event| event.map(of_event)).boxed()
 }
 
 fn page(request: &Request<Ask>) -> Page {

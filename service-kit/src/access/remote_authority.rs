@@ -2,7 +2,7 @@
 //! keys, exchanged for tokens.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -46,23 +46,83 @@ const RECONNECT: Duration = Duration::from_millis(200);
 /// A stream on which the other side is not heard of is given up after this long: a connection may break unnoticed.
 const KEEPALIVE: Duration = Duration::from_secs(5);
 
-/// Keys of auth-service are fetched when an id is unknown, by one caller at a time, and kept: an outage of auth-service
+/// Keys of auth-service are fetched when an id is unknown, once for all callers, and kept: an outage of auth-service
 /// does not keep tokens from being verified. Revocations are kept too; during an outage there are no new ones, so that a
 /// token of a session that ended meanwhile is good until it expires.
 pub struct RemoteAuthority {
-    keys: AuthServiceClient<Channel>,
+    keys: Arc<Keys>,
     verification: VerificationServiceClient<Channel>,
     service_tokens: ServiceTokens,
     clock: SharedClock,
-    known: RwLock<VerificationKeys>,
     unknown: UnknownKeys,
+    revocations: Revocations,
+    /// Whether it tells its revocations now.
+    followed: AtomicBool,
+}
+
+/// What is known of the keys, and where more is to be had.
+struct Keys {
+    client: AuthServiceClient<Channel>,
+    known: RwLock<VerificationKeys>,
     /// Whether auth-service has answered with keys because of an unknown id.
     answered: AtomicBool,
-    revocations: Revocations,
     /// Whether auth-service has told all its revocations at least once.
     told: watch::Sender<bool>,
-    /// Whether it tells them now.
-    followed: AtomicBool,
+}
+
+impl Keys {
+    fn get(&self, kid: &str) -> Option<DecodingKey> {
+        self.known
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(kid)
+            .cloned()
+    }
+
+    async fn fetch(&self) -> Result<(), AuthorityUnavailable> {
+        let mut request = Request::new(GetJwksRequest {});
+        request.set_timeout(FETCH_TIMEOUT);
+        let mut client = self.client.clone();
+        let answer = timeout(FETCH_TIMEOUT, client.get_jwks(request)).await;
+        let body = answer
+            .map_err(|late| AuthorityUnavailable(late.into()))?
+            .map_err(|status| AuthorityUnavailable(status.into()))?
+            .into_inner();
+        let set: KeySet = serde_json::from_slice(&body.data).map_err(|error| AuthorityUnavailable(error.into()))?;
+        let (keys, revision) = set.read().map_err(|error| AuthorityUnavailable(error.into()))?;
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known
+            .replace(keys, revision)
+            .map_err(|outdated| AuthorityUnavailable(outdated.into()))
+    }
+
+    /// The same because of an unknown id. Right after a start the revocations are on their way, and a token should not slip in before
+    /// them. Where they do not come, what holds during an outage holds.
+    async fn look(&self) -> Result<(), AuthorityUnavailable> {
+        self.fetch().await?;
+        if !self.answered.swap(true, Ordering::Relaxed) {
+            let mut told = self.told.subscribe();
+            let _ = timeout(FIRST_REVOCATIONS, told.wait_for(|told| *told)).await;
+        }
+        Ok(())
+    }
+
+    /// Lets go of every key but these, and fetches those that are new, so that nobody has to wait for them.
+    async fn keep(&self, valid: &[String], revision: i64) {
+        let kept = {
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            known.keep(valid, revision)
+        };
+        match kept {
+            Ok(true) => {}
+            Ok(false) => {
+                if let Err(error) = self.fetch().await {
+                    tracing::debug!(%error, "A new signing key is fetched later");
+                }
+            }
+            Err(Outdated) => tracing::debug!(revision, "A replica has not heard of the newest signing keys yet"),
+        }
+    }
 }
 
 impl RemoteAuthority {
@@ -82,59 +142,19 @@ impl RemoteAuthority {
         tls::check_scheme(tls, endpoint.uri(), "AUTH_URL")?;
         let channel = tls::channel(tls, &endpoint);
         Ok(Self {
-            keys: AuthServiceClient::new(channel.clone()),
+            keys: Arc::new(Keys {
+                client: AuthServiceClient::new(channel.clone()),
+                known: RwLock::default(),
+                answered: AtomicBool::new(false),
+                told: watch::Sender::new(false),
+            }),
             verification: VerificationServiceClient::new(channel),
             service_tokens,
             clock,
-            known: RwLock::default(),
             unknown: UnknownKeys::new(REFETCH_INTERVAL),
-            answered: AtomicBool::new(false),
             revocations: Revocations::default(),
-            told: watch::Sender::new(false),
             followed: AtomicBool::new(false),
         })
-    }
-
-    fn known(&self, kid: &str) -> Option<DecodingKey> {
-        self.known
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(kid)
-            .cloned()
-    }
-
-    async fn fetch(&self) -> Result<(), AuthorityUnavailable> {
-        let mut request = Request::new(GetJwksRequest {});
-        request.set_timeout(FETCH_TIMEOUT);
-        let mut client = self.keys.clone();
-        let answer = timeout(FETCH_TIMEOUT, client.get_jwks(request)).await;
-        let body = answer
-            .map_err(|late| AuthorityUnavailable(late.into()))?
-            .map_err(|status| AuthorityUnavailable(status.into()))?
-            .into_inner();
-        let set: KeySet = serde_json::from_slice(&body.data).map_err(|error| AuthorityUnavailable(error.into()))?;
-        let (keys, revision) = set.read().map_err(|error| AuthorityUnavailable(error.into()))?;
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        known
-            .replace(keys, revision)
-            .map_err(|outdated| AuthorityUnavailable(outdated.into()))
-    }
-
-    /// Lets go of every key but these, and fetches those that are new, so that nobody has to wait for them.
-    async fn keep_keys(&self, valid: &[String], revision: i64) {
-        let kept = {
-            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-            known.keep(valid, revision)
-        };
-        match kept {
-            Ok(true) => {}
-            Ok(false) => {
-                if let Err(error) = self.fetch().await {
-                    tracing::debug!(%error, "A new signing key is fetched later");
-                }
-            }
-            Err(Outdated) => tracing::debug!(revision, "A replica has not heard of the newest signing keys yet"),
-        }
     }
 
     /// Follows one stream to its end.
@@ -143,7 +163,7 @@ impl RemoteAuthority {
         let mut stream = self.verification.clone().watch_revocations(request).await?.into_inner();
         while let Some(told) = stream.message().await? {
             if !told.key_ids.is_empty() {
-                self.keep_keys(&told.key_ids, told.keys_revision).await;
+                self.keys.keep(&told.key_ids, told.keys_revision).await;
             }
             self.take_in(told);
         }
@@ -183,7 +203,7 @@ impl RemoteAuthority {
         if told.complete {
             metrics::gauge!("voltgate_revocations_followed").set(1);
             self.followed.store(true, Ordering::Relaxed);
-            self.told.send_replace(true);
+            self.keys.told.send_replace(true);
         }
     }
 }
@@ -191,25 +211,18 @@ impl RemoteAuthority {
 #[async_trait]
 impl Authority for RemoteAuthority {
     async fn verification_key(&self, kid: &str) -> Result<Option<DecodingKey>, AuthorityUnavailable> {
-        if let Some(key) = self.known(kid) {
+        if let Some(key) = self.keys.get(kid) {
             return Ok(Some(key));
         }
-        let look = async {
-            self.fetch().await?;
-            if !self.answered.swap(true, Ordering::Relaxed) {
-                // Right after a start: the revocations are on their way, and a token should not slip in before them. Where
-                // they do not come, what holds during an outage holds.
-                let mut told = self.told.subscribe();
-                let _ = timeout(FIRST_REVOCATIONS, told.wait_for(|told| *told)).await;
-            }
-            Ok(())
+        let look = || {
+            let keys = Arc::clone(&self.keys);
+            async move { keys.look().await }
         };
-        self.unknown.find(|| self.known(kid), look).await
+        self.unknown.find(|| self.keys.get(kid), look).await
     }
 
     fn has_key(&self, kid: &str) -> bool {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        known.get(kid).is_some()
+        self.keys.get(kid).is_some()
     }
 
     async fn exchange(&self, key: &ApiKey) -> Result<Option<String>, AuthorityUnavailable> {

@@ -1,10 +1,14 @@
 //! What a token costs whose key id is unknown. The key may be new, so whoever makes keys is asked; but the id may be made
-//! up, so one caller at a time asks, not too often, and nobody waits in a row behind others who wait.
+//! up, so it is asked once for all callers, not too often, and nobody waits in a row behind others who wait.
+//!
+//! The question is nobody's own: whoever hangs up meanwhile neither ends it nor keeps its answer from the others.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::authority::AuthorityUnavailable;
 
@@ -19,8 +23,16 @@ pub struct UnknownKeys {
 }
 
 struct Question {
-    ended: Instant,
-    answered: bool,
+    answer: watch::Receiver<Option<Answer>>,
+    /// Ends with whoever looks for keys.
+    task: AbortOnDropHandle<()>,
+}
+
+#[derive(Clone)]
+struct Answer {
+    at: Instant,
+    /// Or why there was none.
+    result: Result<(), String>,
 }
 
 impl UnknownKeys {
@@ -31,46 +43,72 @@ impl UnknownKeys {
         }
     }
 
-    /// The key that `known` finds, now or after `look` has brought up to date what is known.
+    /// The key that `known` finds, now or after `look` has brought up to date what is known. `look` goes on without its caller, so
+    /// it has to end by itself.
     ///
     /// # Errors
     /// It could not be looked, or could not a moment ago, so that it is not known whether there is such a key.
-    pub async fn find<K>(
+    pub async fn find<K, L>(
         &self,
         known: impl Fn() -> Option<K>,
-        look: impl Future<Output = Result<(), AuthorityUnavailable>>,
-    ) -> Result<Option<K>, AuthorityUnavailable> {
-        // An async lock, held while one caller looks: the others wait here and then find the key.
-        let mut last = self.last.lock().await;
-        if let Some(key) = known() {
-            return Ok(Some(key));
+        look: impl FnOnce() -> L,
+    ) -> Result<Option<K>, AuthorityUnavailable>
+    where
+        L: Future<Output = Result<(), AuthorityUnavailable>> + Send + 'static,
+    {
+        let mut answer = self.ask(look);
+        let answer = answer
+            .wait_for(Option::is_some)
+            .await
+            .ok()
+            .and_then(|answer| answer.clone());
+        match (known(), answer.map(|answer| answer.result)) {
+            (Some(key), _) => Ok(Some(key)),
+            (None, Some(Ok(()))) => Ok(None),
+            (None, Some(Err(reason))) => Err(AuthorityUnavailable(reason.into())),
+            (None, None) => Err(AuthorityUnavailable("the question was given up".into())),
         }
-        if let Some(Question { ended, answered }) = &*last {
-            let interval = if *answered { self.interval } else { AFTER_FAILURE };
-            if ended.elapsed() < interval {
-                return match answered {
-                    true => Ok(None),
-                    false => Err(AuthorityUnavailable("it did not answer a moment ago".into())),
-                };
-            }
+    }
+
+    /// The answer to the last question, or to a new one where that is too old.
+    fn ask<L>(&self, look: impl FnOnce() -> L) -> watch::Receiver<Option<Answer>>
+    where
+        L: Future<Output = Result<(), AuthorityUnavailable>> + Send + 'static,
+    {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(question) = last.as_ref().filter(|question| question.holds(self.interval)) {
+            return question.answer.clone();
         }
-        // Noted before as well, for the caller may go away meanwhile.
-        let note = |answered| {
-            Some(Question {
-                ended: Instant::now(),
-                answered,
-            })
-        };
-        *last = note(false);
-        let looked = look.await;
-        *last = note(looked.is_ok());
-        looked?;
-        Ok(known())
+        let (tell, answer) = watch::channel(None);
+        let look = look();
+        let task = tokio::spawn(async move {
+            let result = look.await.map_err(|AuthorityUnavailable(error)| error.to_string());
+            let at = Instant::now();
+            tell.send_replace(Some(Answer { at, result }));
+        });
+        *last = Some(Question {
+            answer: answer.clone(),
+            task: AbortOnDropHandle::new(task),
+        });
+        answer
+    }
+}
+
+impl Question {
+    /// Whether it is asked still, or was answered not long ago.
+    fn holds(&self, interval: Duration) -> bool {
+        let has_ended = self.task.is_finished();
+        match &*self.answer.borrow() {
+            None => !has_ended,
+            Some(Answer { at, result: Ok(()) }) => at.elapsed() < interval,
+            Some(Answer { at, result: Err(_) }) => at.elapsed() < AFTER_FAILURE,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
     use futures_util::future::join_all;
@@ -83,6 +121,11 @@ mod tests {
     /// Somebody who has the key `new` to tell of, takes a second to answer, and counts questions.
     struct Teller {
         unknown: UnknownKeys,
+        state: Arc<State>,
+    }
+
+    #[derive(Default)]
+    struct State {
         told: AtomicBool,
         away: AtomicBool,
         asked: AtomicUsize,
@@ -92,28 +135,31 @@ mod tests {
         fn new() -> Self {
             Self {
                 unknown: UnknownKeys::new(INTERVAL),
-                told: AtomicBool::new(false),
-                away: AtomicBool::new(false),
-                asked: AtomicUsize::new(0),
+                state: Arc::default(),
             }
         }
 
         async fn find(&self, kid: &str) -> Result<Option<()>, AuthorityUnavailable> {
-            let known = || (kid == "new" && self.told.load(Relaxed)).then_some(());
-            let look = async {
-                self.asked.fetch_add(1, Relaxed);
+            let known = || (kid == "new" && self.state.told.load(Relaxed)).then_some(());
+            let state = Arc::clone(&self.state);
+            let look = || async move {
+                state.asked.fetch_add(1, Relaxed);
                 sleep(Duration::from_secs(1)).await;
-                if self.away.load(Relaxed) {
+                if state.away.load(Relaxed) {
                     return Err(AuthorityUnavailable("away".into()));
                 }
-                self.told.store(true, Relaxed);
+                state.told.store(true, Relaxed);
                 Ok(())
             };
             self.unknown.find(known, look).await
         }
 
+        fn goes_away(&self, is_away: bool) {
+            self.state.away.store(is_away, Relaxed);
+        }
+
         fn asked(&self) -> usize {
-            self.asked.load(Relaxed)
+            self.state.asked.load(Relaxed)
         }
     }
 
@@ -139,24 +185,55 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn during_an_outage_nobody_waits_for_more_than_one_question_and_it_is_over_a_moment_later() {
         let teller = Teller::new();
-        teller.away.store(true, Relaxed);
+        teller.goes_away(true);
         let start = Instant::now();
         let found = join_all((0..50).map(|_| teller.find("made-up"))).await;
         assert!(found.into_iter().all(|found| found.is_err()), "it may be a key");
         assert_eq!((teller.asked(), start.elapsed()), (1, Duration::from_secs(1)));
-        teller.away.store(false, Relaxed);
+        teller.goes_away(false);
         assert!(teller.find("new").await.is_err());
         advance(AFTER_FAILURE).await;
         assert!(matches!(teller.find("new").await, Ok(Some(()))));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_caller_who_gives_up_leaves_no_row_of_callers_who_each_ask() {
+    async fn a_caller_who_gives_up_keeps_nobody_from_the_answer_to_what_they_asked() {
         let teller = Teller::new();
-        let gave_up = timeout(Duration::from_millis(10), teller.find("made-up")).await;
-        assert!(gave_up.is_err());
-        let found = join_all((0..50).map(|_| teller.find("made-up"))).await;
-        assert!(found.into_iter().all(|found| found.is_err()));
+        for kid in ["made-up", "made-up", "new"] {
+            assert!(timeout(Duration::from_millis(10), teller.find(kid)).await.is_err());
+        }
+        let start = Instant::now();
+        let found = join_all((0..50).map(|_| teller.find("new"))).await;
+        assert!(found.into_iter().all(|found| matches!(found, Ok(Some(())))));
+        assert!(matches!(teller.find("made-up").await, Ok(None)), "it was answered");
         assert_eq!(teller.asked(), 1);
+        assert!(
+            start.elapsed() < Duration::from_secs(1),
+            "what was asked before is not asked anew"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_whose_askers_have_all_gone_is_answered_all_the_same() {
+        let teller = Teller::new();
+        assert!(
+            timeout(Duration::from_millis(10), teller.find("made-up"))
+                .await
+                .is_err()
+        );
+        sleep(Duration::from_secs(2)).await;
+        assert!(matches!(teller.find("new").await, Ok(Some(()))));
+        assert_eq!(teller.asked(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_that_broke_is_asked_again() {
+        let unknown = UnknownKeys::new(INTERVAL);
+        let broken = unknown
+            .find(|| None::<()>, || async { panic!("as the test wants it") })
+            .await;
+        assert!(broken.is_err());
+        let answered = unknown.find(|| Some(()), || async { Ok(()) }).await;
+        assert!(matches!(answered, Ok(Some(()))));
     }
 }

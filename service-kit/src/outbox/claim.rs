@@ -132,7 +132,7 @@ pub(super) async fn postpone(
     Ok(())
 }
 
-/// Sets a row aside for good, with its reason, so that it does not stand in the way of the rest.
+/// Sets a row aside, with its reason, so that it does not stand in the way of the rest.
 pub(super) async fn bury(database: &PgPool, claim: Uuid, position: i64, reason: &str) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"
@@ -179,27 +179,6 @@ pub(super) async fn prune(database: &PgPool, retention: Duration, limit: i64) ->
             SELECT position FROM outbox
             WHERE sent_at < now() - make_interval(secs => $1)
             ORDER BY sent_at
-            LIMIT $2
-            FOR UPDATE SKIP LOCKED
-        )
-        "#,
-        retention.as_secs_f64(),
-        limit,
-    )
-    .execute(database)
-    .await?;
-    Ok(done.rows_affected())
-}
-
-/// Deletes rows that were set aside longer than `retention` ago, at most `limit` of them, and says how many.
-pub(super) async fn prune_dead(database: &PgPool, retention: Duration, limit: i64) -> Result<u64, sqlx::Error> {
-    let done = sqlx::query!(
-        r#"
-        DELETE FROM outbox
-        WHERE position IN (
-            SELECT position FROM outbox
-            WHERE dead_at < now() - make_interval(secs => $1)
-            ORDER BY position
             LIMIT $2
             FOR UPDATE SKIP LOCKED
         )

@@ -3,6 +3,9 @@
 //! Any number of replicas may run it on the same outbox: a row is published by the one that holds its lease. Rows go out
 //! in the order in which they were written, a batch at a time, as long as one relay runs and nothing fails; consumers
 //! must not rely on more than that.
+//!
+//! A row that no bus takes is set aside, and stays until somebody has decided about it (docs/operating.md): what it tells is lost
+//! to no one before. Only what expires goes all the same, for it holds a secret.
 
 use std::time::Duration;
 
@@ -43,8 +46,6 @@ pub struct Pace {
     pub give_up_after: Duration,
     /// How long sent rows are kept for whoever wants to look.
     pub retention: Duration,
-    /// How long rows that were given up are kept: long enough that somebody has seen that they are counted.
-    pub dead_retention: Duration,
     /// Between two measurements of the outbox and two rounds of pruning; expired events go as late as this.
     pub housekeeping: Duration,
 }
@@ -66,7 +67,6 @@ impl Default for Pace {
             },
             give_up_after: Duration::from_secs(7 * 24 * 3600),
             retention: Duration::from_secs(7 * 24 * 3600),
-            dead_retention: Duration::from_secs(90 * 24 * 3600),
             housekeeping: Duration::from_secs(15),
         }
     }
@@ -259,9 +259,8 @@ impl Relay {
     async fn keep_house(&self, schema: &str) {
         let expired = self.delete_expired(schema).await;
         let pruned = claim::prune(&self.database, self.pace.retention, DELETED_AT_ONCE).await;
-        let buried = claim::prune_dead(&self.database, self.pace.dead_retention, DELETED_AT_ONCE).await;
         let measured = gauge::measure(&self.database, schema).await;
-        if let Err(error) = expired.and(pruned.map(|_| ())).and(buried.map(|_| ())).and(measured) {
+        if let Err(error) = expired.and(pruned.map(|_| ())).and(measured) {
             tracing::debug!(schema, %error, "The outbox could not be measured or pruned this time");
         }
     }

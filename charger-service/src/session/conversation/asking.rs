@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use ocpp::frame::{Call, Frame};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 use voltgate_proto::ocpp::v1::{FromStation, from_station};
@@ -25,17 +26,17 @@ pub(super) struct Asking {
     number: u64,
     received_at: DateTime<Utc>,
     /// Nobody waits for it any more when this is gone.
-    advice: AbortOnDropHandle<Advice>,
+    advice: AbortOnDropHandle<Result<Advice, sqlx::Error>>,
 }
 
-/// Until there is advice. Nothing is lost when it is dropped.
-pub(super) async fn advice(asking: &mut Option<Asking>) -> Advice {
+/// Until there is advice, or the database fails. Nothing is lost when it is dropped.
+pub(super) async fn advice(asking: &mut Option<Asking>) -> Result<Advice, sqlx::Error> {
     let Some(asking) = asking else {
         return pending().await;
     };
     (&mut asking.advice).await.unwrap_or_else(|error| {
-        tracing::error!(%error, "The task that asked others broke; a CALL is answered without them");
-        Advice::None
+        tracing::error!(%error, "The task that asked others about a CALL broke");
+        Err(sqlx::Error::WorkerCrashed)
     })
 }
 
@@ -67,14 +68,10 @@ fn is_answer_to(message: &FromStation, id: &str) -> bool {
 impl Conversation {
     /// What others have to be asked before a CALL is answered.
     pub(super) fn question(&self, call: &Call<'_>) -> Option<Question> {
-        let question = match self.station.version {
-            ocpp::Version::V1_6 => v1_6::question(&call.action, call.payload)?,
-        };
-        let concerns_somebody = match question {
-            Question::Token { .. } => self.state.authority.is_some(),
-            Question::Vendor { .. } => true,
-        };
-        concerns_somebody.then_some(question)
+        let has_authority = self.state.authority.is_some();
+        match self.station.version {
+            ocpp::Version::V1_6 => v1_6::question(&call.action, call.payload, has_authority),
+        }
     }
 
     /// Asks. `number` is that of the CALL's frame, where it came in a session.
@@ -83,7 +80,7 @@ impl Conversation {
         question: Question,
         number: Option<u64>,
         at: DateTime<Utc>,
-    ) -> impl Future<Output = Advice> + Send + 'static + use<> {
+    ) -> impl Future<Output = Result<Advice, sqlx::Error>> + Send + 'static + use<> {
         let asker = Asker {
             charge_point: self.via.charge_point,
             identity: self.station.identity.to_string(),
@@ -106,7 +103,7 @@ impl Conversation {
     }
 
     /// Others have said what there is to say, and the CALL is answered.
-    pub(super) async fn advised(&mut self, advice: Advice, inbox: &mut Inbox) -> Result<(), End> {
+    pub(super) async fn advised(&mut self, advice: Result<Advice, sqlx::Error>, inbox: &mut Inbox) -> Result<(), End> {
         let Some(asking) = self.asking.take() else {
             return Ok(());
         };
@@ -114,34 +111,72 @@ impl Conversation {
         let Ok(Frame::Call(call)) = Frame::parse(&asking.text) else {
             return Ok(());
         };
-        let answer = self.answer_advised(&call, &asking.text, asking.number, asking.received_at, &advice);
+        let answer = self.answer_heard(&call, &asking.text, asking.number, asking.received_at, advice);
         let reply = while_gathering(inbox, answer).await?;
         self.remember(&call, &reply, inbox.last_number().max(asking.number));
         self.send(reply, asking.number).await
     }
 
-    /// A newer connection has taken over while others were asked. A fact about a transaction is dealt with all the same.
-    pub(super) async fn last_asked(&mut self) -> Result<(), End> {
+    /// A newer connection has taken over while others were asked. A fact about a transaction is dealt with all the same, and
+    /// others are waited for no longer than `until`.
+    pub(super) async fn last_asked(&mut self, until: Instant) -> Result<(), End> {
         let Some(Frame::Call(call)) = self.asking.as_ref().and_then(|asking| Frame::parse(&asking.text).ok()) else {
             self.asking = None;
             return Ok(());
         };
-        let is_a_fact = self.is_a_fact(&call);
-        if is_a_fact {
-            let advice = advice(&mut self.asking).await;
-            if let Some(asking) = self.asking.take()
-                && let Ok(Frame::Call(call)) = Frame::parse(&asking.text)
-            {
-                let reply = self
-                    .answer_advised(&call, &asking.text, asking.number, asking.received_at, &advice)
-                    .await?;
-                self.send(reply, asking.number).await?;
+        let (is_a_fact, waits) = (self.is_a_fact(&call), self.waits_for_others(&call));
+        let heard = match waits {
+            true => timeout_at(until, advice(&mut self.asking))
+                .await
+                .unwrap_or(Ok(Advice::None)),
+            false => Ok(Advice::None),
+        };
+        let Some(asking) = self.asking.take() else {
+            return Ok(());
+        };
+        match Frame::parse(&asking.text) {
+            Ok(Frame::Call(call)) if is_a_fact => {
+                let answer = self.answer_heard(&call, &asking.text, asking.number, asking.received_at, heard);
+                let reply = answer.await?;
+                self.send(reply, asking.number).await
             }
-        } else if let Some(asking) = self.asking.take() {
-            self.not_dealt_with(&asking.text, asking.number, asking.received_at)
-                .await?;
+            _ => {
+                self.not_dealt_with(&asking.text, asking.number, asking.received_at)
+                    .await
+            }
         }
-        Ok(())
+    }
+
+    /// The answer to a CALL that came in on a connection which has a successor.
+    pub(super) async fn last_answer(
+        &mut self,
+        call: &Call<'_>,
+        text: &str,
+        number: u64,
+        received_at: DateTime<Utc>,
+        until: Instant,
+    ) -> Result<String, End> {
+        match self.answer_given(call, number, received_at).await {
+            Ok(Some(reply)) => return Ok(reply),
+            Ok(None) => {}
+            Err(error) => return self.unanswered(call, text, received_at, error.into()).await,
+        }
+        let question = self.question(call).filter(|_| self.waits_for_others(call));
+        let heard = match question {
+            Some(question) => {
+                let inquiry = self.inquiry(question, Some(number), received_at);
+                timeout_at(until, inquiry).await.unwrap_or(Ok(Advice::None))
+            }
+            None => Ok(Advice::None),
+        };
+        self.answer_heard(call, text, number, received_at, heard).await
+    }
+
+    /// Whether what others say decides more than the wording of the answer.
+    pub(super) fn waits_for_others(&self, call: &Call<'_>) -> bool {
+        match self.station.version {
+            ocpp::Version::V1_6 => v1_6::is_decided_by_others(&call.action),
+        }
     }
 
     /// The gateway lets go of every frame up to the one that is acknowledged, so one that overtook a CALL is acknowledged no

@@ -22,9 +22,9 @@ const NO_NUMBER: u64 = 0;
 /// # Errors
 /// The charge point posts too fast, or the database is away.
 pub async fn exchange(state: Arc<State>, station: Admitted, text: &str) -> Result<Option<String>, Status> {
-    state
-        .posting
-        .count(station.charge_point, state.messages_per_second)
+    let turn = state.posting.turn(station.charge_point, state.messages_per_second);
+    let _turn = turn
+        .await
         .map_err(|wait| Reason::TooManyRequests.retry_after(wait, "The charge point sends too many frames"))?;
     let via = Via {
         charge_point: station.charge_point,

@@ -9,7 +9,7 @@ use super::last_words::TOO_LATE;
 use super::outbound::Settled;
 use super::repetition::{Fingerprint, Repetition};
 use super::{Conversation, End, SUPERSEDED};
-use crate::message::record::{Exchange, NotRecorded, Origin, Request, answer_to, excerpt, is_answered, record};
+use crate::message::record::{Exchange, NotRecorded, Origin, Request, answer_to, is_answered, record};
 use crate::redact;
 use crate::session::advice::Advice;
 use crate::session::answer::{Answer, Incoming, Reply};
@@ -34,7 +34,7 @@ enum Due {
 
 /// Why a CALL has no answer yet.
 #[derive(Debug, thiserror::Error)]
-enum Unanswered {
+pub(super) enum Unanswered {
     #[error("the session goes on on another stream, which brings the CALL again")]
     Resumed,
     #[error("a newer connection has taken over, and the CALL tells of no transaction")]
@@ -204,18 +204,38 @@ impl Conversation {
         match self.answer_given(call, number, received_at).await {
             Ok(Some(reply)) => Ok(reply),
             Ok(None) => {
-                let advice = match self.question(call) {
+                let heard = match self.question(call) {
                     Some(question) => self.inquiry(question, None, received_at).await,
-                    None => Advice::None,
+                    None => Ok(Advice::None),
                 };
-                self.answer_advised(call, text, number, received_at, &advice).await
+                self.answer_heard(call, text, number, received_at, heard).await
             }
             Err(error) => self.unanswered(call, text, received_at, error.into()).await,
         }
     }
 
+    /// The answer when others have been asked. Where they could not be, for want of the database, a refusal would be remembered
+    /// that nobody has spoken; the charge point tries again. What they cannot change is answered without them.
+    pub(super) async fn answer_heard(
+        &mut self,
+        call: &Call<'_>,
+        text: &str,
+        number: u64,
+        received_at: DateTime<Utc>,
+        heard: Result<Advice, sqlx::Error>,
+    ) -> Result<String, End> {
+        match heard {
+            Ok(advice) => self.answer_advised(call, text, number, received_at, &advice).await,
+            Err(error) if self.waits_for_others(call) => self.unanswered(call, text, received_at, error.into()).await,
+            Err(_) => {
+                self.answer_advised(call, text, number, received_at, &Advice::None)
+                    .await
+            }
+        }
+    }
+
     /// The answer leaves after the commit of what it says.
-    pub(super) async fn answer_advised(
+    async fn answer_advised(
         &mut self,
         call: &Call<'_>,
         text: &str,
@@ -233,7 +253,7 @@ impl Conversation {
     }
 
     /// A CALL has no answer of its own, and its charge point should try again.
-    async fn unanswered(
+    pub(super) async fn unanswered(
         &self,
         call: &Call<'_>,
         text: &str,
@@ -273,7 +293,7 @@ impl Conversation {
     }
 
     /// The answer that was given before, where the stream broke before it was acknowledged. What it says is done already.
-    async fn answer_given(
+    pub(super) async fn answer_given(
         &self,
         call: &Call<'_>,
         number: u64,
@@ -445,15 +465,19 @@ impl Conversation {
         answer: Option<(ErrorCode, &str)>,
         received_at: DateTime<Utc>,
     ) {
-        let request = excerpt(redact::unplaced(text));
-        // What is no valid id is part of the excerpt only.
+        let shown = redact::unplaced(text);
+        let request = match Frame::parse(text) {
+            Ok(_) => self.kept(shown),
+            Err(_) => Request::unreadable(shown, &self.state.passwords),
+        };
+        // What is no valid id is part of the frame only.
         let message_id = message_id.filter(|id| !id.contains('\0'));
         let exchange = Exchange {
             origin: Origin::Station,
             frame_number: None,
             message_id,
             action: None,
-            request: &self.kept(&request),
+            request: &request,
             response: answer.map(|(_, reply)| reply),
             error_code: answer.map(|(code, _)| code.as_str(self.station.version)),
             violations: &[problem],

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use ocpp::Version;
 use ocpp::frame::{Call, Frame};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use voltgate_proto::ocpp::v1::from_station;
 
 use super::{Conversation, End};
@@ -16,19 +16,23 @@ use crate::v1_6;
 /// How long they are waited for; longer than the gateway waits for the socket to close.
 const DYING: Duration = Duration::from_secs(10);
 
+/// How long others are asked meanwhile, all questions together. What a charge point told is not lost for want of an answer.
+const ASKING: Duration = Duration::from_secs(5);
+
 /// What is wrong with anything else that it says.
 pub(super) const TOO_LATE: &str = "came on a connection after a newer one had taken over, and was not dealt with";
 
 impl Conversation {
     /// Hears the connection out. Facts about transactions are dealt with, everything else is kept only.
     pub(super) async fn last_words(&mut self, inbox: &mut Inbox) {
+        let until = Instant::now() + ASKING;
         let heard_out = async {
-            if self.last_asked().await.is_err() {
+            if self.last_asked(until).await.is_err() {
                 return;
             }
             while let Ok(Some(message)) = inbox.next().await {
                 let dealt_with = match message.event {
-                    Some(from_station::Event::Frame(text)) => self.last_word(&text, message.number).await,
+                    Some(from_station::Event::Frame(text)) => self.last_word(&text, message.number, until).await,
                     Some(from_station::Event::Closed(_)) => return,
                     Some(from_station::Event::Open(_)) | None => Ok(()),
                 };
@@ -42,11 +46,11 @@ impl Conversation {
         }
     }
 
-    async fn last_word(&mut self, text: &str, number: u64) -> Result<(), End> {
+    async fn last_word(&mut self, text: &str, number: u64, until: Instant) -> Result<(), End> {
         let received_at = self.state.clock.now();
         match Frame::parse(text) {
             Ok(Frame::Call(call)) if self.is_a_fact(&call) => {
-                let reply = self.answer(&call, text, number, received_at).await?;
+                let reply = self.last_answer(&call, text, number, received_at, until).await?;
                 self.send(reply, number).await
             }
             parsed => {

@@ -46,6 +46,17 @@ pub(super) struct Outstanding {
     pub(super) deadline: Instant,
 }
 
+impl Outstanding {
+    /// As much of an answer as may be kept: an error may repeat what it was asked for, secrets included.
+    fn shown<'a>(&self, text: &'a str) -> &'a str {
+        if redact::is_redacted(&self.action, self.payload.get()) {
+            redact::WITHHELD
+        } else {
+            redact::unplaced(text)
+        }
+    }
+}
+
 /// A CALL that an earlier stream has sent, and that the gateway does not have.
 pub(super) enum Lost {
     /// It can be sent again.
@@ -380,9 +391,8 @@ impl<'a> Reading<'a> {
                 status: Status::Error,
                 response: None,
                 error_code: Some(code.into()),
-                error_description: Some(redact::unplaced(description).into()),
-                // Its details may repeat what was asked for.
-                frame: Some(redact::unplaced(text).into()),
+                error_description: Some(outstanding.shown(description).into()),
+                frame: Some(outstanding.shown(text).into()),
                 violations: Vec::new(),
             },
             Settled::Unreadable { description } => Self {
@@ -390,7 +400,7 @@ impl<'a> Reading<'a> {
                 response: None,
                 error_code: None,
                 error_description: Some(description.into()),
-                frame: Some(excerpt(redact::unplaced(text)).into()),
+                frame: Some(excerpt(outstanding.shown(text)).into()),
                 violations: vec![description.to_owned()],
             },
         }

@@ -63,6 +63,8 @@ pub struct Life {
     /// Commands that reached it, and those that it has answered.
     called: HashSet<String>,
     answered: HashSet<String>,
+    /// Those whose answers were taken in for good.
+    settled: HashSet<String>,
 }
 
 /// What comes back to a CALL.
@@ -101,6 +103,7 @@ impl Life {
             waits: false,
             called: HashSet::new(),
             answered: HashSet::new(),
+            settled: HashSet::new(),
         }
     }
 
@@ -379,13 +382,23 @@ impl Life {
 
     /// The answer to a CALL, whatever else comes before it: it answers two of three commands that come meanwhile.
     async fn answer_to(&mut self, station: &mut Station, id: &str) -> Answer {
+        // With the numbers of the frames.
+        let mut answered = Vec::new();
         loop {
             match station.receive().await {
                 Received::Frame(frame) => {
                     let frame: Value = serde_json::from_str(&frame).unwrap();
                     if frame[0] == 2 {
-                        self.called(station, frame[1].as_str().unwrap()).await;
+                        let command = frame[1].as_str().unwrap();
+                        if self.called(station, command).await {
+                            answered.push((station.sent(), command.to_owned()));
+                        }
                     } else if frame[1] == id {
+                        // The socket had no successor until now, or it would have been told.
+                        let settled = answered
+                            .into_iter()
+                            .filter(|(number, _)| *number <= station.acknowledged);
+                        self.settled.extend(settled.map(|(_, command)| command));
                         return Answer::of(&frame);
                     }
                 }
@@ -395,15 +408,18 @@ impl Life {
         }
     }
 
-    async fn called(&mut self, station: &mut Station, id: &str) {
+    /// Whether it answers.
+    async fn called(&mut self, station: &mut Station, id: &str) -> bool {
         let is_new = self.called.insert(id.to_owned());
         assert!(is_new, "case {}: command {id} came twice", self.seed);
-        if self.random.random_range(0..3) > 0 {
+        let answers = self.random.random_range(0..3) > 0;
+        if answers {
             self.answered.insert(id.to_owned());
             station
                 .try_send(&json!([3, id, {"status": "Accepted"}]).to_string())
                 .await;
         }
+        answers
     }
 
     async fn resume(&mut self, fleet: &Fleet) {

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use charger_service::{Asked, Settings};
 use chrono::TimeDelta;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
@@ -9,26 +10,43 @@ use sqlx::PgPool;
 use testbed::Database;
 use tokio::sync::RwLock;
 
-use crate::service::Service;
+use crate::service::{Service, settings};
+use crate::sink::Sink;
 use crate::station::{self, Offer, Station};
 
 pub struct Fleet {
     replicas: [RwLock<Service>; 2],
     pub pool: PgPool,
     url: String,
+    /// It says of every tag that it may charge.
+    pub authority: Sink,
     /// How often one is killed, in ten thousand steps.
     kills: u64,
     registered: AtomicU64,
 }
 
+/// The authority is asked about every tag, so that its part is in every story.
+fn asking(authority: &Sink) -> Settings {
+    Settings {
+        charger_authorization_url: Some(authority.url.clone()),
+        charger_authorization_asked: Asked::Always,
+        ..settings()
+    }
+}
+
 impl Fleet {
     pub async fn start(database: &Database, kills: u64) -> Self {
-        let replicas = [Service::start(database).await, Service::start(database).await];
+        let authority = Sink::start(r#"{"status":"Accepted"}"#).await;
+        // As many as will be asked for.
+        authority.release(usize::try_from(u32::MAX).unwrap_or_default());
+        let asks = || Service::start_with(database, asking(&authority));
+        let replicas = [asks().await, asks().await];
         replicas[0].register_token("TAG").await;
         Self {
             pool: PgPool::connect(database.url()).await.unwrap(),
             replicas: replicas.map(RwLock::new),
             url: database.url().to_owned(),
+            authority,
             kills,
             registered: AtomicU64::new(0),
         }
@@ -80,6 +98,11 @@ impl Fleet {
         id.to_string()
     }
 
+    pub async fn accepted_commands(&self) -> i64 {
+        let accepted = "SELECT count(*) FROM ocpp.command WHERE status = 'accepted'";
+        sqlx::query_scalar(accepted).fetch_one(&self.pool).await.unwrap()
+    }
+
     /// What its next BootNotification is answered with.
     pub async fn will_answer(&self, identity: &str, registration_status: &str) {
         let change = "UPDATE ocpp.charge_point SET registration_status = $2 WHERE identity = $1";
@@ -92,7 +115,7 @@ impl Fleet {
         let replica = random.random_range(0..2);
         if random.random_range(0..10_000) < self.kills {
             let mut service = self.replicas[replica].write().await;
-            let reborn = Service::start_at_url(&self.url).await;
+            let reborn = Service::start_at_url(&self.url, asking(&self.authority)).await;
             std::mem::replace(&mut *service, reborn).kill();
         } else if random.random_range(0..50) == 0 {
             let seconds = random.random_range(-20..=20);

@@ -15,7 +15,8 @@ impl Life {
         self.compare_commands(fleet).await;
     }
 
-    /// What counts as accepted the charge point has answered, and what has not been sent it has not seen.
+    /// What counts as accepted the charge point has answered, what has not been sent it has not seen, and an answer that was taken
+    /// in counts.
     async fn compare_commands(&self, fleet: &Fleet) {
         let commands: Vec<(String, String)> = sqlx::query_as(
             "SELECT command.id::text, status FROM ocpp.command
@@ -35,6 +36,12 @@ impl Life {
             "case {}: {accepted:?} are accepted, and it answered {:?}",
             self.seed,
             self.answered
+        );
+        assert!(
+            self.settled.iter().all(|id| accepted.contains(id.as_str())),
+            "case {}: {accepted:?} are accepted, and its answers to {:?} were taken in",
+            self.seed,
+            self.settled
         );
         assert!(
             queued.iter().all(|id| !self.called.contains(*id)),
