@@ -8,10 +8,11 @@ use thiserror::Error;
 pub const MAX_LENGTH: usize = 48;
 
 /// Paths below `/ocpp/` that are not charge points.
-const RESERVED: [&str; 19] = [
+const RESERVED: [&str; 18] = [
     "audit",
     "certificate-authority",
     "charge-points",
+    "charge-records",
     "charging-profiles",
     "commands",
     "data-transfer-vendors",
@@ -21,8 +22,6 @@ const RESERVED: [&str; 19] = [
     "reservations",
     "security-events",
     "sites",
-    "tariffs",
-    "charge-records",
     "strays",
     "tariffs",
     "transactions",
