@@ -13,6 +13,7 @@ mod clock_offset;
 mod closing;
 mod commands;
 mod configuration;
+mod connectors;
 mod data_transfer;
 mod data_transfer_vendors;
 mod deadline;
