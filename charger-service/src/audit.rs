@@ -205,14 +205,14 @@ pub async fn record_all<'a>(
          SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[],
              $8::text[], $9::jsonb[])",
         &ids,
-        &at,
+        &at as &[DateTime<Utc>],
         &actors as &[Option<Uuid>],
         &actions as &[&str],
         &charge_points as &[Option<String>],
         &id_tokens as &[Option<String>],
         &addresses as &[Option<String>],
         &devices as &[Option<String>],
-        &details,
+        &details as &[Value],
     )
     .execute(connection)
     .await?;

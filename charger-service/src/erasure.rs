@@ -1,19 +1,30 @@
 //! When an account is deleted, the audit log here no longer says where its owner was and with what. That somebody did
-//! something stays, under an id that nobody's name belongs to any more.
+//! something stays, under an id that nobody's name belongs to any more; so do transactions. The account's id tokens charge no
+//! more, and are nobody's.
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use service_kit::bus::{EventHandler, Handled, HandlerError};
+use service_kit::database;
 use service_kit::event::{self, Event, Unreadable};
 use sqlx::PgPool;
 use uuid::Uuid;
 use voltgate_proto::events::v1::AccountDeleted;
 
+use crate::State;
+use crate::audit::{self, Action, Author, Entry};
+use crate::id_token::key_code;
+
 /// Entries that are changed by one statement: an account may have made very many.
 const BATCH: i64 = 10_000;
 
+/// Tokens that are blocked by one statement.
+const TOKENS: i64 = 1000;
+
 /// Hears of accounts that are deleted. The same event a second time finds nothing to erase, so none is remembered.
 pub(crate) struct Erasure {
-    database: PgPool,
+    state: Arc<State>,
 }
 
 /// Why an event was not dealt with.
@@ -36,24 +47,69 @@ impl From<EraseError> for HandlerError {
 }
 
 impl Erasure {
-    pub fn new(database: PgPool) -> Self {
-        Self { database }
+    pub fn new(state: Arc<State>) -> Self {
+        Self { state }
     }
 
     async fn erase(&self, event: &Event) -> Result<Handled, EraseError> {
         let deleted: AccountDeleted = event::decode(event)?;
         let account = Uuid::parse_str(&deleted.account_id).map_err(|_| Unreadable::Data(event.r#type.clone()))?;
+        let mut blocked = 0;
+        loop {
+            let tokens = block_tokens(&self.state, account).await?;
+            blocked += tokens;
+            if tokens == 0 {
+                break;
+            }
+        }
         let mut erased = 0;
         loop {
-            let entries = erase_batch(&self.database, account).await?;
+            let entries = erase_batch(&self.state.database, account).await?;
             erased += entries;
             if entries == 0 {
                 break;
             }
         }
-        tracing::info!(%account, entries = erased, "An account was deleted; its entries in the audit log say less now");
-        Ok(if erased > 0 { Handled::New } else { Handled::Repeated })
+        tracing::info!(
+            %account,
+            entries = erased,
+            tokens = blocked,
+            "An account was deleted; its entries in the audit log say less now, and its id tokens are blocked"
+        );
+        let is_new = erased > 0 || blocked > 0;
+        Ok(if is_new { Handled::New } else { Handled::Repeated })
     }
+}
+
+/// How many tokens of an account it blocked. That they were somebody's, only the audit log tells.
+async fn block_tokens(state: &State, account: Uuid) -> Result<usize, sqlx::Error> {
+    let mut transaction = database::begin(&state.database).await?;
+    let blocked = sqlx::query!(
+        "UPDATE ocpp.id_token SET blocked = true, account_id = NULL, revision = nextval('ocpp.revision')
+         WHERE id IN (SELECT id FROM ocpp.id_token WHERE account_id = $1 LIMIT $2)
+         RETURNING value, type AS kind",
+        account,
+        TOKENS,
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    let (author, now) = (Author::ourselves(crate::NAME), state.clock.now());
+    let shown: Vec<_> = blocked
+        .iter()
+        .map(|token| key_code::shown(&state.passwords, &token.value, [token.kind.as_str()]))
+        .collect();
+    let entries: Vec<_> = shown
+        .iter()
+        .map(|value| {
+            Entry::new(Action::IdTokenUpdated, now, &author)
+                .on_id_token(value)
+                .with("blocked", Some(true))
+                .with("accountDeleted", Some(true))
+        })
+        .collect();
+    audit::record_all(&mut transaction, entries).await?;
+    transaction.commit().await?;
+    Ok(blocked.len())
 }
 
 /// How many entries of an account it took address and device out of.

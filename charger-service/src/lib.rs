@@ -16,6 +16,7 @@ mod command;
 mod configuration;
 mod configuration_change;
 mod data_transfer_vendor;
+mod driver;
 mod erasure;
 mod file;
 mod hook;
@@ -88,6 +89,8 @@ struct State {
     messages_per_second: u32,
     /// Of those that post frames.
     posting: session::pace::Paces,
+    /// Drivers who watch their charges.
+    followers: driver::progress::Followers,
     /// This process among its replicas.
     instance: Uuid,
     sessions: registry::Registry,

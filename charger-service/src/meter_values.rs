@@ -2,11 +2,12 @@
 //!
 //! Each is kept as it came, with OCPP's defaults written out, and beside it in the base unit of its quantity where that
 //! can be told (rule 8 of the OCPP decisions). What cannot be read as a number stays unread: nothing turns into 0.
-//! Keeps the latest energy register of a running charge with the transaction.
+//! Keeps the latest energy register, power and state of charge of a running charge with the transaction.
 //!
 //! A station repeats what was not answered, on another connection too and under whatever message id. A sample that is there
 //! already, alike in everything that it says, is the same one.
 
+mod latest;
 pub mod normalize;
 
 use chrono::{DateTime, Utc};
@@ -14,6 +15,7 @@ use rust_decimal::Decimal;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use self::latest::Dated;
 use self::normalize::Normalized;
 use crate::station_clock::ordered_at;
 
@@ -98,9 +100,14 @@ pub async fn store(connection: &mut PgConnection, samples: &Samples) -> Result<u
         let register = sample.energy_register()?;
         Some((ordered_at(Some(sample.sampled_at), samples.received_at), register))
     });
-    let first_and_last = registers.clone().min().zip(registers.max());
-    if let (Some(transaction_id), Some((first, last))) = (samples.transaction_id, first_and_last) {
-        advance_register(connection, transaction_id, first.1, last).await?;
+    let standing = Standing {
+        first_register: registers.clone().min().map(|(_, register)| register),
+        register: registers.max(),
+        power: latest::power(&samples.samples, samples.received_at),
+        state_of_charge: latest::state_of_charge(&samples.samples, samples.received_at),
+    };
+    if let Some(transaction_id) = samples.transaction_id {
+        advance(connection, transaction_id, &standing).await?;
     }
     Ok(known_before)
 }
@@ -150,25 +157,49 @@ async fn insert(connection: &mut PgConnection, samples: &Samples) -> Result<u64,
     Ok(inserted.rows_affected())
 }
 
+/// What a message tells of how its transaction stands.
+struct Standing {
+    /// The earliest register, in Wh.
+    first_register: Option<Decimal>,
+    register: Option<Dated>,
+    power: Option<Dated>,
+    state_of_charge: Option<Dated>,
+}
+
 /// Moves on with the station's clock only, so that the result does not depend on the order of arrival. The very first sample shows
 /// which kind of register it is; later ones no more, since one of the session may well pass meterStart.
-async fn advance_register(
-    connection: &mut PgConnection,
-    transaction_id: i32,
-    first_wh: Decimal,
-    (at, register_wh): (DateTime<Utc>, Decimal),
-) -> Result<(), sqlx::Error> {
+async fn advance(connection: &mut PgConnection, transaction_id: i32, told: &Standing) -> Result<(), sqlx::Error> {
+    if told.register.is_none() && told.power.is_none() && told.state_of_charge.is_none() {
+        return Ok(());
+    }
+    let time = |dated: Option<Dated>| dated.map(|(at, _)| at);
+    let value = |dated: Option<Dated>| dated.map(|(_, value)| value.to_string());
     sqlx::query!(
         "UPDATE ocpp.transaction
-         SET register_wh = $2::text::numeric, register_at = $3,
+         SET (register_at, register_wh) = (
+                 SELECT at, wh FROM (VALUES (register_at, register_wh), ($2::timestamptz, $3::text::numeric)) AS known (at, wh)
+                 ORDER BY at DESC NULLS LAST, wh DESC NULLS LAST LIMIT 1),
              register_is_of_session = CASE WHEN register_at IS NULL THEN $4::text::numeric + $5::bigint <= meter_start_wh
-                                           ELSE register_is_of_session END
-         WHERE id = $1 AND (register_at IS NULL OR (register_at, register_wh) < ($3, $2::text::numeric))",
+                                           ELSE register_is_of_session END,
+             (power_at, power_w) = (
+                 SELECT at, w FROM (VALUES (power_at, power_w), ($6::timestamptz, $7::text::numeric)) AS known (at, w)
+                 ORDER BY at DESC NULLS LAST, w DESC NULLS LAST LIMIT 1),
+             (soc_at, soc_percent) = (
+                 SELECT at, percent FROM (VALUES (soc_at, soc_percent), ($8::timestamptz, $9::text::numeric)) AS known (at, percent)
+                 ORDER BY at DESC NULLS LAST, percent DESC NULLS LAST LIMIT 1)
+         WHERE id = $1
+           AND (($2::timestamptz IS NOT NULL AND (register_at IS NULL OR (register_at, register_wh) < ($2, $3::text::numeric)))
+                OR ($6::timestamptz IS NOT NULL AND (power_at IS NULL OR power_at < $6))
+                OR ($8::timestamptz IS NOT NULL AND (soc_at IS NULL OR soc_at < $8)))",
         transaction_id,
-        register_wh.to_string(),
-        at,
-        first_wh.to_string(),
+        time(told.register),
+        value(told.register),
+        told.first_register.map(|wh| wh.to_string()),
         FAR_BELOW,
+        time(told.power),
+        value(told.power),
+        time(told.state_of_charge),
+        value(told.state_of_charge),
     )
     .execute(connection)
     .await?;

@@ -5,7 +5,7 @@
 //! wire, too.
 
 mod charging_limit;
-mod request;
+pub mod request;
 mod stop;
 pub mod verb;
 
@@ -78,9 +78,23 @@ impl Grpc {
         let requested_by = Author::of(&request);
         let idempotency_key = send::idempotency_key(request.metadata()).map_err(reason::invalid)?;
         let asked = parse(request.into_inner()).map_err(reason::invalid)?;
-        let call = v1_6::verb::worded(&asked.verb).map_err(|error| reason::internal(&error))?;
-        let command = SendCommand::worded(asked.identity, call, asked.patience, requested_by, idempotency_key)
-            .map_err(reason::invalid)?;
-        Ok(Response::new(send::send(&self.0, command).await?))
+        let command = send(&self.0, asked, requested_by, idempotency_key).await?;
+        Ok(Response::new(command))
     }
+}
+
+/// Puts it into the words of the charge point's version, and sends it.
+///
+/// # Errors
+/// As those of a command.
+pub async fn send(
+    state: &State,
+    asked: Asked,
+    requested_by: Author,
+    idempotency_key: Option<String>,
+) -> Result<Command, Status> {
+    let call = v1_6::verb::worded(&asked.verb).map_err(|error| reason::internal(&error))?;
+    let command = SendCommand::worded(asked.identity, call, asked.patience, requested_by, idempotency_key)
+        .map_err(reason::invalid)?;
+    Ok(send::send(state, command).await?)
 }

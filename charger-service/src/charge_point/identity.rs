@@ -8,7 +8,7 @@ use thiserror::Error;
 pub const MAX_LENGTH: usize = 48;
 
 /// Paths below `/ocpp/` that are not charge points.
-const RESERVED: [&str; 17] = [
+const RESERVED: [&str; 18] = [
     "audit",
     "certificate-authority",
     "charge-points",
@@ -18,6 +18,7 @@ const RESERVED: [&str; 17] = [
     "events",
     "files",
     "id-tokens",
+    "my",
     "reservations",
     "security-events",
     "sites",

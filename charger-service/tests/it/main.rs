@@ -18,6 +18,7 @@ mod data_transfer;
 mod data_transfer_vendors;
 mod deadline;
 mod door;
+mod drivers;
 mod erasure;
 mod files;
 mod frames;
