@@ -23,6 +23,7 @@ use voltgate_proto::ocpp::v1::charging_profile_service_server::{self, ChargingPr
 use voltgate_proto::ocpp::v1::command_service_server::{self, CommandServiceServer};
 use voltgate_proto::ocpp::v1::configuration_service_server::{self, ConfigurationServiceServer};
 use voltgate_proto::ocpp::v1::data_transfer_vendor_service_server::{self, DataTransferVendorServiceServer};
+use voltgate_proto::ocpp::v1::driver_service_server::{self, DriverServiceServer};
 use voltgate_proto::ocpp::v1::event_service_server::{self, EventServiceServer};
 use voltgate_proto::ocpp::v1::file_service_server::{self, FileServiceServer};
 use voltgate_proto::ocpp::v1::id_token_service_server::{self, IdTokenServiceServer};
@@ -43,6 +44,7 @@ use voltgate_proto::ocpp::v1::unknown_charge_point_service_server::{self, Unknow
 
 use crate::command::waiters::Waiters;
 use crate::data_transfer_vendor::forward::Rooms;
+use crate::driver::progress::Followers;
 use crate::erasure::Erasure;
 use crate::event::feed::Feed;
 use crate::hook::Hooks;
@@ -55,12 +57,12 @@ use crate::settings::Settings;
 use crate::unknown::Knocks;
 use crate::{
     State, audit, certificate, charge_point, charge_record, charging_profile, command, configuration,
-    data_transfer_vendor, event, file, id_token, instance, job, local_list, message, registration, remote_control,
-    reservation, security_event, session, site, stray, tariff, transaction, transfer, unknown,
+    data_transfer_vendor, driver, event, file, id_token, instance, job, local_list, message, registration,
+    remote_control, reservation, security_event, session, site, stray, tariff, transaction, transfer, unknown,
 };
 
 /// The gRPC services, by their full names.
-const SERVICES: [&str; 25] = [
+const SERVICES: [&str; 26] = [
     charge_point_audit_service_server::SERVICE_NAME,
     certificate_service_server::SERVICE_NAME,
     charge_point_service_server::SERVICE_NAME,
@@ -69,6 +71,7 @@ const SERVICES: [&str; 25] = [
     command_service_server::SERVICE_NAME,
     configuration_service_server::SERVICE_NAME,
     data_transfer_vendor_service_server::SERVICE_NAME,
+    driver_service_server::SERVICE_NAME,
     event_service_server::SERVICE_NAME,
     file_service_server::SERVICE_NAME,
     id_token_service_server::SERVICE_NAME,
@@ -153,6 +156,7 @@ impl Application {
             failures: Failures::default(),
             messages_per_second: settings.charger_messages_per_second,
             posting: Posting::default(),
+            followers: Followers::default(),
             instance,
             sessions: Registry::default(),
             events: Feed::default(),
@@ -189,7 +193,7 @@ impl Application {
             retention,
             drain,
         } = self;
-        let erasure = Arc::new(Erasure::new(state.database.clone(), state.clock.clone()));
+        let erasure = Arc::new(Erasure::new(Arc::clone(&state)));
         let hear = bus.subscribe(CHARGER_SERVICE, erasure, state.shutdown.clone());
         let routes = routes(&state);
         let serve = async {
@@ -230,6 +234,7 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
         .add_service(DataTransferVendorServiceServer::new(data_transfer_vendor::Grpc(
             Arc::clone(state),
         )))
+        .add_service(DriverServiceServer::new(driver::Grpc(Arc::clone(state))))
         .add_service(EventServiceServer::new(event::Grpc(Arc::clone(state))))
         .add_service(FileServiceServer::new(file::Grpc(Arc::clone(state))))
         .add_service(IdTokenServiceServer::new(id_token::Grpc(Arc::clone(state))))

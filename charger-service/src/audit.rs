@@ -1,4 +1,4 @@
-//! The audit log: every change of charge points, id tokens, sites, tariffs and vendors, and every command, with who did it, when, and from
+//! The audit log: every change of charge points, connectors, id tokens, sites, tariffs and vendors, and every command, with who did it, when, and from
 //! where. A row is written in the transaction of the change, so that neither is there without the other. It goes when it is older
 //! than it is kept.
 
@@ -27,6 +27,9 @@ pub enum Action {
     PasswordMade,
     /// How it is received at its next boot.
     RegistrationReplaced,
+    /// What it is that a connector can do, and what is printed on it.
+    ConnectorDeclared,
+    ConnectorUndeclared,
     /// Taken off the list of those that nobody has registered.
     UnknownDismissed,
     IdTokenCreated,
@@ -61,6 +64,8 @@ impl Action {
             Self::ChargePointUpdated => "charge-point.updated",
             Self::PasswordMade => "charge-point.password-made",
             Self::RegistrationReplaced => "charge-point.registration-replaced",
+            Self::ConnectorDeclared => "connector.declared",
+            Self::ConnectorUndeclared => "connector.undeclared",
             Self::UnknownDismissed => "unknown-charge-point.dismissed",
             Self::IdTokenCreated => "id-token.created",
             Self::IdTokenUpdated => "id-token.updated",
@@ -106,6 +111,14 @@ impl Author {
         Self {
             caller: Caller::Anonymous,
             client: Client::at(address.map_or(Ipv4Addr::UNSPECIFIED.into(), |address| address.ip())),
+        }
+    }
+
+    /// This process, for what follows from an event.
+    pub fn ourselves(name: &str) -> Self {
+        Self {
+            caller: Caller::Service { name: name.to_owned() },
+            client: Client::at(Ipv4Addr::UNSPECIFIED.into()),
         }
     }
 
@@ -173,18 +186,39 @@ impl<'a> Entry<'a> {
 }
 
 pub async fn record(connection: &mut PgConnection, entry: Entry<'_>) -> Result<(), sqlx::Error> {
+    record_all(connection, [entry]).await
+}
+
+/// Several, by one statement.
+pub async fn record_all<'a>(
+    connection: &mut PgConnection,
+    entries: impl IntoIterator<Item = Entry<'a>>,
+) -> Result<(), sqlx::Error> {
+    let entries: Vec<_> = entries.into_iter().collect();
+    // Ids that are made one after the other are in that order.
+    let ids: Vec<_> = entries.iter().map(|_| Uuid::now_v7()).collect();
+    let column = |value: fn(&Entry<'a>) -> Option<String>| entries.iter().map(value).collect::<Vec<_>>();
+    let at: Vec<_> = entries.iter().map(|entry| entry.at).collect();
+    let actors: Vec<_> = entries.iter().map(|entry| entry.author.account()).collect();
+    let actions: Vec<_> = entries.iter().map(|entry| entry.action.as_str()).collect();
+    let charge_points = column(|entry| entry.charge_point.map(str::to_owned));
+    let id_tokens = column(|entry| entry.id_token.map(str::to_owned));
+    let addresses = column(|entry| Some(entry.author.client.address.to_string()));
+    let devices = column(|entry| entry.author.client.device.clone());
+    let details: Vec<_> = entries.into_iter().map(|entry| Value::Object(entry.details)).collect();
     sqlx::query!(
         "INSERT INTO ocpp.audit (id, at, actor_id, action, charge_point, id_token, address, device, details)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        Uuid::now_v7(),
-        entry.at,
-        entry.author.account(),
-        entry.action.as_str(),
-        entry.charge_point,
-        entry.id_token,
-        entry.author.client.address.to_string(),
-        entry.author.client.device,
-        Value::Object(entry.details),
+         SELECT * FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::text[], $5::text[], $6::text[], $7::text[],
+             $8::text[], $9::jsonb[])",
+        &ids,
+        &at as &[DateTime<Utc>],
+        &actors as &[Option<Uuid>],
+        &actions as &[&str],
+        &charge_points as &[Option<String>],
+        &id_tokens as &[Option<String>],
+        &addresses as &[Option<String>],
+        &devices as &[Option<String>],
+        &details as &[Value],
     )
     .execute(connection)
     .await?;

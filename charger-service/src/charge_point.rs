@@ -1,5 +1,6 @@
 //! Charge points as operators see them.
 
+mod connector;
 pub mod create;
 pub mod find;
 mod history;
@@ -17,9 +18,10 @@ use service_kit::reason;
 use tonic::{Request, Response, Status};
 use voltgate_proto::ocpp::v1::charge_point_service_server::ChargePointService;
 use voltgate_proto::ocpp::v1::{
-    ChargePoint, Command, CreateChargePointRequest, GetChargePointRequest, ListChargePointsRequest,
-    ListChargePointsResponse, ListConnectorHistoryRequest, ListConnectorHistoryResponse, ListConnectorsRequest,
-    ListConnectorsResponse, RotatePasswordRequest, UpdateChargePointRequest,
+    ChargePoint, Command, Connector, CreateChargePointRequest, DeleteConnectorRequest, GetChargePointRequest,
+    GetConnectorRequest, ListChargePointsRequest, ListChargePointsResponse, ListConnectorHistoryRequest,
+    ListConnectorHistoryResponse, ListConnectorsRequest, ListConnectorsResponse, RotatePasswordRequest,
+    UpdateChargePointRequest, UpdateConnectorRequest,
 };
 
 use self::create::NewChargePoint;
@@ -91,5 +93,25 @@ impl ChargePointService for Grpc {
         Ok(Response::new(ListConnectorsResponse {
             connectors: charge_point.resource.connectors,
         }))
+    }
+
+    async fn get_connector(&self, request: Request<GetConnectorRequest>) -> Result<Response<Connector>, Status> {
+        let request = request.into_inner();
+        let connector = connector::get(&self.0.database, &request.identity, request.connector_id).await?;
+        Ok(connector.into())
+    }
+
+    async fn update_connector(&self, request: Request<UpdateConnectorRequest>) -> Result<Response<Connector>, Status> {
+        let (author, if_match) = (Author::of(&request), IfMatch::of(&request)?);
+        let change = connector::declare::Change::try_from(request.into_inner()).map_err(reason::invalid)?;
+        let declared = connector::declare::declare(&self.0, change, &if_match, &author).await?;
+        Ok(declared.into())
+    }
+
+    async fn delete_connector(&self, request: Request<DeleteConnectorRequest>) -> Result<Response<()>, Status> {
+        let (author, if_match) = (Author::of(&request), IfMatch::of(&request)?);
+        let DeleteConnectorRequest { identity, connector_id } = request.into_inner();
+        connector::undeclare::undeclare(&self.0, &identity, connector_id, &if_match, &author).await?;
+        Ok(Response::new(()))
     }
 }

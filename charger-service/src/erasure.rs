@@ -1,17 +1,24 @@
 //! When an account is deleted, the audit log here no longer says where its owner was and with what. That somebody did
-//! something stays, under an id that nobody's name belongs to any more.
+//! something stays, under an id that nobody's name belongs to any more; so do transactions. The account's id tokens charge no
+//! more, and are nobody's.
 //!
 //! What an account asked for may still be under way when it is deleted, and is an entry only when it is done. So deleted accounts are
 //! remembered for a while, and their entries looked at again.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use service_kit::bus::{EventHandler, Handled, HandlerError};
-use service_kit::clock::SharedClock;
+use service_kit::database;
 use service_kit::event::{self, Event, Unreadable};
 use sqlx::PgPool;
 use uuid::Uuid;
 use voltgate_proto::events::v1::AccountDeleted;
+
+use crate::State;
+use crate::audit::{self, Action, Author, Entry};
+use crate::id_token::key_code;
 
 /// Entries that are changed by one statement: an account may have made very many.
 const BATCH: i64 = 10_000;
@@ -19,10 +26,12 @@ const BATCH: i64 = 10_000;
 /// Far longer than anything that an account asks for may take.
 const REMEMBERED: TimeDelta = TimeDelta::days(1);
 
+/// Tokens that are blocked by one statement.
+const TOKENS: i64 = 1000;
+
 /// Hears of accounts that are deleted. The same event a second time finds nothing to erase, so none is remembered.
 pub(crate) struct Erasure {
-    database: PgPool,
-    clock: SharedClock,
+    state: Arc<State>,
 }
 
 /// Why an event was not dealt with.
@@ -45,18 +54,64 @@ impl From<EraseError> for HandlerError {
 }
 
 impl Erasure {
-    pub fn new(database: PgPool, clock: SharedClock) -> Self {
-        Self { database, clock }
+    pub fn new(state: Arc<State>) -> Self {
+        Self { state }
     }
 
     async fn erase(&self, event: &Event) -> Result<Handled, EraseError> {
         let deleted: AccountDeleted = event::decode(event)?;
         let account = Uuid::parse_str(&deleted.account_id).map_err(|_| Unreadable::Data(event.r#type.clone()))?;
-        remember(&self.database, account, self.clock.now()).await?;
-        let erased = erase(&self.database, account).await?;
-        tracing::info!(%account, entries = erased, "An account was deleted; its entries in the audit log say less now");
-        Ok(if erased > 0 { Handled::New } else { Handled::Repeated })
+        let (database, now) = (&self.state.database, self.state.clock.now());
+        remember(database, account, now).await?;
+        let mut blocked = 0;
+        loop {
+            let tokens = block_tokens(&self.state, account).await?;
+            if tokens == 0 {
+                break;
+            }
+            blocked += tokens;
+        }
+        let erased = erase(database, account).await?;
+        tracing::info!(
+            %account,
+            entries = erased,
+            tokens = blocked,
+            "An account was deleted; its entries in the audit log say less now, and its id tokens are blocked"
+        );
+        let is_new = erased > 0 || blocked > 0;
+        Ok(if is_new { Handled::New } else { Handled::Repeated })
     }
+}
+
+/// How many tokens of an account it blocked. That they were somebody's, only the audit log tells.
+async fn block_tokens(state: &State, account: Uuid) -> Result<usize, sqlx::Error> {
+    let mut transaction = database::begin(&state.database).await?;
+    let blocked = sqlx::query!(
+        "UPDATE ocpp.id_token SET blocked = true, account_id = NULL, revision = nextval('ocpp.revision')
+         WHERE id IN (SELECT id FROM ocpp.id_token WHERE account_id = $1 LIMIT $2)
+         RETURNING value, type AS kind",
+        account,
+        TOKENS,
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    let (author, now) = (Author::ourselves(crate::NAME), state.clock.now());
+    let shown: Vec<_> = blocked
+        .iter()
+        .map(|token| key_code::shown(&state.passwords, &token.value, [token.kind.as_str()]))
+        .collect();
+    let entries: Vec<_> = shown
+        .iter()
+        .map(|value| {
+            Entry::new(Action::IdTokenUpdated, now, &author)
+                .on_id_token(value)
+                .with("blocked", Some(true))
+                .with("accountDeleted", Some(true))
+        })
+        .collect();
+    audit::record_all(&mut transaction, entries).await?;
+    transaction.commit().await?;
+    Ok(blocked.len())
 }
 
 async fn remember(database: &PgPool, account: Uuid, now: DateTime<Utc>) -> Result<(), sqlx::Error> {

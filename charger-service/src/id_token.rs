@@ -14,6 +14,7 @@ use service_kit::event::timestamp;
 use service_kit::reason;
 use sqlx::types::Json;
 use tonic::{Request, Response, Status};
+use uuid::Uuid;
 use voltgate_proto::ocpp::v1::id_token_service_server::IdTokenService;
 use voltgate_proto::ocpp::v1::{
     CreateIdTokenRequest, DeleteIdTokenRequest, GetIdTokenRequest, IdToken, ListIdTokensRequest, ListIdTokensResponse,
@@ -75,6 +76,7 @@ struct Row {
     blocked: bool,
     max_concurrent_transactions: Option<i32>,
     allowed_locations: Json<Vec<Location>>,
+    account_id: Option<Uuid>,
     created_at: DateTime<Utc>,
     revision: i64,
 }
@@ -97,6 +99,7 @@ impl From<Row> for IdToken {
             created_at: Some(timestamp(row.created_at)),
             max_concurrent_transactions: row.max_concurrent_transactions,
             allowed_locations: row.allowed_locations.0.into_iter().map(Into::into).collect(),
+            account_id: row.account_id.map(|id| id.to_string()),
         }
     }
 }

@@ -18,6 +18,7 @@ mod configuration;
 mod configuration_change;
 mod cost;
 mod data_transfer_vendor;
+mod driver;
 mod erasure;
 mod event;
 mod file;
@@ -92,6 +93,8 @@ struct State {
     messages_per_second: u32,
     /// Of those that post frames.
     posting: session::pace::Posting,
+    /// Drivers who watch their charges.
+    followers: driver::progress::Followers,
     /// This process among its replicas.
     instance: Uuid,
     sessions: registry::Registry,

@@ -2,11 +2,13 @@
 //!
 //! Each is kept as it came, with OCPP's defaults written out, and beside it in the base unit of its quantity where that
 //! can be told (rule 8 of the OCPP decisions). What cannot be read as a number stays unread: nothing turns into 0.
-//! Keeps the latest energy register of a running charge with the transaction, and tells whoever watches how it gets on.
+//! Keeps the latest energy register, power and state of charge of a running charge with the transaction, and tells whoever watches
+//! how it gets on.
 //!
 //! A station repeats what was not answered, on another connection too and under whatever message id. A sample that is there
 //! already, alike in everything that it says, is the same one.
 
+mod latest;
 pub mod normalize;
 
 use chrono::{DateTime, Utc};
@@ -15,13 +17,12 @@ use rust_decimal::prelude::ToPrimitive as _;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use self::latest::Dated;
 use self::normalize::Normalized;
 use crate::event::Kind;
 use crate::station_clock::ordered_at;
 
 pub const ENERGY_REGISTER: &str = "Energy.Active.Import.Register";
-const POWER: &str = "Power.Active.Import";
-const STATE_OF_CHARGE: &str = "SoC";
 const OUTLET: &str = "Outlet";
 
 /// How far, in Wh, a register has to stand below the transaction's meterStart to be one of the session. One that counts for ever
@@ -58,40 +59,10 @@ impl Sample {
         if self.measurand != ENERGY_REGISTER || self.phase.is_some() || self.location != OUTLET {
             return None;
         }
-        self.number("Wh")
+        self.normalized()
+            .filter(|normalized| normalized.unit.as_deref() == Some("Wh"))
+            .map(|normalized| normalized.value)
     }
-
-    /// What leaves the outlet by all phases together, in watts.
-    fn power(&self) -> Option<i32> {
-        if self.measurand != POWER || self.phase.is_some() || self.location != OUTLET {
-            return None;
-        }
-        self.number("W")?.round().to_i32()
-    }
-
-    /// Of the vehicle's battery, in percent.
-    fn state_of_charge(&self) -> Option<i32> {
-        if self.measurand != STATE_OF_CHARGE {
-            return None;
-        }
-        self.number("Percent")?.round().to_i32()
-    }
-
-    /// Where it is one of this unit.
-    fn number(&self, unit: &str) -> Option<Decimal> {
-        let normalized = self
-            .normalized()
-            .filter(|normalized| normalized.unit.as_deref() == Some(unit));
-        normalized.map(|normalized| normalized.value)
-    }
-}
-
-/// The last of what was told.
-fn latest(samples: &[Sample], told: impl Fn(&Sample) -> Option<i32>) -> Option<i32> {
-    let told = samples
-        .iter()
-        .filter_map(|sample| Some((sample.sampled_at, told(sample)?)));
-    told.max_by_key(|(at, _)| *at).map(|(_, value)| value)
 }
 
 /// Values that a station sent together.
@@ -132,9 +103,14 @@ pub async fn store(connection: &mut PgConnection, samples: &Samples) -> Result<u
         let register = sample.energy_register()?;
         Some((ordered_at(Some(sample.sampled_at), samples.received_at), register))
     });
+    let standing = Standing {
+        first_register: registers.clone().min().map(|(_, register)| register),
+        register: registers.max(),
+        power: latest::power(&samples.samples, samples.received_at),
+        state_of_charge: latest::state_of_charge(&samples.samples, samples.received_at),
+    };
     if let Some(transaction_id) = samples.transaction_id {
-        let first_and_last = registers.clone().min().zip(registers.max());
-        advance(connection, transaction_id, samples, first_and_last).await?;
+        advance(connection, transaction_id, &standing, samples.received_at).await?;
     }
     Ok(known_before)
 }
@@ -184,46 +160,68 @@ async fn insert(connection: &mut PgConnection, samples: &Samples) -> Result<u64,
     Ok(inserted.rows_affected())
 }
 
-/// A register, and when it was so.
-type Register = (DateTime<Utc>, Decimal);
+/// What a message tells of how its transaction stands.
+struct Standing {
+    /// The earliest register, in Wh.
+    first_register: Option<Decimal>,
+    register: Option<Dated>,
+    power: Option<Dated>,
+    state_of_charge: Option<Dated>,
+}
 
-/// Moves the transaction's register on with the station's clock only, so that the result does not depend on the order of arrival.
-/// The very first sample shows which kind of register it is; later ones no more, since one of the session may well pass
-/// meterStart. While the charge runs it is an event, whether they tell of a register or not.
+/// Moves on with the station's clock only, so that the result does not depend on the order of arrival. The very first sample shows
+/// which kind of register it is; later ones no more, since one of the session may well pass meterStart. While the charge runs it
+/// is an event, whatever they tell.
 async fn advance(
     connection: &mut PgConnection,
     transaction_id: i32,
-    samples: &Samples,
-    first_and_last: Option<(Register, Register)>,
+    told: &Standing,
+    received_at: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    let (first, last) = first_and_last.unzip();
+    let time = |dated: Option<Dated>| dated.map(|(at, _)| at);
+    let value = |dated: Option<Dated>| dated.map(|(_, value)| value.to_string());
+    let whole = |dated: Option<Dated>| dated.and_then(|(_, value)| value.round().to_i32());
     sqlx::query!(
         "WITH advanced AS (
              UPDATE ocpp.transaction
-             SET register_wh = $2::text::numeric, register_at = $3,
+             SET (register_at, register_wh) = (
+                     SELECT at, wh FROM (VALUES (register_at, register_wh), ($2::timestamptz, $3::text::numeric)) AS known (at, wh)
+                     ORDER BY at DESC NULLS LAST, wh DESC NULLS LAST LIMIT 1),
                  register_is_of_session = CASE WHEN register_at IS NULL THEN $4::text::numeric + $5::bigint <= meter_start_wh
-                                               ELSE register_is_of_session END
-             WHERE id = $1 AND $3::timestamptz IS NOT NULL
-               AND (register_at IS NULL OR (register_at, register_wh) < ($3, $2::text::numeric))
+                                               ELSE register_is_of_session END,
+                 (power_at, power_w) = (
+                     SELECT at, w FROM (VALUES (power_at, power_w), ($6::timestamptz, $7::text::numeric)) AS known (at, w)
+                     ORDER BY at DESC NULLS LAST, w DESC NULLS LAST LIMIT 1),
+                 (soc_at, soc_percent) = (
+                     SELECT at, percent FROM (VALUES (soc_at, soc_percent), ($8::timestamptz, $9::text::numeric)) AS known (at, percent)
+                     ORDER BY at DESC NULLS LAST, percent DESC NULLS LAST LIMIT 1)
+             WHERE id = $1
+               AND (($2::timestamptz IS NOT NULL AND (register_at IS NULL OR (register_at, register_wh) < ($2, $3::text::numeric)))
+                    OR ($6::timestamptz IS NOT NULL AND (power_at IS NULL OR power_at < $6))
+                    OR ($8::timestamptz IS NOT NULL AND (soc_at IS NULL OR soc_at < $8)))
              RETURNING energy_wh),
          charge AS (
              SELECT charge_point_id, connector_id, coalesce(advanced.energy_wh, transaction.energy_wh) AS energy_wh
              FROM ocpp.transaction LEFT JOIN advanced ON true
              WHERE id = $1 AND stop_received_at IS NULL)
          INSERT INTO ocpp.event (at, type, identity, site_id, data)
-         SELECT $6, $7, identity, site_id, json_build_object('transactionId', $1::integer, 'connectorId', connector_id,
+         SELECT $10, $11, identity, site_id, json_build_object('transactionId', $1::integer, 'connectorId', connector_id,
              'energyWh', CASE WHEN energy_wh < 2147483648 THEN floor(energy_wh)::integer END,
-             'powerWatts', $8::integer, 'stateOfChargePercent', $9::integer)
+             'powerWatts', $12::integer, 'stateOfChargePercent', $13::integer)
          FROM charge JOIN ocpp.charge_point ON charge_point.id = charge_point_id",
         transaction_id,
-        last.map(|(_, register)| register.to_string()),
-        last.map(|(at, _)| at),
-        first.map(|(_, register)| register.to_string()),
+        time(told.register),
+        value(told.register),
+        told.first_register.map(|wh| wh.to_string()),
         FAR_BELOW,
-        samples.received_at,
+        time(told.power),
+        value(told.power),
+        time(told.state_of_charge),
+        value(told.state_of_charge),
+        received_at,
         Kind::TransactionMeterValues.as_str(),
-        latest(&samples.samples, Sample::power),
-        latest(&samples.samples, Sample::state_of_charge),
+        whole(told.power),
+        whole(told.state_of_charge),
     )
     .execute(connection)
     .await?;

@@ -5,7 +5,7 @@
 //! wire, too.
 
 mod charging_limit;
-mod request;
+pub mod request;
 mod stop;
 pub mod verb;
 
@@ -75,12 +75,20 @@ impl Grpc {
     ) -> Result<Response<Command>, Status> {
         let (asking, request) = Asking::of(request)?;
         let asked = parse(request).map_err(reason::invalid)?;
-        let asking = Asking {
-            patience: asked.patience(asking.patience),
-            ..asking
-        };
-        let call = v1_6::verb::worded(&asked.verb).map_err(|error| reason::internal(&error))?;
-        let command = SendCommand::worded(asked.identity, call, asking).map_err(reason::invalid)?;
-        Ok(Response::new(send::send(&self.0, command).await?))
+        Ok(Response::new(send(&self.0, asked, asking).await?))
     }
+}
+
+/// Puts it into the words of the charge point's version, and sends it.
+///
+/// # Errors
+/// As those of a command.
+pub async fn send(state: &State, asked: Asked, asking: Asking) -> Result<Command, Status> {
+    let asking = Asking {
+        patience: asked.patience(asking.patience),
+        ..asking
+    };
+    let call = v1_6::verb::worded(&asked.verb).map_err(|error| reason::internal(&error))?;
+    let command = SendCommand::worded(asked.identity, call, asking).map_err(reason::invalid)?;
+    Ok(send::send(state, command).await?)
 }

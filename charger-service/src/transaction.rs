@@ -2,8 +2,8 @@
 
 mod close;
 pub mod correct;
-mod list;
-mod list_meter_values;
+pub mod list;
+pub mod list_meter_values;
 pub mod owned;
 pub mod placed;
 pub mod start;

@@ -53,6 +53,7 @@ BEYOND_A_SCHEMA = (
     "must begin with https://",
     "must be an http or https URL of at most 2048 characters, without a user or a fragment",
     "is an internal address, which this installation does not call",
+    "is required where there are several to choose from",
     "must be whsec_ and 24 to 64 bytes in base64",
     "must be at most 366 days from now",
     "is not the name of a firmware that is here",
@@ -64,9 +65,14 @@ BEYOND_A_SCHEMA = (
 
 # Refusals of requests that are well-formed, for what the installation holds.
 BY_STATE = (
+    "ID_TOKEN_BLOCKED",
+    "ID_TOKEN_EXPIRED",
+    "ID_TOKEN_IN_USE",
+    "ID_TOKEN_NOT_ACCEPTED",
     "INVALID_EMAILED_CODE",
     "LAST_ADMINISTRATOR",
     "NO_EMAIL",
+    "NO_ID_TOKEN",
     "NOTHING_TO_VERIFY",
     "STRAY_MISFIT",
     "STRAY_SETTLED",
@@ -127,6 +133,8 @@ END_THEIR_CALLER = (
 ANSWERED_BY_A_STATION = (
     "CertificateService.RenewCertificate",
     "ChargePointService.RotatePassword",
+    "DriverService.StartMyCharge",
+    "DriverService.StopMyTransaction",
     "JobService.RequestDiagnostics",
     "JobService.RequestLog",
     "JobService.UpdateFirmware",

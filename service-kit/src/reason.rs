@@ -61,10 +61,20 @@ macro_rules! reasons {
 reasons! {
     /// The charge point has been registered before.
     ChargePointExists = "CHARGE_POINT_EXISTS", AlreadyExists, 409, "The charge point exists";
+    /// The code is another connector's.
+    ConnectorCodeExists = "CONNECTOR_CODE_EXISTS", AlreadyExists, 409, "The connector's code is taken";
     /// The deadline passed.
     DeadlineExceeded = "DEADLINE_EXCEEDED", DeadlineExceeded, 504, "The answer took too long";
+    /// The id token may not charge.
+    IdTokenBlocked = "ID_TOKEN_BLOCKED", FailedPrecondition, 409, "The id token is blocked";
     /// The id token has been registered before.
     IdTokenExists = "ID_TOKEN_EXISTS", AlreadyExists, 409, "The id token exists";
+    /// The id token may charge no more.
+    IdTokenExpired = "ID_TOKEN_EXPIRED", FailedPrecondition, 409, "The id token has expired";
+    /// As many charges run with the id token as may.
+    IdTokenInUse = "ID_TOKEN_IN_USE", FailedPrecondition, 409, "The id token is in use";
+    /// The id token may not charge at this place, or not by this way.
+    IdTokenNotAccepted = "ID_TOKEN_NOT_ACCEPTED", FailedPrecondition, 409, "The id token is not accepted here";
     /// A firmware of this name has other content.
     FileExists = "FILE_EXISTS", AlreadyExists, 409, "The file exists with other content";
     /// The idempotency key came with another request before.
@@ -99,6 +109,8 @@ reasons! {
     NotAcceptable = "NOT_ACCEPTABLE", InvalidArgument, 406, "The answer has no form that you accept";
     /// The account has no address to send mail to.
     NoEmail = "NO_EMAIL", FailedPrecondition, 409, "The account has no email address";
+    /// The account has nothing to charge with.
+    NoIdToken = "NO_ID_TOKEN", FailedPrecondition, 409, "There is no id token";
     /// Charge points cannot be told where to fetch or leave files.
     NoPublicUrl = "NO_PUBLIC_URL", FailedPrecondition, 409, "The address that charge points reach is not set";
     /// No such resource.

@@ -19,6 +19,7 @@ const RESERVED: [&str; 18] = [
     "events",
     "files",
     "id-tokens",
+    "my",
     "reservations",
     "security-events",
     "sites",

@@ -1,7 +1,5 @@
 //! Charge points as they are now: registered facts, what they said of themselves, whether they are connected.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Utc};
 use service_kit::database;
 use service_kit::event::timestamp;
@@ -11,8 +9,9 @@ use sqlx::{PgConnection, PgPool};
 use thiserror::Error;
 use tonic::Status;
 use uuid::Uuid;
-use voltgate_proto::ocpp::v1::{ChargePoint, Connector, ListChargePointsRequest, ListChargePointsResponse};
+use voltgate_proto::ocpp::v1::{ChargePoint, ListChargePointsRequest, ListChargePointsResponse};
 
+use super::connector;
 use super::find::FindError;
 use crate::boot::Registration;
 use service_kit::version::Versioned;
@@ -202,7 +201,7 @@ pub async fn read(connection: &mut PgConnection, identity: &str) -> Result<Versi
 
 async fn with_connectors(connection: &mut PgConnection, rows: Vec<Row>) -> Result<Vec<ChargePoint>, sqlx::Error> {
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
-    let mut connectors = connectors(connection, &ids).await?;
+    let mut connectors = connector::of_all(connection, &ids).await?;
     Ok(rows
         .into_iter()
         .map(|row| {
@@ -213,41 +212,6 @@ async fn with_connectors(connection: &mut PgConnection, rows: Vec<Row>) -> Resul
             }
         })
         .collect())
-}
-
-async fn connectors(
-    connection: &mut PgConnection,
-    charge_points: &[Uuid],
-) -> Result<HashMap<Uuid, Vec<Connector>>, sqlx::Error> {
-    let rows = sqlx::query!(
-        r#"SELECT connector.charge_point_id, connector.connector_id, status, error_code, info, vendor_error_code,
-             status_at, received_at, coalesce(own.desired, shared.desired) AS availability,
-             coalesce(own.answer, shared.answer) AS availability_answer
-         FROM ocpp.connector
-         LEFT JOIN ocpp.availability AS own ON own.charge_point_id = connector.charge_point_id
-             AND own.connector_id = connector.connector_id
-         LEFT JOIN ocpp.availability AS shared ON shared.charge_point_id = connector.charge_point_id
-             AND shared.connector_id = 0
-         WHERE connector.charge_point_id = ANY($1) ORDER BY connector.charge_point_id, connector.connector_id"#,
-        charge_points,
-    )
-    .fetch_all(connection)
-    .await?;
-    let mut connectors: HashMap<Uuid, Vec<Connector>> = HashMap::new();
-    for row in rows {
-        connectors.entry(row.charge_point_id).or_default().push(Connector {
-            connector_id: row.connector_id,
-            status: row.status,
-            error_code: row.error_code,
-            info: row.info,
-            vendor_error_code: row.vendor_error_code,
-            status_at: Some(timestamp(row.status_at)),
-            received_at: Some(timestamp(row.received_at)),
-            availability: row.availability,
-            availability_answer: row.availability_answer,
-        });
-    }
-    Ok(connectors)
 }
 
 impl From<Row> for ChargePoint {

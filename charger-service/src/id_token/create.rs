@@ -38,6 +38,7 @@ pub struct NewIdToken {
     blocked: bool,
     max_concurrent_transactions: Option<i32>,
     allowed_locations: Vec<Location>,
+    account_id: Option<Uuid>,
 }
 
 #[derive(Debug, Error)]
@@ -117,6 +118,10 @@ impl TryFrom<CreateIdTokenRequest> for NewIdToken {
         if !is_limit(request.max_concurrent_transactions) {
             note("maxConcurrentTransactions", NOT_A_LIMIT);
         }
+        let account_id = request.account_id.as_deref().map(Uuid::try_parse);
+        if let Some(Err(_)) = account_id {
+            note("accountId", NOT_A_UUID);
+        }
         let allowed_locations = location::parse(request.allowed_locations);
         match (r#type, allowed_locations) {
             (Some(r#type), Ok(allowed_locations)) if violations.is_empty() => Ok(Self {
@@ -127,6 +132,7 @@ impl TryFrom<CreateIdTokenRequest> for NewIdToken {
                 blocked: request.blocked,
                 max_concurrent_transactions: request.max_concurrent_transactions,
                 allowed_locations,
+                account_id: account_id.and_then(Result::ok),
             }),
             (_, allowed_locations) => {
                 violations.extend(allowed_locations.err().into_iter().flatten());
@@ -142,7 +148,7 @@ pub(super) const DEFAULT_TYPE: &str = TYPES[0];
 pub(super) const NOT_A_TOKEN: &str = "must have 1 to 36 printable characters, and no space at either end";
 pub(super) const NOT_A_TYPE: &str = "must be one of ISO14443, ISO15693, eMAID, KeyCode, Local, MacAddress and Central";
 pub(super) const NOT_A_TIME: &str = "is not a time that can be kept";
-
+pub(super) const NOT_A_UUID: &str = "is not a UUID";
 pub(super) const NOT_A_LIMIT: &str = "must be between 1 and 10000";
 
 pub(super) fn is_limit(most: Option<i32>) -> bool {
@@ -169,8 +175,9 @@ pub async fn create(state: &State, new: NewIdToken, author: &Author) -> Result<R
     let mut transaction = database::begin(&state.database).await?;
     let id = Uuid::now_v7();
     sqlx::query!(
-        "INSERT INTO ocpp.id_token (id, value, type, group_id, expires_at, blocked, created_at, max_concurrent_transactions)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO ocpp.id_token (id, value, type, group_id, expires_at, blocked, created_at, max_concurrent_transactions,
+             account_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         id,
         new.value,
         new.r#type,
@@ -179,6 +186,7 @@ pub async fn create(state: &State, new: NewIdToken, author: &Author) -> Result<R
         new.blocked,
         now,
         new.max_concurrent_transactions,
+        new.account_id,
     )
     .execute(&mut *transaction)
     .await?;
@@ -199,6 +207,7 @@ pub(super) fn properties<'a>(entry: Entry<'a>, row: &Row) -> Entry<'a> {
         .with("expiresAt", row.expires_at.map(|time| time.to_rfc3339()))
         .with("blocked", Some(row.blocked))
         .with("maxConcurrentTransactions", row.max_concurrent_transactions)
+        .with("accountId", row.account_id.map(|id| id.to_string()))
         // Which they are can be long; that there are some tells why a token is refused elsewhere.
         .with(
             "allowedLocations",
@@ -245,6 +254,7 @@ mod tests {
             blocked: false,
             max_concurrent_transactions: Some(0),
             allowed_locations: vec![IdTokenLocation::default()],
+            account_id: Some("ada".to_owned()),
         };
         assert_eq!(
             fields(wrong),
@@ -254,6 +264,7 @@ mod tests {
                 "groupId",
                 "expiresAt",
                 "maxConcurrentTransactions",
+                "accountId",
                 "allowedLocations[0].identity"
             ]
         );

@@ -7,13 +7,16 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
 use thiserror::Error;
 use tonic::Status;
+use uuid::Uuid;
 use voltgate_proto::ocpp::v1::{IdToken, ListIdTokensRequest, ListIdTokensResponse};
 
 use super::Row;
+use super::create::NOT_A_UUID;
 use super::location::Location;
 
 #[derive(Debug)]
 pub struct Page {
+    account: Option<Uuid>,
     size: PageSize,
     /// The last value seen, in lower case.
     after: Option<String>,
@@ -23,8 +26,14 @@ impl TryFrom<ListIdTokensRequest> for Page {
     type Error = Vec<FieldViolation>;
 
     fn try_from(request: ListIdTokensRequest) -> Result<Self, Self::Error> {
-        let (size, after) = page::parse(request.page_size, &request.page_token)?;
-        Ok(Self { size, after })
+        let account = request.account_id.as_deref().map(Uuid::try_parse).transpose();
+        match (account, page::parse(request.page_size, &request.page_token)) {
+            (Ok(account), Ok((size, after))) => Ok(Self { account, size, after }),
+            (account, page) => {
+                let account = account.err().map(|_| FieldViolation::new("accountId", NOT_A_UUID));
+                Err(account.into_iter().chain(page.err().into_iter().flatten()).collect())
+            }
+        }
     }
 }
 
@@ -60,7 +69,7 @@ macro_rules! select {
     ($condition:tt, $($argument:expr),+) => {
         sqlx::query_as!(
             Row,
-            r#"SELECT value, type, group_id, expires_at, blocked, max_concurrent_transactions, created_at, revision,
+            r#"SELECT value, type, group_id, expires_at, blocked, max_concurrent_transactions, created_at, revision, account_id,
                    coalesce((
                        SELECT json_agg(json_build_object('identity', identity, 'connectorId', connector_id)
                                        ORDER BY identity, connector_id NULLS FIRST)
@@ -76,11 +85,14 @@ macro_rules! select {
 /// By value.
 pub async fn list(database: &PgPool, page: Page) -> Result<ListIdTokensResponse, ListError> {
     let mut connection = database::begin(database).await?;
+    database::plan_for_values(&mut connection).await?;
     let after = page.after.unwrap_or_default();
     let mut rows = select!(
-        r#"WHERE lower(value) > $1 COLLATE "C" ORDER BY lower(value) LIMIT $2"#,
+        r#"WHERE lower(value) > $1 COLLATE "C" AND ($3::uuid IS NULL OR account_id = $3)
+           ORDER BY lower(value) LIMIT $2"#,
         after,
-        page.size.limit()
+        page.size.limit(),
+        page.account
     )
     .fetch_all(&mut *connection)
     .await?;

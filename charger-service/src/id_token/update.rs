@@ -5,10 +5,12 @@ use service_kit::database;
 use service_kit::reason::{self, FieldViolation};
 use thiserror::Error;
 use tonic::Status;
+use uuid::Uuid;
 use voltgate_proto::ocpp::v1::UpdateIdTokenRequest;
 
 use super::create::{
-    DEFAULT_TYPE, NOT_A_LIMIT, NOT_A_TIME, NOT_A_TOKEN, NOT_A_TYPE, is_limit, is_token, kind, properties, time,
+    DEFAULT_TYPE, NOT_A_LIMIT, NOT_A_TIME, NOT_A_TOKEN, NOT_A_TYPE, NOT_A_UUID, is_limit, is_token, kind, properties,
+    time,
 };
 use super::list::{self, GetError};
 use super::location::{self, Location, ReplaceError};
@@ -18,13 +20,14 @@ use crate::audit::{self, Action, Author, Entry};
 use service_kit::version::{self, IfMatch};
 
 /// The fields that can be changed.
-const FIELDS: [&str; 6] = [
+const FIELDS: [&str; 7] = [
     "type",
     "group_id",
     "expires_at",
     "blocked",
     "max_concurrent_transactions",
     "allowed_locations",
+    "account_id",
 ];
 
 /// A change that breaks no rule. What it does not have stays.
@@ -38,6 +41,7 @@ pub struct Change {
     blocked: Option<bool>,
     max_concurrent_transactions: Option<Option<i32>>,
     allowed_locations: Option<Vec<Location>>,
+    account_id: Option<Option<Uuid>>,
 }
 
 #[derive(Debug, Error)]
@@ -100,6 +104,10 @@ impl TryFrom<UpdateIdTokenRequest> for Change {
         if !is_limit(request.max_concurrent_transactions) {
             note("maxConcurrentTransactions", NOT_A_LIMIT);
         }
+        let account_id = request.account_id.as_deref().map(Uuid::try_parse);
+        if let Some(Err(_)) = account_id {
+            note("accountId", NOT_A_UUID);
+        }
         let allowed_locations = location::parse(request.allowed_locations).unwrap_or_else(|problems| {
             violations.extend(problems);
             Vec::new()
@@ -124,6 +132,7 @@ impl TryFrom<UpdateIdTokenRequest> for Change {
             .then_some(request.max_concurrent_transactions),
             allowed_locations: is_changed("allowed_locations", !allowed_locations.is_empty())
                 .then_some(allowed_locations),
+            account_id: is_changed("account_id", account_id.is_some()).then_some(account_id.and_then(Result::ok)),
             value: request.id_token,
         })
     }
@@ -141,6 +150,7 @@ pub async fn update(state: &State, change: Change, if_match: &IfMatch, author: &
            SET type = coalesce($2, id_token.type), group_id = CASE WHEN $3 THEN $4 ELSE group_id END,
                expires_at = CASE WHEN $5 THEN $6 ELSE expires_at END, blocked = coalesce($7, blocked),
                max_concurrent_transactions = CASE WHEN $9 THEN $10 ELSE max_concurrent_transactions END,
+               account_id = CASE WHEN $11 THEN $12 ELSE account_id END,
                revision = nextval('ocpp.revision')
            FROM before WHERE id_token.id = before.id
            RETURNING id_token.id, before.type AS "former_type!""#,
@@ -154,6 +164,8 @@ pub async fn update(state: &State, change: Change, if_match: &IfMatch, author: &
         if_match.revisions(),
         change.max_concurrent_transactions.is_some(),
         change.max_concurrent_transactions.flatten(),
+        change.account_id.is_some(),
+        change.account_id.flatten(),
     )
     .fetch_optional(&mut *transaction)
     .await?;
@@ -223,10 +235,11 @@ mod tests {
             (unchanged.max_concurrent_transactions, unchanged.allowed_locations),
             (None, None)
         );
-        let mask = Some(&["max_concurrent_transactions", "allowed_locations"][..]);
+        let mask = Some(&["max_concurrent_transactions", "allowed_locations", "account_id"][..]);
         let cleared = change(group("G"), mask).unwrap();
         assert_eq!(cleared.max_concurrent_transactions, Some(None));
         assert_eq!(cleared.allowed_locations, Some(Vec::new()));
+        assert_eq!(cleared.account_id, Some(None));
     }
 
     #[test]
@@ -249,6 +262,7 @@ mod tests {
                 identity: "CP1".to_owned(),
                 connector_id: Some(0),
             }],
+            account_id: Some(String::new()),
             ..group("")
         };
         assert_eq!(
@@ -258,6 +272,7 @@ mod tests {
                 "groupId",
                 "expiresAt",
                 "maxConcurrentTransactions",
+                "accountId",
                 "allowedLocations[0].connectorId"
             ]
         );

@@ -37,13 +37,7 @@ impl TryFrom<ListTransactionsRequest> for Page {
     /// Collects what is wrong with every field before it refuses.
     fn try_from(request: ListTransactionsRequest) -> Result<Self, Self::Error> {
         let mut violations = Vec::new();
-        let status = request
-            .status
-            .as_deref()
-            .map(|told| STATUSES.into_iter().find(|known| *known == told));
-        if status == Some(None) {
-            violations.push(FieldViolation::new("status", "must be active, completed or refused"));
-        }
+        let status = status(request.status.as_deref(), &mut violations);
         if request.connector_id.is_some() && request.identity.is_none() {
             let problem = "is a number of one charge point; name its identity, too";
             violations.push(FieldViolation::new("connectorId", problem));
@@ -53,7 +47,7 @@ impl TryFrom<ListTransactionsRequest> for Page {
         match page::parse(request.page_size, &request.page_token) {
             Ok((size, seen)) if violations.is_empty() => Ok(Self {
                 identity: request.identity,
-                status: status.flatten(),
+                status,
                 id_token: request.id_token,
                 connector_id: request.connector_id,
                 started_after,
@@ -69,18 +63,23 @@ impl TryFrom<ListTransactionsRequest> for Page {
     }
 }
 
-impl Page {
-    /// The time and the id that transactions have to be before: where the page before ended, or the end of the time that was
-    /// asked for. In one, so that an index is entered just there.
-    fn before(&self) -> (Option<DateTime<Utc>>, i32) {
-        let seen = self
-            .seen
-            .and_then(|(micros, id)| Some((DateTime::from_timestamp_micros(micros)?, id)));
-        let end = self.started_before.map(|end| (end, i32::MIN));
-        match seen.into_iter().chain(end).min() {
-            Some((at, id)) => (Some(at), id),
-            None => (None, i32::MAX),
-        }
+/// A status to filter by. Notes what is none.
+pub fn status(told: Option<&str>, violations: &mut Vec<FieldViolation>) -> Option<&'static str> {
+    let status = told.map(|told| STATUSES.into_iter().find(|known| *known == told));
+    if status == Some(None) {
+        violations.push(FieldViolation::new("status", "must be active, completed or refused"));
+    }
+    status.flatten()
+}
+
+/// The time and the id that transactions have to be before: where the page before ended, or the end of the time that was
+/// asked for. In one, so that an index is entered just there.
+pub fn before(seen: Option<(i64, i32)>, started_before: Option<DateTime<Utc>>) -> (Option<DateTime<Utc>>, i32) {
+    let seen = seen.and_then(|(micros, id)| Some((DateTime::from_timestamp_micros(micros)?, id)));
+    let end = started_before.map(|end| (end, i32::MIN));
+    match seen.into_iter().chain(end).min() {
+        Some((at, id)) => (Some(at), id),
+        None => (None, i32::MAX),
     }
 }
 
@@ -160,7 +159,7 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListTransactionsRespo
         },
     };
     database::plan_for_values(&mut connection).await?;
-    let (before, before_id) = page.before();
+    let (before, before_id) = before(page.seen, page.started_before);
     let mut rows = select!(
         r#"WHERE (start_received_at, transaction.id) < (coalesce($1, 'infinity'::timestamptz), $2)
              AND ($3::uuid IS NULL OR charge_point_id = $3)

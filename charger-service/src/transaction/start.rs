@@ -203,12 +203,14 @@ async fn insert(
         | AuthorizationStatus::Expired
         | AuthorizationStatus::Invalid => "refused",
     };
+    // Whose token it is now. A token that is handed to somebody else later does not show them what was charged with it before.
     sqlx::query_scalar!(
         r#"WITH started AS (
              INSERT INTO ocpp.transaction (charge_point_id, connector_id, id_token, status, authorization_status,
-                 reservation_id, meter_start_wh, started_at, start_received_at, tariff_version_id)
+                 reservation_id, meter_start_wh, started_at, start_received_at, tariff_version_id, account_id)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,
-                 CASE WHEN $4 = 'active' THEN ocpp.tariff_version_of($1, $11) END)
+                 CASE WHEN $4 = 'active' THEN ocpp.tariff_version_of($1, $11) END,
+                 (SELECT account_id FROM ocpp.id_token WHERE lower(value) = lower($3 COLLATE "C")))
              ON CONFLICT (charge_point_id, connector_id, left(lower(id_token), 255),
                  coalesce(started_at, '-infinity'::timestamptz), coalesce(meter_start_wh, -9223372036854775808))
                  WHERE stop_received_at IS NULL DO NOTHING

@@ -92,7 +92,7 @@ async fn a_charge_can_be_followed_from_boot_to_bill() {
     );
     assert!(shown.last_boot_at.is_some() && shown.last_seen_at.is_some());
     assert_eq!(shown.connectors.len(), 1);
-    assert_eq!(shown.connectors[0].status, "Preparing");
+    assert_eq!(shown.connectors[0].status.as_deref(), Some("Preparing"));
     assert_eq!(shown.password, None);
 
     let messages = service.messages("CP1").await;

@@ -10,8 +10,10 @@ use service_kit::clock::SystemClock;
 use service_kit::settings::{AccessSettings, DatabaseSettings};
 use testbed::Database;
 use tokio_util::sync::CancellationToken;
-use voltgate_proto::auth::v1::LogInRequest;
+use tonic::Request;
+use uuid::Uuid;
 use voltgate_proto::auth::v1::auth_service_client::AuthServiceClient;
+use voltgate_proto::auth::v1::{LogInRequest, SignUpRequest};
 
 pub const SERVICE_SECRET: &[u8] = b"shared by the processes of this test";
 const PASSWORD: &str = "correct horse battery";
@@ -55,6 +57,8 @@ async fn auth(database: &Database) -> auth_service::Application {
         auth_secret: Some("q3Jw0dV1oZb8yT6uK2nX9mC4eR7sA5hL".to_owned()),
         auth_access_token_seconds: 3600,
         admin_password: Some(PASSWORD.to_owned()),
+        // All drivers of all tests come from one address.
+        auth_free_signups_per_address: 1_000_000,
         ..auth_service::Settings::default()
     };
     let shared = Shared {
@@ -84,6 +88,36 @@ pub async fn log_in(auth_url: &str) -> String {
     };
     let answer = client.log_in(credentials).await.unwrap().into_inner();
     answer.access_token.expect("a password is enough")
+}
+
+/// Somebody who has signed up, and so is a driver.
+pub struct Driver {
+    pub account: String,
+    pub access_token: String,
+}
+
+impl Driver {
+    pub async fn sign_up() -> Self {
+        let mut client = AuthServiceClient::connect(operator().auth_url.clone()).await.unwrap();
+        let request = SignUpRequest {
+            username: format!("driver-{}@example.com", Uuid::now_v7()),
+            password: PASSWORD.to_owned(),
+            email: None,
+        };
+        let answer = client.sign_up(request).await.unwrap().into_inner();
+        Self {
+            account: answer.id,
+            access_token: answer.access_token,
+        }
+    }
+
+    /// A request as this driver sends it.
+    pub fn asks<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        let token = format!("Bearer {}", self.access_token);
+        request.metadata_mut().insert("authorization", token.parse().unwrap());
+        request
+    }
 }
 
 pub fn access(auth_url: &str) -> AccessSettings {

@@ -317,7 +317,7 @@ async fn a_status_from_the_future_does_not_hide_those_that_follow_and_a_late_one
             payload["timestamp"] = json!(timestamp);
         }
         station.call("StatusNotification", payload).await;
-        service.charge_point("CP1").await.connectors[0].status.clone()
+        service.charge_point("CP1").await.connectors[0].status.clone().unwrap()
     };
     assert_eq!(report("Available", Some(minutes_ago(10))).await, "Available");
     assert_eq!(report("Charging", Some(minutes_ago(2))).await, "Charging");

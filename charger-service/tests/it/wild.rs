@@ -37,7 +37,10 @@ async fn a_clock_at_1970_and_a_meter_at_0_make_a_charge_like_any_other() {
     // Its statuses are in the order in which they come.
     report(&mut station, 1, "Charging", "1970-01-01T00:20:00Z").await;
     report(&mut station, 1, "Available", "1970-01-01T00:00:30Z").await;
-    assert_eq!(service.charge_point("CP1").await.connectors[0].status, "Available");
+    assert_eq!(
+        service.charge_point("CP1").await.connectors[0].status.as_deref(),
+        Some("Available")
+    );
 }
 
 #[tokio::test]
@@ -61,7 +64,10 @@ async fn local_time_that_says_it_is_utc_is_kept_as_told_and_hides_nothing() {
     station.call("StopTransaction", stop).await;
     assert_eq!(service.transaction(id).await.energy_wh, Some(300));
     report(&mut station, 1, "Available", &Utc::now().to_rfc3339()).await;
-    assert_eq!(service.charge_point("CP1").await.connectors[0].status, "Available");
+    assert_eq!(
+        service.charge_point("CP1").await.connectors[0].status.as_deref(),
+        Some("Available")
+    );
 }
 
 #[tokio::test]
@@ -113,7 +119,7 @@ async fn connector_0_is_the_charge_point_itself() {
     let connectors = service.charge_point("CP1").await.connectors;
     let shown: Vec<_> = connectors
         .iter()
-        .map(|one| (one.connector_id, one.status.as_str()))
+        .map(|one| (one.connector_id, one.status.as_deref().unwrap()))
         .collect();
     assert_eq!(shown, [(0, "Unavailable"), (1, "Available")]);
 }
@@ -139,7 +145,7 @@ async fn three_first_statuses_within_a_millisecond_are_all_there_and_the_last_of
     let connectors = service.charge_point("CP1").await.connectors;
     let shown: Vec<_> = connectors
         .iter()
-        .map(|one| (one.connector_id, one.status.as_str()))
+        .map(|one| (one.connector_id, one.status.as_deref().unwrap()))
         .collect();
     assert_eq!(shown, [(0, "Available"), (1, "Preparing"), (2, "Available")]);
 }

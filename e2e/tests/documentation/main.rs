@@ -46,42 +46,31 @@ async fn the_endpoint_answers(voltgate: &Voltgate) {
     let operator = voltgate.admin().await;
     let charge_point = json!({"identity": "CP1", "password": "a-password-for-CP1"});
     operator.post("/ocpp/charge-points", &charge_point).await.expect(201);
-    let path = "/ocpp/charge-points/CP1/connectors/1";
+    let path = "/ocpp/charge-points/CP1/firmware";
     operator.get(path).await.problem(404, "NOT_FOUND");
     voltgate.api().get(path).await.problem(401, "MISSING_CREDENTIALS");
 
     let url = format!("ws://{}", voltgate.address("GATEWAY_LISTEN"));
-    let boot = json!([2, "1", "BootNotification", {"chargePointModel": "M", "chargePointVendor": "V"}]);
-    let status = json!({"connectorId": 1, "errorCode": "NoError", "status": "Available"});
-    let status = json!([2, "2", "StatusNotification", status]);
-    let (boot, status) = (boot.to_string(), status.to_string());
-    let arguments = [
-        &url,
-        "CP1",
-        "a-password-for-CP1",
-        "ocpp1.6",
-        &boot,
-        "answer",
-        &status,
-        "answer",
-    ];
+    let boot = json!({"chargePointModel": "M", "chargePointVendor": "V", "firmwareVersion": "2.4.1"});
+    let boot = json!([2, "1", "BootNotification", boot]).to_string();
+    let arguments = [&url, "CP1", "a-password-for-CP1", "ocpp1.6", &boot, "answer"];
     let mut station = Script::start("raw_frames.py", &arguments);
     assert_eq!(station.next().await[2]["status"], "Accepted");
-    assert_eq!(station.next().await[1], "2");
     station.finish().await;
 
-    assert_eq!(operator.get(path).await.expect(200)["status"], "Available");
+    let firmware = json!({ "version": "2.4.1" });
+    assert_eq!(operator.get(path).await.expect(200), firmware);
     let documented = operator.get("/openapi.json").await.expect(200);
-    let template = "/ocpp/charge-points/{identity}/connectors/{connectorId}";
+    let template = "/ocpp/charge-points/{identity}/firmware";
     assert!(
         documented["paths"][template]["get"].is_object(),
         "{template} is not documented"
     );
     let charger = voltgate.address("CHARGER_LISTEN");
-    let call = "voltgate.ocpp.v1.ChargePointService/GetConnector";
-    let request = json!({"identity": "CP1", "connectorId": 1}).to_string();
+    let call = "voltgate.ocpp.v1.ChargePointService/GetFirmware";
+    let request = json!({ "identity": "CP1" }).to_string();
     let answer = reflect(&[charger, "v1", call, &request, operator.token()]).await;
-    assert_eq!(answer["answer"]["status"], "Available", "{answer}");
+    assert_eq!(answer["answer"], firmware, "{answer}");
 }
 
 async fn the_service_answers(voltgate: &Voltgate, pricing: &str) {

@@ -8,6 +8,7 @@ mod codes;
 mod compose;
 mod contract;
 mod discovery;
+mod drivers;
 mod erasure;
 mod events;
 mod exports;

@@ -50,8 +50,13 @@ fn met(reason: Reason) -> Met {
         }
         Reason::NoCommonSubprotocol | Reason::StationUnauthorized | Reason::UpgradeRequired => Met::AtTheDoor,
         Reason::ChargePointExists
+        | Reason::ConnectorCodeExists
         | Reason::FileExists
+        | Reason::IdTokenBlocked
         | Reason::IdTokenExists
+        | Reason::IdTokenExpired
+        | Reason::IdTokenInUse
+        | Reason::IdTokenNotAccepted
         | Reason::IdempotencyKeyReused
         | Reason::InvalidChallenge
         | Reason::InvalidCode
@@ -60,6 +65,7 @@ fn met(reason: Reason) -> Met {
         | Reason::InvalidRefreshToken
         | Reason::LastAdministrator
         | Reason::NoEmail
+        | Reason::NoIdToken
         | Reason::NoPublicUrl
         | Reason::NotFound
         | Reason::PasskeyExists

@@ -1,0 +1,584 @@
+//! What drivers see and do, and that it is their own only.
+
+use chrono::TimeDelta;
+use serde_json::json;
+use service_kit::bus::Outcome;
+use service_kit::clock::{Clock, SystemClock};
+use service_kit::event;
+use service_kit::reason::Reason;
+use testbed::Database;
+use tokio::task::JoinHandle;
+use tonic::transport::Channel;
+use tonic::{Request, Status, Streaming};
+use voltgate_proto::events::v1::AccountDeleted;
+use voltgate_proto::ocpp::v1::charge_point_audit_service_client::ChargePointAuditServiceClient;
+use voltgate_proto::ocpp::v1::driver_service_client::DriverServiceClient;
+use voltgate_proto::ocpp::v1::site_service_client::SiteServiceClient;
+use voltgate_proto::ocpp::v1::*;
+
+use crate::connectors::{coded, declare};
+use crate::operator::{Driver, operator};
+use crate::service::{Service, reason};
+use crate::state::connected;
+use crate::station::Station;
+
+const CODE: &str = "DE*ABC*E12345*1";
+
+fn client(service: &Service) -> DriverServiceClient<Channel> {
+    DriverServiceClient::new(service.channel.clone())
+}
+
+/// A token that belongs to a driver.
+fn token(value: &str, driver: &Driver) -> CreateIdTokenRequest {
+    CreateIdTokenRequest {
+        id_token: value.to_owned(),
+        account_id: Some(driver.account.clone()),
+        ..Default::default()
+    }
+}
+
+/// `CP1` is connected, and its connector 1 is known by [`CODE`].
+async fn coded_and_connected(database: &Database) -> (Service, Station) {
+    let (service, station) = connected(database).await;
+    declare(&service, 1, coded(CODE), None).await.unwrap();
+    (service, station)
+}
+
+async fn give(service: &Service, value: &str, driver: &Driver) {
+    let request = UpdateIdTokenRequest {
+        id_token: value.to_owned(),
+        account_id: Some(driver.account.clone()),
+        ..Default::default()
+    };
+    service
+        .id_tokens()
+        .update_id_token(service.asks(request))
+        .await
+        .unwrap();
+}
+
+fn wish(code: &str, id_token: Option<&str>) -> StartMyChargeRequest {
+    StartMyChargeRequest {
+        connector_code: code.to_owned(),
+        id_token: id_token.map(str::to_owned),
+        wait_seconds: Some(0),
+    }
+}
+
+async fn start(service: &Service, driver: &Driver, wish: StartMyChargeRequest) -> Result<ChargeCommand, Status> {
+    let started = client(service).start_my_charge(driver.asks(wish)).await?;
+    Ok(started.into_inner())
+}
+
+async fn transaction(service: &Service, driver: &Driver, id: i32) -> Result<MyTransaction, Status> {
+    let request = driver.asks(GetMyTransactionRequest { id });
+    Ok(client(service).get_my_transaction(request).await?.into_inner())
+}
+
+async fn page(service: &Service, driver: &Driver, request: ListMyTransactionsRequest) -> ListMyTransactionsResponse {
+    let page = client(service).list_my_transactions(driver.asks(request)).await;
+    page.unwrap().into_inner()
+}
+
+async fn transactions(service: &Service, driver: &Driver) -> Vec<i32> {
+    let page = page(service, driver, ListMyTransactionsRequest::default()).await;
+    page.transactions.iter().map(|one| one.id).collect()
+}
+
+async fn tokens(service: &Service, driver: &Driver) -> Vec<String> {
+    let request = driver.asks(ListMyIdTokensRequest::default());
+    let page = client(service).list_my_id_tokens(request).await.unwrap().into_inner();
+    page.id_tokens.into_iter().map(|one| one.id_token).collect()
+}
+
+async fn follow(service: &Service, driver: &Driver, id: i32) -> Result<Streaming<ChargeProgress>, Status> {
+    let request = driver.asks(FollowMyTransactionRequest { id });
+    Ok(client(service).follow_my_transaction(request).await?.into_inner())
+}
+
+async fn commands(service: &Service) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM ocpp.command")
+        .fetch_one(&service.pool)
+        .await
+        .unwrap()
+}
+
+/// The names of all RPCs that REST has under `/ocpp/my/`.
+fn routes_of_drivers() -> Vec<String> {
+    let pool = voltgate_proto::pool();
+    let http = pool.get_extension_by_name("google.api.http").unwrap();
+    let methods = pool
+        .services()
+        .flat_map(|service| service.methods().collect::<Vec<_>>());
+    let is_mine = |rule: &str| rule.contains("\"/ocpp/my/");
+    methods
+        .filter(|method| is_mine(&format!("{:?}", method.options().get_extension(&http))))
+        .map(|method| method.name().to_owned())
+        .collect()
+}
+
+/// What is another one's is refused as what is not there.
+fn assert_alike(of_another: &Status, of_nobody: &Status) {
+    assert_eq!(reason(of_another), Reason::NotFound);
+    assert_eq!(
+        (of_another.code(), of_another.message(), of_another.details()),
+        (of_nobody.code(), of_nobody.message(), of_nobody.details())
+    );
+}
+
+#[tokio::test]
+async fn each_route_of_a_driver_shows_and_does_nothing_of_another_ones() {
+    const NOBODYS: i32 = 4711;
+    let database = Database::create().await;
+    let (service, mut station) = coded_and_connected(&database).await;
+    let (ada, bob) = (Driver::sign_up().await, Driver::sign_up().await);
+    // An operator who asks here is a driver like any other.
+    let admin = Driver {
+        account: String::new(),
+        access_token: operator().access_token.clone(),
+    };
+    service.register_tokens([token("ADA", &ada), token("BOB", &bob)]).await;
+    let bobs = i32::try_from(station.start("BOB", 0, "2026-03-01T12:00:00Z").await).unwrap();
+    let values = json!({"connectorId": 1, "transactionId": bobs, "meterValue": [
+        {"timestamp": "2026-03-01T12:01:00Z", "sampledValue": [{"value": "10"}]}]});
+    station.call("MeterValues", values).await;
+
+    let routes = routes_of_drivers();
+    assert!(routes.len() >= 8, "{routes:?}");
+    for driver in [&ada, &admin] {
+        for route in &routes {
+            match route.as_str() {
+                "ListMyIdTokens" => assert!(!tokens(&service, driver).await.contains(&"BOB".to_owned())),
+                "ListMyTransactions" => assert_eq!(transactions(&service, driver).await, [0; 0]),
+                "GetMyTransaction" => {
+                    let refused = async |id| transaction(&service, driver, id).await.unwrap_err();
+                    assert_alike(&refused(bobs).await, &refused(NOBODYS).await);
+                }
+                "ListMyMeterValues" => {
+                    let refused = async |id| {
+                        let request = ListMyMeterValuesRequest {
+                            id,
+                            ..Default::default()
+                        };
+                        let asked = client(&service).list_my_meter_values(driver.asks(request)).await;
+                        asked.unwrap_err()
+                    };
+                    assert_alike(&refused(bobs).await, &refused(NOBODYS).await);
+                }
+                "FollowMyTransaction" => {
+                    let refused = async |id| follow(&service, driver, id).await.unwrap_err();
+                    assert_alike(&refused(bobs).await, &refused(NOBODYS).await);
+                }
+                "StopMyTransaction" => {
+                    let refused = async |id| {
+                        let request = StopMyTransactionRequest {
+                            id,
+                            wait_seconds: Some(0),
+                        };
+                        let asked = client(&service).stop_my_transaction(driver.asks(request)).await;
+                        asked.unwrap_err()
+                    };
+                    assert_alike(&refused(bobs).await, &refused(NOBODYS).await);
+                }
+                "StartMyCharge" => {
+                    let refused = async |value| start(&service, driver, wish(CODE, Some(value))).await.unwrap_err();
+                    assert_alike(&refused("BOB").await, &refused("NOBODY").await);
+                }
+                // Connectors are nobody's; who charges there is not told.
+                "GetMyConnector" => {
+                    let request = driver.asks(GetMyConnectorRequest { code: CODE.to_owned() });
+                    let connector = client(&service).get_my_connector(request).await.unwrap().into_inner();
+                    let told = format!("{connector:?}");
+                    assert!(!told.contains("BOB") && !told.contains("CP1"), "{told}");
+                }
+                other => panic!("{other} is a route of drivers, and nothing here shows that it keeps to their own"),
+            }
+        }
+    }
+    assert_eq!(commands(&service).await, 0, "nobody is asked for what is refused");
+    // And it is all there for Bob.
+    assert_eq!(tokens(&service, &bob).await, ["BOB"]);
+    assert_eq!(transactions(&service, &bob).await, [bobs]);
+    assert_eq!(transaction(&service, &bob, bobs).await.unwrap().status, "active");
+    let request = ListMyMeterValuesRequest {
+        id: bobs,
+        ..Default::default()
+    };
+    let values = client(&service).list_my_meter_values(bob.asks(request)).await;
+    assert_eq!(values.unwrap().into_inner().meter_values[0].value, "10");
+}
+
+/// Asks beside the test, which plays the charge point meanwhile.
+fn asking<T: Send + 'static>(
+    asked: impl Future<Output = Result<tonic::Response<T>, Status>> + Send + 'static,
+) -> JoinHandle<T> {
+    tokio::spawn(async move { asked.await.unwrap().into_inner() })
+}
+
+#[tokio::test]
+async fn a_driver_starts_a_charge_by_the_code_follows_it_and_stops_it() {
+    let database = Database::create().await;
+    let (service, mut station) = coded_and_connected(&database).await;
+    let site = CreateSiteRequest {
+        name: "Harbour".to_owned(),
+        address: Some("Quay 1".to_owned()),
+        ..Default::default()
+    };
+    let mut sites = SiteServiceClient::new(service.channel.clone());
+    let site = sites.create_site(service.asks(site)).await.unwrap().into_inner();
+    let stands = UpdateChargePointRequest {
+        identity: "CP1".to_owned(),
+        site_id: Some(site.id),
+        ..Default::default()
+    };
+    service
+        .charge_points()
+        .update_charge_point(service.asks(stands))
+        .await
+        .unwrap();
+    let ada = Driver::sign_up().await;
+    service.register_tokens([token("ADA", &ada)]).await;
+
+    let free = async || {
+        let request = ada.asks(GetMyConnectorRequest {
+            code: CODE.to_lowercase(),
+        });
+        let connector = client(&service).get_my_connector(request).await.unwrap().into_inner();
+        assert_eq!(
+            (
+                connector.code.as_str(),
+                connector.site_name.as_deref(),
+                connector.site_address.as_deref()
+            ),
+            (CODE, Some("Harbour"), Some("Quay 1"))
+        );
+        connector.free
+    };
+    assert!(!free().await, "nobody has told");
+    for (status, is_free) in [("Available", true), ("Charging", false), ("Preparing", true)] {
+        let payload = json!({"connectorId": 1, "status": status, "errorCode": "NoError"});
+        station.call("StatusNotification", payload).await;
+        assert_eq!(free().await, is_free, "{status}");
+    }
+
+    let (mut drivers, request) = (client(&service), ada.asks(wish(&CODE.to_lowercase(), None)));
+    let mut request = request.map(|wish| StartMyChargeRequest {
+        wait_seconds: Some(30),
+        ..wish
+    });
+    request
+        .metadata_mut()
+        .insert("idempotency-key", "once".parse().unwrap());
+    let started = asking(async move { drivers.start_my_charge(request).await });
+    let (id, action, payload) = station.called().await;
+    assert_eq!(
+        (action.as_str(), payload),
+        ("RemoteStartTransaction", json!({"connectorId": 1, "idTag": "ADA"}))
+    );
+    station.answer(&id, json!({"status": "Accepted"})).await;
+    let started = started.await.unwrap();
+    assert_eq!((started.state.as_str(), started.reason.as_deref()), ("accepted", None));
+
+    let charge = i32::try_from(station.start("ADA", 1000, "2026-03-01T12:00:00Z").await).unwrap();
+    let shown = transaction(&service, &ada, charge).await.unwrap();
+    assert_eq!(
+        (shown.connector_code.as_deref(), shown.site_name.as_deref()),
+        (Some(CODE), Some("Harbour"))
+    );
+    let mut progress = follow(&service, &ada, charge).await.unwrap();
+    let first = progress.message().await.unwrap().unwrap();
+    assert_eq!((first.status.as_str(), first.energy_wh), ("active", None));
+    let values = json!({"connectorId": 1, "transactionId": charge, "meterValue": [
+        {"timestamp": "2026-03-01T12:05:00Z", "sampledValue": [
+            {"value": "3500"}, {"value": "64", "measurand": "SoC", "unit": "Percent"},
+            {"value": "11", "measurand": "Power.Active.Import", "unit": "kW"}]}]});
+    station.call("MeterValues", values).await;
+    let next = progress.message().await.unwrap().unwrap();
+    assert_eq!(
+        (next.energy_wh, next.power_watts, next.soc_percent),
+        (Some(2500), Some(11_000), Some(64))
+    );
+
+    let (mut drivers, stop) = (
+        client(&service),
+        StopMyTransactionRequest {
+            id: charge,
+            wait_seconds: None,
+        },
+    );
+    let request = ada.asks(stop);
+    let stopping = asking(async move { drivers.stop_my_transaction(request).await });
+    let (id, action, payload) = station.called().await;
+    assert_eq!(
+        (action.as_str(), payload),
+        ("RemoteStopTransaction", json!({"transactionId": charge}))
+    );
+    station.answer(&id, json!({"status": "Rejected"})).await;
+    let stopped = stopping.await.unwrap();
+    assert_eq!(
+        (stopped.state.as_str(), stopped.reason.as_deref()),
+        ("rejected", Some("The charge point refuses"))
+    );
+    let stop =
+        json!({"transactionId": charge, "meterStop": 6000, "timestamp": "2026-03-01T13:00:00Z", "reason": "Remote"});
+    station.call("StopTransaction", stop).await;
+    let last = progress.message().await.unwrap().unwrap();
+    assert_eq!(
+        (last.status.as_str(), last.energy_wh, last.power_watts),
+        ("completed", Some(5000), None)
+    );
+    assert_eq!(progress.message().await.unwrap(), None);
+    let done = transaction(&service, &ada, charge).await.unwrap();
+    assert_eq!(
+        (done.status.as_str(), done.stop_reason.as_deref()),
+        ("completed", Some("Remote"))
+    );
+}
+
+#[tokio::test]
+async fn a_token_that_is_handed_on_shows_nobody_what_the_other_charged() {
+    let database = Database::create().await;
+    let (service, mut station) = coded_and_connected(&database).await;
+    let (ada, bob) = (Driver::sign_up().await, Driver::sign_up().await);
+    service.register_tokens([token("CARD", &ada)]).await;
+    let before = i32::try_from(station.start("CARD", 0, "2026-03-01T12:00:00Z").await).unwrap();
+    give(&service, "CARD", &bob).await;
+    let after = i32::try_from(station.start("card", 0, "2026-03-01T13:00:00Z").await).unwrap();
+    assert_eq!(transactions(&service, &ada).await, [before]);
+    assert_eq!(transactions(&service, &bob).await, [after]);
+    assert_eq!(tokens(&service, &ada).await, [""; 0]);
+    assert_eq!(tokens(&service, &bob).await, ["CARD"]);
+    let hidden = transaction(&service, &bob, before).await.unwrap_err();
+    assert_eq!(reason(&hidden), Reason::NotFound);
+
+    let listed = async |driver: &Driver| {
+        let request = ListIdTokensRequest {
+            account_id: Some(driver.account.clone()),
+            ..Default::default()
+        };
+        let page = service.id_tokens().list_id_tokens(service.asks(request)).await;
+        page.unwrap().into_inner().id_tokens.len()
+    };
+    assert_eq!((listed(&ada).await, listed(&bob).await), (0, 1));
+    let nobody = ListIdTokensRequest {
+        account_id: Some("bob".to_owned()),
+        ..Default::default()
+    };
+    let refused = service.id_tokens().list_id_tokens(service.asks(nobody)).await;
+    assert_eq!(reason(&refused.unwrap_err()), Reason::InvalidRequest);
+}
+
+#[tokio::test]
+async fn the_tokens_of_a_deleted_account_charge_no_more_and_are_nobodys() {
+    let database = Database::create().await;
+    let (service, mut station) = coded_and_connected(&database).await;
+    let (ada, bob) = (Driver::sign_up().await, Driver::sign_up().await);
+    let code = CreateIdTokenRequest {
+        r#type: Some("KeyCode".to_owned()),
+        ..token("98417350264", &ada)
+    };
+    service
+        .register_tokens([token("ADA", &ada), code, token("BOB", &bob)])
+        .await;
+    let deleted = AccountDeleted {
+        account_id: ada.account.clone(),
+        username: "ada".to_owned(),
+        email: None,
+    };
+    let event = event::new("auth-service", SystemClock.now(), &deleted);
+    // The same event may come twice.
+    for _ in 0..2 {
+        let published = service.bus.publisher().publish(std::slice::from_ref(&event)).await;
+        assert_eq!(published.unwrap(), [Outcome::Published]);
+    }
+    let state = async |value: &str| {
+        let request = GetIdTokenRequest {
+            id_token: value.to_owned(),
+        };
+        let found = service.id_tokens().get_id_token(service.asks(request)).await;
+        let found = found.unwrap().into_inner();
+        (found.blocked, found.account_id)
+    };
+    assert_eq!(state("ADA").await, (true, None));
+    assert_eq!(state("98417350264").await, (true, None));
+    assert_eq!(state("BOB").await, (false, Some(bob.account.clone())));
+    assert_eq!(tokens(&service, &ada).await, [""; 0]);
+    let authorized = station.call("Authorize", json!({"idTag": "ADA"})).await;
+    assert_eq!(authorized["idTagInfo"]["status"], "Blocked");
+
+    let request = service.asks(ListAuditEntriesRequest::default());
+    let mut client = ChargePointAuditServiceClient::new(service.channel.clone());
+    let entries = client.list_audit_entries(request).await.unwrap().into_inner().entries;
+    let blocked: Vec<_> = entries
+        .iter()
+        .filter(|entry| entry.details.contains("accountDeleted"))
+        .collect();
+    assert_eq!(blocked.len(), 2);
+    assert!(blocked.iter().all(|entry| entry.actor_id.is_none()), "{blocked:?}");
+    assert!(
+        !format!("{entries:?}").contains("98417350264"),
+        "a code stands in no log"
+    );
+}
+
+#[tokio::test]
+async fn a_charge_is_refused_by_the_name_of_what_is_wrong_with_the_token() {
+    let database = Database::create().await;
+    let (service, mut station) = coded_and_connected(&database).await;
+    service.register("CP2").await;
+    let ada = Driver::sign_up().await;
+    let refused = async |value: Option<&str>| reason(&start(&service, &ada, wish(CODE, value)).await.unwrap_err());
+    assert_eq!(refused(None).await, Reason::NoIdToken);
+    let elsewhere = IdTokenLocation {
+        identity: "CP2".to_owned(),
+        connector_id: None,
+    };
+    service
+        .register_tokens([
+            CreateIdTokenRequest {
+                blocked: true,
+                ..token("BLOCKED", &ada)
+            },
+            CreateIdTokenRequest {
+                expires_at: Some(prost_types::Timestamp { seconds: 1, nanos: 0 }),
+                ..token("EXPIRED", &ada)
+            },
+            CreateIdTokenRequest {
+                allowed_locations: vec![elsewhere],
+                ..token("ELSEWHERE", &ada)
+            },
+            CreateIdTokenRequest {
+                max_concurrent_transactions: Some(1),
+                ..token("BUSY", &ada)
+            },
+            token("LONGER THAN OCPP 1.6 KNOWS", &ada),
+        ])
+        .await;
+    station.start("BUSY", 0, "2026-03-01T12:00:00Z").await;
+    for (value, expected) in [
+        (Some("blocked"), Reason::IdTokenBlocked),
+        (Some("EXPIRED"), Reason::IdTokenExpired),
+        (Some("ELSEWHERE"), Reason::IdTokenNotAccepted),
+        (Some("LONGER THAN OCPP 1.6 KNOWS"), Reason::IdTokenNotAccepted),
+        (Some("BUSY"), Reason::IdTokenInUse),
+        (Some("NOBODY"), Reason::NotFound),
+        // Which one is meant?
+        (None, Reason::InvalidRequest),
+    ] {
+        assert_eq!(refused(value).await, expected, "{value:?}");
+    }
+    let nowhere = start(&service, &ada, wish("NO-SUCH-CODE", None)).await.unwrap_err();
+    assert_eq!(reason(&nowhere), Reason::NotFound);
+    assert_eq!(commands(&service).await, 0);
+}
+
+#[tokio::test]
+async fn a_charge_is_safe_to_ask_for_again_and_few_wait_at_a_charge_point() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    service.register("CP1").await;
+    for (connector, code) in [(1, "ONE"), (2, "TWO")] {
+        declare(&service, connector, coded(code), None).await.unwrap();
+    }
+    let (ada, bob) = (Driver::sign_up().await, Driver::sign_up().await);
+    service.register_tokens([token("ADA", &ada), token("BOB", &bob)]).await;
+    let ask = async |driver: &Driver, code: &str, key: &str| {
+        let mut request: Request<_> = driver.asks(wish(code, None));
+        request.metadata_mut().insert("idempotency-key", key.parse().unwrap());
+        client(&service)
+            .start_my_charge(request)
+            .await
+            .map(tonic::Response::into_inner)
+    };
+    let first = ask(&ada, "ONE", "a").await.unwrap();
+    assert_eq!(first.state, "queued");
+    for key in ["b", "c"] {
+        ask(&ada, "ONE", key).await.unwrap();
+    }
+    assert_eq!(
+        reason(&ask(&ada, "ONE", "d").await.unwrap_err()),
+        Reason::TooManyRequests
+    );
+    assert_eq!(ask(&ada, "ONE", "a").await.unwrap().id, first.id);
+    let other = ask(&ada, "TWO", "a").await.unwrap_err();
+    assert_eq!(reason(&other), Reason::IdempotencyKeyReused);
+    // Keys and room are each driver's own.
+    assert_ne!(ask(&bob, "ONE", "a").await.unwrap().id, first.id);
+}
+
+#[tokio::test]
+async fn charges_are_listed_newest_first_a_page_at_a_time_and_by_each_filter() {
+    let database = Database::create().await;
+    let (service, mut station) = coded_and_connected(&database).await;
+    let (ada, bob) = (Driver::sign_up().await, Driver::sign_up().await);
+    service
+        .register_tokens([token("ADA-1", &ada), token("ADA-2", &ada), token("BOB", &bob)])
+        .await;
+    let mut ids = Vec::new();
+    for (minute, tag) in ["ADA-1", "BOB", "ada-2", "ADA-1"].into_iter().enumerate() {
+        let id = station.start(tag, 0, &format!("2026-03-01T12:0{minute}:00Z")).await;
+        if tag != "BOB" {
+            ids.insert(0, i32::try_from(id).unwrap());
+        }
+    }
+    let stop = json!({"transactionId": ids[1], "meterStop": 10, "timestamp": "2026-03-01T13:00:00Z"});
+    station.call("StopTransaction", stop).await;
+    let mut listed = Vec::new();
+    let mut page_token = String::new();
+    loop {
+        let request = ListMyTransactionsRequest {
+            page_size: 2,
+            page_token,
+            ..Default::default()
+        };
+        let page = page(&service, &ada, request).await;
+        listed.extend(page.transactions.into_iter().map(|one| one.id));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(listed, ids);
+    let filtered = async |request| {
+        let page = page(&service, &ada, request).await;
+        page.transactions.into_iter().map(|one| one.id).collect::<Vec<_>>()
+    };
+    let completed = ListMyTransactionsRequest {
+        status: Some("completed".to_owned()),
+        ..Default::default()
+    };
+    assert_eq!(filtered(completed).await, [ids[1]]);
+    let middle = transaction(&service, &ada, ids[1]).await.unwrap().start_received_at;
+    let since = ListMyTransactionsRequest {
+        started_after: middle,
+        ..Default::default()
+    };
+    assert_eq!(filtered(since).await, ids[..2]);
+    let until = ListMyTransactionsRequest {
+        started_before: middle,
+        ..Default::default()
+    };
+    assert_eq!(filtered(until).await, ids[2..]);
+}
+
+#[tokio::test]
+async fn whoever_follows_a_charge_is_cut_off_when_their_token_expires_and_follows_few_at_once() {
+    let database = Database::create().await;
+    let (service, mut station) = coded_and_connected(&database).await;
+    let ada = Driver::sign_up().await;
+    service.register_tokens([token("ADA", &ada)]).await;
+    let charge = i32::try_from(station.start("ADA", 0, "2026-03-01T12:00:00Z").await).unwrap();
+    let mut watches = Vec::new();
+    for _ in 0..8 {
+        let mut watch = follow(&service, &ada, charge).await.unwrap();
+        assert_eq!(watch.message().await.unwrap().unwrap().status, "active");
+        watches.push(watch);
+    }
+    let refused = follow(&service, &ada, charge).await.unwrap_err();
+    assert_eq!(reason(&refused), Reason::TooManyRequests);
+    service.clock.advance(TimeDelta::hours(2));
+    for mut watch in watches {
+        let cut_off = watch.message().await.unwrap_err();
+        assert_eq!(reason(&cut_off), Reason::InvalidToken);
+    }
+}
