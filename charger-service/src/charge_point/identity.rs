@@ -8,7 +8,7 @@ use thiserror::Error;
 pub const MAX_LENGTH: usize = 48;
 
 /// Paths below `/ocpp/` that are not charge points.
-const RESERVED: [&str; 18] = [
+const RESERVED: [&str; 19] = [
     "audit",
     "certificate-authority",
     "charge-points",
