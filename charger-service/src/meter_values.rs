@@ -304,24 +304,6 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_power_is_that_of_all_phases_at_the_outlet() {
-        let power = |value: &str, seconds: i64, phase: Option<&str>| Sample {
-            sampled_at: DateTime::UNIX_EPOCH + chrono::TimeDelta::seconds(seconds),
-            measurand: POWER.to_owned(),
-            phase: phase.map(str::to_owned),
-            ..register(value, "kW")
-        };
-        let samples = [
-            power("11.0004", 20, None),
-            power("3.6", 30, Some("L1")),
-            power("7", 10, None),
-        ];
-        assert_eq!(latest(&samples, Sample::power), Some(11_000));
-        assert_eq!(latest(&samples, Sample::state_of_charge), None);
-        assert_eq!(latest(&samples[1..2], Sample::power), None);
-    }
-
-    #[test]
     fn a_signed_value_is_never_read_as_a_number() {
         let signed = Sample {
             format: "SignedData".to_owned(),

@@ -384,6 +384,7 @@ async fn the_tokens_of_a_deleted_account_charge_no_more_and_are_nobodys() {
         account_id: ada.account.clone(),
         username: "ada".to_owned(),
         email: None,
+        email_is_shared: false,
     };
     let event = event::new("auth-service", SystemClock.now(), &deleted);
     // The same event may come twice.
