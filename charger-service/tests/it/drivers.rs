@@ -455,7 +455,9 @@ async fn a_charge_is_refused_by_the_name_of_what_is_wrong_with_the_token() {
             token("LONGER THAN OCPP 1.6 KNOWS", &ada),
         ])
         .await;
-    station.start("BUSY", 0, "2026-03-01T12:00:00Z").await;
+    // On another connector: one that begins anew where it runs ends what ran there.
+    let running = json!({"connectorId": 2, "idTag": "BUSY", "meterStart": 0, "timestamp": "2026-03-01T12:00:00Z"});
+    station.call("StartTransaction", running).await;
     for (value, expected) in [
         (Some("blocked"), Reason::IdTokenBlocked),
         (Some("EXPIRED"), Reason::IdTokenExpired),

@@ -286,8 +286,8 @@ async fn what_operators_bring_about_is_told_too() {
         [
             "ClearCache accepted",
             "firmware requested -",
-            "firmware accepted -",
             "UpdateFirmware accepted",
+            "firmware accepted -",
             "firmware running Downloading",
             "firmware completed Installed",
             "started refused",
