@@ -2,7 +2,7 @@
 
 use service_kit::database;
 use service_kit::event::timestamp;
-use service_kit::reason::{self, FieldViolation, Reason};
+use service_kit::reason::{self, Reason};
 use sqlx::PgPool;
 use tonic::{Request, Response, Status};
 use uuid::Uuid;
@@ -40,12 +40,13 @@ impl EmailService for Grpc {
     }
 
     async fn get_message(&self, request: Request<api::GetMessageRequest>) -> Result<Response<api::Message>, Status> {
-        let id = Uuid::parse_str(&request.into_inner().id)
-            .map_err(|_| reason::invalid(vec![FieldViolation::new("id", "is not a UUID")]))?;
+        let unknown = || Reason::NotFound.status("There is no message of this id");
+        // What is no UUID is no message's.
+        let id = Uuid::parse_str(&request.into_inner().id).map_err(|_| unknown())?;
         let message = message::get(&self.database, id)
             .await
             .map_err(|error| database::failed(&error))?
-            .ok_or_else(|| Reason::NotFound.status("there is no message with this id"))?;
+            .ok_or_else(unknown)?;
         Ok(Response::new(message.into()))
     }
 }

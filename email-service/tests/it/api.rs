@@ -184,7 +184,7 @@ async fn requests_that_make_no_sense_are_told_why() {
     assert_eq!(Reason::of(&status), Reason::InvalidRequest);
     let get = |id: &str| as_bearer(&admin, GetMessageRequest { id: id.to_owned() });
     let status = email.get_message(get("seventeen")).await.unwrap_err();
-    assert_eq!(Reason::of(&status), Reason::InvalidRequest);
+    assert_eq!(Reason::of(&status), Reason::NotFound);
     let status = email
         .get_message(get("01900000-0000-7000-8000-000000000001"))
         .await
