@@ -27,6 +27,7 @@ mod housekeeping;
 mod id_token;
 mod instance;
 mod job;
+mod label;
 mod local_list;
 mod message;
 mod meter_values;

@@ -7,6 +7,7 @@ use service_kit::reason::FieldViolation;
 
 use super::Row;
 use crate::audit::Entry;
+use crate::label::is_label;
 
 const LONGEST_NAME: usize = 100;
 const LONGEST_ADDRESS: usize = 300;
@@ -17,7 +18,7 @@ const MOST_GROUPS: usize = 20;
 pub const DEFAULT_TIME_ZONE: &str = "Etc/UTC";
 
 pub fn name(name: String) -> Result<String, FieldViolation> {
-    if is_text(&name, LONGEST_NAME) {
+    if is_label(&name, LONGEST_NAME) {
         return Ok(name);
     }
     let problem = format!("must have 1 to {LONGEST_NAME} printable characters, and no space at either end");
@@ -61,7 +62,7 @@ pub fn groups(groups: Vec<String>) -> Result<Vec<String>, Vec<FieldViolation>> {
     let mut violations: Vec<_> = groups
         .iter()
         .enumerate()
-        .filter(|(_, group)| !is_text(group, LONGEST_GROUP))
+        .filter(|(_, group)| !is_label(group, LONGEST_GROUP))
         .map(|(index, _)| FieldViolation::new(format!("groups[{index}]"), problem.as_str()))
         .collect();
     let distinct: BTreeSet<String> = groups.into_iter().collect();
@@ -76,10 +77,6 @@ pub fn groups(groups: Vec<String>) -> Result<Vec<String>, Vec<FieldViolation>> {
     } else {
         Err(violations)
     }
-}
-
-fn is_text(text: &str, longest: usize) -> bool {
-    (1..=longest).contains(&text.chars().count()) && !text.chars().any(char::is_control) && text.trim() == text
 }
 
 /// What a site is from then on, for the audit log.

@@ -11,6 +11,7 @@ use voltgate_proto::ocpp::v1::{TariffElement, TariffTerms, TariffWindow, Tax as 
 
 use super::terms::{Element, Part, Tax, Terms};
 use super::window::{Day, TimeOfDay, Window};
+use crate::label::is_label;
 
 const LONGEST_NAME: usize = 100;
 const LONGEST_TAX_NAME: usize = 50;
@@ -24,7 +25,7 @@ type Violations = Vec<FieldViolation>;
 
 /// Notes what is wrong with it, and returns it all the same.
 pub fn name(name: String, violations: &mut Violations) -> String {
-    if !is_text(&name, LONGEST_NAME) {
+    if !is_label(&name, LONGEST_NAME) {
         let problem = format!("must have 1 to {LONGEST_NAME} printable characters, and no space at either end");
         violations.push(FieldViolation::new("name", problem));
     }
@@ -94,7 +95,7 @@ pub fn terms(told: Option<TariffTerms>, violations: &mut Violations) -> Option<T
 }
 
 fn tax(told: ToldTax, mut note: impl FnMut(&str, &str)) -> Option<Tax> {
-    if !is_text(&told.name, LONGEST_TAX_NAME) {
+    if !is_label(&told.name, LONGEST_TAX_NAME) {
         note(
             "name",
             "must have 1 to 50 printable characters, and no space at either end",
@@ -176,10 +177,6 @@ fn decimal(text: &str, (whole, fraction): (usize, usize)) -> Option<Decimal> {
         None => is_digits(text, whole),
     };
     is_number.then(|| text.parse().ok()).flatten()
-}
-
-fn is_text(text: &str, longest: usize) -> bool {
-    (1..=longest).contains(&text.chars().count()) && !text.chars().any(char::is_control) && text.trim() == text
 }
 
 impl From<&Terms> for TariffTerms {
