@@ -57,7 +57,7 @@ impl ChargeRecordService for Grpc {
 }
 
 #[derive(Debug, Error)]
-enum CostError {
+pub enum CostError {
     #[error("there is no such transaction")]
     NoTransaction,
     #[error("no tariff held when it began")]
@@ -78,7 +78,11 @@ impl From<CostError> for Status {
     }
 }
 
-async fn cost_of(state: &State, transaction_id: i32) -> Result<ChargeCost, CostError> {
+/// What a charge costs up to now, or has cost.
+///
+/// # Errors
+/// There is no such transaction, or no tariff held for it.
+pub async fn cost_of(state: &State, transaction_id: i32) -> Result<ChargeCost, CostError> {
     let mut connection = database::begin(&state.database).await?;
     if let Some(record) = list::latest(&mut connection, transaction_id).await? {
         return Ok(ChargeCost {

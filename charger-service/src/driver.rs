@@ -21,7 +21,7 @@ use tonic::{Request, Response, Status};
 use uuid::Uuid;
 use voltgate_proto::ocpp::v1::driver_service_server::DriverService;
 use voltgate_proto::ocpp::v1::{
-    ChargeCommand, FollowMyTransactionRequest, GetMyConnectorRequest, GetMyTransactionRequest, ListMeterValuesRequest,
+    ChargeCommand, ChargeCost, FollowMyTransactionRequest, GetMyConnectorRequest, GetMyCostRequest, GetMyTransactionRequest, ListMeterValuesRequest,
     ListMeterValuesResponse, ListMyIdTokensRequest, ListMyIdTokensResponse, ListMyMeterValuesRequest,
     ListMyTransactionsRequest, ListMyTransactionsResponse, MyTransaction, PublicConnector, StartMyChargeRequest,
     StopMyTransactionRequest,
@@ -29,6 +29,7 @@ use voltgate_proto::ocpp::v1::{
 
 use crate::State;
 use crate::audit::Author;
+use crate::charge_record;
 use crate::command::send::idempotency_key;
 use crate::transaction::list_meter_values;
 
@@ -103,6 +104,15 @@ impl DriverService for Grpc {
         let driver = Driver::of(&request)?;
         let transaction = transaction::get(&self.0.database, driver, request.into_inner().id).await?;
         Ok(Response::new(transaction))
+    }
+
+    async fn get_my_cost(&self, request: Request<GetMyCostRequest>) -> Result<Response<ChargeCost>, Status> {
+        let driver = Driver::of(&request)?;
+        let id = request.into_inner().id;
+        // Whose it is never changes.
+        transaction::charge_point_of(&self.0.database, driver, id).await?;
+        let cost = charge_record::cost_of(&self.0, id).await?;
+        Ok(Response::new(cost))
     }
 
     async fn list_my_meter_values(

@@ -94,6 +94,8 @@ struct Row {
     start_received_at: DateTime<Utc>,
     stop_received_at: Option<DateTime<Utc>>,
     stop_reason: Option<String>,
+    total_cost: Option<String>,
+    currency: Option<String>,
 }
 
 /// One text for both look-ups, the first parameter of which is the account. Energy as operators are shown it.
@@ -104,7 +106,8 @@ macro_rules! select {
             r#"SELECT transaction.id, id_token, status, code AS "connector_code?", site.name AS "site_name?",
                    site.address AS "site_address?",
                    CASE WHEN energy_wh < 2147483648 THEN floor(energy_wh)::integer END AS energy_wh,
-                   started_at, stopped_at, start_received_at, stop_received_at, stop_reason
+                   started_at, stopped_at, start_received_at, stop_received_at, stop_reason,
+                   total_cost::text, currency
                FROM ocpp.transaction JOIN ocpp.charge_point ON charge_point.id = charge_point_id
                LEFT JOIN ocpp.connector_declaration USING (charge_point_id, connector_id)
                LEFT JOIN ocpp.site ON site.id = site_id
@@ -188,6 +191,8 @@ impl From<Row> for MyTransaction {
             start_received_at: Some(timestamp(row.start_received_at)),
             stop_received_at: row.stop_received_at.map(timestamp),
             stop_reason: row.stop_reason,
+            total_cost: row.total_cost,
+            currency: row.currency,
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::operator::{Driver, operator};
 use crate::service::{Service, reason};
 use crate::state::connected;
 use crate::station::Station;
+use crate::tariffs;
 
 const CODE: &str = "DE*ABC*E12345*1";
 
@@ -91,6 +92,11 @@ async fn tokens(service: &Service, driver: &Driver) -> Vec<String> {
     page.id_tokens.into_iter().map(|one| one.id_token).collect()
 }
 
+async fn cost(service: &Service, driver: &Driver, id: i32) -> Result<ChargeCost, Status> {
+    let request = driver.asks(GetMyCostRequest { id });
+    Ok(client(service).get_my_cost(request).await?.into_inner())
+}
+
 async fn follow(service: &Service, driver: &Driver, id: i32) -> Result<Streaming<ChargeProgress>, Status> {
     let request = driver.asks(FollowMyTransactionRequest { id });
     Ok(client(service).follow_my_transaction(request).await?.into_inner())
@@ -131,6 +137,7 @@ async fn each_route_of_a_driver_shows_and_does_nothing_of_another_ones() {
     const NOBODYS: i32 = 4711;
     let database = Database::create().await;
     let (service, mut station) = coded_and_connected(&database).await;
+    tariffs::create(&service, tariffs::named("Harbour", "0.39")).await.unwrap();
     let (ada, bob) = (Driver::sign_up().await, Driver::sign_up().await);
     // An operator who asks here is a driver like any other.
     let admin = Driver {
@@ -163,6 +170,10 @@ async fn each_route_of_a_driver_shows_and_does_nothing_of_another_ones() {
                         let asked = client(&service).list_my_meter_values(driver.asks(request)).await;
                         asked.unwrap_err()
                     };
+                    assert_alike(&refused(bobs).await, &refused(NOBODYS).await);
+                }
+                "GetMyCost" => {
+                    let refused = async |id| cost(&service, driver, id).await.unwrap_err();
                     assert_alike(&refused(bobs).await, &refused(NOBODYS).await);
                 }
                 "FollowMyTransaction" => {
@@ -200,6 +211,7 @@ async fn each_route_of_a_driver_shows_and_does_nothing_of_another_ones() {
     assert_eq!(tokens(&service, &bob).await, ["BOB"]);
     assert_eq!(transactions(&service, &bob).await, [bobs]);
     assert_eq!(transaction(&service, &bob, bobs).await.unwrap().status, "active");
+    assert_eq!(cost(&service, &bob, bobs).await.unwrap().state, "running");
     let request = ListMyMeterValuesRequest {
         id: bobs,
         ..Default::default()
@@ -238,6 +250,7 @@ async fn a_driver_starts_a_charge_by_the_code_follows_it_and_stops_it() {
         .unwrap();
     let ada = Driver::sign_up().await;
     service.register_tokens([token("ADA", &ada)]).await;
+    tariffs::create(&service, tariffs::named("Harbour", "0.39")).await.unwrap();
 
     let free = async || {
         let request = ada.asks(GetMyConnectorRequest {
@@ -298,6 +311,11 @@ async fn a_driver_starts_a_charge_by_the_code_follows_it_and_stops_it() {
         (next.energy_wh, next.power_watts, next.soc_percent),
         (Some(2500), Some(11_000), Some(64))
     );
+    let so_far = cost(&service, &ada, charge).await.unwrap();
+    assert_eq!(
+        (so_far.state.as_str(), so_far.cost.unwrap().total.as_str()),
+        ("running", "0.98")
+    );
 
     let (mut drivers, stop) = (
         client(&service),
@@ -333,6 +351,12 @@ async fn a_driver_starts_a_charge_by_the_code_follows_it_and_stops_it() {
         (done.status.as_str(), done.stop_reason.as_deref()),
         ("completed", Some("Remote"))
     );
+    assert_eq!(
+        (done.total_cost.as_deref(), done.currency.as_deref()),
+        (Some("1.95"), Some("EUR"))
+    );
+    let bill = cost(&service, &ada, charge).await.unwrap();
+    assert_eq!((bill.state.as_str(), bill.cost.unwrap().total.as_str()), ("final", "1.95"));
 }
 
 #[tokio::test]

@@ -41,7 +41,7 @@ fn terms(elements: Vec<TariffElement>) -> TariffTerms {
     }
 }
 
-fn named(name: &str, price: &str) -> CreateTariffRequest {
+pub fn named(name: &str, price: &str) -> CreateTariffRequest {
     CreateTariffRequest {
         name: name.to_owned(),
         terms: Some(terms(vec![energy(price)])),
@@ -54,7 +54,7 @@ fn at(text: &str) -> prost_types::Timestamp {
     timestamp(text.parse::<DateTime<Utc>>().unwrap())
 }
 
-async fn create(service: &Service, request: CreateTariffRequest) -> Result<Tariff, Status> {
+pub async fn create(service: &Service, request: CreateTariffRequest) -> Result<Tariff, Status> {
     let created = tariffs(service).create_tariff(service.asks(request)).await;
     created.map(tonic::Response::into_inner)
 }
