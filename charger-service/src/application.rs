@@ -20,6 +20,7 @@ use voltgate_proto::ocpp::v1::charge_point_audit_service_server::{self, ChargePo
 use voltgate_proto::ocpp::v1::charge_point_service_server::{self, ChargePointServiceServer};
 use voltgate_proto::ocpp::v1::charge_record_service_server::{self, ChargeRecordServiceServer};
 use voltgate_proto::ocpp::v1::charging_profile_service_server::{self, ChargingProfileServiceServer};
+use voltgate_proto::ocpp::v1::charging_profile_template_service_server::{self, ChargingProfileTemplateServiceServer};
 use voltgate_proto::ocpp::v1::command_service_server::{self, CommandServiceServer};
 use voltgate_proto::ocpp::v1::configuration_service_server::{self, ConfigurationServiceServer};
 use voltgate_proto::ocpp::v1::data_transfer_vendor_service_server::{self, DataTransferVendorServiceServer};
@@ -56,18 +57,20 @@ use crate::session::pace::Posting;
 use crate::settings::Settings;
 use crate::unknown::Knocks;
 use crate::{
-    State, audit, certificate, charge_point, charge_record, charging_profile, command, configuration,
-    data_transfer_vendor, driver, event, file, id_token, instance, job, local_list, message, registration,
-    remote_control, reservation, security_event, session, site, stray, tariff, transaction, transfer, unknown,
+    State, audit, certificate, charge_point, charge_record, charging_profile, charging_profile_template, command,
+    configuration, data_transfer_vendor, driver, event, file, id_token, instance, job, local_list, message,
+    registration, remote_control, reservation, security_event, session, site, stray, tariff, transaction, transfer,
+    unknown,
 };
 
 /// The gRPC services, by their full names.
-const SERVICES: [&str; 26] = [
+const SERVICES: [&str; 27] = [
     charge_point_audit_service_server::SERVICE_NAME,
     certificate_service_server::SERVICE_NAME,
     charge_point_service_server::SERVICE_NAME,
     charge_record_service_server::SERVICE_NAME,
     charging_profile_service_server::SERVICE_NAME,
+    charging_profile_template_service_server::SERVICE_NAME,
     command_service_server::SERVICE_NAME,
     configuration_service_server::SERVICE_NAME,
     data_transfer_vendor_service_server::SERVICE_NAME,
@@ -229,6 +232,9 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
         .add_service(ChargingProfileServiceServer::new(charging_profile::Grpc(Arc::clone(
             state,
         ))))
+        .add_service(ChargingProfileTemplateServiceServer::new(
+            charging_profile_template::Grpc(Arc::clone(state)),
+        ))
         .add_service(CommandServiceServer::new(command::Grpc(Arc::clone(state))))
         .add_service(ConfigurationServiceServer::new(configuration::Grpc(Arc::clone(state))))
         .add_service(DataTransferVendorServiceServer::new(data_transfer_vendor::Grpc(

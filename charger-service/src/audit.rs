@@ -1,6 +1,7 @@
-//! The audit log: every change of charge points, connectors, id tokens, sites, tariffs and vendors, and every command, with who did it, when, and from
-//! where. A row is written in the transaction of the change, so that neither is there without the other. It goes when it is older
-//! than it is kept.
+//! The audit log: every change of charge points, connectors, id tokens, sites, tariffs, charging profile templates and
+//! vendors, every wish for a local list or a configuration, and every command, with who did it, when, and from where. A
+//! row is written in the transaction of the change, so that neither is there without the other. It goes when it is
+//! older than it is kept.
 
 mod list;
 
@@ -44,6 +45,19 @@ pub enum Action {
     TariffCreated,
     TariffReplaced,
     TariffDeleted,
+    ChargingProfileTemplateCreated,
+    ChargingProfileTemplateReplaced,
+    ChargingProfileTemplateDeleted,
+    /// Sent to connectors. Each command has an entry of its own besides.
+    ChargingProfileTemplateApplied,
+    /// What a local list should hold was stated, or is stated no longer.
+    LocalListDesired,
+    LocalListWithdrawn,
+    /// Asked for. What became of it, the ledger says.
+    LocalListSynchronized,
+    /// What a configuration key should be was stated, or is stated no longer.
+    ConfigurationDesired,
+    ConfigurationWithdrawn,
     /// A command was taken in. What became of it, the ledger says.
     CommandRequested,
     StrayAttached,
@@ -79,6 +93,15 @@ impl Action {
             Self::TariffCreated => "tariff.created",
             Self::TariffReplaced => "tariff.replaced",
             Self::TariffDeleted => "tariff.deleted",
+            Self::ChargingProfileTemplateCreated => "charging-profile-template.created",
+            Self::ChargingProfileTemplateReplaced => "charging-profile-template.replaced",
+            Self::ChargingProfileTemplateDeleted => "charging-profile-template.deleted",
+            Self::ChargingProfileTemplateApplied => "charging-profile-template.applied",
+            Self::LocalListDesired => "local-list.desired",
+            Self::LocalListWithdrawn => "local-list.withdrawn",
+            Self::LocalListSynchronized => "local-list.synchronize-requested",
+            Self::ConfigurationDesired => "configuration.desired",
+            Self::ConfigurationWithdrawn => "configuration.withdrawn",
             Self::CommandRequested => "command.requested",
             Self::StrayAttached => "stray.attached",
             Self::StrayMerged => "stray.merged",

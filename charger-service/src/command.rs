@@ -5,9 +5,11 @@
 //! that is away changes nothing about that.
 
 pub mod asking;
+pub mod ended;
 pub mod ledger;
 mod list;
 pub mod send;
+pub mod several;
 pub mod status;
 mod view;
 pub mod waiters;

@@ -19,6 +19,7 @@ use voltgate_proto::events::v1::AccountDeleted;
 use crate::State;
 use crate::audit::{self, Action, Author, Entry};
 use crate::id_token::key_code;
+use crate::local_list::due;
 
 /// Entries that are changed by one statement: an account may have made very many.
 const BATCH: i64 = 10_000;
@@ -110,6 +111,8 @@ async fn block_tokens(state: &State, account: Uuid) -> Result<usize, sqlx::Error
         })
         .collect();
     audit::record_all(&mut transaction, entries).await?;
+    let values: Vec<String> = blocked.iter().map(|token| token.value.clone()).collect();
+    due::token_changed(&mut transaction, &values).await?;
     transaction.commit().await?;
     Ok(blocked.len())
 }

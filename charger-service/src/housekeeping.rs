@@ -1,7 +1,7 @@
 //! What a replica does of its own accord: it listens to the others, reads events for those who listen to them, renews its lease
-//! and buries those that did not, expires commands, keeps the partitions of the message log and of the events, and drops what
-//! is old. Each is safe to do at several replicas at once, and
-//! one that fails is tried again at its next turn.
+//! and buries those that did not, expires commands, brings local lists up to date, keeps the partitions of the message log and
+//! of the events, and drops what is old. Each is safe to do at several replicas at once, and one that fails is tried again at
+//! its next turn.
 
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crate::erasure;
 use crate::event::{feed, partitions as event_partitions};
 use crate::file;
 use crate::instance;
+use crate::local_list::due;
 use crate::message::partitions;
 use crate::notice::{Heard, Listener, Notice};
 use crate::security_event;
@@ -24,6 +25,9 @@ use crate::status;
 
 /// A command is expired at most this much late.
 const EXPIRY: Duration = Duration::from_secs(1);
+
+/// A change of a token is on its way to local lists at most this much late.
+const LISTS: Duration = Duration::from_secs(2);
 
 /// What needs no haste: the message log's partitions, and what is left of connections and old events.
 const HOURLY: Duration = Duration::from_secs(3600);
@@ -71,6 +75,7 @@ pub async fn keep_house(state: &State, retention: Retention) {
                 &state.database,
                 state.clock.now()
             )),
+            every(LISTS, "bringing local lists up to date", || due::keep(state)),
             every(HOURLY, "forgetting connections that never took over", || {
                 takeover::forget(&state.database, state.clock.now())
             }),

@@ -12,6 +12,7 @@ mod certificate;
 mod charge_point;
 mod charge_record;
 mod charging_profile;
+mod charging_profile_template;
 mod clock_offset;
 mod command;
 mod configuration;

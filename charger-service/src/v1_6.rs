@@ -11,6 +11,7 @@ pub mod effect;
 mod heartbeat;
 mod id_tag_info;
 mod job_status;
+pub mod local_list;
 mod meter_values;
 pub mod outcome;
 mod question;
@@ -21,6 +22,7 @@ mod start_transaction;
 mod status_notification;
 mod stop_transaction;
 pub mod stray;
+pub mod template;
 pub mod verb;
 
 use chrono::{DateTime, Utc};

@@ -17,6 +17,13 @@ const LARGEST_SIZE: i32 = 1000;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct PageSize(i32);
 
+impl Default for PageSize {
+    /// As where a request leaves it out.
+    fn default() -> Self {
+        Self(DEFAULT_SIZE)
+    }
+}
+
 impl PageSize {
     /// Reads `page_size` of a request; 0 stands for "left out", which is 100.
     ///
@@ -24,7 +31,7 @@ impl PageSize {
     /// Below 0 or above 1000.
     pub fn parse(requested: i32) -> Result<Self, FieldViolation> {
         match requested {
-            0 => Ok(Self(DEFAULT_SIZE)),
+            0 => Ok(Self::default()),
             1..=LARGEST_SIZE => Ok(Self(requested)),
             _ => Err(FieldViolation::new("pageSize", "must be between 1 and 1000")),
         }

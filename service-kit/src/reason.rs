@@ -61,6 +61,8 @@ macro_rules! reasons {
 reasons! {
     /// The charge point has been registered before.
     ChargePointExists = "CHARGE_POINT_EXISTS", AlreadyExists, 409, "The charge point exists";
+    /// There is a charging profile template of this name.
+    ChargingProfileTemplateExists = "CHARGING_PROFILE_TEMPLATE_EXISTS", AlreadyExists, 409, "The charging profile template exists";
     /// The code is another connector's.
     ConnectorCodeExists = "CONNECTOR_CODE_EXISTS", AlreadyExists, 409, "The connector's code is taken";
     /// The deadline passed.
@@ -153,6 +155,8 @@ reasons! {
     StorageFull = "STORAGE_FULL", ResourceExhausted, 507, "There is no room for more files";
     /// An account has no room for another API key.
     TooManyApiKeys = "TOO_MANY_API_KEYS", FailedPrecondition, 409, "Too many API keys";
+    /// There is no number left for another charging profile template.
+    TooManyChargingProfileTemplates = "TOO_MANY_CHARGING_PROFILE_TEMPLATES", FailedPrecondition, 409, "Too many charging profile templates";
     /// An account has no room for another passkey.
     TooManyPasskeys = "TOO_MANY_PASSKEYS", FailedPrecondition, 409, "Too many passkeys";
     /// Too many attempts from this client, or for this account, of late.

@@ -8,11 +8,12 @@ use thiserror::Error;
 pub const MAX_LENGTH: usize = 48;
 
 /// Paths below `/ocpp/` that are not charge points.
-const RESERVED: [&str; 19] = [
+const RESERVED: [&str; 20] = [
     "audit",
     "certificate-authority",
     "charge-points",
     "charge-records",
+    "charging-profile-templates",
     "charging-profiles",
     "commands",
     "data-transfer-vendors",

@@ -5,6 +5,8 @@ use ocpp::v1_6::ChargingProfile;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::charging_profile_template::place::{self, Loss};
+
 #[derive(Debug)]
 pub struct Set<'a> {
     pub charge_point: Uuid,
@@ -18,18 +20,22 @@ pub struct Set<'a> {
 
 /// It takes the place of the one that has its id, and of the one of its purpose and stack level on its connector (5.16.3).
 pub async fn set(connection: &mut PgConnection, set: &Set<'_>) -> Result<(), sqlx::Error> {
-    sqlx::query!(
+    let mut replaced = sqlx::query_scalar!(
         "DELETE FROM ocpp.charging_profile
          WHERE charge_point_id = $1 AND charging_profile_id <> $2 AND connector_id IS NOT DISTINCT FROM $3
-           AND purpose = $4 AND stack_level = $5",
+           AND purpose = $4 AND stack_level = $5
+         RETURNING charging_profile_id",
         set.charge_point,
         set.profile.id,
         set.connector_id,
         set.profile.purpose,
         set.profile.stack_level,
     )
-    .execute(&mut *connection)
+    .fetch_all(&mut *connection)
     .await?;
+    // Whatever has its id, until it is known who sent it.
+    replaced.push(set.profile.id);
+    place::lost(connection, set.charge_point, &replaced, Loss::Replaced).await?;
     sqlx::query!(
         "INSERT INTO ocpp.charging_profile (charge_point_id, charging_profile_id, connector_id, purpose, stack_level,
              kind, transaction_id, id_tag, valid_from, valid_to, profile, confirmed_at)

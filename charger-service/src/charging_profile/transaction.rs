@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use super::TX_PROFILE;
+use crate::charging_profile_template::place::{self, Loss};
 
 /// The profile that came with a remote start belongs to the transaction that follows from it, and takes the place of the one of
 /// its purpose and stack level on the connector (5.16.3). Of several that wait, the last to be confirmed does.
@@ -14,7 +15,7 @@ pub async fn started(
     id_tag: &str,
     transaction_id: i32,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query!(
+    let replaced = sqlx::query_scalar!(
         r#"WITH waiting AS (
              SELECT charging_profile_id, purpose, stack_level, confirmed_at FROM ocpp.charging_profile
              WHERE charge_point_id = $1 AND lower(id_tag) = lower($3 COLLATE "C") AND coalesce(connector_id, $2) = $2)
@@ -24,13 +25,15 @@ pub async fn started(
            AND CASE WHEN replaced.charging_profile_id IN (SELECT charging_profile_id FROM waiting)
                     THEN (replaced.confirmed_at, replaced.charging_profile_id)
                          < (waiting.confirmed_at, waiting.charging_profile_id)
-                    ELSE replaced.connector_id = $2 AND replaced.id_tag IS NULL END"#,
+                    ELSE replaced.connector_id = $2 AND replaced.id_tag IS NULL END
+         RETURNING replaced.charging_profile_id"#,
         charge_point,
         connector_id,
         id_tag,
     )
-    .execute(&mut *connection)
+    .fetch_all(&mut *connection)
     .await?;
+    place::lost(connection, charge_point, &replaced, Loss::Replaced).await?;
     sqlx::query!(
         r#"UPDATE ocpp.charging_profile SET transaction_id = $4, connector_id = $2, id_tag = NULL
          WHERE charge_point_id = $1 AND lower(id_tag) = lower($3 COLLATE "C") AND coalesce(connector_id, $2) = $2"#,

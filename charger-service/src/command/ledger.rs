@@ -8,6 +8,7 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
+use super::ended::{Finished, ended};
 use super::status::Status;
 use crate::audit::{self, Author, Entry};
 use crate::event::Kind;
@@ -95,8 +96,8 @@ pub async fn enqueue(database: &PgPool, new: &NewCommand<'_>) -> Result<(), Enqu
     Ok(())
 }
 
-/// Whom commands are of that follow from what a charge point said.
-const AUTOMATIC: &str = "automatic";
+/// Whom commands are of that nobody has asked for, such as those that follow from what a charge point said.
+pub const AUTOMATIC: &str = "automatic";
 
 /// Queues a command that nobody asked for, and wakes the session. Returns its id.
 pub async fn enqueue_automatic(
@@ -291,7 +292,8 @@ pub struct Outcome<'a> {
     pub error_description: Option<&'a str>,
 }
 
-/// Gives a command its outcome. False where it had one already: its session was thought dead.
+/// Gives a command its outcome; what follows from it (`ended`) is for the caller, once the answer has had its effect. False
+/// where it had one already: its session was thought dead.
 pub async fn finish(
     connection: &mut PgConnection,
     via: Via,
@@ -335,7 +337,7 @@ pub type Ended = (Uuid, i64);
 /// was told is unknown, and said so.
 pub async fn abandon(connection: &mut PgConnection, ended: &[Ended], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
     let (charge_points, epochs): (Vec<Uuid>, Vec<i64>) = ended.iter().copied().unzip();
-    let abandoned = sqlx::query_scalar!(
+    let abandoned = sqlx::query!(
         r#"WITH finished AS (
              UPDATE ocpp.command
              SET status = 'timeout', completed_at = $3,
@@ -348,7 +350,7 @@ pub async fn abandon(connection: &mut PgConnection, ended: &[Ended], now: DateTi
              SELECT $3, $4, identity, site_id,
                  json_build_object('commandId', finished.id, 'action', action, 'status', status)
              FROM finished JOIN ocpp.charge_point ON charge_point.id = charge_point_id)
-         SELECT id AS "id!" FROM finished"#,
+         SELECT id AS "id!", action AS "action!" FROM finished"#,
         &charge_points,
         &epochs,
         now,
@@ -356,7 +358,14 @@ pub async fn abandon(connection: &mut PgConnection, ended: &[Ended], now: DateTi
     )
     .fetch_all(&mut *connection)
     .await?;
-    tell_completed(connection, abandoned).await
+    let abandoned: Vec<_> = abandoned
+        .iter()
+        .map(|command| Finished {
+            id: command.id,
+            action: &command.action,
+        })
+        .collect();
+    completed(connection, &abandoned, now).await
 }
 
 /// Ends what waited too long to be sent. What is secret in it is not needed any more.
@@ -397,15 +406,56 @@ pub async fn expire(database: &PgPool, now: DateTime<Utc>) -> Result<(), sqlx::E
         .execute(&mut *transaction)
         .await?;
     }
-    let expired = expired.into_iter().map(|command| command.id).collect();
-    tell_completed(&mut transaction, expired).await?;
+    let expired: Vec<_> = expired
+        .iter()
+        .map(|command| Finished {
+            id: command.id,
+            action: &command.action,
+        })
+        .collect();
+    completed(&mut transaction, &expired, now).await?;
     transaction.commit().await
 }
 
-async fn tell_completed(connection: &mut PgConnection, commands: Vec<Uuid>) -> Result<(), sqlx::Error> {
+/// Ends what has not been sent and is not wanted any more.
+pub async fn withdraw(connection: &mut PgConnection, commands: &[Uuid], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    let withdrawn = sqlx::query!(
+        r#"WITH finished AS (
+             UPDATE ocpp.command
+             SET status = 'expired', completed_at = $2, error_description = 'it was withdrawn before it was sent'
+             WHERE id = ANY($1) AND status = 'queued'
+             RETURNING id, charge_point_id, action, status),
+         told AS (
+             INSERT INTO ocpp.event (at, type, identity, site_id, data)
+             SELECT $2, $3, identity, site_id,
+                 json_build_object('commandId', finished.id, 'action', action, 'status', status)
+             FROM finished JOIN ocpp.charge_point ON charge_point.id = charge_point_id)
+         SELECT id AS "id!", action AS "action!" FROM finished"#,
+        commands,
+        now,
+        Kind::CommandFinished.as_str(),
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    let withdrawn: Vec<_> = withdrawn
+        .iter()
+        .map(|command| Finished {
+            id: command.id,
+            action: &command.action,
+        })
+        .collect();
+    completed(connection, &withdrawn, now).await
+}
+
+async fn completed(
+    connection: &mut PgConnection,
+    commands: &[Finished<'_>],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    ended(connection, commands, now).await?;
     let notices: Vec<_> = commands
-        .into_iter()
-        .map(|command| Notice::Completed { command })
+        .iter()
+        .map(|command| Notice::Completed { command: command.id })
         .collect();
     tell(connection, &notices).await
 }

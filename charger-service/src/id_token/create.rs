@@ -13,6 +13,7 @@ use super::location::{self, Location, ReplaceError};
 use super::{Row, key_code};
 use crate::State;
 use crate::audit::{self, Action, Author, Entry};
+use crate::local_list::due;
 
 /// As long as a token may be in OCPP 2.x; 1.6 has room for 20 characters.
 const LONGEST: usize = 36;
@@ -195,6 +196,7 @@ pub async fn create(state: &State, new: NewIdToken, author: &Author) -> Result<R
     let shown = key_code::shown(&state.passwords, &created.value, [created.r#type.as_str()]);
     let entry = Entry::new(Action::IdTokenCreated, now, author).on_id_token(&shown);
     audit::record(&mut transaction, properties(entry, &created)).await?;
+    due::token_changed(&mut transaction, std::slice::from_ref(&created.value)).await?;
     transaction.commit().await?;
     Ok(created)
 }

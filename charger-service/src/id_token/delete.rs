@@ -6,6 +6,7 @@ use super::update::UpdateError;
 use super::{key_code, list};
 use crate::State;
 use crate::audit::{self, Action, Author, Entry};
+use crate::local_list::due;
 use service_kit::version::IfMatch;
 
 /// Deletes it in the version that the caller has seen. Transactions keep the token as the station presented it.
@@ -27,6 +28,7 @@ pub async fn delete(state: &State, value: &str, if_match: &IfMatch, author: &Aut
     let shown = key_code::shown(&state.passwords, value, [r#type.as_str()]);
     let entry = Entry::new(Action::IdTokenDeleted, state.clock.now(), author).on_id_token(&shown);
     audit::record(&mut transaction, entry).await?;
+    due::token_changed(&mut transaction, &[value.to_owned()]).await?;
     transaction.commit().await?;
     Ok(())
 }

@@ -17,6 +17,7 @@ use super::location::{self, Location, ReplaceError};
 use super::{Row, key_code};
 use crate::State;
 use crate::audit::{self, Action, Author, Entry};
+use crate::local_list::due;
 use service_kit::version::{self, IfMatch};
 
 /// The fields that can be changed.
@@ -182,6 +183,7 @@ pub async fn update(state: &State, change: Change, if_match: &IfMatch, author: &
     let shown = key_code::shown(&state.passwords, &updated.value, types);
     let entry = Entry::new(Action::IdTokenUpdated, state.clock.now(), author).on_id_token(&shown);
     audit::record(&mut transaction, properties(entry, &updated)).await?;
+    due::token_changed(&mut transaction, std::slice::from_ref(&updated.value)).await?;
     transaction.commit().await?;
     Ok(updated)
 }

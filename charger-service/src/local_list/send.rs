@@ -38,45 +38,55 @@ pub async fn sent(connection: &mut PgConnection, sent: &Sent<'_>) -> Result<(), 
     .execute(&mut *connection)
     .await?;
     if accepted {
-        take_off(connection, sent).await?;
-        put_on(connection, sent).await?;
+        let codes = take_off(connection, sent).await?;
+        put_on(connection, sent, &codes).await?;
     }
     Ok(())
 }
 
-/// Everything where the list is a new one, or else what is told of.
-async fn take_off(connection: &mut PgConnection, sent: &Sent<'_>) -> Result<(), sqlx::Error> {
+/// Everything where the list is a new one, or else what is told of. Returns the codes among it, which stay codes if
+/// they are put on again.
+async fn take_off(connection: &mut PgConnection, sent: &Sent<'_>) -> Result<Vec<String>, sqlx::Error> {
     let told: Vec<&str> = sent.list.entries.iter().map(|entry| entry.id_tag.as_str()).collect();
-    sqlx::query!(
-        r#"DELETE FROM ocpp.local_list_entry
-         WHERE charge_point_id = $1
-           AND ($2 OR lower(id_tag) IN (SELECT lower(told COLLATE "C") FROM unnest($3::text[]) AS told))"#,
+    sqlx::query_scalar!(
+        r#"WITH gone AS (
+             DELETE FROM ocpp.local_list_entry
+             WHERE charge_point_id = $1
+               AND ($2 OR lower(id_tag) IN (SELECT lower(told COLLATE "C") FROM unnest($3::text[]) AS told))
+             RETURNING lower(id_tag) AS id_tag, is_code)
+         SELECT id_tag AS "id_tag!" FROM gone WHERE is_code"#,
         sent.charge_point,
         sent.list.full,
         &told as &[&str],
     )
-    .execute(connection)
-    .await?;
-    Ok(())
+    .fetch_all(connection)
+    .await
 }
 
-async fn put_on(connection: &mut PgConnection, sent: &Sent<'_>) -> Result<(), sqlx::Error> {
+async fn put_on(connection: &mut PgConnection, sent: &Sent<'_>, codes: &[String]) -> Result<(), sqlx::Error> {
     let entries = last_of_each(&sent.list.entries);
     let id_tags: Vec<&str> = entries.iter().map(|entry| entry.id_tag.as_str()).collect();
+    let values: Vec<String> = id_tags.iter().map(|tag| tag.to_ascii_lowercase()).collect();
     let statuses: Vec<Option<&str>> = entries.iter().map(|entry| entry.status.as_deref()).collect();
     let expiry_dates: Vec<Option<DateTime<Utc>>> = entries.iter().map(|entry| entry.expiry_date).collect();
     let parents: Vec<Option<&str>> = entries.iter().map(|entry| entry.parent_id_tag.as_deref()).collect();
     sqlx::query!(
-        "INSERT INTO ocpp.local_list_entry (charge_point_id, id_tag, status, expires_at, parent_id_tag)
-         SELECT $1, id_tag, status, expires_at, parent_id_tag
+        r#"INSERT INTO ocpp.local_list_entry (charge_point_id, id_tag, status, expires_at, parent_id_tag, is_code)
+         SELECT $1, id_tag, status, expires_at, parent_id_tag,
+             lower(id_tag COLLATE "C") = ANY($6)
+             OR lower(id_tag COLLATE "C") IN (SELECT lower(value) FROM ocpp.id_token WHERE type = 'KeyCode' AND lower(value) = ANY($7))
+             OR lower(id_tag COLLATE "C") IN (
+                 SELECT lower(id_token) FROM ocpp.desired_local_list_token WHERE charge_point_id = $1 AND is_code)
          FROM unnest($2::text[], $3::text[], $4::timestamptz[], $5::text[])
              AS told (id_tag, status, expires_at, parent_id_tag)
-         WHERE status IS NOT NULL",
+         WHERE status IS NOT NULL"#,
         sent.charge_point,
         &id_tags as &[&str],
         &statuses as &[Option<&str>],
         &expiry_dates as &[Option<DateTime<Utc>>],
         &parents as &[Option<&str>],
+        codes,
+        &values,
     )
     .execute(connection)
     .await?;

@@ -114,11 +114,7 @@ pub fn set_charging_limit(request: SetChargingLimitRequest, stack_level: i32) ->
     if limit.is_none() {
         violations.push(FieldViolation::new("limit", "must be between 0 and 100000000"));
     }
-    let unit = match request.unit.as_deref() {
-        Some("W") => Some(Unit::Watts),
-        Some("A") => Some(Unit::Amperes),
-        Some(_) | None => None,
-    };
+    let unit = request.unit.as_deref().and_then(Unit::parse);
     if unit.is_none() {
         violations.push(FieldViolation::new("unit", "must be W or A"));
     }

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verb {
@@ -45,10 +46,28 @@ pub struct ChargingLimit {
     pub stack_level: i32,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// By the letter that stands for it in the API, in OCPP, and wherever it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Unit {
     /// Of all phases together.
+    #[serde(rename = "W")]
     Watts,
     /// Of each phase.
+    #[serde(rename = "A")]
     Amperes,
+}
+
+impl Unit {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Watts => "W",
+            Self::Amperes => "A",
+        }
+    }
+
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Watts, Self::Amperes]
+            .into_iter()
+            .find(|unit| unit.as_str() == text)
+    }
 }

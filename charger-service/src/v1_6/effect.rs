@@ -22,16 +22,18 @@ use crate::charge_point::{rotation, security_profile};
 use crate::charging_profile::clear::cleared;
 use crate::charging_profile::composite;
 use crate::charging_profile::set::{Set, set};
+use crate::charging_profile_template::place;
 use crate::configuration::change::{self, Change, change};
 use crate::configuration::report::{Report, report};
 use crate::configuration_change::ConfigurationChange;
 use crate::job::request::{Requested, requested};
 use crate::job::{Kind, answer};
 use crate::local_list::send::{Sent, sent};
-use crate::local_list::version;
+use crate::local_list::{synchronize, version};
 use crate::redact;
 use crate::reservation::cancel::cancelled;
 use crate::reservation::reserve::{Reserved, reserved};
+use crate::v1_6::local_list::Update;
 
 /// A CALL of ours.
 #[derive(Debug)]
@@ -169,7 +171,8 @@ async fn apply(
         }
         Action::GetLocalListVersion => {
             let told = LocalListVersion::read(response)?;
-            Ok(version::reported(connection, call.charge_point, told.version, call.at).await?)
+            version::reported(connection, call.charge_point, told.version, call.at).await?;
+            Ok(synchronize::look_again(connection, call.charge_point, call.at).await?)
         }
         Action::RemoteStartTransaction => remote_start_transaction(connection, call, response).await,
         Action::ReserveNow => reserve_now(connection, call, response).await,
@@ -264,6 +267,7 @@ async fn change_configuration(
     };
     let changed = Change {
         charge_point: call.charge_point,
+        command: call.command,
         key: &request.key,
         value: &request.value,
         answer,
@@ -353,13 +357,19 @@ async fn reserve_now(connection: &mut PgConnection, call: &Asked<'_>, response: 
 }
 
 async fn send_local_list(connection: &mut PgConnection, call: &Asked<'_>, response: &RawValue) -> Result<(), NoEffect> {
+    let (list, answer) = (SendLocalList::read(call.payload)?, StatusOnly::read(response)?.status);
     let answered = Sent {
         charge_point: call.charge_point,
-        list: &SendLocalList::read(call.payload)?,
-        answer: &StatusOnly::read(response)?.status,
+        list: &list,
+        answer: &answer,
         at: call.at,
     };
-    Ok(sent(connection, &answered).await?)
+    sent(connection, &answered).await?;
+    let update = match list.full {
+        true => Update::Full,
+        false => Update::Differential,
+    };
+    Ok(synchronize::answered(connection, call.charge_point, call.command, update, &answer, call.at).await?)
 }
 
 async fn set_charging_profile(
@@ -377,6 +387,7 @@ async fn set_charging_profile(
             at: call.at,
         };
         set(connection, &confirmed).await?;
+        place::confirmed(connection, call.command, call.at).await?;
     }
     Ok(())
 }

@@ -13,8 +13,8 @@ use serde_json::to_string;
 
 use crate::remote_control::verb::{ChargingLimit, Unit, Verb};
 
-/// The ids of profiles that hold limits begin here, one for each connector. Those below are left to whoever sends profiles
-/// as they are.
+/// The ids of profiles that hold limits begin here, one for each connector. Below them are those of templates
+/// (`charging_profile_template/place.rs`).
 const FIRST_LIMIT: i32 = 1_900_000_000;
 
 /// When every limit has begun. It is before whatever the clock of a charge point shows, some of which begin in 1970: one that is

@@ -50,6 +50,7 @@ fn met(reason: Reason) -> Met {
         }
         Reason::NoCommonSubprotocol | Reason::StationUnauthorized | Reason::UpgradeRequired => Met::AtTheDoor,
         Reason::ChargePointExists
+        | Reason::ChargingProfileTemplateExists
         | Reason::ConnectorCodeExists
         | Reason::FileExists
         | Reason::IdTokenBlocked
@@ -80,6 +81,7 @@ fn met(reason: Reason) -> Met {
         | Reason::StrayMisfit
         | Reason::StraySettled
         | Reason::TooManyApiKeys
+        | Reason::TooManyChargingProfileTemplates
         | Reason::TooManyPasskeys
         | Reason::TooManyRequests
         | Reason::TotpExists

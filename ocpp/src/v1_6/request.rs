@@ -6,9 +6,10 @@ pub use rust_ocpp::v1_6::messages::clear_charging_profile::ClearChargingProfileR
 pub use rust_ocpp::v1_6::messages::remote_start_transaction::RemoteStartTransactionRequest;
 pub use rust_ocpp::v1_6::messages::remote_stop_transaction::RemoteStopTransactionRequest;
 pub use rust_ocpp::v1_6::messages::reset::ResetRequest;
+pub use rust_ocpp::v1_6::messages::send_local_list::SendLocalListRequest;
 pub use rust_ocpp::v1_6::messages::set_charging_profile::SetChargingProfileRequest;
 pub use rust_ocpp::v1_6::messages::unlock_connector::UnlockConnectorRequest;
 pub use rust_ocpp::v1_6::types::{
-    AvailabilityType, ChargingProfile, ChargingProfileKindType, ChargingProfilePurposeType, ChargingRateUnitType,
-    ChargingSchedule, ChargingSchedulePeriod, ResetRequestStatus,
+    AuthorizationData, AvailabilityType, ChargingProfile, ChargingProfileKindType, ChargingProfilePurposeType,
+    ChargingRateUnitType, ChargingSchedule, ChargingSchedulePeriod, RecurrencyKindType, ResetRequestStatus, UpdateType,
 };

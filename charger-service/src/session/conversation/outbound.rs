@@ -8,13 +8,16 @@ use ocpp::frame;
 use ocpp::{Message, Version, validate};
 use serde_json::value::RawValue;
 use sqlx::PgConnection;
+use sqlx::types::Json;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use super::{Conversation, End, RETRY};
 use crate::charge_point::rotation;
-use crate::command::ledger::{self, Outcome};
+use crate::command::ended::{self, Finished};
+use crate::command::ledger::{self, Claimed, Outcome};
 use crate::command::status::Status;
+use crate::local_list::fill;
 use crate::message::record::{self, Answered, Exchange, NotRecorded, Origin, Pending, Request, excerpt};
 use crate::redact;
 use crate::v1_6;
@@ -178,10 +181,11 @@ impl Conversation {
     async fn claim(&self) -> Result<Option<(Outstanding, String)>, NotClaimed> {
         let now = self.state.clock.now();
         let mut transaction = self.state.database.begin().await?;
-        let Some(command) = ledger::claim(&mut transaction, self.via, self.last_sent + 1, now).await? else {
+        let Some(mut command) = ledger::claim(&mut transaction, self.via, self.last_sent + 1, now).await? else {
             return Ok(None);
         };
         let key = &self.state.passwords;
+        let masked = self.fill(&mut transaction, &mut command, now).await?;
         let (action, payload) = (&command.action, &command.payload);
         rotation::leaves(
             &mut transaction,
@@ -195,7 +199,7 @@ impl Conversation {
         let message_id = command.id.to_string();
         let frame = frame::call(&message_id, &command.action, &command.payload);
         let payload = without_secret(&command.action, command.payload.0);
-        let shown = frame::call(&message_id, &command.action, &payload);
+        let shown = frame::call(&message_id, &command.action, masked.as_deref().unwrap_or(&payload));
         let exchange = Exchange {
             origin: Origin::Csms,
             frame_number: None,
@@ -231,6 +235,24 @@ impl Conversation {
             deadline,
         };
         Ok(Some((outstanding, frame)))
+    }
+
+    /// What is only known now goes into a command. Returns what the log may keep of it, where it holds codes that people type
+    /// in.
+    async fn fill(
+        &self,
+        connection: &mut PgConnection,
+        command: &mut Claimed,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Box<RawValue>>, sqlx::Error> {
+        if command.action != "SendLocalList" {
+            return Ok(None);
+        }
+        let Some(filled) = fill::fill(connection, &self.state.passwords, command.id, now).await? else {
+            return Ok(None);
+        };
+        command.payload = Json(filled.payload);
+        Ok(filled.masked)
     }
 
     /// The charge point has answered.
@@ -318,6 +340,13 @@ impl Conversation {
         let finished = ledger::finish(&mut transaction, self.via, outstanding.command, &outcome, now).await?;
         if finished && reading.status != Status::Timeout {
             self.take_effect(&mut transaction, outstanding, reading, now).await?;
+        }
+        if finished {
+            let ended = Finished {
+                id: outstanding.command,
+                action: &outstanding.action,
+            };
+            ended::ended(&mut transaction, &[ended], now).await?;
         }
         transaction.commit().await?;
         if !finished {
