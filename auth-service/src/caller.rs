@@ -75,7 +75,6 @@ mod tests {
             roles: Roles::default(),
             session: Uuid::from_u128(2),
             token_id: Uuid::from_u128(3),
-            expires_at: chrono::DateTime::UNIX_EPOCH,
             scopes: scopes.map(Scopes::parse),
         });
         request

@@ -25,6 +25,7 @@ use voltgate_proto::ocpp::v1::configuration_service_server::{self, Configuration
 use voltgate_proto::ocpp::v1::data_transfer_vendor_service_server::{self, DataTransferVendorServiceServer};
 use voltgate_proto::ocpp::v1::driver_service_server::{self, DriverServiceServer};
 use voltgate_proto::ocpp::v1::event_service_server::{self, EventServiceServer};
+use voltgate_proto::ocpp::v1::explanation_service_server::{self, ExplanationServiceServer};
 use voltgate_proto::ocpp::v1::file_service_server::{self, FileServiceServer};
 use voltgate_proto::ocpp::v1::id_token_service_server::{self, IdTokenServiceServer};
 use voltgate_proto::ocpp::v1::job_service_server::{self, JobServiceServer};
@@ -44,12 +45,12 @@ use voltgate_proto::ocpp::v1::unknown_charge_point_service_server::{self, Unknow
 
 use crate::command::waiters::Waiters;
 use crate::data_transfer_vendor::forward::Rooms;
-use crate::driver::progress::Followers;
 use crate::erasure::Erasure;
 use crate::event::feed::Feed;
 use crate::hook::Hooks;
 use crate::housekeeping::{Retention, keep_house};
 use crate::message::partitions;
+use crate::places::Places;
 use crate::registry::Registry;
 use crate::session::failures::Failures;
 use crate::session::pace::Posting;
@@ -57,12 +58,12 @@ use crate::settings::Settings;
 use crate::unknown::Knocks;
 use crate::{
     State, audit, certificate, charge_point, charge_record, charging_profile, command, configuration,
-    data_transfer_vendor, driver, event, file, id_token, instance, job, local_list, message, registration,
+    data_transfer_vendor, driver, event, explanation, file, id_token, instance, job, local_list, message, registration,
     remote_control, reservation, security_event, session, site, stray, tariff, transaction, transfer, unknown,
 };
 
 /// The gRPC services, by their full names.
-const SERVICES: [&str; 26] = [
+const SERVICES: [&str; 27] = [
     charge_point_audit_service_server::SERVICE_NAME,
     certificate_service_server::SERVICE_NAME,
     charge_point_service_server::SERVICE_NAME,
@@ -73,6 +74,7 @@ const SERVICES: [&str; 26] = [
     data_transfer_vendor_service_server::SERVICE_NAME,
     driver_service_server::SERVICE_NAME,
     event_service_server::SERVICE_NAME,
+    explanation_service_server::SERVICE_NAME,
     file_service_server::SERVICE_NAME,
     id_token_service_server::SERVICE_NAME,
     job_service_server::SERVICE_NAME,
@@ -156,7 +158,8 @@ impl Application {
             failures: Failures::default(),
             messages_per_second: settings.charger_messages_per_second,
             posting: Posting::default(),
-            followers: Followers::default(),
+            following_drivers: Places::new(driver::PLACES.0, driver::PLACES.1),
+            waiting_drivers: Places::new(driver::PLACES.0, driver::PLACES.1),
             instance,
             sessions: Registry::default(),
             events: Feed::default(),
@@ -236,6 +239,7 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
         )))
         .add_service(DriverServiceServer::new(driver::Grpc(Arc::clone(state))))
         .add_service(EventServiceServer::new(event::Grpc(Arc::clone(state))))
+        .add_service(ExplanationServiceServer::new(explanation::Grpc(Arc::clone(state))))
         .add_service(FileServiceServer::new(file::Grpc(Arc::clone(state))))
         .add_service(IdTokenServiceServer::new(id_token::Grpc(Arc::clone(state))))
         .add_service(JobServiceServer::new(job::Grpc(Arc::clone(state))))

@@ -7,7 +7,7 @@ mod list;
 pub use self::list::Grpc;
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
@@ -94,14 +94,26 @@ impl Action {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Author {
     caller: Caller,
-    client: Client,
+    /// None where it is this process.
+    client: Option<Client>,
+    /// An operator who asks as a driver is one.
+    as_driver: bool,
 }
 
 impl Author {
     pub fn of<T>(request: &Request<T>) -> Self {
         Self {
             caller: Caller::of(request),
-            client: Client::of(request),
+            client: Some(Client::of(request)),
+            as_driver: false,
+        }
+    }
+
+    /// Whoever asks for something as a driver.
+    pub fn of_driver<T>(request: &Request<T>) -> Self {
+        Self {
+            as_driver: true,
+            ..Self::of(request)
         }
     }
 
@@ -110,7 +122,8 @@ impl Author {
         let address = peer.and_then(|peer| peer.parse::<SocketAddr>().ok());
         Self {
             caller: Caller::Anonymous,
-            client: Client::at(address.map_or(Ipv4Addr::UNSPECIFIED.into(), |address| address.ip())),
+            client: address.map(|address| Client::at(address.ip())),
+            as_driver: false,
         }
     }
 
@@ -118,7 +131,8 @@ impl Author {
     pub fn ourselves(name: &str) -> Self {
         Self {
             caller: Caller::Service { name: name.to_owned() },
-            client: Client::at(Ipv4Addr::UNSPECIFIED.into()),
+            client: None,
+            as_driver: false,
         }
     }
 
@@ -134,6 +148,7 @@ impl Author {
 impl fmt::Display for Author {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.caller {
+            Caller::Account { id, .. } if self.as_driver => write!(formatter, "driver {id}"),
             Caller::Account { id, .. } => write!(formatter, "account {id}"),
             Caller::Service { name } => write!(formatter, "service {name}"),
             Caller::Anonymous => formatter.write_str("anonymous"),
@@ -203,8 +218,8 @@ pub async fn record_all<'a>(
     let actions: Vec<_> = entries.iter().map(|entry| entry.action.as_str()).collect();
     let charge_points = column(|entry| entry.charge_point.map(str::to_owned));
     let id_tokens = column(|entry| entry.id_token.map(str::to_owned));
-    let addresses = column(|entry| Some(entry.author.client.address.to_string()));
-    let devices = column(|entry| entry.author.client.device.clone());
+    let addresses = column(|entry| entry.author.client.as_ref().map(|client| client.address.to_string()));
+    let devices = column(|entry| entry.author.client.as_ref()?.device.clone());
     let details: Vec<_> = entries.into_iter().map(|entry| Value::Object(entry.details)).collect();
     sqlx::query!(
         "INSERT INTO ocpp.audit (id, at, actor_id, action, charge_point, id_token, address, device, details)

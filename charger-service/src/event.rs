@@ -27,8 +27,9 @@ use voltgate_proto::ocpp::v1::event_service_server::EventService;
 use voltgate_proto::ocpp::v1::{Event, StreamEventsRequest};
 
 use self::filter::Filter;
-use self::position::Position;
+use self::position::EventId;
 use crate::State;
+use crate::audit::Author;
 
 pub struct Grpc(pub Arc<State>);
 
@@ -40,10 +41,11 @@ impl EventService for Grpc {
         &self,
         request: Request<StreamEventsRequest>,
     ) -> Result<Response<Self::StreamEventsStream>, Status> {
-        let admission = Admission::of(&request);
-        let after = Position::told(request.metadata()).map_err(reason::invalid)?;
+        let (admission, account) = (Admission::of(&request), Author::of(&request).account());
+        let after = EventId::told(request.metadata()).map_err(reason::invalid)?;
         let filter = Filter::try_from(request.into_inner()).map_err(reason::invalid)?;
-        let events = listener::listen(&self.0, filter, after, admission).await?;
+        let place = self.0.events.join(account.unwrap_or_default())?;
+        let events = listener::listen(&self.0, place, filter, after, admission).await?;
         Ok(Response::new(events))
     }
 }

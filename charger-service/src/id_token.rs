@@ -5,6 +5,7 @@ mod delete;
 pub mod key_code;
 mod list;
 mod location;
+pub mod owner;
 mod update;
 
 use std::sync::Arc;

@@ -21,6 +21,7 @@ mod data_transfer_vendor;
 mod driver;
 mod erasure;
 mod event;
+mod explanation;
 mod file;
 mod hook;
 mod housekeeping;
@@ -32,6 +33,8 @@ mod local_list;
 mod message;
 mod meter_values;
 mod notice;
+mod places;
+mod power_curve;
 mod redact;
 mod registration;
 mod registry;
@@ -94,8 +97,9 @@ struct State {
     messages_per_second: u32,
     /// Of those that post frames.
     posting: session::pace::Posting,
-    /// Drivers who watch their charges.
-    followers: driver::progress::Followers,
+    /// Drivers who watch their charges, and those whose requests wait for a charge point.
+    following_drivers: places::Places,
+    waiting_drivers: places::Places,
     /// This process among its replicas.
     instance: Uuid,
     sessions: registry::Registry,

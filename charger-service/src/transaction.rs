@@ -13,14 +13,16 @@ use std::sync::Arc;
 
 use service_kit::{database, reason};
 use tonic::{Request, Response, Status};
+use voltgate_proto::google::api::HttpBody;
 use voltgate_proto::ocpp::v1::transaction_service_server::TransactionService;
 use voltgate_proto::ocpp::v1::{
-    CloseTransactionRequest, GetTransactionRequest, ListMeterValuesRequest, ListMeterValuesResponse,
-    ListTransactionsRequest, ListTransactionsResponse, Transaction,
+    CloseTransactionRequest, GetPowerCurveRequest, GetTransactionRequest, ListMeterValuesRequest,
+    ListMeterValuesResponse, ListTransactionsRequest, ListTransactionsResponse, Transaction,
 };
 
 use crate::State;
 use crate::audit::Author;
+use crate::power_curve;
 
 pub struct Grpc(pub Arc<State>);
 
@@ -60,5 +62,10 @@ impl TransactionService for Grpc {
         let page = list_meter_values::Page::try_from(request.into_inner()).map_err(reason::invalid)?;
         let meter_values = list_meter_values::list(&self.0.database, page).await?;
         Ok(Response::new(meter_values))
+    }
+
+    async fn get_power_curve(&self, request: Request<GetPowerCurveRequest>) -> Result<Response<HttpBody>, Status> {
+        let drawing = power_curve::draw(&self.0.database, request.into_inner().id).await?;
+        Ok(Response::new(drawing))
     }
 }

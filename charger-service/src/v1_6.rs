@@ -12,6 +12,7 @@ mod heartbeat;
 mod id_tag_info;
 mod job_status;
 mod meter_values;
+pub mod narration;
 pub mod outcome;
 mod question;
 mod samples;

@@ -63,6 +63,8 @@ reasons! {
     ChargePointExists = "CHARGE_POINT_EXISTS", AlreadyExists, 409, "The charge point exists";
     /// The code is another connector's.
     ConnectorCodeExists = "CONNECTOR_CODE_EXISTS", AlreadyExists, 409, "The connector's code is taken";
+    /// No charge can be started at the connector now.
+    ConnectorNotFree = "CONNECTOR_NOT_FREE", FailedPrecondition, 409, "The connector is not free";
     /// The deadline passed.
     DeadlineExceeded = "DEADLINE_EXCEEDED", DeadlineExceeded, 504, "The answer took too long";
     /// The id token may not charge.

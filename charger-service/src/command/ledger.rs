@@ -17,6 +17,9 @@ use crate::registration::pending::Step;
 use crate::session::fence::Via;
 use crate::transfer::{NewTransfer, grant};
 
+/// Of a command for which there has to be room: far longer than it may take.
+const LONGEST_UNDER_WAY: TimeDelta = TimeDelta::minutes(10);
+
 #[derive(Debug)]
 pub struct NewCommand<'a> {
     pub id: Uuid,
@@ -33,12 +36,24 @@ pub struct NewCommand<'a> {
     pub expires_at: DateTime<Utc>,
     /// Leave for the transfer that it asks for, and how long that is good.
     pub transfer: Option<(&'a NewTransfer, TimeDelta)>,
+    pub room: Option<Room>,
+}
+
+/// How many commands of their author may be under way: those that wait for a charge point or for its answer, and starts that were
+/// agreed to a short while ago, since a connector waits for a cable meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    pub most: i64,
+    /// For how long a start that was agreed to counts.
+    pub held: TimeDelta,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum EnqueueError {
     #[error("the idempotency key has been used")]
     KeyUsed,
+    #[error("as many commands of the author are under way as may")]
+    NoRoom,
     #[error("what was to be fetched is not there any more")]
     FileGone,
     #[error("the command could not be stored")]
@@ -58,6 +73,9 @@ impl From<sqlx::Error> for EnqueueError {
 /// Queues a command and wakes the session that will send it.
 pub async fn enqueue(database: &PgPool, new: &NewCommand<'_>) -> Result<(), EnqueueError> {
     let mut transaction = service_kit::database::begin(database).await?;
+    if let Some(room) = new.room {
+        take_room(&mut transaction, new, room).await?;
+    }
     sqlx::query!(
         "INSERT INTO ocpp.command (id, charge_point_id, action, payload, requested_by, idempotency_key, request_digest,
              created_at, expires_at)
@@ -93,6 +111,35 @@ pub async fn enqueue(database: &PgPool, new: &NewCommand<'_>) -> Result<(), Enqu
     .await?;
     transaction.commit().await?;
     Ok(())
+}
+
+/// Nobody else counts the author's commands, or queues one, until this one is queued.
+async fn take_room(connection: &mut PgConnection, new: &NewCommand<'_>, room: Room) -> Result<(), EnqueueError> {
+    let author = new.author.to_string();
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", author)
+        .execute(&mut *connection)
+        .await?;
+    // What is older has expired, or its answer was due long ago.
+    let before = sqlx::query!(
+        r#"SELECT count(*) FILTER (WHERE status IN ('queued', 'sent')
+               OR action = 'RemoteStartTransaction' AND status = 'accepted' AND completed_at > $4) AS "under_way!",
+             bool_or(idempotency_key = $2) IS TRUE AS "is_known!"
+           FROM ocpp.command
+           WHERE requested_by = $1 AND left(requested_by, 7) = 'driver ' AND created_at > $3"#,
+        author,
+        new.idempotency_key,
+        new.created_at - LONGEST_UNDER_WAY,
+        new.created_at - room.held,
+    )
+    .fetch_one(connection)
+    .await?;
+    if before.is_known {
+        Err(EnqueueError::KeyUsed)
+    } else if before.under_way >= room.most {
+        Err(EnqueueError::NoRoom)
+    } else {
+        Ok(())
+    }
 }
 
 /// Whom commands are of that follow from what a charge point said.

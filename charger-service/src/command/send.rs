@@ -20,7 +20,7 @@ use voltgate_proto::google::api::HttpBody;
 use voltgate_proto::ocpp::v1::{Command, SendCommandRequest};
 
 use super::asking::Asking;
-use super::ledger::{self, EnqueueError, NewCommand};
+use super::ledger::{self, EnqueueError, NewCommand, Room};
 use super::status::Status as CommandStatus;
 use super::view::{self, Row};
 use crate::State;
@@ -30,6 +30,10 @@ use crate::job::update_firmware;
 use crate::transfer::NewTransfer;
 
 const LONGEST_KEY: usize = 255;
+
+/// By then one that was under way has most likely ended.
+const ROOM_AFTER: Duration = Duration::from_secs(30);
+
 const DEFAULT_WAIT: i32 = 30;
 const DEFAULT_EXPIRY: i32 = 86_400;
 
@@ -53,6 +57,7 @@ pub struct SendCommand {
     /// Told apart from others under the same key by this; by its payload where it is None.
     said: Option<Vec<u8>>,
     transfer: Option<NewTransfer>,
+    room: Option<Room>,
 }
 
 #[derive(Debug, Error)]
@@ -61,6 +66,8 @@ pub enum SendError {
     ChargePoint(#[from] FindError),
     #[error("the idempotency key came with another request")]
     KeyReused,
+    #[error("as many commands of the author are under way as may")]
+    NoRoom,
     #[error("what was to be fetched is not there any more")]
     FileGone,
     #[error("the command could not be stored")]
@@ -74,6 +81,10 @@ impl From<SendError> for Status {
             SendError::KeyReused => {
                 Reason::IdempotencyKeyReused.status("This Idempotency-Key came with another command before")
             }
+            SendError::NoRoom => Reason::TooManyRequests.retry_after(
+                ROOM_AFTER,
+                "As much of what you asked charge points for is under way as may be; wait for some of it",
+            ),
             SendError::FileGone => update_firmware::gone(),
             SendError::Database(error) => database::failed(&error),
         }
@@ -137,6 +148,7 @@ impl SendCommand {
                 idempotency_key,
                 said: None,
                 transfer: None,
+                room: None,
             }),
             _ => Err(violations),
         }
@@ -160,6 +172,7 @@ impl SendCommand {
         };
         Ok(Self {
             said: Some(asking.said),
+            room: asking.room,
             ..Self::parse(request, asking.author, asking.idempotency_key)?
         })
     }
@@ -191,15 +204,14 @@ pub async fn send(state: &State, command: SendCommand) -> Result<Command, SendEr
 async fn enqueue(state: &State, charge_point: Uuid, command: &SendCommand) -> Result<Uuid, SendError> {
     let id = Uuid::now_v7();
     let now = state.clock.now();
-    let parts = [
-        charge_point.as_bytes(),
-        command.action.as_bytes(),
-        command
-            .said
-            .as_deref()
-            .unwrap_or_else(|| command.payload.get().as_bytes()),
-    ];
-    let digest = state.passwords.fingerprint(&parts);
+    let digest = match &command.said {
+        Some(said) => digest_of_said(state, said),
+        None => state.passwords.fingerprint(&[
+            charge_point.as_bytes(),
+            command.action.as_bytes(),
+            command.payload.get().as_bytes(),
+        ]),
+    };
     let new = NewCommand {
         id,
         charge_point,
@@ -212,29 +224,66 @@ async fn enqueue(state: &State, charge_point: Uuid, command: &SendCommand) -> Re
         created_at: now,
         expires_at: now + command.expires_in,
         transfer: command.transfer.as_ref().map(|new| (new, state.transfers.validity)),
+        room: command.room,
     };
     match ledger::enqueue(&state.database, &new).await {
         Ok(()) => Ok(id),
         Err(EnqueueError::Database(error)) => Err(error.into()),
         Err(EnqueueError::FileGone) => Err(SendError::FileGone),
+        Err(EnqueueError::NoRoom) => Err(SendError::NoRoom),
         Err(EnqueueError::KeyUsed) => repeated(state, &new).await,
     }
 }
 
+/// What was said is told apart from everything else that is said under a key, whichever charge point it means.
+fn digest_of_said(state: &State, said: &[u8]) -> [u8; 32] {
+    state.passwords.fingerprint(&[said])
+}
+
 async fn repeated(state: &State, new: &NewCommand<'_>) -> Result<Uuid, SendError> {
+    made_before(state, new.author, new.idempotency_key, new.digest)
+        .await?
+        .ok_or(SendError::Database(sqlx::Error::RowNotFound))
+}
+
+/// The command that a key has made, if it has made one.
+async fn made_before(
+    state: &State,
+    author: &Author,
+    idempotency_key: Option<&str>,
+    digest: &[u8],
+) -> Result<Option<Uuid>, SendError> {
     let mut connection = database::begin(&state.database).await?;
     let before = sqlx::query!(
         "SELECT id, request_digest FROM ocpp.command WHERE requested_by = $1 AND idempotency_key = $2",
-        new.author.to_string(),
-        new.idempotency_key,
+        author.to_string(),
+        idempotency_key,
     )
-    .fetch_one(&mut *connection)
+    .fetch_optional(&mut *connection)
     .await?;
-    if before.request_digest == new.digest {
-        Ok(before.id)
-    } else {
-        Err(SendError::KeyReused)
+    match before {
+        None => Ok(None),
+        Some(before) if before.request_digest == digest => Ok(Some(before.id)),
+        Some(_) => Err(SendError::KeyReused),
     }
+}
+
+/// What has become of the command that the same request has made before. For requests that mean something else by the time they are
+/// repeated: what is looked up for them may have changed.
+///
+/// # Errors
+/// The key came with another request.
+pub async fn again(state: &State, asking: &Asking) -> Result<Option<Command>, SendError> {
+    let Some(key) = &asking.idempotency_key else {
+        return Ok(None);
+    };
+    let digest = digest_of_said(state, &asking.said);
+    let Some(id) = made_before(state, &asking.author, Some(key), &digest).await? else {
+        return Ok(None);
+    };
+    let wait = asking.patience.wait_seconds.unwrap_or(DEFAULT_WAIT);
+    let deadline = Instant::now() + Duration::from_secs(u64::try_from(wait).unwrap_or_default());
+    Ok(Some(outcome(state, id, deadline).await?.into()))
 }
 
 /// The command when it has its outcome, when the time to wait is over, or when this process is told to stop.

@@ -10,6 +10,7 @@ use voltgate_proto::ocpp::v1::CreateIdTokenRequest;
 
 use super::list::{self, GetError};
 use super::location::{self, Location, ReplaceError};
+use super::owner::{self, OwnerError};
 use super::{Row, key_code};
 use crate::State;
 use crate::audit::{self, Action, Author, Entry};
@@ -65,6 +66,15 @@ impl From<ReplaceError> for CreateError {
         match error {
             ReplaceError::Unknown(violations) => Self::Invalid(violations),
             ReplaceError::Database(error) => Self::Database(error),
+        }
+    }
+}
+
+impl From<OwnerError> for CreateError {
+    fn from(error: OwnerError) -> Self {
+        match error {
+            OwnerError::Deleted => Self::Invalid(vec![FieldViolation::new("accountId", owner::DELETED)]),
+            OwnerError::Database(error) => Self::Database(error),
         }
     }
 }
@@ -190,6 +200,7 @@ pub async fn create(state: &State, new: NewIdToken, author: &Author) -> Result<R
     )
     .execute(&mut *transaction)
     .await?;
+    owner::hand_over(&mut transaction, &new.value, new.account_id, now).await?;
     location::replace(&mut transaction, id, &new.allowed_locations).await?;
     let created = list::read(&mut transaction, &new.value).await?;
     let shown = key_code::shown(&state.passwords, &created.value, [created.r#type.as_str()]);

@@ -137,7 +137,7 @@ macro_rules! select {
         sqlx::query_as!(
             Row,
             r#"SELECT transaction.id, identity, connector_id, id_token, status, meter_start_wh, meter_stop_wh,
-                   CASE WHEN energy_wh < 2147483648 THEN floor(energy_wh)::integer END AS energy_wh,
+                   ocpp.whole(energy_wh) AS energy_wh,
                    started_at, stopped_at, start_received_at, stop_received_at, stop_reason,
                    closed_by, close_reason, total_cost::text, currency
                FROM ocpp.transaction JOIN ocpp.charge_point ON charge_point.id = charge_point_id "# + $condition

@@ -92,6 +92,13 @@ fn identities(events: &[Event]) -> Vec<&str> {
         .collect()
 }
 
+/// The id before the first event.
+async fn beginning(service: &Service) -> String {
+    let present = Listener::all(service, None).await.opening.id;
+    let (server, _) = present.split_once('-').unwrap();
+    format!("{server}-0-0")
+}
+
 /// Writes events with these identities, as a fact would.
 async fn write(connection: &mut PgConnection, identities: &[&str]) {
     for identity in identities {
@@ -523,7 +530,10 @@ async fn old_events_are_dropped_by_the_day_and_whoever_missed_them_is_told() {
     .await
     .unwrap();
     write(&mut writer, &["NEW 1", "NEW 2"]).await;
-    let heard = Listener::all(&service, Some("0-0")).await.take(5).await;
+    let heard = Listener::all(&service, Some(&beginning(&service).await))
+        .await
+        .take(5)
+        .await;
     assert_eq!(identities(&heard), ["OLD 9", "OLD 8", "OLD 7", "NEW 1", "NEW 2"]);
     service.stop().await;
     let service = Service::start(&database).await;
@@ -552,23 +562,49 @@ async fn old_events_are_dropped_by_the_day_and_whoever_missed_them_is_told() {
 async fn after_a_dump_was_restored_events_go_on_and_older_ids_are_told_to_be_lost() {
     let database = Database::create().await;
     let service = Service::start(&database).await;
-    service.stop().await;
     let mut writer = connection(&database).await;
+    let own = Listener::all(&service, None).await.opening.id;
+    service.stop().await;
     sqlx::raw_sql(
         "INSERT INTO ocpp.event (xid, at, type, identity, data)
-         VALUES ('900000000000', now(), 'charge-point.offline', 'RESTORED', '{}');
-         UPDATE ocpp.event_horizon SET xid = '800000000000', id = 7",
+         VALUES ('900000000000', now(), 'charge-point.offline', 'RESTORED', '{}'),
+             ('3', now(), 'charge-point.offline', 'RESTORED', '{}');
+         UPDATE ocpp.event_horizon SET xid = '800000000000', id = 7, system = system + 1",
     )
     .execute(&mut writer)
     .await
     .unwrap();
     let service = Service::start(&database).await;
-    let mut listener = Listener::all(&service, Some("d18c2e2800-1")).await;
-    assert_eq!(listener.opening.r#type, "events.lost");
-    let mut newcomer = Listener::all(&service, Some("0-0")).await;
-    write(&mut writer, &["A"]).await;
-    for listener in [&mut listener, &mut newcomer] {
-        assert_eq!(listener.next().await.identity.as_deref(), Some("A"));
+    let (server, _) = own.split_once('-').unwrap();
+    let of_another = format!("{:x}-3-0", u32::from_str_radix(server, 16).unwrap() ^ 1);
+    for id in [of_another, format!("{server}-d18c2e2800-1"), own.clone()] {
+        let mut listener = Listener::all(&service, Some(&id)).await;
+        let lost = if id == own {
+            listener.next().await
+        } else {
+            listener.opening.clone()
+        };
+        assert_eq!(lost.r#type, "events.lost", "{id}");
+        write(&mut writer, &[&id]).await;
+        assert_eq!(listener.next().await.identity.as_deref(), Some(id.as_str()));
+    }
+}
+
+/// Where nothing at all has happened since.
+#[tokio::test]
+async fn whoever_goes_on_from_a_mark_in_a_quiet_night_has_lost_nothing() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let mut writer = connection(&database).await;
+    for identity in ["A", "B"] {
+        let mark = Listener::all(&service, None).await.opening;
+        let mut listener = Listener::all(&service, Some(&mark.id)).await;
+        assert_eq!(
+            (listener.opening.r#type.as_str(), &listener.opening.id),
+            ("events.mark", &mark.id)
+        );
+        write(&mut writer, &[identity]).await;
+        assert_eq!(listener.next().await.identity.as_deref(), Some(identity));
     }
 }
 
@@ -588,7 +624,7 @@ async fn what_cannot_be_asked_for_is_refused_by_name() {
             .map(|one| one.field)
             .collect::<Vec<_>>()
     };
-    for id in ["", "42", "0-0-0", "0-g", "-1", "00-1"] {
+    for id in ["", "42", "0-0", "0-0-0-0", "0-0-g", "-1-1", "0-00-1"] {
         assert_eq!(
             refused(StreamEventsRequest::default(), Some(id)).await,
             ["Last-Event-ID"],

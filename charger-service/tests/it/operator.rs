@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Request;
 use uuid::Uuid;
 use voltgate_proto::auth::v1::auth_service_client::AuthServiceClient;
-use voltgate_proto::auth::v1::{LogInRequest, SignUpRequest};
+use voltgate_proto::auth::v1::{LogInRequest, LogOutRequest, SignUpRequest};
 
 pub const SERVICE_SECRET: &[u8] = b"shared by the processes of this test";
 const PASSWORD: &str = "correct horse battery";
@@ -109,6 +109,11 @@ impl Driver {
             account: answer.id,
             access_token: answer.access_token,
         }
+    }
+
+    pub async fn log_out(&self) {
+        let mut client = AuthServiceClient::connect(operator().auth_url.clone()).await.unwrap();
+        client.log_out(self.asks(LogOutRequest::default())).await.unwrap();
     }
 
     /// A request as this driver sends it.

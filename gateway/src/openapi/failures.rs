@@ -51,6 +51,7 @@ fn met(reason: Reason) -> Met {
         Reason::NoCommonSubprotocol | Reason::StationUnauthorized | Reason::UpgradeRequired => Met::AtTheDoor,
         Reason::ChargePointExists
         | Reason::ConnectorCodeExists
+        | Reason::ConnectorNotFree
         | Reason::FileExists
         | Reason::IdTokenBlocked
         | Reason::IdTokenExists

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Utc};
 use uuid::Uuid;
 use voltgate_proto::api::v1 as api;
 
@@ -88,8 +87,6 @@ pub enum Caller {
         session: Uuid,
         /// `jti` of the token.
         token_id: Uuid,
-        /// `exp` of the token. What goes on for longer than a call has to end then.
-        expires_at: DateTime<Utc>,
         /// What an API key may be used for; none for somebody who is logged in, and may do all that the roles allow.
         scopes: Option<Scopes>,
     },

@@ -182,7 +182,6 @@ mod tests {
             roles: [Role::Driver].into_iter().collect(),
             session: uuid::Uuid::nil(),
             token_id: uuid::Uuid::nil(),
-            expires_at: chrono::DateTime::UNIX_EPOCH,
             scopes: None,
         }
     }
@@ -193,7 +192,6 @@ mod tests {
             roles: [Role::Driver].into_iter().collect(),
             session: uuid::Uuid::nil(),
             token_id: uuid::Uuid::nil(),
-            expires_at: chrono::DateTime::UNIX_EPOCH,
             scopes: Some(Scopes::parse(scopes)),
         }
     }

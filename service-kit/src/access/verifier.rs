@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use chrono::DateTime;
 use jsonwebtoken::{Algorithm, Validation};
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
@@ -180,7 +179,6 @@ impl Verifier {
             roles: claims.roles.iter().filter_map(|name| Role::parse(name)).collect(),
             session: claims.sid,
             token_id: claims.jti,
-            expires_at: DateTime::from_timestamp(claims.exp, 0).unwrap_or(DateTime::UNIX_EPOCH),
             scopes: claims.scope.as_deref().map(Scopes::parse),
         })
     }
