@@ -26,6 +26,7 @@ mod files;
 mod frames;
 mod fuzzed;
 mod handshake;
+mod indexes;
 mod jobs;
 mod key_codes;
 mod lists;
