@@ -4,6 +4,7 @@
 mod api_keys;
 mod bad_input;
 mod charge;
+mod charging_day;
 mod codes;
 mod compose;
 mod contract;
