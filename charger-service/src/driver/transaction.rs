@@ -9,7 +9,6 @@ use service_kit::reason::FieldViolation;
 use sqlx::PgPool;
 use thiserror::Error;
 use tonic::Status;
-use uuid::Uuid;
 use voltgate_proto::ocpp::v1::{ListMyTransactionsRequest, ListMyTransactionsResponse, MyTransaction};
 
 use super::Driver;

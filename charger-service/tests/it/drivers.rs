@@ -106,7 +106,7 @@ async fn power_curve(service: &Service, driver: &Driver, id: i32) -> Result<Stri
     let request = driver.asks(GetMyPowerCurveRequest { id });
     let drawn = client(service).get_my_power_curve(request).await?.into_inner();
     assert_eq!(drawn.content_type, "image/svg+xml");
-    Ok(String::from_utf8(drawn.data).unwrap())
+    Ok(String::from_utf8(drawn.data.to_vec()).unwrap())
 }
 
 async fn follow(service: &Service, driver: &Driver, id: i32) -> Result<Streaming<ChargeProgress>, Status> {

@@ -20,7 +20,7 @@ async fn drawn(service: &Service, id: i64) -> Result<String, Status> {
         .await?
         .into_inner();
     assert_eq!(drawn.content_type, "image/svg+xml");
-    Ok(String::from_utf8(drawn.data).unwrap())
+    Ok(String::from_utf8(drawn.data.to_vec()).unwrap())
 }
 
 async fn tell(station: &mut Station, id: i64, time: &str, values: Value) {
