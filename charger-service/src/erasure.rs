@@ -137,8 +137,9 @@ pub async fn keep(database: &PgPool, now: DateTime<Utc>) -> Result<(), sqlx::Err
         let late = sqlx::query!(
             "UPDATE ocpp.audit SET address = NULL, device = NULL
              WHERE id IN (
-                 SELECT audit.id FROM ocpp.deleted_account JOIN ocpp.audit ON actor_id = deleted_account.id
-                 WHERE address IS NOT NULL OR device IS NOT NULL
+                 SELECT id FROM ocpp.audit
+                 WHERE actor_id = ANY (ARRAY (SELECT id FROM ocpp.deleted_account))
+                   AND (address IS NOT NULL OR device IS NOT NULL)
                  LIMIT $1
              )",
             BATCH,

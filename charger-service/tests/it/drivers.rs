@@ -9,7 +9,7 @@ use service_kit::reason::Reason;
 use testbed::Database;
 use tokio::task::JoinHandle;
 use tonic::transport::Channel;
-use tonic::{Request, Status, Streaming};
+use tonic::{Status, Streaming};
 use voltgate_proto::events::v1::AccountDeleted;
 use voltgate_proto::ocpp::v1::charge_point_audit_service_client::ChargePointAuditServiceClient;
 use voltgate_proto::ocpp::v1::driver_service_client::DriverServiceClient;

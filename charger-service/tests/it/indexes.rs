@@ -17,7 +17,7 @@ use crate::operator::{Driver, operator};
 use crate::service::Service;
 
 /// Enough for an index to be worth it.
-const ROWS: i64 = 30_000;
+const ROWS: i64 = 20_000;
 
 /// Tables that grow with what happens; partitions count for the table that they are of.
 const GROWING: [&str; 13] = [
@@ -116,7 +116,7 @@ fn values(field: &FieldDescriptor) -> Vec<Value> {
         (_, "identity" | "chargePoint") => text("CP-77"),
         (_, "idToken") => text("TAG77"),
         (_, "groupId") => text("G7"),
-        (_, "actorId") => text("c51ce410-c124-3a10-e0db-5e4b97fc2af3"),
+        (_, "actorId" | "siteId" | "accountId") => text("c51ce410-c124-3a10-e0db-5e4b97fc2af3"),
         (_, "messageId") => text("77"),
         (_, "vendor") => text("Vendor 7"),
         (_, "model") => text("Model 7"),
@@ -124,7 +124,8 @@ fn values(field: &FieldDescriptor) -> Vec<Value> {
         (_, name) => match field.kind() {
             Kind::Bool => vec![Value::Bool(true)],
             Kind::Int32 if name == "connectorId" => vec![Value::I32(1)],
-            Kind::Int32 => vec![Value::I32(77)],
+            // A transaction of the driver who asks.
+            Kind::Int32 => vec![Value::I32(107)],
             Kind::Message(time) => {
                 let is_end = name.ends_with("Before") || name == "until";
                 let at = Utc::now() - TimeDelta::days(if is_end { 10 } else { 12 });
@@ -229,10 +230,10 @@ async fn ask(
     Ok(())
 }
 
-/// How often each growing table has been read as a whole.
-async fn whole_reads(connection: &mut PgConnection) -> BTreeMap<String, i64> {
+/// How many rows of each growing table have been read in its own order, by no index. (That of an empty partition has none.)
+async fn read_by_no_index(connection: &mut PgConnection) -> BTreeMap<String, i64> {
     let rows: Vec<(String, i64)> = sqlx::query_as(
-        "SELECT coalesce(parent.relname, pg_stat_user_tables.relname)::text, sum(seq_scan)::bigint
+        "SELECT coalesce(parent.relname, pg_stat_user_tables.relname)::text, sum(seq_tup_read)::bigint
          FROM pg_stat_user_tables LEFT JOIN pg_inherits ON inhrelid = relid LEFT JOIN pg_class AS parent ON parent.oid = inhparent
          WHERE schemaname = 'ocpp' GROUP BY 1",
     )
@@ -254,15 +255,18 @@ async fn every_list_goes_by_an_index_whatever_it_is_filtered_by() {
     let generate = GENERATE
         .replace("$account", &format!("'{}'::uuid", ada.account))
         .replace("$n", &rows.to_string());
-    sqlx::raw_sql(sqlx::AssertSqlSafe(generate))
-        .execute(&mut connection)
-        .await
-        .unwrap();
+    // Each by itself: while a transaction is open, nobody hears of events, the tests beside this one included.
+    for statement in generate.split(";\n") {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(statement))
+            .execute(&mut connection)
+            .await
+            .unwrap();
+    }
     sqlx::raw_sql("VACUUM ANALYZE").execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
 
     let mut connection = PgConnection::connect(database.url()).await.unwrap();
-    let before = whole_reads(&mut connection).await;
+    let before = read_by_no_index(&mut connection).await;
     assert_eq!(before.len(), GROWING.len(), "{before:?}");
     let service = Service::start(&database).await;
     let mut asked = 0;
@@ -281,19 +285,19 @@ async fn every_list_goes_by_an_index_whatever_it_is_filtered_by() {
             }
         }
     }
-    assert!(asked > 100, "{asked}");
+    assert!(asked > 75, "{asked}");
     // Its connections tell what they have read when they end.
     service.stop().await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     connection.close().await.unwrap();
     let mut connection = PgConnection::connect(database.url()).await.unwrap();
-    let after = whole_reads(&mut connection).await;
+    let after = read_by_no_index(&mut connection).await;
     let read: Vec<_> = after
         .iter()
         .filter(|(table, reads)| before[*table] != **reads)
         .collect();
     assert!(
         read.is_empty(),
-        "tables that were read as a whole, and how often since they were made: {read:?}"
+        "tables that were read by no index, and how many rows: {read:?}"
     );
 }
