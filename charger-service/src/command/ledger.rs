@@ -410,20 +410,28 @@ pub async fn abandon(connection: &mut PgConnection, ended: &[Ended], now: DateTi
 pub async fn expire(database: &PgPool, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
     let mut transaction = database.begin().await?;
     let expired = sqlx::query!(
-        r#"WITH finished AS (
-             UPDATE ocpp.command SET status = 'expired', completed_at = $1
-             WHERE id IN (SELECT id FROM ocpp.command WHERE status = 'queued' AND expires_at <= $1 FOR UPDATE SKIP LOCKED)
-             RETURNING id, charge_point_id, action, status, payload),
-         told AS (
-             INSERT INTO ocpp.event (at, type, identity, site_id, data)
-             SELECT $1::timestamptz, $2, identity, site_id,
-                 json_build_object('commandId', finished.id, 'action', action, 'status', status)
-             FROM finished JOIN ocpp.charge_point ON charge_point.id = charge_point_id)
-         SELECT id AS "id!", action AS "action!", payload AS "payload!: Json<Box<RawValue>>" FROM finished"#,
+        r#"UPDATE ocpp.command SET status = 'expired', completed_at = $1
+           WHERE id IN (SELECT id FROM ocpp.command WHERE status = 'queued' AND expires_at <= $1 FOR UPDATE SKIP LOCKED)
+           RETURNING id, action, payload AS "payload: Json<Box<RawValue>>""#,
+        now,
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    if expired.is_empty() {
+        return transaction.commit().await;
+    }
+    let all: Vec<Uuid> = expired.iter().map(|command| command.id).collect();
+    sqlx::query!(
+        "INSERT INTO ocpp.event (at, type, identity, site_id, data)
+         SELECT $2, $3, identity, site_id,
+             json_build_object('commandId', command.id, 'action', action, 'status', status)
+         FROM ocpp.command JOIN ocpp.charge_point ON charge_point.id = charge_point_id
+         WHERE command.id = ANY ($1)",
+        &all,
         now,
         Kind::CommandFinished.as_str(),
     )
-    .fetch_all(&mut *transaction)
+    .execute(&mut *transaction)
     .await?;
     let (ids, payloads): (Vec<Uuid>, Vec<String>) = expired
         .iter()
@@ -444,8 +452,7 @@ pub async fn expire(database: &PgPool, now: DateTime<Utc>) -> Result<(), sqlx::E
         .execute(&mut *transaction)
         .await?;
     }
-    let expired = expired.into_iter().map(|command| command.id).collect();
-    tell_completed(&mut transaction, expired).await?;
+    tell_completed(&mut transaction, all).await?;
     transaction.commit().await
 }
 
