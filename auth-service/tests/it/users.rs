@@ -291,6 +291,60 @@ async fn other_roles_count_from_the_next_access_token_and_the_old_one_is_void() 
     office.service.stop().await;
 }
 
+/// What an access token says of its account.
+fn claims(access_token: &str) -> Value {
+    let payload = access_token.split('.').nth(1).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn other_groups_of_sites_count_from_the_next_access_token_and_the_old_one_is_void() {
+    let database = Database::create().await;
+    let office = Office::open(&database).await;
+    let limited = CreateUserRequest {
+        site_groups: vec!["north".to_owned(), "east".to_owned()],
+        ..grace()
+    };
+    let created = office.create(limited).await.unwrap();
+    assert_eq!(created.site_groups, ["east", "north"]);
+    let mut session = office.service.log_in("grace@example.com", PASSWORD).await.unwrap();
+    assert_eq!(claims(&session.access_token)["site_groups"], json!(["east", "north"]));
+    let changes = [
+        (vec!["south".to_owned()], None, json!(["south"])),
+        (vec![], Some(true), Value::Null),
+    ];
+    for (site_groups, everywhere, expected) in changes {
+        let change = UpdateUserRequest {
+            site_groups,
+            everywhere,
+            ..change(&created.id)
+        };
+        office.update(change).await.unwrap();
+        is_revoked_soon(&office.service, &session.access_token).await;
+        let request = RefreshRequest {
+            refresh_token: session.refresh_token.clone(),
+        };
+        let next = office
+            .service
+            .client
+            .clone()
+            .refresh(request)
+            .await
+            .unwrap()
+            .into_inner();
+        session.access_token = next.access_token;
+        session.refresh_token = next.refresh_token;
+        assert_eq!(claims(&session.access_token)["site_groups"], expected);
+    }
+    let contradiction = UpdateUserRequest {
+        site_groups: vec!["a ".to_owned()],
+        everywhere: Some(true),
+        ..change(&created.id)
+    };
+    assert_eq!(reason(office.update(contradiction).await), Reason::InvalidRequest);
+    office.service.stop().await;
+}
+
 #[tokio::test]
 async fn the_last_administrator_stays_one() {
     let database = Database::create().await;
