@@ -1,5 +1,8 @@
 //! What administrators do with accounts.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
 use service_kit::reason::Reason;
 use testbed::Database;
 use voltgate_proto::auth::v1::{
@@ -37,11 +40,15 @@ async fn an_administrator_creates_accounts_and_drivers_do_not() {
         username: "a b".to_owned(),
         email: Some("nowhere".to_owned()),
         roles: vec!["driver".to_owned(), "king".to_owned(), "queen".to_owned()],
+        site_groups: vec![" north".to_owned()],
         password: Some("short".to_owned()),
     };
     let refused = office.create(broken).await.unwrap_err();
     let fields: Vec<_> = violations(&refused).into_iter().map(|(field, _)| field).collect();
-    assert_eq!(fields, ["username", "email", "roles[1]", "roles[2]", "password"]);
+    assert_eq!(
+        fields,
+        ["username", "email", "roles[1]", "roles[2]", "siteGroups[0]", "password"]
+    );
     let without_a_way_in = CreateUserRequest {
         username: "henry".to_owned(),
         password: None,
@@ -127,6 +134,7 @@ async fn accounts_are_listed_by_name_and_filtered_a_page_at_a_time() {
             email: Some(format!("{role}@example.com")),
             roles: vec![role.to_owned()],
             password: Some(PASSWORD.to_owned()),
+            ..Default::default()
         };
         office.create(new).await.unwrap();
     }
