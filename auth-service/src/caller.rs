@@ -76,6 +76,7 @@ mod tests {
             session: Uuid::from_u128(2),
             token_id: Uuid::from_u128(3),
             scopes: scopes.map(Scopes::parse),
+            site_groups: None,
         });
         request
     }

@@ -51,6 +51,7 @@ use crate::hook::Hooks;
 use crate::housekeeping::{Retention, keep_house};
 use crate::message::partitions;
 use crate::places::Places;
+use crate::reach::ReachLayer;
 use crate::registry::Registry;
 use crate::session::failures::Failures;
 use crate::session::pace::Posting;
@@ -201,7 +202,8 @@ impl Application {
         let routes = routes(&state);
         let serve = async {
             let told_to_stop = state.shutdown.clone();
-            let serve = server.serve(routes, &SERVICES, access, drain, told_to_stop.clone());
+            let reach = ReachLayer::new(state.database.clone(), voltgate_proto::pool());
+            let serve = server.serve_guarded(routes, &SERVICES, access, reach, drain, told_to_stop.clone());
             tokio::pin!(serve);
             let result = tokio::select! {
                 result = &mut serve => result,

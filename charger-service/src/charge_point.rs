@@ -30,6 +30,7 @@ use crate::State;
 use crate::audit::Author;
 use crate::command::asking::Asking;
 use crate::command::send::send;
+use crate::reach;
 use service_kit::version::IfMatch;
 
 pub struct Grpc(pub Arc<State>);
@@ -50,8 +51,9 @@ impl ChargePointService for Grpc {
         &self,
         request: Request<ListChargePointsRequest>,
     ) -> Result<Response<ListChargePointsResponse>, Status> {
+        let groups = reach::groups_of(&request);
         let page = list::Page::try_from(request.into_inner()).map_err(reason::invalid)?;
-        let charge_points = list::list(&self.0.database, page).await?;
+        let charge_points = list::list(&self.0.database, page, groups).await?;
         Ok(Response::new(charge_points))
     }
 

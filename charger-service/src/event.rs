@@ -19,6 +19,7 @@ use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 use serde_json::Value;
 use service_kit::access::Admission;
+use service_kit::database;
 use service_kit::reason;
 use sqlx::PgConnection;
 use tonic::{Request, Response, Status};
@@ -30,6 +31,7 @@ use self::filter::Filter;
 use self::position::EventId;
 use crate::State;
 use crate::audit::Author;
+use crate::reach;
 
 pub struct Grpc(pub Arc<State>);
 
@@ -42,8 +44,13 @@ impl EventService for Grpc {
         request: Request<StreamEventsRequest>,
     ) -> Result<Response<Self::StreamEventsStream>, Status> {
         let (admission, account) = (Admission::of(&request), Author::of(&request).account());
+        let groups = reach::groups_of(&request);
         let after = EventId::told(request.metadata()).map_err(reason::invalid)?;
         let filter = Filter::try_from(request.into_inner()).map_err(reason::invalid)?;
+        let sites = reach::sites_of(&self.0.database, groups)
+            .await
+            .map_err(|error| database::failed(&error))?;
+        let filter = filter.within(sites);
         let place = self.0.events.join(account.unwrap_or_default())?;
         let events = listener::listen(&self.0, place, filter, after, admission).await?;
         Ok(Response::new(events))

@@ -35,6 +35,7 @@ mod meter_values;
 mod notice;
 mod places;
 mod power_curve;
+mod reach;
 mod redact;
 mod registration;
 mod registry;

@@ -25,6 +25,7 @@ use self::create::NewSite;
 use self::update::Change;
 use crate::State;
 use crate::audit::Author;
+use crate::reach;
 
 pub struct Grpc(pub Arc<State>);
 
@@ -38,8 +39,9 @@ impl SiteService for Grpc {
     }
 
     async fn list_sites(&self, request: Request<ListSitesRequest>) -> Result<Response<ListSitesResponse>, Status> {
+        let groups = reach::groups_of(&request);
         let page = list::Page::try_from(request.into_inner()).map_err(reason::invalid)?;
-        let sites = list::list(&self.0.database, page).await?;
+        let sites = list::list(&self.0.database, page, groups).await?;
         Ok(Response::new(sites))
     }
 

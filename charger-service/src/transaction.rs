@@ -23,6 +23,7 @@ use voltgate_proto::ocpp::v1::{
 use crate::State;
 use crate::audit::Author;
 use crate::power_curve;
+use crate::reach;
 
 pub struct Grpc(pub Arc<State>);
 
@@ -32,8 +33,9 @@ impl TransactionService for Grpc {
         &self,
         request: Request<ListTransactionsRequest>,
     ) -> Result<Response<ListTransactionsResponse>, Status> {
+        let groups = reach::groups_of(&request);
         let page = list::Page::try_from(request.into_inner()).map_err(reason::invalid)?;
-        let transactions = list::list(&self.0.database, page).await?;
+        let transactions = list::list(&self.0.database, page, groups).await?;
         Ok(Response::new(transactions))
     }
 

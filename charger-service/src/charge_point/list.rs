@@ -147,8 +147,12 @@ macro_rules! select {
     };
 }
 
-/// By identity.
-pub async fn list(database: &PgPool, page: Page) -> Result<ListChargePointsResponse, ListError> {
+/// By identity. `groups`: only of those that stand at sites of these, where there are any.
+pub async fn list(
+    database: &PgPool,
+    page: Page,
+    groups: Option<Vec<String>>,
+) -> Result<ListChargePointsResponse, ListError> {
     let mut connection = database::begin(database).await?;
     database::plan_for_values(&mut connection).await?;
     let after = page.after.unwrap_or_default();
@@ -161,6 +165,7 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListChargePointsRespo
              AND ($7::text IS NULL OR lower(identity) LIKE lower($7 COLLATE "C")
                   OR lower(display_name) LIKE lower($7))
              AND ($8::uuid IS NULL OR site_id = $8)
+             AND ($9::text[] IS NULL OR site_id IN (SELECT id FROM ocpp.site WHERE groups && $9))
            ORDER BY identity LIMIT $2"#,
         after,
         page.size.limit(),
@@ -169,7 +174,8 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListChargePointsRespo
         page.vendor,
         page.model,
         page.beginning,
-        page.site
+        page.site,
+        groups as Option<Vec<String>>
     )
     .fetch_all(&mut *connection)
     .await?;

@@ -40,6 +40,7 @@ mod operator;
 mod passwords;
 mod placed;
 mod power_curves;
+mod reach;
 mod registers;
 mod remote_control;
 mod repetitions;

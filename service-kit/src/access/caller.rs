@@ -1,6 +1,7 @@
 //! The one who calls, once it is known who that is.
 
 use std::fmt;
+use std::sync::Arc;
 
 use uuid::Uuid;
 use voltgate_proto::api::v1 as api;
@@ -89,12 +90,22 @@ pub enum Caller {
         token_id: Uuid,
         /// What an API key may be used for; none for somebody who is logged in, and may do all that the roles allow.
         scopes: Option<Scopes>,
+        /// Groups of sites to which an operator is limited; none for one who is not.
+        site_groups: Option<Arc<[String]>>,
     },
     /// One of Voltgate's own processes.
     Service { name: String },
 }
 
 impl Caller {
+    /// The groups of sites within which the caller has to stay. An administrator is never limited.
+    pub fn limits(&self) -> Option<&Arc<[String]>> {
+        match self {
+            Self::Account { roles, site_groups, .. } if !roles.contains(Role::Admin) => site_groups.as_ref(),
+            Self::Account { .. } | Self::Anonymous | Self::Service { .. } => None,
+        }
+    }
+
     /// The caller of a request that came through the layer; anonymous where it did not.
     pub fn of<T>(request: &tonic::Request<T>) -> Self {
         request.extensions().get().cloned().unwrap_or(Self::Anonymous)

@@ -19,6 +19,8 @@ pub struct Rule {
     pub who: Who,
     /// What an API key must be good for; none where no API key will do.
     pub scope: Option<Scope>,
+    /// Operators may call it who are limited to groups of sites: it keeps them there.
+    pub keeps_within: bool,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -34,6 +36,10 @@ impl Rule {
     /// The caller is not among those whom the rule lets in.
     pub fn admit(&self, caller: &Caller) -> Result<(), tonic::Status> {
         self.who.admit(caller)?;
+        if caller.limits().is_some() && !self.keeps_within {
+            let message = "Operators who are limited to groups of sites may not do this";
+            return Err(Reason::PermissionDenied.status(message));
+        }
         match caller {
             Caller::Account {
                 scopes: Some(scopes), ..
@@ -118,7 +124,17 @@ fn rule(rpc: &MethodDescriptor) -> Option<Rule> {
     let who = who(&endpoint)?;
     let no_key = endpoint.session_only || who == Who::Internal;
     let scope = if no_key { None } else { Some(Scope::of(rpc)?) };
-    Some(Rule { who, scope })
+    // What is for drivers, too, keeps to what is their own.
+    let keeps_within = endpoint.reach.is_some()
+        || match &who {
+            Who::AnyOf(roles) => roles.contains(&Role::Driver),
+            Who::Public | Who::Authenticated | Who::Internal => true,
+        };
+    Some(Rule {
+        who,
+        scope,
+        keeps_within,
+    })
 }
 
 fn who(endpoint: &Endpoint) -> Option<Who> {
@@ -183,6 +199,7 @@ mod tests {
             session: uuid::Uuid::nil(),
             token_id: uuid::Uuid::nil(),
             scopes: None,
+            site_groups: None,
         }
     }
 
@@ -193,6 +210,7 @@ mod tests {
             session: uuid::Uuid::nil(),
             token_id: uuid::Uuid::nil(),
             scopes: Some(Scopes::parse(scopes)),
+            site_groups: None,
         }
     }
 

@@ -41,6 +41,9 @@ pub struct AccessClaims {
     /// What the API key may be used for that the token comes from; none where it comes from a login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
+    /// Groups of sites to which an operator is limited; none where there is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site_groups: Option<Arc<[String]>>,
     /// Seconds since 1970.
     pub iat: i64,
     /// Seconds since 1970.
@@ -180,6 +183,7 @@ impl Verifier {
             session: claims.sid,
             token_id: claims.jti,
             scopes: claims.scope.as_deref().map(Scopes::parse),
+            site_groups: claims.site_groups.clone(),
         })
     }
 
