@@ -18,8 +18,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
-use prost::Message as _;
-use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, Value};
+use prost_reflect::{DescriptorPool, DynamicMessage, MessageDescriptor, ReflectMessage as _, Value};
 use service_kit::access::Caller;
 use service_kit::database;
 use service_kit::reason::{self, FieldViolation, Reason};
@@ -28,7 +27,7 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::{Layer, Service};
 use uuid::Uuid;
-use voltgate_proto::api::v1::{Endpoint, Reach, object};
+use voltgate_proto::api::v1::{Endpoint, Reach};
 
 /// In bytes, of a request: as much as any call may have.
 const LONGEST: usize = 4 * 1024 * 1024;
@@ -216,6 +215,8 @@ fn unreadable() -> Status {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use voltgate_proto::api::v1::object;
+
     use super::*;
 
     /// A field that is not there would be looked for in vain, and what it names never be looked at.

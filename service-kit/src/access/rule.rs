@@ -216,7 +216,11 @@ mod tests {
 
     fn rule(who: Who) -> Rule {
         let scope = Scope::parse("ocpp:write");
-        Rule { who, scope }
+        Rule {
+            who,
+            scope,
+            keeps_within: true,
+        }
     }
 
     #[test]
@@ -273,6 +277,7 @@ mod tests {
         let for_people = Rule {
             who: Who::Authenticated,
             scope: None,
+            keeps_within: true,
         };
         assert!(for_people.admit(&driver()).is_ok());
         let refused = for_people.admit(&key("auth:write")).expect_err("a key is no person");
@@ -294,5 +299,29 @@ mod tests {
             .admit(&Caller::Anonymous)
             .expect_err("nobody is logged in");
         assert_eq!(Reason::of(&refused), Reason::MissingCredentials);
+    }
+
+    #[test]
+    fn a_limited_operator_is_let_in_where_the_rpc_keeps_them_within_and_nowhere_else() {
+        let limited = |role: Role| Caller::Account {
+            id: uuid::Uuid::nil(),
+            roles: [role].into_iter().collect(),
+            session: uuid::Uuid::nil(),
+            token_id: uuid::Uuid::nil(),
+            scopes: None,
+            site_groups: Some(["north".to_owned()].into()),
+        };
+        let rule = |keeps_within| Rule {
+            who: Who::AnyOf(vec![Role::Admin, Role::Operator]),
+            scope: None,
+            keeps_within,
+        };
+        assert!(rule(true).admit(&limited(Role::Operator)).is_ok());
+        let refused = rule(false)
+            .admit(&limited(Role::Operator))
+            .expect_err("it is the whole network's");
+        assert_eq!(Reason::of(&refused), Reason::PermissionDenied);
+        // No limit holds for who runs the installation.
+        assert!(rule(false).admit(&limited(Role::Admin)).is_ok());
     }
 }
