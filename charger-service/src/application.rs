@@ -57,7 +57,7 @@ use crate::settings::Settings;
 use crate::unknown::Knocks;
 use crate::{
     State, audit, certificate, charge_point, charge_record, charging_profile, command, configuration,
-    data_transfer_vendor, driver, event, file, id_token, instance, job, local_list, message, registration,
+    data_transfer_vendor, driver, event, file, id_token, import, instance, job, local_list, message, registration,
     remote_control, reservation, security_event, session, site, stray, tariff, transaction, transfer, unknown,
 };
 
@@ -151,6 +151,7 @@ impl Application {
             call_timeout: settings.call_timeout(),
             files: settings.file_store(),
             transfers: settings.transfers()?,
+            imports: import::Places::default(),
             accept_unknown: settings.charger_accept_unknown,
             knocks: Knocks::default(),
             failures: Failures::default(),

@@ -25,6 +25,7 @@ mod file;
 mod hook;
 mod housekeeping;
 mod id_token;
+mod import;
 mod instance;
 mod job;
 mod label;
@@ -86,6 +87,8 @@ struct State {
     call_timeout: Duration,
     files: file::Store,
     transfers: transfer::Transfers,
+    /// Files of many new things.
+    imports: import::Places,
     /// Register charge points that nobody has registered, when they connect.
     accept_unknown: bool,
     knocks: unknown::Knocks,

@@ -41,7 +41,7 @@ pub(super) async fn find(connection: &mut PgConnection, code: &str) -> Result<Pl
         Place,
         r#"SELECT charge_point_id AS charge_point, identity, connector_id
            FROM ocpp.connector_declaration JOIN ocpp.charge_point ON charge_point.id = charge_point_id
-           WHERE lower(code) = lower($1 COLLATE "C")"#,
+           WHERE lower(code) = lower($1 COLLATE "C") AND retired_at IS NULL"#,
         code,
     )
     .fetch_optional(connection)
@@ -60,7 +60,7 @@ pub(super) async fn get(database: &PgPool, code: &str) -> Result<PublicConnector
            LEFT JOIN ocpp.session USING (charge_point_id)
            LEFT JOIN ocpp.instance ON instance.id = session.instance_id
            LEFT JOIN ocpp.site ON site.id = charge_point.site_id
-           WHERE lower(code) = lower($1 COLLATE "C")"#,
+           WHERE lower(code) = lower($1 COLLATE "C") AND retired_at IS NULL"#,
         code,
     )
     .fetch_optional(&mut *database::begin(database).await?)
