@@ -59,8 +59,9 @@ use crate::settings::Settings;
 use crate::unknown::Knocks;
 use crate::{
     State, audit, certificate, charge_point, charge_record, charging_profile, command, configuration,
-    data_transfer_vendor, driver, event, explanation, file, id_token, instance, job, local_list, message, registration,
-    remote_control, reservation, security_event, session, site, stray, tariff, transaction, transfer, unknown,
+    data_transfer_vendor, driver, event, explanation, file, id_token, import, instance, job, local_list, message,
+    registration, remote_control, reservation, security_event, session, site, stray, tariff, transaction, transfer,
+    unknown,
 };
 
 /// The gRPC services, by their full names.
@@ -154,6 +155,7 @@ impl Application {
             call_timeout: settings.call_timeout(),
             files: settings.file_store(),
             transfers: settings.transfers()?,
+            imports: import::Places::default(),
             accept_unknown: settings.charger_accept_unknown,
             knocks: Knocks::default(),
             failures: Failures::default(),

@@ -23,6 +23,12 @@ use crate::housekeeping::in_batches;
 pub enum Action {
     ChargePointCreated,
     ChargePointUpdated,
+    /// It stands under both names.
+    ChargePointRenamed,
+    /// Another device is in its place.
+    ChargePointReplaced,
+    ChargePointRetired,
+    ChargePointRestored,
     /// A password was made for a charge point, because its security profile asks for one now.
     PasswordMade,
     /// How it is received at its next boot.
@@ -62,6 +68,10 @@ impl Action {
         match self {
             Self::ChargePointCreated => "charge-point.created",
             Self::ChargePointUpdated => "charge-point.updated",
+            Self::ChargePointRenamed => "charge-point.renamed",
+            Self::ChargePointReplaced => "charge-point.replaced",
+            Self::ChargePointRetired => "charge-point.retired",
+            Self::ChargePointRestored => "charge-point.restored",
             Self::PasswordMade => "charge-point.password-made",
             Self::RegistrationReplaced => "charge-point.registration-replaced",
             Self::ConnectorDeclared => "connector.declared",

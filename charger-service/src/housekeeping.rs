@@ -15,6 +15,7 @@ use crate::command::ledger;
 use crate::erasure;
 use crate::event::{feed, partitions as event_partitions};
 use crate::file;
+use crate::import;
 use crate::instance;
 use crate::message::partitions;
 use crate::notice::{Heard, Listener, Notice};
@@ -95,6 +96,9 @@ pub async fn keep_house(state: &State, retention: Retention) {
             every(HOURLY, "dropping old entries of the audit log", || {
                 audit::prune(&state.database, state.clock.now(), retention.audit)
             }),
+            every(HOURLY, "forgetting old imports", || {
+                import::prune(&state.database, state.clock.now(), retention.audit)
+            }),
             every(HOURLY, "dropping old states of connectors", || {
                 status::prune(&state.database, state.clock.now(), retention.statuses)
             }),
@@ -114,6 +118,7 @@ async fn act(state: &State, heard: Heard) {
     match heard {
         Heard::Notice(Notice::Queued { charge_point }) => state.sessions.wake(charge_point),
         Heard::Notice(Notice::Claimed(via)) => state.sessions.supersede(via),
+        Heard::Notice(Notice::Ended(via)) => state.sessions.end(via),
         Heard::Notice(Notice::Completed { command }) => state.waiters.wake(command),
         Heard::Anything => look_at_everything(state).await,
     }

@@ -26,6 +26,7 @@ mod file;
 mod hook;
 mod housekeeping;
 mod id_token;
+mod import;
 mod instance;
 mod job;
 mod label;
@@ -90,6 +91,8 @@ struct State {
     call_timeout: Duration,
     files: file::Store,
     transfers: transfer::Transfers,
+    /// Files of many new things.
+    imports: import::Places,
     /// Register charge points that nobody has registered, when they connect.
     accept_unknown: bool,
     knocks: unknown::Knocks,

@@ -1,6 +1,6 @@
 //! Charges: how they start and stop, and how they are looked at.
 
-mod close;
+pub mod close;
 pub mod correct;
 pub mod list;
 pub mod list_meter_values;

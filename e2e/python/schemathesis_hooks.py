@@ -44,6 +44,8 @@ BEYOND_A_SCHEMA = (
     "is required, as there is no address to send a code to",
     "must be in the future, and at most 366 days from now",
     "must not be more than 20",
+    "must not be more than 32",
+    "is its identity already",
     "must consist of printable characters",
     "must not be in the future",
     "must not be below the transaction's meterStartWh",
@@ -65,6 +67,8 @@ BEYOND_A_SCHEMA = (
 
 # Refusals of requests that are well-formed, for what the installation holds.
 BY_STATE = (
+    "CHARGE_POINT_NOT_RETIRED",
+    "CHARGE_POINT_RETIRED",
     "ID_TOKEN_BLOCKED",
     "ID_TOKEN_EXPIRED",
     "ID_TOKEN_IN_USE",
@@ -77,6 +81,7 @@ BY_STATE = (
     "STRAY_MISFIT",
     "STRAY_SETTLED",
     "TOO_MANY_REQUESTS",
+    "TRANSACTIONS_OPEN",
     "TRANSACTION_STOPPED",
 )
 

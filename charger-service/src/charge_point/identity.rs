@@ -7,8 +7,8 @@ use thiserror::Error;
 /// The longest that OCPP allows.
 pub const MAX_LENGTH: usize = 48;
 
-/// Paths below `/ocpp/` that are not charge points.
-const RESERVED: [&str; 19] = [
+/// Paths below `/ocpp/` and `/ocpp/charge-points/` that are not charge points.
+const RESERVED: [&str; 20] = [
     "audit",
     "certificate-authority",
     "charge-points",
@@ -19,6 +19,7 @@ const RESERVED: [&str; 19] = [
     "events",
     "files",
     "id-tokens",
+    "import",
     "my",
     "reservations",
     "security-events",

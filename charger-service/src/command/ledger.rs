@@ -225,7 +225,7 @@ pub async fn drop_pending(connection: &mut PgConnection, charge_point: Uuid) -> 
     Ok(())
 }
 
-/// A command that is the session's to send.
+/// A command that is the session's to send, or was to be sent and never will be.
 #[derive(Debug)]
 pub struct Claimed {
     pub id: Uuid,
@@ -406,10 +406,11 @@ pub async fn abandon(connection: &mut PgConnection, ended: &[Ended], now: DateTi
     tell_completed(connection, abandoned).await
 }
 
-/// Ends what waited too long to be sent. What is secret in it is not needed any more.
+/// Ends what waited too long to be sent.
 pub async fn expire(database: &PgPool, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
     let mut transaction = database.begin().await?;
-    let expired = sqlx::query!(
+    let expired = sqlx::query_as!(
+        Claimed,
         r#"UPDATE ocpp.command SET status = 'expired', completed_at = $1
            WHERE id IN (SELECT id FROM ocpp.command WHERE status = 'queued' AND expires_at <= $1 FOR UPDATE SKIP LOCKED)
            RETURNING id, action, payload AS "payload: Json<Box<RawValue>>""#,
@@ -433,7 +434,42 @@ pub async fn expire(database: &PgPool, now: DateTime<Utc>) -> Result<(), sqlx::E
     )
     .execute(&mut *transaction)
     .await?;
-    let (ids, payloads): (Vec<Uuid>, Vec<String>) = expired
+    never_sent(&mut transaction, expired).await?;
+    transaction.commit().await
+}
+
+/// Ends what waits to be sent to a charge point, because nobody is there any more for whom it was meant.
+pub async fn call_off(
+    connection: &mut PgConnection,
+    charge_point: Uuid,
+    why: &str,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let called_off = sqlx::query_as!(
+        Claimed,
+        r#"WITH finished AS (
+             UPDATE ocpp.command SET status = 'expired', completed_at = $2, error_description = $3
+             WHERE charge_point_id = $1 AND status = 'queued'
+             RETURNING id, charge_point_id, action, status, payload),
+         told AS (
+             INSERT INTO ocpp.event (at, type, identity, site_id, data)
+             SELECT $2, $4, identity, site_id,
+                 json_build_object('commandId', finished.id, 'action', action, 'status', status)
+             FROM finished JOIN ocpp.charge_point ON charge_point.id = charge_point_id)
+         SELECT id AS "id!", action AS "action!", payload AS "payload!: Json<Box<RawValue>>" FROM finished"#,
+        charge_point,
+        now,
+        why,
+        Kind::CommandFinished.as_str(),
+    )
+    .fetch_all(&mut *connection)
+    .await?;
+    never_sent(connection, called_off).await
+}
+
+/// What is secret in commands that will never be sent is not needed any more.
+async fn never_sent(connection: &mut PgConnection, commands: Vec<Claimed>) -> Result<(), sqlx::Error> {
+    let (ids, payloads): (Vec<Uuid>, Vec<String>) = commands
         .iter()
         .filter_map(
             |command| match redact::request(&command.action, command.payload.get()) {
@@ -449,11 +485,11 @@ pub async fn expire(database: &PgPool, now: DateTime<Utc>) -> Result<(), sqlx::E
             &ids,
             &payloads,
         )
-        .execute(&mut *transaction)
+        .execute(&mut *connection)
         .await?;
     }
-    tell_completed(&mut transaction, all).await?;
-    transaction.commit().await
+    let ids = commands.into_iter().map(|command| command.id).collect();
+    tell_completed(connection, ids).await
 }
 
 async fn tell_completed(connection: &mut PgConnection, commands: Vec<Uuid>) -> Result<(), sqlx::Error> {

@@ -11,6 +11,7 @@ use ocpp::{Message, Version, validate};
 use serde_json::value::RawValue;
 use service_kit::database;
 use service_kit::reason::{FieldViolation, Reason};
+use sqlx::PgConnection;
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
@@ -25,7 +26,8 @@ use super::status::Status as CommandStatus;
 use super::view::{self, Row};
 use crate::State;
 use crate::audit::Author;
-use crate::charge_point::find::{FindError, find};
+use crate::charge_point::find::FindError;
+use crate::charge_point::retire;
 use crate::job::update_firmware;
 use crate::transfer::NewTransfer;
 
@@ -64,6 +66,8 @@ pub struct SendCommand {
 pub enum SendError {
     #[error(transparent)]
     ChargePoint(#[from] FindError),
+    #[error("the charge point is retired")]
+    Retired,
     #[error("the idempotency key came with another request")]
     KeyReused,
     #[error("as many commands of the author are under way as may")]
@@ -78,6 +82,7 @@ impl From<SendError> for Status {
     fn from(error: SendError) -> Self {
         match error {
             SendError::ChargePoint(error) => error.into(),
+            SendError::Retired => retire::retired(),
             SendError::KeyReused => {
                 Reason::IdempotencyKeyReused.status("This Idempotency-Key came with another command before")
             }
@@ -194,10 +199,25 @@ fn payload(body: &[u8]) -> Result<Box<RawValue>, String> {
 
 pub async fn send(state: &State, command: SendCommand) -> Result<Command, SendError> {
     // Not held while the charge point takes its time to answer.
-    let charge_point = find(&mut *database::begin(&state.database).await?, &command.identity).await?;
+    let charge_point = addressee(&mut *database::begin(&state.database).await?, &command.identity).await?;
     let deadline = Instant::now() + command.wait;
     let id = enqueue(state, charge_point, &command).await?;
     Ok(outcome(state, id, deadline).await?.into())
+}
+
+/// One that is retired gets none, and none that waits for it to come back.
+async fn addressee(connection: &mut PgConnection, identity: &str) -> Result<Uuid, SendError> {
+    let charge_point = sqlx::query!(
+        r#"SELECT id, retired_at IS NOT NULL AS "is_retired!" FROM ocpp.charge_point WHERE identity = $1"#,
+        identity,
+    )
+    .fetch_optional(connection)
+    .await?
+    .ok_or(FindError::Unknown)?;
+    if charge_point.is_retired {
+        return Err(SendError::Retired);
+    }
+    Ok(charge_point.id)
 }
 
 /// The id of the command, or of the one that the same key made before.

@@ -60,7 +60,7 @@ pub(super) async fn find(connection: &mut PgConnection, code: &str) -> Result<Pl
            LEFT JOIN ocpp.connector USING (charge_point_id, connector_id)
            LEFT JOIN ocpp.session USING (charge_point_id)
            LEFT JOIN ocpp.instance ON instance.id = session.instance_id
-           WHERE lower(code) = lower($1 COLLATE "C")"#,
+           WHERE lower(code) = lower($1 COLLATE "C") AND retired_at IS NULL"#,
         code,
         &TAKEN.map(str::to_owned) as &[String],
     )
@@ -81,7 +81,7 @@ pub(super) async fn get(database: &PgPool, code: &str) -> Result<PublicConnector
            LEFT JOIN ocpp.session USING (charge_point_id)
            LEFT JOIN ocpp.instance ON instance.id = session.instance_id
            LEFT JOIN ocpp.site ON site.id = charge_point.site_id
-           WHERE lower(code) = lower($1 COLLATE "C")"#,
+           WHERE lower(code) = lower($1 COLLATE "C") AND retired_at IS NULL"#,
         code,
     )
     .fetch_optional(&mut *database::begin(database).await?)

@@ -48,21 +48,51 @@ pub async fn hand_over(
     Ok(())
 }
 
-/// Whoever deletes the account waits until this transaction is over, and finds the token.
-async fn check_exists(connection: &mut PgConnection, account: Uuid) -> Result<(), OwnerError> {
+/// Of tokens that are new.
+pub async fn begin(
+    connection: &mut PgConnection,
+    values: &[&str],
+    accounts: &[Option<Uuid>],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 1))",
-        account.to_string()
+        r#"INSERT INTO ocpp.id_token_owner (value, account_id, since)
+           SELECT lower(value COLLATE "C"), account_id, $3
+           FROM unnest($1::text[], $2::uuid[]) AS new (value, account_id) WHERE account_id IS NOT NULL"#,
+        values as &[&str],
+        accounts as &[Option<Uuid>],
+        now,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Which of these accounts were deleted. Whoever deletes one of the others waits until this transaction is over, and finds the
+/// tokens.
+pub async fn deleted(connection: &mut PgConnection, accounts: &[Uuid]) -> Result<Vec<Uuid>, sqlx::Error> {
+    // In one order, so that nobody waits for each other.
+    sqlx::query!(
+        "SELECT pg_advisory_xact_lock_shared(hashtextextended(account::text, 1))
+         FROM (SELECT DISTINCT account FROM unnest($1::uuid[]) AS account ORDER BY account) AS ordered",
+        accounts,
     )
     .execute(&mut *connection)
     .await?;
-    let is_deleted = sqlx::query_scalar!(
-        r#"SELECT EXISTS (SELECT FROM ocpp.deleted_account WHERE id = $1) AS "is_deleted!""#,
-        account,
-    )
-    .fetch_one(connection)
-    .await?;
-    if is_deleted { Err(OwnerError::Deleted) } else { Ok(()) }
+    sqlx::query_scalar!("SELECT id FROM ocpp.deleted_account WHERE id = ANY ($1)", accounts)
+        .fetch_all(connection)
+        .await
+}
+
+/// Whoever deletes the account waits until this transaction is over, and finds the token.
+///
+/// # Errors
+/// The account was deleted.
+pub async fn check_exists(connection: &mut PgConnection, account: Uuid) -> Result<(), OwnerError> {
+    match deleted(connection, &[account]).await?.as_slice() {
+        [] => Ok(()),
+        [_, ..] => Err(OwnerError::Deleted),
+    }
 }
 
 /// Waits for whoever gives the account a token just now. Nobody can do so before this transaction is over.

@@ -14,6 +14,7 @@ mod erasure;
 mod events;
 mod exports;
 mod grpc;
+mod imports;
 mod kill;
 mod new_sign_in;
 mod ocpp16;

@@ -50,6 +50,8 @@ fn met(reason: Reason) -> Met {
         }
         Reason::NoCommonSubprotocol | Reason::StationUnauthorized | Reason::UpgradeRequired => Met::AtTheDoor,
         Reason::ChargePointExists
+        | Reason::ChargePointNotRetired
+        | Reason::ChargePointRetired
         | Reason::ConnectorCodeExists
         | Reason::ConnectorNotFree
         | Reason::FileExists
@@ -85,6 +87,7 @@ fn met(reason: Reason) -> Met {
         | Reason::TooManyRequests
         | Reason::TotpExists
         | Reason::TransactionStopped
+        | Reason::TransactionsOpen
         | Reason::UsernameTaken
         | Reason::WrongCode
         | Reason::WrongPassword => Met::WhereNamed,

@@ -8,7 +8,7 @@ use ocpp::{ErrorCode, Version};
 use super::last_words::TOO_LATE;
 use super::outbound::Settled;
 use super::repetition::{Fingerprint, Repetition};
-use super::{Conversation, End, SUPERSEDED};
+use super::{Conversation, End};
 use crate::message::record::{Exchange, NotRecorded, Origin, Request, answer_to, is_answered, record};
 use crate::redact;
 use crate::session::advice::Advice;
@@ -37,7 +37,7 @@ enum Due {
 pub(super) enum Unanswered {
     #[error("the session goes on on another stream, which brings the CALL again")]
     Resumed,
-    #[error("a newer connection has taken over, and the CALL tells of no transaction")]
+    #[error("the session is not the present one any more, and the CALL tells of no transaction")]
     Superseded,
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
@@ -267,7 +267,7 @@ impl Conversation {
                     .await;
                 // Nobody has told it yet.
                 self.handle.superseded.cancel();
-                return Err(SUPERSEDED);
+                return Err(self.outdone());
             }
             Unanswered::Database(error) => error,
         };
