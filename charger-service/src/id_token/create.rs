@@ -41,7 +41,7 @@ pub struct NewIdToken {
     blocked: bool,
     max_concurrent_transactions: Option<i32>,
     pub(super) allowed_locations: Vec<Location>,
-    account_id: Option<Uuid>,
+    pub(super) account_id: Option<Uuid>,
 }
 
 #[derive(Debug, Error)]
