@@ -2,6 +2,7 @@
 
 mod connector;
 pub mod create;
+pub mod filter;
 pub mod find;
 mod history;
 pub mod identity;

@@ -26,6 +26,8 @@ pub enum Notice {
     Claimed(Via),
     /// This command has an outcome.
     Completed { command: Uuid },
+    /// This campaign has something to do.
+    Campaign { campaign: Uuid },
 }
 
 impl fmt::Display for Notice {
@@ -38,6 +40,7 @@ impl fmt::Display for Notice {
                 stream,
             }) => write!(f, "claimed {charge_point} {epoch} {stream}"),
             Self::Completed { command } => write!(f, "completed {command}"),
+            Self::Campaign { campaign } => write!(f, "campaign {campaign}"),
         }
     }
 }
@@ -62,6 +65,7 @@ impl FromStr for Notice {
                 stream: word()?.parse().map_err(|_| Unknown)?,
             })),
             "completed" => Ok(Self::Completed { command: id }),
+            "campaign" => Ok(Self::Campaign { campaign: id }),
             _ => Err(Unknown),
         }
     }
@@ -156,6 +160,7 @@ mod tests {
                 stream: 2,
             }),
             Notice::Completed { command: id },
+            Notice::Campaign { campaign: id },
         ] {
             assert_eq!(notice.to_string().parse::<Notice>().unwrap(), notice);
         }

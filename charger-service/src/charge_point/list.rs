@@ -12,23 +12,15 @@ use uuid::Uuid;
 use voltgate_proto::ocpp::v1::{ChargePoint, ListChargePointsRequest, ListChargePointsResponse};
 
 use super::connector;
+use super::filter::{Asked, Filter};
 use super::find::FindError;
 use crate::boot::Registration;
 use service_kit::version::Versioned;
 
-/// No identity and no name is longer, in characters.
-const LONGEST: usize = 100;
-
 /// Which charge points, and how many.
 #[derive(Debug)]
 pub struct Page {
-    online: Option<bool>,
-    registration: Option<Registration>,
-    vendor: Option<String>,
-    model: Option<String>,
-    site: Option<Uuid>,
-    /// A pattern of SQL for how the identity or the name begins.
-    beginning: Option<String>,
+    filter: Filter,
     size: PageSize,
     /// The last identity seen.
     after: Option<String>,
@@ -41,57 +33,20 @@ impl TryFrom<ListChargePointsRequest> for Page {
     fn try_from(request: ListChargePointsRequest) -> Result<Self, Self::Error> {
         let mut violations = Vec::new();
         let page = page::parse(request.page_size, &request.page_token).map_err(|problems| violations.extend(problems));
-        let registration = request.registration_status.as_deref().map(Registration::parse);
-        if registration == Some(None) {
-            let problem = "must be Accepted, Pending or Rejected";
-            violations.push(FieldViolation::new("registrationStatus", problem));
-        }
-        let site = request.site_id.as_deref().map(Uuid::try_parse);
-        if let Some(Err(_)) = site {
-            violations.push(FieldViolation::new("siteId", "is not a UUID"));
-        }
-        let texts = [
-            ("vendor", &request.vendor),
-            ("model", &request.model),
-            ("search", &request.search),
-        ];
-        for (field, text) in texts {
-            let Some(text) = text else { continue };
-            if text.contains('\0') {
-                violations.push(FieldViolation::new(field, "must not contain a null character"));
-            }
-            if text.chars().count() > LONGEST {
-                let problem = format!("must have at most {LONGEST} characters");
-                violations.push(FieldViolation::new(field, problem));
-            }
-        }
+        let asked = Asked {
+            online: request.online,
+            registration_status: request.registration_status.as_deref(),
+            vendor: request.vendor.as_deref(),
+            model: request.model.as_deref(),
+            site_id: request.site_id.as_deref(),
+            search: request.search.as_deref(),
+        };
+        let filter = Filter::parse(&asked, &mut violations);
         match page {
-            Ok((size, after)) if violations.is_empty() => Ok(Self {
-                online: request.online,
-                registration: registration.flatten(),
-                vendor: request.vendor,
-                model: request.model,
-                site: site.and_then(Result::ok),
-                beginning: request.search.as_deref().map(beginning),
-                size,
-                after,
-            }),
+            Ok((size, after)) if violations.is_empty() => Ok(Self { filter, size, after }),
             _ => Err(violations),
         }
     }
-}
-
-/// Matches what begins with this text, whatever is in it.
-fn beginning(text: &str) -> String {
-    let mut pattern = String::with_capacity(text.len() + 1);
-    for character in text.chars() {
-        if matches!(character, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(character);
-    }
-    pattern.push('%');
-    pattern
 }
 
 #[derive(Debug, Error)]
@@ -164,12 +119,12 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListChargePointsRespo
            ORDER BY identity LIMIT $2"#,
         after,
         page.size.limit(),
-        page.online,
-        page.registration.map(Registration::as_str),
-        page.vendor,
-        page.model,
-        page.beginning,
-        page.site
+        page.filter.online,
+        page.filter.registration.map(Registration::as_str),
+        page.filter.vendor,
+        page.filter.model,
+        page.filter.beginning,
+        page.filter.site
     )
     .fetch_all(&mut *connection)
     .await?;
@@ -260,10 +215,5 @@ mod tests {
         let violations = Page::try_from(wrong).expect_err("all are wrong");
         let fields: Vec<_> = violations.into_iter().map(|violation| violation.field).collect();
         assert_eq!(fields, ["pageSize", "registrationStatus", "vendor", "model", "search"]);
-    }
-
-    #[test]
-    fn what_is_searched_for_is_no_pattern() {
-        assert_eq!(beginning("50%_\\"), "50\\%\\_\\\\%");
     }
 }
