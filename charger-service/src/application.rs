@@ -10,11 +10,13 @@ use service_kit::bus::Bus;
 use service_kit::bus::rabbitmq::topology::CHARGER_SERVICE;
 use service_kit::grpc::{ServeError, Server};
 use service_kit::start::StartError;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::RoutesBuilder;
 use uuid::Uuid;
+use voltgate_proto::ocpp::v1::campaign_service_server::{self, CampaignServiceServer};
 use voltgate_proto::ocpp::v1::certificate_service_server::{self, CertificateServiceServer};
 use voltgate_proto::ocpp::v1::charge_point_audit_service_server::{self, ChargePointAuditServiceServer};
 use voltgate_proto::ocpp::v1::charge_point_service_server::{self, ChargePointServiceServer};
@@ -58,15 +60,16 @@ use crate::session::pace::Posting;
 use crate::settings::Settings;
 use crate::unknown::Knocks;
 use crate::{
-    State, audit, certificate, charge_point, charge_record, charging_profile, command, configuration,
+    State, audit, campaign, certificate, charge_point, charge_record, charging_profile, command, configuration,
     data_transfer_vendor, driver, event, explanation, file, id_token, import, instance, job, local_list, message,
     registration, remote_control, reservation, security_event, session, site, stray, tariff, transaction, transfer,
     unknown,
 };
 
 /// The gRPC services, by their full names.
-const SERVICES: [&str; 27] = [
+const SERVICES: [&str; 28] = [
     charge_point_audit_service_server::SERVICE_NAME,
+    campaign_service_server::SERVICE_NAME,
     certificate_service_server::SERVICE_NAME,
     charge_point_service_server::SERVICE_NAME,
     charge_record_service_server::SERVICE_NAME,
@@ -167,6 +170,7 @@ impl Application {
             sessions: Registry::default(),
             events: Feed::default(),
             waiters: Waiters::default(),
+            campaigns: Notify::new(),
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
             stopped: CancellationToken::new(),
@@ -230,6 +234,7 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
     let mut routes = RoutesBuilder::default();
     routes
         .add_service(ChargePointAuditServiceServer::new(audit::Grpc(Arc::clone(state))))
+        .add_service(CampaignServiceServer::new(campaign::Grpc(Arc::clone(state))))
         .add_service(CertificateServiceServer::new(certificate::Grpc(Arc::clone(state))))
         .add_service(ChargePointServiceServer::new(charge_point::Grpc(Arc::clone(state))))
         .add_service(ChargeRecordServiceServer::new(charge_record::Grpc(Arc::clone(state))))

@@ -1,4 +1,4 @@
-//! The audit log: every change of charge points, connectors, id tokens, sites, tariffs and vendors, and every command, with who did it, when, and from
+//! The audit log: every change of charge points, connectors, id tokens, sites, tariffs, vendors and campaigns, and every command, with who did it, when, and from
 //! where. A row is written in the transaction of the change, so that neither is there without the other. It goes when it is older
 //! than it is kept.
 
@@ -60,6 +60,11 @@ pub enum Action {
     FirmwareUploaded,
     /// Whoever had sent it.
     FileDeleted,
+    CampaignCreated,
+    /// By an operator, or by itself because too many had failed.
+    CampaignPaused,
+    CampaignResumed,
+    CampaignCanceled,
 }
 
 impl Action {
@@ -96,6 +101,10 @@ impl Action {
             Self::TransactionClosed => "transaction.closed",
             Self::FirmwareUploaded => "firmware.uploaded",
             Self::FileDeleted => "file.deleted",
+            Self::CampaignCreated => "campaign.created",
+            Self::CampaignPaused => "campaign.paused",
+            Self::CampaignResumed => "campaign.resumed",
+            Self::CampaignCanceled => "campaign.canceled",
         }
     }
 }
@@ -103,17 +112,29 @@ impl Action {
 /// Who does something, and from where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Author {
-    caller: Caller,
+    who: Who,
     /// None where it is this process.
     client: Option<Client>,
     /// An operator who asks as a driver is one.
     as_driver: bool,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Who {
+    Account(Uuid),
+    Service(String),
+    Anonymous,
+}
+
 impl Author {
     pub fn of<T>(request: &Request<T>) -> Self {
+        let who = match Caller::of(request) {
+            Caller::Account { id, .. } => Who::Account(id),
+            Caller::Service { name } => Who::Service(name),
+            Caller::Anonymous => Who::Anonymous,
+        };
         Self {
-            caller: Caller::of(request),
+            who,
             client: Some(Client::of(request)),
             as_driver: false,
         }
@@ -131,7 +152,7 @@ impl Author {
     pub fn at_the_door(peer: Option<&str>) -> Self {
         let address = peer.and_then(|peer| peer.parse::<SocketAddr>().ok());
         Self {
-            caller: Caller::Anonymous,
+            who: Who::Anonymous,
             client: address.map(|address| Client::at(address.ip())),
             as_driver: false,
         }
@@ -140,16 +161,25 @@ impl Author {
     /// This process, for what follows from an event.
     pub fn ourselves(name: &str) -> Self {
         Self {
-            caller: Caller::Service { name: name.to_owned() },
+            who: Who::Service(name.to_owned()),
+            client: None,
+            as_driver: false,
+        }
+    }
+
+    /// An account that asked for something which this process does for it later.
+    pub fn on_behalf_of(account: Uuid) -> Self {
+        Self {
+            who: Who::Account(account),
             client: None,
             as_driver: false,
         }
     }
 
     pub fn account(&self) -> Option<Uuid> {
-        match self.caller {
-            Caller::Account { id, .. } => Some(id),
-            Caller::Service { .. } | Caller::Anonymous => None,
+        match self.who {
+            Who::Account(id) => Some(id),
+            Who::Service(_) | Who::Anonymous => None,
         }
     }
 }
@@ -157,11 +187,11 @@ impl Author {
 /// As the ledger of commands keeps it.
 impl fmt::Display for Author {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.caller {
-            Caller::Account { id, .. } if self.as_driver => write!(formatter, "driver {id}"),
-            Caller::Account { id, .. } => write!(formatter, "account {id}"),
-            Caller::Service { name } => write!(formatter, "service {name}"),
-            Caller::Anonymous => formatter.write_str("anonymous"),
+        match &self.who {
+            Who::Account(id) if self.as_driver => write!(formatter, "driver {id}"),
+            Who::Account(id) => write!(formatter, "account {id}"),
+            Who::Service(name) => write!(formatter, "service {name}"),
+            Who::Anonymous => formatter.write_str("anonymous"),
         }
     }
 }

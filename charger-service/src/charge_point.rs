@@ -4,6 +4,7 @@ mod connector;
 pub mod create;
 mod credentials;
 mod device;
+pub mod filter;
 pub mod find;
 mod history;
 mod hold;

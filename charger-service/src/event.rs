@@ -60,6 +60,7 @@ impl EventService for Grpc {
 /// What an event tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    CampaignState,
     ChargePointBooted,
     ChargePointOffline,
     ChargePointOnline,
@@ -76,7 +77,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
+        Self::CampaignState,
         Self::ChargePointBooted,
         Self::ChargePointOffline,
         Self::ChargePointOnline,
@@ -94,6 +96,7 @@ impl Kind {
 
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::CampaignState => "campaign.state",
             Self::ChargePointBooted => "charge-point.booted",
             Self::ChargePointOffline => "charge-point.offline",
             Self::ChargePointOnline => "charge-point.online",

@@ -1,5 +1,5 @@
 //! What a replica does of its own accord: it listens to the others, reads events for those who listen to them, renews its lease
-//! and buries those that did not, expires commands, keeps the partitions of the message log and of the events, and drops what
+//! and buries those that did not, expires commands, moves campaigns on, keeps the partitions of the message log and of the events, and drops what
 //! is old. Each is safe to do at several replicas at once, and
 //! one that fails is tried again at its next turn.
 
@@ -10,6 +10,7 @@ use service_kit::housekeeping::every;
 
 use crate::State;
 use crate::audit;
+use crate::campaign::{advance, installation};
 use crate::certificate::issue;
 use crate::command::ledger;
 use crate::erasure;
@@ -25,6 +26,9 @@ use crate::status;
 
 /// A command is expired at most this much late.
 const EXPIRY: Duration = Duration::from_secs(1);
+
+/// What charge points tell of firmware that a campaign waits for counts at most this much late.
+const INSTALLATIONS: Duration = Duration::from_secs(3);
 
 /// What needs no haste: the message log's partitions, and what is left of connections and old events.
 const HOURLY: Duration = Duration::from_secs(3600);
@@ -72,6 +76,10 @@ pub async fn keep_house(state: &State, retention: Retention) {
                 &state.database,
                 state.clock.now()
             )),
+            advance::keep_going(state),
+            every(INSTALLATIONS, "following the installations of campaigns", || {
+                installation::follow(&state.database, state.clock.now())
+            }),
             every(HOURLY, "forgetting connections that never took over", || {
                 takeover::forget(&state.database, state.clock.now())
             }),
@@ -120,6 +128,7 @@ async fn act(state: &State, heard: Heard) {
         Heard::Notice(Notice::Claimed(via)) => state.sessions.supersede(via),
         Heard::Notice(Notice::Ended(via)) => state.sessions.end(via),
         Heard::Notice(Notice::Completed { command }) => state.waiters.wake(command),
+        Heard::Notice(Notice::Campaign { .. }) => state.campaigns.notify_one(),
         Heard::Anything => look_at_everything(state).await,
     }
 }
@@ -137,6 +146,7 @@ async fn look_at_everything(state: &State) {
     }
     state.sessions.wake_all();
     state.waiters.wake_all();
+    state.campaigns.notify_one();
 }
 
 async fn stay_alive(state: &State) -> Result<(), sqlx::Error> {

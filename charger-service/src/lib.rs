@@ -8,6 +8,7 @@ mod authority;
 mod authorization;
 mod availability;
 mod boot;
+mod campaign;
 mod certificate;
 mod charge_point;
 mod charge_record;
@@ -110,6 +111,8 @@ struct State {
     /// What happens, for those who listen at this replica.
     events: event::feed::Feed,
     waiters: command::waiters::Waiters,
+    /// Wakes the task that moves campaigns on.
+    campaigns: tokio::sync::Notify,
     /// Owns the sessions' tasks, and what else has to be finished when nobody waits for it any more.
     tasks: TaskTracker,
     /// Take on nothing new.

@@ -28,6 +28,8 @@ pub enum Notice {
     Ended(Via),
     /// This command has an outcome.
     Completed { command: Uuid },
+    /// This campaign has something to do.
+    Campaign { campaign: Uuid },
 }
 
 impl fmt::Display for Notice {
@@ -45,6 +47,7 @@ impl fmt::Display for Notice {
                 stream,
             }) => write!(f, "ended {charge_point} {epoch} {stream}"),
             Self::Completed { command } => write!(f, "completed {command}"),
+            Self::Campaign { campaign } => write!(f, "campaign {campaign}"),
         }
     }
 }
@@ -73,6 +76,7 @@ impl FromStr for Notice {
             "claimed" => via().map(Self::Claimed),
             "ended" => via().map(Self::Ended),
             "completed" => Ok(Self::Completed { command: id }),
+            "campaign" => Ok(Self::Campaign { campaign: id }),
             _ => Err(Unknown),
         }
     }
@@ -172,6 +176,7 @@ mod tests {
                 stream: 1,
             }),
             Notice::Completed { command: id },
+            Notice::Campaign { campaign: id },
         ] {
             assert_eq!(notice.to_string().parse::<Notice>().unwrap(), notice);
         }

@@ -59,6 +59,8 @@ macro_rules! reasons {
 }
 
 reasons! {
+    /// The campaign was completed or canceled before.
+    CampaignOver = "CAMPAIGN_OVER", FailedPrecondition, 409, "The campaign is over";
     /// The charge point has been registered before.
     ChargePointExists = "CHARGE_POINT_EXISTS", AlreadyExists, 409, "The charge point exists";
     /// A charge point that is to come back is in use.

@@ -8,8 +8,9 @@ use thiserror::Error;
 pub const MAX_LENGTH: usize = 48;
 
 /// Paths below `/ocpp/` and `/ocpp/charge-points/` that are not charge points.
-const RESERVED: [&str; 20] = [
+const RESERVED: [&str; 21] = [
     "audit",
+    "campaigns",
     "certificate-authority",
     "charge-points",
     "charge-records",

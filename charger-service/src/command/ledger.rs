@@ -1,5 +1,7 @@
 //! The ledger's rows, and the only ways they change. Whatever gives a command its outcome tells whoever waits for it.
 
+pub mod bulk;
+
 use std::borrow::Cow;
 
 use chrono::{DateTime, TimeDelta, Utc};

@@ -3,11 +3,11 @@
 //! The payload is held against the specification and sent as it is asked for: whether the charge point will refuse is not
 //! guessed at (rule 10 of the OCPP decisions). It waits in the ledger until the charge point is there, or it expires.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use ocpp::v1_6::Action;
-use ocpp::{Message, Version, validate};
 use serde_json::value::RawValue;
 use service_kit::database;
 use service_kit::reason::{FieldViolation, Reason};
@@ -21,6 +21,7 @@ use voltgate_proto::google::api::HttpBody;
 use voltgate_proto::ocpp::v1::{Command, SendCommandRequest};
 
 use super::asking::Asking;
+use super::call::Call;
 use super::ledger::{self, EnqueueError, NewCommand, Room};
 use super::status::Status as CommandStatus;
 use super::view::{self, Row};
@@ -37,7 +38,9 @@ const LONGEST_KEY: usize = 255;
 const ROOM_AFTER: Duration = Duration::from_secs(30);
 
 const DEFAULT_WAIT: i32 = 30;
-const DEFAULT_EXPIRY: i32 = 86_400;
+/// How long a command may wait for its charge point, in seconds.
+pub const EXPIRY: RangeInclusive<i32> = 1..=604_800;
+pub const DEFAULT_EXPIRY: i32 = 86_400;
 
 /// How long a request waits for the answer, and its command for the charge point; None as where it is left out of a request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -117,36 +120,23 @@ impl SendCommand {
         requested_by: Author,
         idempotency_key: Option<String>,
     ) -> Result<Self, Vec<FieldViolation>> {
-        let mut violations = Vec::new();
-        let action = Action::parse(&request.action).filter(|action| action.is_for_station());
-        if action.is_none() {
-            let problem = "is not an action that a central system sends in OCPP 1.6";
-            violations.push(FieldViolation::new("action", problem));
-        }
-        let payload = payload(request.payload.as_ref().map_or(&[], |body| &body.data));
-        match (&payload, action) {
-            (Ok(payload), Some(action)) => violations.extend(
-                validate(Version::V1_6, Message::Request(action.as_str()), payload)
-                    .into_iter()
-                    .map(|violation| FieldViolation::new(violation.path, violation.detail)),
-            ),
-            (Ok(_), None) => {}
-            (Err(problem), _) => violations.push(FieldViolation::new("$", problem.clone())),
-        }
+        let payload = request.payload.as_ref().map_or(&[][..], |body| &body.data);
+        let call = Call::parse(&request.action, payload, "$");
+        let mut violations = call.as_ref().err().cloned().unwrap_or_default();
         let wait = request.wait_seconds.unwrap_or(DEFAULT_WAIT);
         let wait = u64::try_from(wait).ok().filter(|seconds| *seconds <= 120);
         if wait.is_none() {
             violations.push(FieldViolation::new("waitSeconds", "must be between 0 and 120"));
         }
         let expires_in = request.expires_in_seconds.unwrap_or(DEFAULT_EXPIRY);
-        if !(1..=604_800).contains(&expires_in) {
+        if !EXPIRY.contains(&expires_in) {
             violations.push(FieldViolation::new("expiresInSeconds", "must be between 1 and 604800"));
         }
-        match (action, payload, wait) {
-            (Some(action), Ok(payload), Some(wait)) if violations.is_empty() => Ok(Self {
+        match (call, wait) {
+            (Ok(call), Some(wait)) if violations.is_empty() => Ok(Self {
                 identity: request.identity,
-                action: action.as_str(),
-                payload,
+                action: call.action.as_str(),
+                payload: call.payload,
                 wait: Duration::from_secs(wait),
                 expires_in: TimeDelta::seconds(expires_in.into()),
                 requested_by,
@@ -189,12 +179,6 @@ impl SendCommand {
             ..self
         }
     }
-}
-
-/// No body is an empty payload.
-fn payload(body: &[u8]) -> Result<Box<RawValue>, String> {
-    let body = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body).map_err(|error| format!("is not JSON: {error}"))
 }
 
 pub async fn send(state: &State, command: SendCommand) -> Result<Command, SendError> {

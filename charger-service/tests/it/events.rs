@@ -16,6 +16,7 @@ use voltgate_proto::ocpp::v1::event::Data;
 use voltgate_proto::ocpp::v1::event_service_client::EventServiceClient;
 use voltgate_proto::ocpp::v1::*;
 
+use crate::campaigns::{self, clear_caches};
 use crate::operator::{log_in, operator};
 use crate::service::{Service, reason};
 use crate::state::connected;
@@ -668,4 +669,56 @@ async fn a_stream_ends_with_the_login_that_it_was_asked_for_with_and_with_its_re
     let stopping = tokio::spawn(service.stop());
     assert_eq!(reason(&other.try_next().await.unwrap_err()), Reason::Unavailable);
     stopping.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_campaign_tells_where_it_stands_and_is_no_charge_points() {
+    let database = Database::create().await;
+    let (service, mut station) = connected(&database).await;
+    let password = service.register("CP2").await;
+    let mut second = Station::connect(&service, "CP2", &password).await;
+    second.boot().await;
+    let of_campaigns = StreamEventsRequest {
+        r#type: vec!["campaign.state".to_owned()],
+        ..Default::default()
+    };
+    let mut all = Listener::of(&service, of_campaigns.clone(), None).await.unwrap();
+    let of_one = StreamEventsRequest {
+        identity: Some("CP1".to_owned()),
+        ..of_campaigns
+    };
+    let mut of_one = Listener::of(&service, of_one, None).await.unwrap();
+    let request = CreateCampaignRequest {
+        canary_size: 1,
+        pause_after_canary: true,
+        ..clear_caches(&["CP1", "CP2"])
+    };
+    let id = campaigns::create(&service, request).await.unwrap().id;
+    campaigns::obey(&mut station, "Accepted").await;
+    let mut told = all.take(2).await;
+    campaigns::resume(&service, &id).await.unwrap();
+    campaigns::obey(&mut second, "Accepted").await;
+    told.extend(all.take(3).await);
+    let told: Vec<_> = told
+        .into_iter()
+        .map(|event| match event.data {
+            Some(Data::CampaignState(told)) => {
+                assert_eq!((event.identity, &told.campaign_id, told.waves), (None, &id, 2));
+                (told.state, told.pause_reason, told.wave)
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let state = |state: &str, reason: Option<&str>, wave| (state.to_owned(), reason.map(str::to_owned), wave);
+    assert_eq!(
+        told,
+        [
+            state("running", None, 1),
+            state("paused", Some("canary"), 1),
+            state("running", None, 1),
+            state("running", None, 2),
+            state("completed", None, 2),
+        ]
+    );
+    of_one.hears_nothing().await;
 }

@@ -49,7 +49,8 @@ fn met(reason: Reason) -> Met {
             Met::WithToken
         }
         Reason::NoCommonSubprotocol | Reason::StationUnauthorized | Reason::UpgradeRequired => Met::AtTheDoor,
-        Reason::ChargePointExists
+        Reason::CampaignOver
+        | Reason::ChargePointExists
         | Reason::ChargePointNotRetired
         | Reason::ChargePointRetired
         | Reason::ConnectorCodeExists

@@ -3,32 +3,20 @@
 use serde::{Deserialize, Serialize};
 use service_kit::page::{self, PageSize};
 use service_kit::reason::FieldViolation;
-use uuid::Uuid;
 use voltgate_proto::ocpp::v1::ListChargePointsRequest;
 
-use crate::boot::Registration;
+use crate::charge_point::filter::{Asked, Filter};
 use crate::charge_point::tags;
-
-/// No identity, no name and no group is longer, in characters.
-const LONGEST: usize = 100;
 
 /// Which charge points, and how many.
 #[derive(Debug)]
 pub struct Page {
-    pub(super) online: Option<bool>,
-    pub(super) registration: Option<Registration>,
-    pub(super) vendor: Option<String>,
-    pub(super) model: Option<String>,
-    pub(super) firmware_version: Option<String>,
-    pub(super) site: Option<Uuid>,
-    pub(super) site_group: Option<String>,
+    pub(super) filter: Filter,
     pub(super) retired: bool,
     /// Groups of sites that the caller may see; None for all.
     pub(super) within: Option<Vec<String>>,
     /// All of these; None for any.
     pub(super) tags: Option<Vec<String>>,
-    /// A pattern of SQL for how the identity or the name begins.
-    pub(super) beginning: Option<String>,
     pub(super) order: Order,
     pub(super) desc: bool,
     pub(super) size: PageSize,
@@ -101,32 +89,17 @@ impl TryFrom<ListChargePointsRequest> for Page {
     fn try_from(request: ListChargePointsRequest) -> Result<Self, Self::Error> {
         let mut violations = Vec::new();
         let page = page::parse(request.page_size, &request.page_token).map_err(|problems| violations.extend(problems));
-        let registration = request.registration_status.as_deref().map(Registration::parse);
-        if registration == Some(None) {
-            let problem = "must be Accepted, Pending or Rejected";
-            violations.push(FieldViolation::new("registrationStatus", problem));
-        }
-        let site = request.site_id.as_deref().map(Uuid::try_parse);
-        if let Some(Err(_)) = site {
-            violations.push(FieldViolation::new("siteId", "is not a UUID"));
-        }
-        let texts = [
-            ("vendor", &request.vendor),
-            ("model", &request.model),
-            ("firmwareVersion", &request.firmware_version),
-            ("siteGroup", &request.site_group),
-            ("search", &request.search),
-        ];
-        for (field, text) in texts {
-            let Some(text) = text else { continue };
-            if text.contains('\0') {
-                violations.push(FieldViolation::new(field, "must not contain a null character"));
-            }
-            if text.chars().count() > LONGEST {
-                let problem = format!("must have at most {LONGEST} characters");
-                violations.push(FieldViolation::new(field, problem));
-            }
-        }
+        let asked = Asked {
+            online: request.online,
+            registration_status: request.registration_status.as_deref(),
+            vendor: request.vendor.as_deref(),
+            model: request.model.as_deref(),
+            firmware_version: request.firmware_version.as_deref(),
+            site_id: request.site_id.as_deref(),
+            site_group: request.site_group.as_deref(),
+            search: request.search.as_deref(),
+        };
+        let filter = Filter::parse(&asked, &mut violations);
         let tags = tags::parse_filter(request.tag).map_err(|wrong| violations.extend(wrong));
         let order = request.order_by.as_deref().map_or(Some(Order::Identity), Order::parse);
         if order.is_none() {
@@ -135,17 +108,10 @@ impl TryFrom<ListChargePointsRequest> for Page {
         }
         match (page, tags, order) {
             (Ok((size, seen)), Ok(tags), Some(order)) if violations.is_empty() => Ok(Self {
-                online: request.online,
-                registration: registration.flatten(),
-                vendor: request.vendor,
-                model: request.model,
-                firmware_version: request.firmware_version,
-                site: site.and_then(Result::ok),
-                site_group: request.site_group,
+                filter,
                 retired: request.retired,
                 within: None,
                 tags: Some(tags).filter(|tags| !tags.is_empty()),
-                beginning: request.search.as_deref().map(beginning),
                 order,
                 desc: request.desc,
                 size,
@@ -165,19 +131,6 @@ fn of_order(seen: Option<Seen>, order: Order) -> Result<Option<Seen>, Vec<FieldV
         }
         seen => Ok(seen),
     }
-}
-
-/// Matches what begins with this text, whatever is in it.
-fn beginning(text: &str) -> String {
-    let mut pattern = String::with_capacity(text.len() + 1);
-    for character in text.chars() {
-        if matches!(character, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(character);
-    }
-    pattern.push('%');
-    pattern
 }
 
 #[cfg(test)]
@@ -218,11 +171,6 @@ mod tests {
                 "orderBy"
             ]
         );
-    }
-
-    #[test]
-    fn what_is_searched_for_is_no_pattern() {
-        assert_eq!(beginning("50%_\\"), "50\\%\\_\\\\%");
     }
 
     #[test]
