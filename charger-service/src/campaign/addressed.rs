@@ -123,7 +123,7 @@ async fn named(connection: &mut PgConnection, identities: &[String]) -> Result<V
     let found = sqlx::query_scalar!(
         r#"SELECT charge_point.id AS "id?"
            FROM unnest($1::text[]) WITH ORDINALITY AS named (identity, place)
-           LEFT JOIN ocpp.charge_point ON charge_point.identity = named.identity
+           LEFT JOIN ocpp.charge_point ON charge_point.identity = named.identity AND retired_at IS NULL
            ORDER BY place"#,
         identities,
     )
@@ -137,7 +137,7 @@ async fn named(connection: &mut PgConnection, identities: &[String]) -> Result<V
             let problem = || {
                 FieldViolation::new(
                     format!("{NAMED}[{index}]"),
-                    format!("is of no registered charge point: {name}"),
+                    format!("is of no charge point in use: {name}"),
                 )
             };
             id.is_none().then(problem)
