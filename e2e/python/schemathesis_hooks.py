@@ -51,6 +51,7 @@ BEYOND_A_SCHEMA = (
     "must not be below the transaction's meterStartWh",
     "must not be before the transaction's startedAt",
     "is a number of one charge point; name its identity, too",
+    "is of no charge point in use",
     "is of no registered charge point",
     "must begin with https://",
     "must be an http or https URL of at most 2048 characters, without a user or a fragment",

@@ -46,7 +46,7 @@ async fn charge_points_that_are_not_there_are_refused_by_their_names_and_nothing
     assert_eq!(reason(&refused), Reason::InvalidRequest);
     let named = |place: usize, name: &str| {
         let field = format!("chargePoints.identities[{place}]");
-        (field, format!("is of no registered charge point: {name}"))
+        (field, format!("is of no charge point in use: {name}"))
     };
     assert_eq!(violations(&refused), [named(1, "CP2"), named(2, "cp1")]);
 
