@@ -196,6 +196,8 @@ impl Told {
         match message.get_field(&field).as_ref() {
             Value::String(text) if text.is_empty() && !field.supports_presence() => Self::Nothing,
             Value::String(text) => Self::Name(text.clone()),
+            // Nothing has this number.
+            Value::I32(0) if !field.supports_presence() => Self::Nothing,
             Value::I32(number) => Self::Name(number.to_string()),
             _ => Self::Nothing,
         }
@@ -220,8 +222,8 @@ mod tests {
     use super::*;
 
     /// A field that is not there would be looked for in vain, and what it names never be looked at.
-    #[test]
-    fn every_field_that_names_an_object_is_there_and_of_a_kind() {
+    #[tokio::test]
+    async fn every_field_that_names_an_object_is_there_and_of_a_kind() {
         let database = PgPool::connect_lazy("postgres://127.0.0.1:1/nowhere").unwrap();
         let layer = ReachLayer::new(database, voltgate_proto::pool());
         assert!(layer.rpcs.len() > 40, "{}", layer.rpcs.len());

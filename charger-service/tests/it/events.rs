@@ -23,7 +23,7 @@ use crate::state::connected;
 use crate::station::{Offer, Station};
 
 /// Others use the same server, and what they have open holds events up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(150);
 
 /// Long enough for several looks at the table.
 const QUIET: Duration = Duration::from_millis(1500);
