@@ -191,7 +191,12 @@ impl Told {
             return Self::Nothing;
         };
         if field.supports_presence() && !message.has_field(&field) {
-            return Self::Nothing;
+            // What a mask names and the request leaves out is taken away: to where nobody is within reach.
+            return if is_masked(message, field.name()) {
+                Self::Name(String::new())
+            } else {
+                Self::Nothing
+            };
         }
         match message.get_field(&field).as_ref() {
             Value::String(text) if text.is_empty() && !field.supports_presence() => Self::Nothing,
@@ -202,6 +207,17 @@ impl Told {
             _ => Self::Nothing,
         }
     }
+}
+
+fn is_masked(message: &DynamicMessage, field: &str) -> bool {
+    let Some(mask) = message.get_field_by_name("update_mask") else {
+        return false;
+    };
+    let paths = mask
+        .as_message()
+        .and_then(|mask| mask.get_field_by_name("paths").map(|paths| paths.into_owned()));
+    let paths = paths.as_ref().and_then(Value::as_list).unwrap_or_default();
+    paths.iter().any(|path| path.as_str() == Some(field))
 }
 
 fn unnamed(message: &DynamicMessage, field: &str) -> FieldViolation {

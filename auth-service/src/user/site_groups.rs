@@ -11,6 +11,9 @@ const MOST: usize = 32;
 /// In characters, as for sites.
 const LONGEST: usize = 50;
 
+/// In bytes, all together: the longest access token that is read has to have room for them.
+const MOST_BYTES: usize = 1500;
+
 /// In alphabetical order, each once; none where no limit was told.
 ///
 /// # Errors
@@ -31,6 +34,10 @@ pub fn parse(told: Vec<String>) -> Result<Option<Vec<String>>, Vec<FieldViolatio
     let distinct: BTreeSet<String> = told.into_iter().collect();
     if distinct.len() > MOST {
         violations.push(FieldViolation::new("siteGroups", format!("must be {MOST} at most")));
+    }
+    if distinct.iter().map(String::len).sum::<usize>() > MOST_BYTES {
+        let problem = format!("must have {MOST_BYTES} bytes together at most");
+        violations.push(FieldViolation::new("siteGroups", problem));
     }
     if violations.is_empty() {
         Ok((!distinct.is_empty()).then(|| distinct.into_iter().collect()))
@@ -62,5 +69,8 @@ mod tests {
         let many: Vec<_> = (0..33).map(|number| number.to_string()).collect();
         let many: Vec<_> = many.iter().map(String::as_str).collect();
         assert_eq!(of(&many), Err(vec!["siteGroups".to_owned()]));
+        let long: Vec<_> = (0..20).map(|number| format!("{number:02}{}", "ü".repeat(48))).collect();
+        let long: Vec<_> = long.iter().map(String::as_str).collect();
+        assert_eq!(of(&long), Err(vec!["siteGroups".to_owned()]));
     }
 }

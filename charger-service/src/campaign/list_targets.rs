@@ -135,8 +135,14 @@ fn reason(row: &Row) -> Option<String> {
             .clone()
             .or_else(|| Some("the charge point did not tell in time that it has installed the firmware".to_owned())),
         TargetState::Failed => row.progress.clone(),
-        TargetState::Expired => Some("the charge point was not connected in time".to_owned()),
-        TargetState::Skipped => Some("the campaign was canceled".to_owned()),
+        // Or it was retired or replaced meanwhile.
+        TargetState::Expired => row
+            .error_description
+            .clone()
+            .or_else(|| Some("the charge point was not connected in time".to_owned())),
+        TargetState::Skipped => {
+            Some("the campaign was canceled, or the charge point retired, before its turn".to_owned())
+        }
     }
 }
 

@@ -42,18 +42,24 @@ pub async fn queue(
     present: &Present,
     now: DateTime<Utc>,
 ) -> Result<(), NotQueued> {
+    skip_retired(connection, present, now).await?;
+    // None of them is retired before its command is there to be called off.
     let waiting = sqlx::query_as!(
         Waiting,
         "SELECT position, charge_point_id, identity
          FROM ocpp.campaign_target JOIN ocpp.charge_point ON charge_point.id = charge_point_id
-         WHERE campaign_id = $1 AND wave = $2 AND state = 'waiting'
-         ORDER BY position LIMIT $3",
+         WHERE campaign_id = $1 AND wave = $2 AND state = 'waiting' AND retired_at IS NULL
+         ORDER BY position LIMIT $3
+         FOR SHARE OF charge_point",
         present.id,
         present.position().wave,
         AT_ONCE,
     )
     .fetch_all(&mut *connection)
     .await?;
+    if waiting.is_empty() {
+        return Ok(());
+    }
     let expires_at = now + TimeDelta::seconds(present.pace().expires_in_seconds.into());
     // Ids that are made one after the other are in that order.
     let ids: Vec<Uuid> = waiting.iter().map(|_| Uuid::now_v7()).collect();
@@ -102,6 +108,22 @@ pub async fn queue(
     if let Some(told) = told {
         told.grant(connection, state, &each, expires_at).await?;
     }
+    Ok(())
+}
+
+/// Those that are out of use by now get nothing, and would keep the wave waiting.
+async fn skip_retired(connection: &mut PgConnection, present: &Present, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE ocpp.campaign_target SET state = 'skipped', changed_at = $3
+         FROM ocpp.charge_point
+         WHERE campaign_id = $1 AND wave = $2 AND state = 'waiting' AND charge_point.id = charge_point_id
+           AND retired_at IS NOT NULL",
+        present.id,
+        present.position().wave,
+        now,
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

@@ -25,6 +25,10 @@ impl Filter {
         Self { within: sites, ..self }
     }
 
+    pub fn is_limited(&self) -> bool {
+        self.within.is_some()
+    }
+
     pub fn wants(&self, happened: &Happened) -> bool {
         let event = &happened.event;
         let is_within = match (&self.within, happened.site) {

@@ -15,7 +15,7 @@ use service_kit::access::Admission;
 use service_kit::database;
 use service_kit::event::timestamp;
 use service_kit::reason::Reason;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tonic::Status;
 use voltgate_proto::ocpp::v1::Event;
 
@@ -28,6 +28,9 @@ use crate::State;
 /// A listener that hears nothing it wants is told this often where it is, so that it does not have far to go when it comes
 /// again.
 const MARK: Duration = Duration::from_secs(60);
+
+/// Sites may join and leave the groups to which a listener is limited.
+const ANEW: Duration = Duration::from_secs(300);
 
 /// Control messages, which come whatever was asked for.
 const MARK_TYPE: &str = "events.mark";
@@ -76,10 +79,25 @@ pub async fn listen(
     let present = page::present(&state.database)
         .await
         .map_err(|error| database::failed(&error))?;
-    let lapse: Lapse = match admission {
-        Some(admission) => Box::pin(admission.lapse()),
-        None => Box::pin(std::future::pending()),
-    };
+    let is_limited = filter.is_limited();
+    let lapse: Lapse = Box::pin(async move {
+        let admitted = async {
+            match admission {
+                Some(admission) => admission.lapse().await,
+                None => std::future::pending().await,
+            }
+        };
+        let anew = async {
+            if !is_limited {
+                std::future::pending::<()>().await;
+            }
+            sleep(ANEW).await;
+        };
+        tokio::select! {
+            lapsed = admitted => lapsed,
+            () = anew => Err(Reason::Unavailable.status("Which sites you may hear of is looked at anew; please ask again")),
+        }
+    });
     // Nothing has been written yet where the position of another server may lie.
     let is_foreign = after.is_some_and(|after| {
         after.server != present.server || after.position > Position::before(present.snapshot.xmax)

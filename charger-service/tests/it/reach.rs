@@ -254,6 +254,15 @@ async fn lists_and_events_leave_out_what_is_elsewhere_and_nobody_moves_a_charge_
             "{identity} {site}"
         );
     }
+    let masked = UpdateChargePointRequest {
+        identity: "NORTH".to_owned(),
+        update_mask: Some(prost_types::FieldMask {
+            paths: vec!["site_id".to_owned()],
+        }),
+        ..Default::default()
+    };
+    let refused = service.charge_points().update_charge_point(operator.asks(masked)).await;
+    assert_eq!(reason(&refused.unwrap_err()), Reason::NotFound);
     // Whose site joins another group comes within reach at once.
     let request = UpdateSiteRequest {
         id: south.site.clone(),
