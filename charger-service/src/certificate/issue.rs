@@ -222,6 +222,7 @@ pub(super) async fn keep(
     sqlx::query!(
         "DELETE FROM ocpp.issued_certificate WHERE charge_point_id = $1 AND id <= (
              SELECT id FROM ocpp.issued_certificate WHERE charge_point_id = $1 ORDER BY id DESC OFFSET $2 LIMIT 1)
+           AND void_since IS NULL
            AND id IS DISTINCT FROM (
              SELECT taken.id FROM ocpp.issued_certificate AS taken JOIN ocpp.command ON command.id = taken.command_id
              WHERE taken.charge_point_id = $1 AND command.status = 'accepted' ORDER BY taken.id DESC LIMIT 1)",

@@ -1,4 +1,5 @@
-//! Brings a charge point back that was retired. It needs another password: nobody knows where its device has been.
+//! Brings a charge point back that was retired. It needs another password, or another certificate:
+//! nobody knows where its device has been.
 
 use service_kit::database;
 use service_kit::reason::{self, FieldViolation, Reason};
@@ -14,6 +15,11 @@ use super::list;
 use super::password::Password;
 use crate::State;
 use crate::audit::{self, Action, Author, Entry};
+use crate::certificate::voided;
+use crate::command::ledger;
+
+/// Why a command is not sent.
+const CALLED_OFF: &str = "the charge point was retired";
 
 /// A request that breaks no rule by itself.
 #[derive(Debug)]
@@ -94,6 +100,9 @@ pub(super) async fn restore(
     )
     .execute(&mut *transaction)
     .await?;
+    // Nobody knows where its device has been, nor what was meant for it.
+    voided::void(&mut transaction, held.id, now).await?;
+    ledger::call_off(&mut transaction, held.id, CALLED_OFF, now).await?;
     let restored = Entry::new(Action::ChargePointRestored, now, author).on_charge_point(&identity);
     let password_made = made
         .is_some()

@@ -11,6 +11,13 @@ const PROBLEM: &str = "must have 1 to 50 letters, digits and signs ._:/-, a lett
 
 /// Each once, in alphabetical order; or every one that is wrong.
 pub(super) fn parse(tags: Vec<String>) -> Result<Vec<String>, Vec<FieldViolation>> {
+    // However long a list is, it is wrong once.
+    if tags.len() > MOST * 10 {
+        return Err(vec![FieldViolation::new(
+            "tags",
+            format!("must not be more than {MOST}"),
+        )]);
+    }
     let mut violations: Vec<_> = tags
         .iter()
         .enumerate()

@@ -23,7 +23,7 @@ use crate::file::incoming::{Broken, chunks, first};
 const LARGEST: usize = 8 * 1024 * 1024;
 
 /// All of it must be here within this time.
-const READING: Duration = Duration::from_secs(120);
+const READING: Duration = Duration::from_secs(60);
 
 /// When one that is sent away should try again.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
