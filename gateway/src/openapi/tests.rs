@@ -223,7 +223,8 @@ fn the_gateway_would_write_every_answer_that_the_document_shows() {
     let raw_json = RawJsonFields::from_descriptors(voltgate_proto::pool());
     for endpoint in routes.endpoints().filter(|endpoint| endpoint.kind != Kind::Door) {
         let output = endpoint.rpc.output();
-        if endpoint.answer.is_raw() {
+        // A stream is shown as lines and as events, which are no document.
+        if endpoint.answer.is_raw() || endpoint.rpc.is_server_streaming() {
             continue;
         }
         let response = &operation(&document, endpoint)["responses"][endpoint.success.as_str()];
