@@ -23,6 +23,7 @@ mod data_transfer_vendors;
 mod deadline;
 mod devices;
 mod door;
+mod driver_commands;
 mod drivers;
 mod erasure;
 mod events;

@@ -209,7 +209,13 @@ fn the_gateway_reads_every_request_that_the_document_shows() {
         let input = Input {
             variables: &found.variables,
             query: Some(&query),
-            content_type: Some(endpoint.options.media_types.first().map_or("application/json", String::as_str)),
+            content_type: Some(
+                endpoint
+                    .options
+                    .media_types
+                    .first()
+                    .map_or("application/json", String::as_str),
+            ),
             body,
         };
         let read = transcode::message(&found.endpoint, &raw_json, input);
