@@ -69,6 +69,8 @@ BEYOND_A_SCHEMA = (
     "has a use with a canary only",
     "must not be given with a number",
     "fits no charge point",
+    "contradicts siteGroups",
+    "must have 1500 bytes together at most",
 )
 
 # Refusals of requests that are well-formed, for what the installation holds.

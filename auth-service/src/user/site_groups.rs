@@ -33,7 +33,10 @@ pub fn parse(told: Vec<String>) -> Result<Option<Vec<String>>, Vec<FieldViolatio
         .collect();
     let distinct: BTreeSet<String> = told.into_iter().collect();
     if distinct.len() > MOST {
-        violations.push(FieldViolation::new("siteGroups", format!("must be {MOST} at most")));
+        violations.push(FieldViolation::new(
+            "siteGroups",
+            format!("must not be more than {MOST}"),
+        ));
     }
     if distinct.iter().map(String::len).sum::<usize>() > MOST_BYTES {
         let problem = format!("must have {MOST_BYTES} bytes together at most");

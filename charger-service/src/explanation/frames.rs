@@ -99,6 +99,7 @@ fn narrate(facts: &Facts, row: &Row) -> Option<String> {
         connector_id: facts.connector_id,
         id_token: &facts.id_token,
         stop_id_token: facts.stop_id_token.as_deref(),
+        has_begun: facts.start_received_at <= row.requested_at,
         is_over,
     };
     let exchange = Exchange {

@@ -41,7 +41,8 @@ pub struct Subject<'a> {
     pub connector_id: i32,
     pub id_token: &'a str,
     pub stop_id_token: Option<&'a str>,
-    /// It was over when the frame came in.
+    /// It had begun when the frame came in, and was over.
+    pub has_begun: bool,
     pub is_over: bool,
 }
 
@@ -73,7 +74,9 @@ pub fn narrate(exchange: &Exchange<'_>, subject: &Subject<'_>) -> Option<String>
             Some(start(&told, &answer, subject))
         }
         "MeterValues" => Some(meter_values(call.payload, transaction)),
-        "StatusNotification" if connector == Some(subject.connector_id) && !subject.is_over => status(&told),
+        "StatusNotification" if connector == Some(subject.connector_id) && subject.has_begun && !subject.is_over => {
+            status(&told)
+        }
         "StopTransaction" if exchange.is_what_was_applied || transaction == Some(subject.transaction_id) => {
             Some(stop(&told))
         }
@@ -234,6 +237,7 @@ mod tests {
         connector_id: 1,
         id_token: "CARD1",
         stop_id_token: None,
+        has_begun: true,
         is_over: false,
     };
 

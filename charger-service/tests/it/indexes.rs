@@ -23,8 +23,9 @@ const ROWS: i64 = 20_000;
 const FEW: i64 = 10;
 
 /// Tables that grow with what happens; partitions count for the table that they are of.
-const GROWING: [&str; 13] = [
+const GROWING: [&str; 14] = [
     "audit",
+    "campaign_target",
     "charge_record",
     "command",
     "connector_status",
@@ -72,6 +73,13 @@ INSERT INTO ocpp.command (id, charge_point_id, action, payload, status, requeste
     expires_at)
 SELECT md5('command' || n)::uuid, md5('station' || 1 + n % 1000)::uuid, 'Reset', '{"type":"Soft"}', 'accepted', 'account 1', '', at, at, at
 FROM (SELECT n, now() - interval '100 days' * n / $n AS at FROM generate_series(1, $n) AS n) AS asked;
+INSERT INTO ocpp.campaign (id, name, action, payload, canary_size, pause_after_canary, wave_size, failures_of, expires_in_seconds, state,
+    waves, targets, created_by, request_digest, created_at, changed_at, finished_at)
+SELECT CASE n WHEN 1 THEN '01994e3a-5f1c-7c3e-9d52-0a4b6c8d9e0b' ELSE md5('campaign' || n)::uuid END, 'Campaign ' || n, 'Reset', '{}', 0,
+    false, 100, 'wave', 60, 'completed', 10, 1000, 'account 1', '', now(), now(), now()
+FROM generate_series(1, $n / 1000) AS n;
+INSERT INTO ocpp.campaign_target (campaign_id, position, charge_point_id, wave, state)
+SELECT campaign.id, n, md5('station' || n)::uuid, 1 + (n - 1) / 100, 'skipped' FROM ocpp.campaign, generate_series(1, 1000) AS n;
 INSERT INTO ocpp.job (id, charge_point_id, kind, command_id, status, created_at, updated_at)
 SELECT md5('job' || n)::uuid, md5('station' || 1 + n % 1000)::uuid, CASE n % 3 WHEN 0 THEN 'firmware' WHEN 1 THEN 'log' ELSE 'diagnostics' END,
     md5('command' || n)::uuid, 'completed', now(), now()
@@ -116,6 +124,7 @@ fn values(field: &FieldDescriptor) -> Vec<Value> {
     match (request.name(), field.json_name()) {
         ("ListAuditEntriesRequest", "action") => text("charge-point.updated"),
         ("ListSecurityEventsRequest", "type") => text("Type 7"),
+        ("ListCampaignTargetsRequest", "id") => text("01994e3a-5f1c-7c3e-9d52-0a4b6c8d9e0b"),
         (_, "identity" | "chargePoint") => text("CP-77"),
         (_, "idToken") => text("TAG77"),
         (_, "groupId") => text("G7"),
