@@ -28,7 +28,7 @@ const NAMED: &str = "chargePoints.identities";
 #[derive(Debug)]
 pub enum Addressed {
     Named(Vec<String>),
-    Selected(Selection),
+    Selected(Box<Selection>),
 }
 
 #[derive(Debug)]
@@ -71,7 +71,7 @@ impl Addressed {
                 let mut problems = Vec::new();
                 let selection = Selection::parse(selection, &mut problems);
                 violations.extend(under("selection", problems));
-                Some(Self::Selected(selection))
+                Some(Self::Selected(Box::new(selection)))
             }
             None => {
                 violations.push(FieldViolation::new("chargePoints", "or selection is required"));

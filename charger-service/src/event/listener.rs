@@ -62,7 +62,7 @@ struct Listener {
 enum Wanted {
     /// As all have it.
     Happened(Arc<Happened>),
-    Control(Event),
+    Control(Box<Event>),
 }
 
 /// Begins to listen: after an event, or now.
@@ -118,7 +118,7 @@ pub async fn listen(
         lost: Position::default(),
     };
     let first = listener.control(if is_foreign { LOST_TYPE } else { MARK_TYPE });
-    listener.wanted.push_back(Wanted::Control(first));
+    listener.wanted.push_back(Wanted::Control(Box::new(first)));
     let events = unfold(Some((listener, lapse)), |listening| async {
         let (mut listener, mut lapse) = listening?;
         match next(&mut listener, &mut lapse).await {
@@ -147,7 +147,7 @@ impl Listener {
                 self.mark_at = Instant::now() + MARK;
                 return Ok(match wanted {
                     Wanted::Happened(happened) => happened.event.clone(),
-                    Wanted::Control(event) => event,
+                    Wanted::Control(event) => *event,
                 });
             }
             if let Some(mark) = self.due_mark() {
@@ -209,7 +209,7 @@ impl Listener {
 
     fn tell_lost(&mut self) {
         let lost = self.control(LOST_TYPE);
-        self.wanted.push_back(Wanted::Control(lost));
+        self.wanted.push_back(Wanted::Control(Box::new(lost)));
     }
 
     fn take(&mut self, batch: &Batch) {
