@@ -147,7 +147,8 @@ async fn a_connector_that_is_in_use_is_not_asked_for_and_one_that_may_be_is() {
     // Perhaps for whoever asks.
     let payload = json!({"connectorId": 1, "status": "Reserved", "errorCode": "NoError"});
     station.call("StatusNotification", payload).await;
-    assert_eq!(start(&service, &ada, wish(CODE, None)).await.unwrap().state, "queued");
+    start(&service, &ada, wish(CODE, None)).await.unwrap();
+    assert_eq!(commands(&service).await, 1);
 }
 
 #[tokio::test]
