@@ -36,9 +36,10 @@ impl From<RecordError> for Status {
     }
 }
 
-/// The import that was done before under the same key, if it was. `kind`: of the things that it makes.
+/// The import that was done before under the same key, if it was. `kind`: of the things that it makes. A file that is only checked is
+/// checked each time.
 pub async fn earlier(connection: &mut PgConnection, import: &Import, kind: &str) -> Result<Option<Done>, RecordError> {
-    let Some(key) = &import.idempotency_key else {
+    let Some(key) = import.idempotency_key.as_ref().filter(|_| !import.dry_run) else {
         return Ok(None);
     };
     let before = sqlx::query!(
