@@ -133,13 +133,20 @@ async fn remember(database: &PgPool, account: Uuid, now: DateTime<Utc>) -> Resul
 
 /// Erases once more what accounts left that were deleted of late, and forgets those that can leave nothing any more.
 pub async fn keep(database: &PgPool, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    let are_some = sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM ocpp.deleted_account) AS "are_some!""#)
+        .fetch_one(database)
+        .await?;
+    // As a rule. The log is long, and nothing of it need be looked at.
+    if !are_some {
+        return Ok(());
+    }
     loop {
         let late = sqlx::query!(
             "UPDATE ocpp.audit SET address = NULL, device = NULL
              WHERE id IN (
-                 SELECT id FROM ocpp.audit
-                 WHERE actor_id = ANY (ARRAY (SELECT id FROM ocpp.deleted_account))
-                   AND (address IS NOT NULL OR device IS NOT NULL)
+                 SELECT late.id FROM ocpp.deleted_account CROSS JOIN LATERAL (
+                     SELECT audit.id FROM ocpp.audit
+                     WHERE actor_id = deleted_account.id AND (address IS NOT NULL OR device IS NOT NULL)) AS late
                  LIMIT $1
              )",
             BATCH,
