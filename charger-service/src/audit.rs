@@ -1,6 +1,6 @@
-//! The audit log: every change of charge points, connectors, id tokens, sites, tariffs, vendors and campaigns, and every command, with who did it, when, and from
-//! where. A row is written in the transaction of the change, so that neither is there without the other. It goes when it is older
-//! than it is kept.
+//! The audit log: every change of charge points, connectors, id tokens, sites, tariffs, vendors and campaigns, and every command, with
+//! who did it, when, and from where. A row is written in the transaction of the change, so that neither is there without the other.
+//! It goes when it is older than it is kept.
 
 mod list;
 

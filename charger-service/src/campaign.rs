@@ -19,6 +19,7 @@ mod pause;
 mod queue;
 mod resume;
 mod stage;
+mod store;
 mod what;
 
 use std::sync::Arc;

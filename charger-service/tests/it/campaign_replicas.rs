@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use testbed::Database;
+use tokio::task::JoinSet;
 use voltgate_proto::ocpp::v1::CreateCampaignRequest;
 use voltgate_proto::ocpp::v1::create_campaign_request::Whom;
 use voltgate_proto::ocpp::v1::*;
@@ -127,6 +128,43 @@ async fn what_is_paused_and_resumed_again_and_again_is_sent_once() {
         (300, 300)
     );
     assert!(is_in(&service, &id, "running").await);
+}
+
+/// Whether a command is taken back or leaves is decided once, however close both come.
+#[tokio::test]
+async fn who_is_sent_a_command_while_it_is_paused_is_not_sent_another() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let other = Service::start(&database).await;
+    let mut stations = JoinSet::new();
+    for number in 0..20 {
+        let at = if number % 2 == 0 { &service } else { &other };
+        let identity = format!("CP{number}");
+        let password = at.register(&identity).await;
+        let mut station = Station::connect(at, &identity, &password).await;
+        station.boot().await;
+        stations.spawn(async move {
+            loop {
+                obey(&mut station, "Accepted").await;
+            }
+        });
+    }
+    let id = create(&service, for_everybody()).await.unwrap().id;
+    for _ in 0..50 {
+        // It may be completed before.
+        if pause(&other, &id, None).await.is_err() || resume(&service, &id).await.is_err() {
+            break;
+        }
+    }
+    eventually("it is completed", async || is_in(&service, &id, "completed").await).await;
+    let most = "SELECT max(told) FROM (
+        SELECT count(*) AS told FROM ocpp.message WHERE origin = 'csms' AND action = 'ClearCache' GROUP BY charge_point_id) AS each";
+    let charge_points =
+        "SELECT count(DISTINCT charge_point_id) FROM ocpp.message WHERE origin = 'csms' AND action = 'ClearCache'";
+    assert_eq!(
+        (count(&service, most).await, count(&service, charge_points).await),
+        (1, 20)
+    );
 }
 
 /// A table that has many targets of other campaigns is not read through for one.

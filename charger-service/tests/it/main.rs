@@ -5,6 +5,7 @@ mod audit;
 mod authority;
 mod authorization;
 mod boot_gate;
+mod campaign_control;
 mod campaign_creation;
 mod campaign_firmware;
 mod campaign_replicas;

@@ -3,6 +3,7 @@
 
 mod api_keys;
 mod bad_input;
+mod campaigns;
 mod charge;
 mod charging_day;
 mod codes;
