@@ -1,6 +1,7 @@
 //! Access tokens: JWTs of the type `at+jwt` (RFC 9068), signed with Ed25519 and valid for minutes. Whoever holds the
 //! public keys verifies them without asking; that is `service_kit::access`, not this module.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -71,6 +72,7 @@ impl AccessTokens {
             jti: Uuid::now_v7(),
             roles: account.roles.clone(),
             scope,
+            site_groups: account.site_groups.as_deref().map(Arc::from),
             iat: now.timestamp(),
             exp: until.timestamp(),
         };
@@ -81,8 +83,6 @@ impl AccessTokens {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::sync::Arc;
-
     use chrono::TimeDelta;
     use jsonwebtoken::EncodingKey;
     use serde_json::{Value, json};
@@ -110,6 +110,7 @@ mod tests {
             id: Uuid::now_v7(),
             username: "ada".to_owned(),
             roles: vec!["driver".to_owned()],
+            site_groups: None,
         }
     }
 

@@ -16,6 +16,8 @@ pub struct Account {
     pub id: Uuid,
     pub username: String,
     pub roles: Vec<String>,
+    /// Groups of sites to which an operator is limited; none where there is no limit.
+    pub site_groups: Option<Vec<String>>,
 }
 
 /// A new row of `authentication.account`.
@@ -25,6 +27,7 @@ pub struct NewAccount<'a> {
     pub email: Option<&'a Email>,
     pub password: &'a PasswordHash,
     pub roles: &'a [Role],
+    pub site_groups: Option<&'a [String]>,
     pub created_at: DateTime<Utc>,
 }
 
@@ -51,8 +54,9 @@ pub async fn insert(connection: &mut PgConnection, new: &NewAccount<'_>) -> Resu
         return Err(InsertError::UsernameTaken);
     }
     sqlx::query!(
-        "INSERT INTO authentication.account (id, username, username_key, skeletons, email, password_hash, roles, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        "INSERT INTO authentication.account (id, username, username_key, skeletons, email, password_hash, roles, created_at,
+             site_groups)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         new.id,
         new.username.as_str(),
         new.username.key(),
@@ -60,7 +64,8 @@ pub async fn insert(connection: &mut PgConnection, new: &NewAccount<'_>) -> Resu
         new.email.map(Email::as_str),
         new.password.as_str(),
         &roles,
-        new.created_at
+        new.created_at,
+        new.site_groups,
     )
     .execute(&mut *connection)
     .await?;
@@ -68,6 +73,7 @@ pub async fn insert(connection: &mut PgConnection, new: &NewAccount<'_>) -> Resu
         id: new.id,
         username: new.username.as_str().to_owned(),
         roles,
+        site_groups: new.site_groups.map(<[String]>::to_vec),
     })
 }
 

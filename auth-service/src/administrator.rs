@@ -77,6 +77,7 @@ pub async fn create_if_none(
         email: None,
         password: &hash,
         roles: &[Role::Admin],
+        site_groups: None,
         created_at: now,
     };
     let account = account::insert(&mut transaction, &new).await?;

@@ -39,6 +39,8 @@ actions! {
     Enabled = "account.enabled";
     /// An administrator gave an account other roles.
     RolesChanged = "account.roles-changed";
+    /// An administrator limited an operator to other groups of sites, or to none.
+    SiteGroupsChanged = "account.site-groups-changed";
     /// Somebody deleted their account, or an administrator did.
     Erased = "account.erased";
     /// Somebody asked for another address.

@@ -75,8 +75,8 @@ mod tests {
             roles: Roles::default(),
             session: Uuid::from_u128(2),
             token_id: Uuid::from_u128(3),
-            expires_at: chrono::DateTime::UNIX_EPOCH,
             scopes: scopes.map(Scopes::parse),
+            site_groups: None,
         });
         request
     }

@@ -133,7 +133,7 @@ async fn find(state: &State, username: &Username) -> Result<Option<Stored>, sqlx
 /// been changed or the account disabled meanwhile.
 async fn lock(connection: &mut PgConnection, stored: &Stored) -> Result<Account, LogInError> {
     let row = sqlx::query!(
-        "SELECT id, username, roles, password_reset_required
+        "SELECT id, username, roles, site_groups, password_reset_required
          FROM authentication.account
          WHERE id = $1 AND password_hash = $2 AND disabled_at IS NULL
          FOR SHARE",
@@ -150,6 +150,7 @@ async fn lock(connection: &mut PgConnection, stored: &Stored) -> Result<Account,
         id: row.id,
         username: row.username,
         roles: row.roles,
+        site_groups: row.site_groups,
     })
 }
 

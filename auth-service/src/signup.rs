@@ -149,6 +149,7 @@ async fn store(
         email: Some(email),
         password,
         roles: &[Role::Driver],
+        site_groups: None,
         created_at: now,
     };
     let account = account::insert(&mut transaction, &account).await?;

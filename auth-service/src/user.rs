@@ -4,6 +4,7 @@ mod create;
 mod erase;
 mod list;
 mod reset;
+mod site_groups;
 mod update;
 
 use std::sync::Arc;
@@ -41,6 +42,7 @@ struct Row {
     email: Option<String>,
     email_verified_at: Option<DateTime<Utc>>,
     roles: Vec<String>,
+    site_groups: Option<Vec<String>>,
     disabled_at: Option<DateTime<Utc>>,
     password_reset_required: bool,
     created_at: DateTime<Utc>,
@@ -72,7 +74,7 @@ fn id(text: &str) -> Result<Uuid, UserError> {
 async fn read(connection: &mut PgConnection, account: Uuid) -> Result<Row, UserError> {
     sqlx::query_as!(
         Row,
-        "SELECT id, username, username_key, email, email_verified_at, roles, disabled_at, password_reset_required,
+        "SELECT id, username, username_key, email, email_verified_at, roles, site_groups, disabled_at, password_reset_required,
                 created_at, revision
          FROM authentication.account WHERE id = $1",
         account
@@ -179,6 +181,7 @@ impl From<Row> for User {
             email: row.email,
             email_verified: row.email_verified_at.is_some(),
             roles: row.roles,
+            site_groups: row.site_groups.unwrap_or_default(),
             disabled: row.disabled_at.is_some(),
             password_reset_required: row.password_reset_required,
             created_at: Some(timestamp(row.created_at)),

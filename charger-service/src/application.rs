@@ -10,11 +10,13 @@ use service_kit::bus::Bus;
 use service_kit::bus::rabbitmq::topology::CHARGER_SERVICE;
 use service_kit::grpc::{ServeError, Server};
 use service_kit::start::StartError;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::service::RoutesBuilder;
 use uuid::Uuid;
+use voltgate_proto::ocpp::v1::campaign_service_server::{self, CampaignServiceServer};
 use voltgate_proto::ocpp::v1::certificate_service_server::{self, CertificateServiceServer};
 use voltgate_proto::ocpp::v1::charge_point_audit_service_server::{self, ChargePointAuditServiceServer};
 use voltgate_proto::ocpp::v1::charge_point_service_server::{self, ChargePointServiceServer};
@@ -26,6 +28,7 @@ use voltgate_proto::ocpp::v1::configuration_service_server::{self, Configuration
 use voltgate_proto::ocpp::v1::data_transfer_vendor_service_server::{self, DataTransferVendorServiceServer};
 use voltgate_proto::ocpp::v1::driver_service_server::{self, DriverServiceServer};
 use voltgate_proto::ocpp::v1::event_service_server::{self, EventServiceServer};
+use voltgate_proto::ocpp::v1::explanation_service_server::{self, ExplanationServiceServer};
 use voltgate_proto::ocpp::v1::file_service_server::{self, FileServiceServer};
 use voltgate_proto::ocpp::v1::id_token_service_server::{self, IdTokenServiceServer};
 use voltgate_proto::ocpp::v1::job_service_server::{self, JobServiceServer};
@@ -45,27 +48,29 @@ use voltgate_proto::ocpp::v1::unknown_charge_point_service_server::{self, Unknow
 
 use crate::command::waiters::Waiters;
 use crate::data_transfer_vendor::forward::Rooms;
-use crate::driver::progress::Followers;
 use crate::erasure::Erasure;
 use crate::event::feed::Feed;
 use crate::hook::Hooks;
 use crate::housekeeping::{Retention, keep_house};
 use crate::message::partitions;
+use crate::places::Places;
+use crate::reach::ReachLayer;
 use crate::registry::Registry;
 use crate::session::failures::Failures;
 use crate::session::pace::Posting;
 use crate::settings::Settings;
 use crate::unknown::Knocks;
 use crate::{
-    State, audit, certificate, charge_point, charge_record, charging_profile, charging_profile_template, command,
-    configuration, data_transfer_vendor, driver, event, file, id_token, instance, job, local_list, message,
+    State, audit, campaign, certificate, charge_point, charge_record, charging_profile, charging_profile_template, command,
+    configuration, data_transfer_vendor, driver, event, explanation, file, id_token, import, instance, job, local_list, message,
     registration, remote_control, reservation, security_event, session, site, stray, tariff, transaction, transfer,
     unknown,
 };
 
 /// The gRPC services, by their full names.
-const SERVICES: [&str; 27] = [
+const SERVICES: [&str; 29] = [
     charge_point_audit_service_server::SERVICE_NAME,
+    campaign_service_server::SERVICE_NAME,
     certificate_service_server::SERVICE_NAME,
     charge_point_service_server::SERVICE_NAME,
     charge_record_service_server::SERVICE_NAME,
@@ -76,6 +81,7 @@ const SERVICES: [&str; 27] = [
     data_transfer_vendor_service_server::SERVICE_NAME,
     driver_service_server::SERVICE_NAME,
     event_service_server::SERVICE_NAME,
+    explanation_service_server::SERVICE_NAME,
     file_service_server::SERVICE_NAME,
     id_token_service_server::SERVICE_NAME,
     job_service_server::SERVICE_NAME,
@@ -154,16 +160,19 @@ impl Application {
             call_timeout: settings.call_timeout(),
             files: settings.file_store(),
             transfers: settings.transfers()?,
+            imports: import::Places::default(),
             accept_unknown: settings.charger_accept_unknown,
             knocks: Knocks::default(),
             failures: Failures::default(),
             messages_per_second: settings.charger_messages_per_second,
             posting: Posting::default(),
-            followers: Followers::default(),
+            following_drivers: Places::new(driver::PLACES.0, driver::PLACES.1),
+            waiting_drivers: Places::new(driver::PLACES.0, driver::PLACES.1),
             instance,
             sessions: Registry::default(),
             events: Feed::default(),
             waiters: Waiters::default(),
+            campaigns: Notify::new(),
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),
             stopped: CancellationToken::new(),
@@ -201,7 +210,8 @@ impl Application {
         let routes = routes(&state);
         let serve = async {
             let told_to_stop = state.shutdown.clone();
-            let serve = server.serve(routes, &SERVICES, access, drain, told_to_stop.clone());
+            let reach = ReachLayer::new(state.database.clone(), voltgate_proto::pool());
+            let serve = server.serve_guarded(routes, &SERVICES, access, reach, drain, told_to_stop.clone());
             tokio::pin!(serve);
             let result = tokio::select! {
                 result = &mut serve => result,
@@ -226,6 +236,7 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
     let mut routes = RoutesBuilder::default();
     routes
         .add_service(ChargePointAuditServiceServer::new(audit::Grpc(Arc::clone(state))))
+        .add_service(CampaignServiceServer::new(campaign::Grpc(Arc::clone(state))))
         .add_service(CertificateServiceServer::new(certificate::Grpc(Arc::clone(state))))
         .add_service(ChargePointServiceServer::new(charge_point::Grpc(Arc::clone(state))))
         .add_service(ChargeRecordServiceServer::new(charge_record::Grpc(Arc::clone(state))))
@@ -242,6 +253,7 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
         )))
         .add_service(DriverServiceServer::new(driver::Grpc(Arc::clone(state))))
         .add_service(EventServiceServer::new(event::Grpc(Arc::clone(state))))
+        .add_service(ExplanationServiceServer::new(explanation::Grpc(Arc::clone(state))))
         .add_service(FileServiceServer::new(file::Grpc(Arc::clone(state))))
         .add_service(IdTokenServiceServer::new(id_token::Grpc(Arc::clone(state))))
         .add_service(JobServiceServer::new(job::Grpc(Arc::clone(state))))

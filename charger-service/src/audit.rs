@@ -1,14 +1,14 @@
-//! The audit log: every change of charge points, connectors, id tokens, sites, tariffs, charging profile templates and
-//! vendors, every wish for a local list or a configuration, and every command, with who did it, when, and from where. A
-//! row is written in the transaction of the change, so that neither is there without the other. It goes when it is
-//! older than it is kept.
+//! The audit log: every change of charge points, connectors, id tokens, sites, tariffs, charging profile templates, vendors
+//! and campaigns, every wish for a local list or a configuration, and every command, with who did it, when, and from
+//! where. A row is written in the transaction of the change, so that neither is there without the other. It goes when it
+//! is older than it is kept.
 
 mod list;
 
 pub use self::list::Grpc;
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
@@ -24,6 +24,12 @@ use crate::housekeeping::in_batches;
 pub enum Action {
     ChargePointCreated,
     ChargePointUpdated,
+    /// It stands under both names.
+    ChargePointRenamed,
+    /// Another device is in its place.
+    ChargePointReplaced,
+    ChargePointRetired,
+    ChargePointRestored,
     /// A password was made for a charge point, because its security profile asks for one now.
     PasswordMade,
     /// How it is received at its next boot.
@@ -68,6 +74,11 @@ pub enum Action {
     FirmwareUploaded,
     /// Whoever had sent it.
     FileDeleted,
+    CampaignCreated,
+    /// By an operator, or by itself because too many had failed.
+    CampaignPaused,
+    CampaignResumed,
+    CampaignCanceled,
 }
 
 impl Action {
@@ -76,6 +87,10 @@ impl Action {
         match self {
             Self::ChargePointCreated => "charge-point.created",
             Self::ChargePointUpdated => "charge-point.updated",
+            Self::ChargePointRenamed => "charge-point.renamed",
+            Self::ChargePointReplaced => "charge-point.replaced",
+            Self::ChargePointRetired => "charge-point.retired",
+            Self::ChargePointRestored => "charge-point.restored",
             Self::PasswordMade => "charge-point.password-made",
             Self::RegistrationReplaced => "charge-point.registration-replaced",
             Self::ConnectorDeclared => "connector.declared",
@@ -109,6 +124,10 @@ impl Action {
             Self::TransactionClosed => "transaction.closed",
             Self::FirmwareUploaded => "firmware.uploaded",
             Self::FileDeleted => "file.deleted",
+            Self::CampaignCreated => "campaign.created",
+            Self::CampaignPaused => "campaign.paused",
+            Self::CampaignResumed => "campaign.resumed",
+            Self::CampaignCanceled => "campaign.canceled",
         }
     }
 }
@@ -116,15 +135,39 @@ impl Action {
 /// Who does something, and from where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Author {
-    caller: Caller,
-    client: Client,
+    who: Who,
+    /// None where it is this process.
+    client: Option<Client>,
+    /// An operator who asks as a driver is one.
+    as_driver: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Who {
+    Account(Uuid),
+    Service(String),
+    Anonymous,
 }
 
 impl Author {
     pub fn of<T>(request: &Request<T>) -> Self {
+        let who = match Caller::of(request) {
+            Caller::Account { id, .. } => Who::Account(id),
+            Caller::Service { name } => Who::Service(name),
+            Caller::Anonymous => Who::Anonymous,
+        };
         Self {
-            caller: Caller::of(request),
-            client: Client::of(request),
+            who,
+            client: Some(Client::of(request)),
+            as_driver: false,
+        }
+    }
+
+    /// Whoever asks for something as a driver.
+    pub fn of_driver<T>(request: &Request<T>) -> Self {
+        Self {
+            as_driver: true,
+            ..Self::of(request)
         }
     }
 
@@ -132,23 +175,34 @@ impl Author {
     pub fn at_the_door(peer: Option<&str>) -> Self {
         let address = peer.and_then(|peer| peer.parse::<SocketAddr>().ok());
         Self {
-            caller: Caller::Anonymous,
-            client: Client::at(address.map_or(Ipv4Addr::UNSPECIFIED.into(), |address| address.ip())),
+            who: Who::Anonymous,
+            client: address.map(|address| Client::at(address.ip())),
+            as_driver: false,
         }
     }
 
     /// This process, for what follows from an event.
     pub fn ourselves(name: &str) -> Self {
         Self {
-            caller: Caller::Service { name: name.to_owned() },
-            client: Client::at(Ipv4Addr::UNSPECIFIED.into()),
+            who: Who::Service(name.to_owned()),
+            client: None,
+            as_driver: false,
+        }
+    }
+
+    /// An account that asked for something which this process does for it later.
+    pub fn on_behalf_of(account: Uuid) -> Self {
+        Self {
+            who: Who::Account(account),
+            client: None,
+            as_driver: false,
         }
     }
 
     pub fn account(&self) -> Option<Uuid> {
-        match self.caller {
-            Caller::Account { id, .. } => Some(id),
-            Caller::Service { .. } | Caller::Anonymous => None,
+        match self.who {
+            Who::Account(id) => Some(id),
+            Who::Service(_) | Who::Anonymous => None,
         }
     }
 }
@@ -156,10 +210,11 @@ impl Author {
 /// As the ledger of commands keeps it.
 impl fmt::Display for Author {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.caller {
-            Caller::Account { id, .. } => write!(formatter, "account {id}"),
-            Caller::Service { name } => write!(formatter, "service {name}"),
-            Caller::Anonymous => formatter.write_str("anonymous"),
+        match &self.who {
+            Who::Account(id) if self.as_driver => write!(formatter, "driver {id}"),
+            Who::Account(id) => write!(formatter, "account {id}"),
+            Who::Service(name) => write!(formatter, "service {name}"),
+            Who::Anonymous => formatter.write_str("anonymous"),
         }
     }
 }
@@ -226,8 +281,8 @@ pub async fn record_all<'a>(
     let actions: Vec<_> = entries.iter().map(|entry| entry.action.as_str()).collect();
     let charge_points = column(|entry| entry.charge_point.map(str::to_owned));
     let id_tokens = column(|entry| entry.id_token.map(str::to_owned));
-    let addresses = column(|entry| Some(entry.author.client.address.to_string()));
-    let devices = column(|entry| entry.author.client.device.clone());
+    let addresses = column(|entry| entry.author.client.as_ref().map(|client| client.address.to_string()));
+    let devices = column(|entry| entry.author.client.as_ref()?.device.clone());
     let details: Vec<_> = entries.into_iter().map(|entry| Value::Object(entry.details)).collect();
     sqlx::query!(
         "INSERT INTO ocpp.audit (id, at, actor_id, action, charge_point, id_token, address, device, details)

@@ -9,6 +9,7 @@ mod list;
 mod renew;
 mod request;
 pub mod sent;
+pub mod voided;
 
 use std::sync::Arc;
 

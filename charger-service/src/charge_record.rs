@@ -14,6 +14,7 @@ use chrono::{DateTime, Utc};
 use service_kit::database;
 use service_kit::event::timestamp;
 use service_kit::reason::{self, Reason};
+use sqlx::PgConnection;
 use sqlx::types::Json;
 use thiserror::Error;
 use tonic::{Request, Response, Status};
@@ -78,35 +79,77 @@ impl From<CostError> for Status {
     }
 }
 
+/// What a charge has cost by its latest record, or costs up to now.
+pub struct Bill {
+    /// None while it runs.
+    pub record: Option<Record>,
+    /// When it was reckoned.
+    pub at: DateTime<Utc>,
+    /// Up to when it is reckoned.
+    pub until: DateTime<Utc>,
+    pub terms: Terms,
+    pub cost: Cost,
+}
+
+/// Which record.
+pub struct Record {
+    pub id: Uuid,
+    pub number: i32,
+}
+
+/// None where no tariff held when it began, or it is none.
+pub async fn bill(
+    connection: &mut PgConnection,
+    transaction_id: i32,
+    now: DateTime<Utc>,
+) -> Result<Option<Bill>, sqlx::Error> {
+    if let Some(record) = list::latest(connection, transaction_id).await? {
+        return Ok(Some(Bill {
+            record: Some(Record {
+                id: record.id,
+                number: record.number,
+            }),
+            at: record.created_at,
+            until: record.stopped_at,
+            terms: record.terms.0,
+            cost: record.cost.0,
+        }));
+    }
+    let Some(facts) = Facts::read(connection, transaction_id).await? else {
+        return Ok(None);
+    };
+    let cost = facts.cost(connection, now).await?;
+    Ok(Some(Bill {
+        record: None,
+        at: now,
+        until: now,
+        terms: facts.terms,
+        cost,
+    }))
+}
+
 /// What a charge costs up to now, or has cost.
 ///
 /// # Errors
 /// There is no such transaction, or no tariff held for it.
 pub async fn cost_of(state: &State, transaction_id: i32) -> Result<ChargeCost, CostError> {
     let mut connection = database::begin(&state.database).await?;
-    if let Some(record) = list::latest(&mut connection, transaction_id).await? {
-        return Ok(ChargeCost {
-            transaction_id,
-            state: "final".to_owned(),
-            charge_record_id: Some(record.id.to_string()),
-            until: Some(timestamp(record.stopped_at)),
-            cost: Some(told::cost(&record.terms, &record.cost)),
-        });
-    }
-    let Some(facts) = Facts::read(&mut connection, transaction_id).await? else {
+    let Some(bill) = bill(&mut connection, transaction_id, state.clock.now()).await? else {
         let exists = sqlx::query_scalar!("SELECT id FROM ocpp.transaction WHERE id = $1", transaction_id)
             .fetch_optional(&mut *connection)
             .await?;
         return Err(exists.map_or(CostError::NoTransaction, |_| CostError::Free));
     };
-    let until = state.clock.now();
-    let cost = facts.cost(&mut connection, until).await?;
+    let state = match bill.record {
+        Some(_) => "final",
+        None => "running",
+    };
     Ok(ChargeCost {
         transaction_id,
-        state: "running".to_owned(),
-        charge_record_id: None,
-        until: Some(timestamp(until)),
-        cost: Some(told::cost(&facts.terms, &cost)),
+        state: state.to_owned(),
+        charge_record_id: bill.record.map(|record| record.id.to_string()),
+        until: Some(timestamp(bill.until)),
+        cost: Some(told::cost(&bill.terms, &bill.cost)),
     })
 }
 

@@ -5,6 +5,7 @@
 //! that is away changes nothing about that.
 
 pub mod asking;
+pub mod call;
 pub mod ended;
 pub mod ledger;
 mod list;

@@ -18,7 +18,7 @@ use voltgate_proto::events::v1::AccountDeleted;
 
 use crate::State;
 use crate::audit::{self, Action, Author, Entry};
-use crate::id_token::key_code;
+use crate::id_token::{key_code, owner};
 use crate::local_list::due;
 
 /// Entries that are changed by one statement: an account may have made very many.
@@ -89,7 +89,7 @@ async fn block_tokens(state: &State, account: Uuid) -> Result<usize, sqlx::Error
     let mut transaction = database::begin(&state.database).await?;
     let blocked = sqlx::query!(
         "UPDATE ocpp.id_token SET blocked = true, account_id = NULL, revision = nextval('ocpp.revision')
-         WHERE id IN (SELECT id FROM ocpp.id_token WHERE account_id = $1 LIMIT $2)
+         WHERE account_id = $1 AND id IN (SELECT id FROM ocpp.id_token WHERE account_id = $1 LIMIT $2)
          RETURNING value, type AS kind",
         account,
         TOKENS,
@@ -117,25 +117,39 @@ async fn block_tokens(state: &State, account: Uuid) -> Result<usize, sqlx::Error
     Ok(blocked.len())
 }
 
+/// From then on nobody gives it a token.
 async fn remember(database: &PgPool, account: Uuid, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    let mut transaction = database::begin(database).await?;
+    owner::keep_out(&mut transaction, account).await?;
     sqlx::query!(
         "INSERT INTO ocpp.deleted_account (id, deleted_at) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING",
         account,
         now,
     )
-    .execute(database)
+    .execute(&mut *transaction)
     .await?;
-    Ok(())
+    sqlx::query!("DELETE FROM ocpp.id_token_owner WHERE account_id = $1", account)
+        .execute(&mut *transaction)
+        .await?;
+    transaction.commit().await
 }
 
 /// Erases once more what accounts left that were deleted of late, and forgets those that can leave nothing any more.
 pub async fn keep(database: &PgPool, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    let are_some = sqlx::query_scalar!(r#"SELECT EXISTS (SELECT FROM ocpp.deleted_account) AS "are_some!""#)
+        .fetch_one(database)
+        .await?;
+    // As a rule. The log is long, and nothing of it need be looked at.
+    if !are_some {
+        return Ok(());
+    }
     loop {
         let late = sqlx::query!(
             "UPDATE ocpp.audit SET address = NULL, device = NULL
              WHERE id IN (
-                 SELECT audit.id FROM ocpp.deleted_account JOIN ocpp.audit ON actor_id = deleted_account.id
-                 WHERE address IS NOT NULL OR device IS NOT NULL
+                 SELECT late.id FROM ocpp.deleted_account CROSS JOIN LATERAL (
+                     SELECT audit.id FROM ocpp.audit
+                     WHERE actor_id = deleted_account.id AND (address IS NOT NULL OR device IS NOT NULL)) AS late
                  LIMIT $1
              )",
             BATCH,

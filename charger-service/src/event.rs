@@ -19,6 +19,7 @@ use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 use serde_json::Value;
 use service_kit::access::Admission;
+use service_kit::database;
 use service_kit::reason;
 use sqlx::PgConnection;
 use tonic::{Request, Response, Status};
@@ -27,8 +28,10 @@ use voltgate_proto::ocpp::v1::event_service_server::EventService;
 use voltgate_proto::ocpp::v1::{Event, StreamEventsRequest};
 
 use self::filter::Filter;
-use self::position::Position;
+use self::position::EventId;
 use crate::State;
+use crate::audit::Author;
+use crate::reach;
 
 pub struct Grpc(pub Arc<State>);
 
@@ -40,10 +43,16 @@ impl EventService for Grpc {
         &self,
         request: Request<StreamEventsRequest>,
     ) -> Result<Response<Self::StreamEventsStream>, Status> {
-        let admission = Admission::of(&request);
-        let after = Position::told(request.metadata()).map_err(reason::invalid)?;
+        let (admission, account) = (Admission::of(&request), Author::of(&request).account());
+        let groups = reach::groups_of(&request);
+        let after = EventId::told(request.metadata()).map_err(reason::invalid)?;
         let filter = Filter::try_from(request.into_inner()).map_err(reason::invalid)?;
-        let events = listener::listen(&self.0, filter, after, admission).await?;
+        let sites = reach::sites_of(&self.0.database, groups)
+            .await
+            .map_err(|error| database::failed(&error))?;
+        let filter = filter.within(sites);
+        let place = self.0.events.join(account.unwrap_or_default())?;
+        let events = listener::listen(&self.0, place, filter, after, admission).await?;
         Ok(Response::new(events))
     }
 }
@@ -51,6 +60,7 @@ impl EventService for Grpc {
 /// What an event tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
+    CampaignState,
     ChargePointBooted,
     ChargePointOffline,
     ChargePointOnline,
@@ -67,7 +77,8 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
+        Self::CampaignState,
         Self::ChargePointBooted,
         Self::ChargePointOffline,
         Self::ChargePointOnline,
@@ -85,6 +96,7 @@ impl Kind {
 
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::CampaignState => "campaign.state",
             Self::ChargePointBooted => "charge-point.booted",
             Self::ChargePointOffline => "charge-point.offline",
             Self::ChargePointOnline => "charge-point.online",

@@ -1,7 +1,7 @@
-//! What a replica does of its own accord: it listens to the others, reads events for those who listen to them, renews its lease
-//! and buries those that did not, expires commands, brings local lists up to date, keeps the partitions of the message log and
-//! of the events, and drops what is old. Each is safe to do at several replicas at once, and one that fails is tried again at
-//! its next turn.
+//! What a replica does of its own accord: it listens to the others, reads events for those who listen to them, renews its
+//! lease and buries those that did not, expires commands, moves campaigns on, brings local lists up to date, keeps the
+//! partitions of the message log and of the events, and drops what is old. Each is safe to do at several replicas at once,
+//! and one that fails is tried again at its next turn.
 
 use std::time::Duration;
 
@@ -10,11 +10,13 @@ use service_kit::housekeeping::every;
 
 use crate::State;
 use crate::audit;
+use crate::campaign::{advance, installation};
 use crate::certificate::issue;
-use crate::command::ledger;
+use crate::command::ledger::ending;
 use crate::erasure;
 use crate::event::{feed, partitions as event_partitions};
 use crate::file;
+use crate::import;
 use crate::instance;
 use crate::local_list::due;
 use crate::message::partitions;
@@ -28,6 +30,9 @@ const EXPIRY: Duration = Duration::from_secs(1);
 
 /// A change of a token is on its way to local lists at most this much late.
 const LISTS: Duration = Duration::from_secs(2);
+
+/// What charge points tell of firmware that a campaign waits for counts at most this much late.
+const INSTALLATIONS: Duration = Duration::from_secs(3);
 
 /// What needs no haste: the message log's partitions, and what is left of connections and old events.
 const HOURLY: Duration = Duration::from_secs(3600);
@@ -71,11 +76,15 @@ pub async fn keep_house(state: &State, retention: Retention) {
             listen(state),
             feed::follow(state),
             every(instance::RENEWAL, "renewing the lease", || stay_alive(state)),
-            every(EXPIRY, "expiring commands", || ledger::expire(
+            every(EXPIRY, "expiring commands", || ending::expire(
                 &state.database,
                 state.clock.now()
             )),
             every(LISTS, "bringing local lists up to date", || due::keep(state)),
+            advance::keep_going(state),
+            every(INSTALLATIONS, "following the installations of campaigns", || {
+                installation::follow(&state.database, state.clock.now())
+            }),
             every(HOURLY, "forgetting connections that never took over", || {
                 takeover::forget(&state.database, state.clock.now())
             }),
@@ -100,6 +109,9 @@ pub async fn keep_house(state: &State, retention: Retention) {
             every(HOURLY, "dropping old entries of the audit log", || {
                 audit::prune(&state.database, state.clock.now(), retention.audit)
             }),
+            every(HOURLY, "forgetting old imports", || {
+                import::prune(&state.database, state.clock.now(), retention.audit)
+            }),
             every(HOURLY, "dropping old states of connectors", || {
                 status::prune(&state.database, state.clock.now(), retention.statuses)
             }),
@@ -119,7 +131,9 @@ async fn act(state: &State, heard: Heard) {
     match heard {
         Heard::Notice(Notice::Queued { charge_point }) => state.sessions.wake(charge_point),
         Heard::Notice(Notice::Claimed(via)) => state.sessions.supersede(via),
+        Heard::Notice(Notice::Ended(via)) => state.sessions.end(via),
         Heard::Notice(Notice::Completed { command }) => state.waiters.wake(command),
+        Heard::Notice(Notice::Campaign { .. }) => state.campaigns.notify_one(),
         Heard::Anything => look_at_everything(state).await,
     }
 }
@@ -137,6 +151,7 @@ async fn look_at_everything(state: &State) {
     }
     state.sessions.wake_all();
     state.waiters.wake_all();
+    state.campaigns.notify_one();
 }
 
 async fn stay_alive(state: &State) -> Result<(), sqlx::Error> {

@@ -2,9 +2,11 @@
 
 mod create;
 mod delete;
+mod import;
 pub mod key_code;
 mod list;
 mod location;
+pub mod owner;
 mod update;
 
 use std::sync::Arc;
@@ -13,12 +15,12 @@ use chrono::{DateTime, Utc};
 use service_kit::event::timestamp;
 use service_kit::reason;
 use sqlx::types::Json;
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 use voltgate_proto::ocpp::v1::id_token_service_server::IdTokenService;
 use voltgate_proto::ocpp::v1::{
-    CreateIdTokenRequest, DeleteIdTokenRequest, GetIdTokenRequest, IdToken, ListIdTokensRequest, ListIdTokensResponse,
-    UpdateIdTokenRequest,
+    CreateIdTokenRequest, DeleteIdTokenRequest, GetIdTokenRequest, IdToken, ImportIdTokensResponse, ImportRequest,
+    ListIdTokensRequest, ListIdTokensResponse, UpdateIdTokenRequest,
 };
 
 use self::create::NewIdToken;
@@ -26,6 +28,7 @@ use self::location::Location;
 use self::update::Change;
 use crate::State;
 use crate::audit::Author;
+use crate::import::take_in;
 use service_kit::version::{IfMatch, Versioned};
 
 pub struct Grpc(pub Arc<State>);
@@ -37,6 +40,15 @@ impl IdTokenService for Grpc {
         let new = NewIdToken::try_from(request.into_inner()).map_err(reason::invalid)?;
         let created = create::create(&self.0, new, &author).await?;
         Ok(Versioned::from(created).into())
+    }
+
+    async fn import_id_tokens(
+        &self,
+        request: Request<Streaming<ImportRequest>>,
+    ) -> Result<Response<ImportIdTokensResponse>, Status> {
+        let file = take_in(&self.0, request, import::FIELDS).await?;
+        let imported = import::import(&self.0, file).await?;
+        Ok(Response::new(imported))
     }
 
     async fn list_id_tokens(

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::command::ledger;
+use crate::command::ledger::ending;
 use crate::event::Kind;
 
 /// A process that has not renewed its lease for this long, in seconds, is taken for dead.
@@ -81,6 +81,6 @@ async fn end_sessions(
         .iter()
         .map(|session| (session.charge_point_id, session.epoch))
         .collect();
-    ledger::abandon(connection, &sessions, now).await?;
+    ending::abandon(connection, &sessions, now).await?;
     Ok(ended.len())
 }

@@ -6,7 +6,8 @@
 //! decisions).
 
 pub mod answer;
-mod ask;
+pub mod ask;
+pub mod firmware_order;
 mod list;
 pub mod notification;
 pub mod request;

@@ -8,6 +8,7 @@ mod authority;
 mod authorization;
 mod availability;
 mod boot;
+mod campaign;
 mod certificate;
 mod charge_point;
 mod charge_record;
@@ -22,10 +23,12 @@ mod data_transfer_vendor;
 mod driver;
 mod erasure;
 mod event;
+mod explanation;
 mod file;
 mod hook;
 mod housekeeping;
 mod id_token;
+mod import;
 mod instance;
 mod job;
 mod label;
@@ -33,6 +36,9 @@ mod local_list;
 mod message;
 mod meter_values;
 mod notice;
+mod places;
+mod power_curve;
+mod reach;
 mod redact;
 mod registration;
 mod registry;
@@ -87,6 +93,8 @@ struct State {
     call_timeout: Duration,
     files: file::Store,
     transfers: transfer::Transfers,
+    /// Files of many new things.
+    imports: import::Places,
     /// Register charge points that nobody has registered, when they connect.
     accept_unknown: bool,
     knocks: unknown::Knocks,
@@ -95,14 +103,17 @@ struct State {
     messages_per_second: u32,
     /// Of those that post frames.
     posting: session::pace::Posting,
-    /// Drivers who watch their charges.
-    followers: driver::progress::Followers,
+    /// Drivers who watch their charges, and those whose requests wait for a charge point.
+    following_drivers: places::Places,
+    waiting_drivers: places::Places,
     /// This process among its replicas.
     instance: Uuid,
     sessions: registry::Registry,
     /// What happens, for those who listen at this replica.
     events: event::feed::Feed,
     waiters: command::waiters::Waiters,
+    /// Wakes the task that moves campaigns on.
+    campaigns: tokio::sync::Notify,
     /// Owns the sessions' tasks, and what else has to be finished when nobody waits for it any more.
     tasks: TaskTracker,
     /// Take on nothing new.

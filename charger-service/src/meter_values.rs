@@ -55,7 +55,7 @@ impl Sample {
     }
 
     /// The register that a transaction's energy is counted by, in Wh: the whole of what left the outlet.
-    fn energy_register(&self) -> Option<Decimal> {
+    pub fn energy_register(&self) -> Option<Decimal> {
         if self.measurand != ENERGY_REGISTER || self.phase.is_some() || self.location != OUTLET {
             return None;
         }
@@ -171,7 +171,7 @@ struct Standing {
 
 /// Moves on with the station's clock only, so that the result does not depend on the order of arrival. The very first sample shows
 /// which kind of register it is; later ones no more, since one of the session may well pass meterStart. While the charge runs it
-/// is an event, whatever they tell.
+/// is an event of now, whatever they tell, and however long they waited for an operator.
 async fn advance(
     connection: &mut PgConnection,
     transaction_id: i32,
@@ -205,8 +205,8 @@ async fn advance(
              FROM ocpp.transaction LEFT JOIN advanced ON true
              WHERE id = $1 AND stop_received_at IS NULL)
          INSERT INTO ocpp.event (at, type, identity, site_id, data)
-         SELECT $10, $11, identity, site_id, json_build_object('transactionId', $1::integer, 'connectorId', connector_id,
-             'energyWh', CASE WHEN energy_wh < 2147483648 THEN floor(energy_wh)::integer END,
+         SELECT greatest($10, now()), $11, identity, site_id, json_build_object('transactionId', $1::integer, 'connectorId', connector_id,
+             'energyWh', ocpp.whole(energy_wh),
              'powerWatts', $12::integer, 'stateOfChargePercent', $13::integer)
          FROM charge JOIN ocpp.charge_point ON charge_point.id = charge_point_id",
         transaction_id,

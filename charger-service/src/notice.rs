@@ -24,8 +24,12 @@ pub enum Notice {
     Queued { charge_point: Uuid },
     /// This charge point has a new session, or its session a new stream.
     Claimed(Via),
+    /// An operator has ended the sessions of this charge point before this one, which is nobody's.
+    Ended(Via),
     /// This command has an outcome.
     Completed { command: Uuid },
+    /// This campaign has something to do.
+    Campaign { campaign: Uuid },
 }
 
 impl fmt::Display for Notice {
@@ -37,7 +41,13 @@ impl fmt::Display for Notice {
                 epoch,
                 stream,
             }) => write!(f, "claimed {charge_point} {epoch} {stream}"),
+            Self::Ended(Via {
+                charge_point,
+                epoch,
+                stream,
+            }) => write!(f, "ended {charge_point} {epoch} {stream}"),
             Self::Completed { command } => write!(f, "completed {command}"),
+            Self::Campaign { campaign } => write!(f, "campaign {campaign}"),
         }
     }
 }
@@ -54,14 +64,19 @@ impl FromStr for Notice {
         let mut word = || words.next().ok_or(Unknown);
         let kind = word()?;
         let id = word()?.parse().map_err(|_| Unknown)?;
-        match kind {
-            "queued" => Ok(Self::Queued { charge_point: id }),
-            "claimed" => Ok(Self::Claimed(Via {
+        let mut via = || {
+            Ok(Via {
                 charge_point: id,
                 epoch: word()?.parse().map_err(|_| Unknown)?,
                 stream: word()?.parse().map_err(|_| Unknown)?,
-            })),
+            })
+        };
+        match kind {
+            "queued" => Ok(Self::Queued { charge_point: id }),
+            "claimed" => via().map(Self::Claimed),
+            "ended" => via().map(Self::Ended),
             "completed" => Ok(Self::Completed { command: id }),
+            "campaign" => Ok(Self::Campaign { campaign: id }),
             _ => Err(Unknown),
         }
     }
@@ -155,7 +170,13 @@ mod tests {
                 epoch: 7,
                 stream: 2,
             }),
+            Notice::Ended(Via {
+                charge_point: id,
+                epoch: 8,
+                stream: 1,
+            }),
             Notice::Completed { command: id },
+            Notice::Campaign { campaign: id },
         ] {
             assert_eq!(notice.to_string().parse::<Notice>().unwrap(), notice);
         }
@@ -168,6 +189,7 @@ mod tests {
             "queued",
             "queued x",
             "claimed 0192f0c0-0000-7000-8000-000000000000 7",
+            "ended 0192f0c0-0000-7000-8000-000000000000",
             "sung a b",
         ] {
             assert!(text.parse::<Notice>().is_err(), "{text}");

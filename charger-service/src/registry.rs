@@ -22,6 +22,8 @@ pub struct Handle {
     pub superseded: CancellationToken,
     /// The session goes on on another stream.
     pub resumed: CancellationToken,
+    /// Beside `superseded`: no newer one has, an operator has ended it.
+    pub ended: CancellationToken,
 }
 
 impl Handle {
@@ -31,6 +33,7 @@ impl Handle {
             work: Arc::new(Notify::new()),
             superseded: CancellationToken::new(),
             resumed: CancellationToken::new(),
+            ended: CancellationToken::new(),
         }
     }
 
@@ -106,6 +109,16 @@ impl Registry {
         }
     }
 
+    /// An operator has ended the sessions of the charge point before this one.
+    pub fn end(&self, newer: Via) {
+        if let Some(session) = self.map().get(&newer.charge_point)
+            && session.via.precedes(newer)
+        {
+            session.ended.cancel();
+            session.give_way_to(newer);
+        }
+    }
+
     /// Every session.
     pub fn all(&self) -> Vec<Via> {
         self.map().values().map(|session| session.via).collect()
@@ -150,6 +163,18 @@ mod tests {
         assert!(!before.resumed.is_cancelled());
         registry.supersede(via(charge_point, 1, 2));
         assert!(before.resumed.is_cancelled() && !before.superseded.is_cancelled());
+    }
+
+    #[test]
+    fn a_session_that_an_operator_ends_gives_way_to_nobody_and_one_that_came_later_stays() {
+        let charge_point = Uuid::now_v7();
+        let registry = Registry::default();
+        let before = registry.enter(via(charge_point, 1, 7));
+        registry.end(via(charge_point, 2, 1));
+        assert!(before.ended.is_cancelled() && before.superseded.is_cancelled());
+        let after = registry.enter(via(charge_point, 3, 1));
+        registry.end(via(charge_point, 2, 1));
+        assert!(!after.ended.is_cancelled() && !after.superseded.is_cancelled());
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod certificate;
 pub mod consult;
 mod conversation;
 mod credentials;
+pub mod ending;
 pub mod failures;
 pub mod fence;
 mod handshake;
@@ -150,7 +151,13 @@ impl From<Refusal> for Status {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Stopping => Reason::Unavailable.status("This replica is about to stop"),
-            Refusal::UnknownChargePoint => Reason::NotFound.status("There is no charge point of this identity"),
+            // To strangers both look alike.
+            Refusal::UnknownChargePoint | Refusal::Retired => {
+                Reason::NotFound.status("There is no charge point of this identity")
+            }
+            Refusal::Outdated => {
+                Reason::NotFound.status("The charge point was given another identity or device meanwhile")
+            }
             Refusal::NoCredentials
             | Refusal::WrongCredentials
             | Refusal::UnsecuredNotAllowed

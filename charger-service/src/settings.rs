@@ -105,7 +105,7 @@ pub struct Settings {
     #[arg(long, env, default_value_t = 90, value_parser = value_parser!(u32).range(1..=3650))]
     pub charger_message_retention_days: u32,
     /// Days that events are kept for those who listen to them and were away; they are dropped by whole days
-    #[arg(long, env, default_value_t = 7, value_parser = value_parser!(u32).range(1..=365))]
+    #[arg(long, env, default_value_t = 7, value_parser = value_parser!(u32).range(1..=31))]
     pub charger_event_retention_days: u32,
     /// Days that security events are kept
     #[arg(long, env, default_value_t = 365, value_parser = value_parser!(u32).range(1..=3650))]

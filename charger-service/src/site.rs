@@ -2,6 +2,7 @@
 
 mod create;
 mod delete;
+mod import;
 mod list;
 mod properties;
 mod update;
@@ -12,11 +13,12 @@ use chrono::{DateTime, Utc};
 use service_kit::event::timestamp;
 use service_kit::reason;
 use service_kit::version::{IfMatch, Versioned};
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 use uuid::Uuid;
 use voltgate_proto::ocpp::v1::site_service_server::SiteService;
 use voltgate_proto::ocpp::v1::{
-    CreateSiteRequest, DeleteSiteRequest, GetSiteRequest, ListSitesRequest, ListSitesResponse, Site, UpdateSiteRequest,
+    CreateSiteRequest, DeleteSiteRequest, GetSiteRequest, ImportRequest, ImportSitesResponse, ListSitesRequest,
+    ListSitesResponse, Site, UpdateSiteRequest,
 };
 
 pub use self::properties::DEFAULT_TIME_ZONE;
@@ -25,6 +27,8 @@ use self::create::NewSite;
 use self::update::Change;
 use crate::State;
 use crate::audit::Author;
+use crate::import::take_in;
+use crate::reach;
 
 pub struct Grpc(pub Arc<State>);
 
@@ -37,9 +41,19 @@ impl SiteService for Grpc {
         Ok(Versioned::from(created).into())
     }
 
+    async fn import_sites(
+        &self,
+        request: Request<Streaming<ImportRequest>>,
+    ) -> Result<Response<ImportSitesResponse>, Status> {
+        let file = take_in(&self.0, request, import::FIELDS).await?;
+        let imported = import::import(&self.0, file).await?;
+        Ok(Response::new(imported))
+    }
+
     async fn list_sites(&self, request: Request<ListSitesRequest>) -> Result<Response<ListSitesResponse>, Status> {
+        let groups = reach::groups_of(&request);
         let page = list::Page::try_from(request.into_inner()).map_err(reason::invalid)?;
-        let sites = list::list(&self.0.database, page).await?;
+        let sites = list::list(&self.0.database, page, groups).await?;
         Ok(Response::new(sites))
     }
 

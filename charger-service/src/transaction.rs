@@ -1,6 +1,6 @@
 //! Charges: how they start and stop, and how they are looked at.
 
-mod close;
+pub mod close;
 pub mod correct;
 pub mod list;
 pub mod list_meter_values;
@@ -13,14 +13,17 @@ use std::sync::Arc;
 
 use service_kit::{database, reason};
 use tonic::{Request, Response, Status};
+use voltgate_proto::google::api::HttpBody;
 use voltgate_proto::ocpp::v1::transaction_service_server::TransactionService;
 use voltgate_proto::ocpp::v1::{
-    CloseTransactionRequest, GetTransactionRequest, ListMeterValuesRequest, ListMeterValuesResponse,
-    ListTransactionsRequest, ListTransactionsResponse, Transaction,
+    CloseTransactionRequest, GetPowerCurveRequest, GetTransactionRequest, ListMeterValuesRequest,
+    ListMeterValuesResponse, ListTransactionsRequest, ListTransactionsResponse, Transaction,
 };
 
 use crate::State;
 use crate::audit::Author;
+use crate::power_curve;
+use crate::reach;
 
 pub struct Grpc(pub Arc<State>);
 
@@ -30,8 +33,9 @@ impl TransactionService for Grpc {
         &self,
         request: Request<ListTransactionsRequest>,
     ) -> Result<Response<ListTransactionsResponse>, Status> {
+        let groups = reach::groups_of(&request);
         let page = list::Page::try_from(request.into_inner()).map_err(reason::invalid)?;
-        let transactions = list::list(&self.0.database, page).await?;
+        let transactions = list::list(&self.0.database, page, groups).await?;
         Ok(Response::new(transactions))
     }
 
@@ -60,5 +64,10 @@ impl TransactionService for Grpc {
         let page = list_meter_values::Page::try_from(request.into_inner()).map_err(reason::invalid)?;
         let meter_values = list_meter_values::list(&self.0.database, page).await?;
         Ok(Response::new(meter_values))
+    }
+
+    async fn get_power_curve(&self, request: Request<GetPowerCurveRequest>) -> Result<Response<HttpBody>, Status> {
+        let drawing = power_curve::draw(&self.0.database, request.into_inner().id).await?;
+        Ok(Response::new(drawing))
     }
 }

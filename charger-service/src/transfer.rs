@@ -56,7 +56,6 @@ pub async fn grant(
     sent_by: DateTime<Utc>,
     validity: TimeDelta,
 ) -> Result<(), sqlx::Error> {
-    let begins_by = new.not_before.map_or(sent_by, |begins| begins.max(sent_by));
     let token_hash = new.token.hash();
     sqlx::query!(
         "INSERT INTO ocpp.transfer (id, token_hash, kind, charge_point_id, command_id, file_id, expires_at)
@@ -67,11 +66,45 @@ pub async fn grant(
         charge_point,
         command,
         new.file,
-        begins_by + validity,
+        good_until(new.not_before, sent_by, validity),
     )
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// Leave for many charge points to fetch one file, each with a token and a command of its own: hash, charge point and command.
+pub async fn grant_each(
+    connection: &mut PgConnection,
+    file: Uuid,
+    each: &[([u8; 32], Uuid, Uuid)],
+    expires_at: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let ids: Vec<Uuid> = each.iter().map(|_| Uuid::now_v7()).collect();
+    let hashes: Vec<&[u8]> = each.iter().map(|(hash, ..)| hash.as_slice()).collect();
+    let charge_points: Vec<Uuid> = each.iter().map(|(_, charge_point, _)| *charge_point).collect();
+    let commands: Vec<Uuid> = each.iter().map(|(.., command)| *command).collect();
+    sqlx::query!(
+        "INSERT INTO ocpp.transfer (id, token_hash, kind, charge_point_id, command_id, file_id, expires_at)
+         SELECT id, token_hash, $5, charge_point_id, command_id, $6, $7
+         FROM unnest($1::uuid[], $2::bytea[], $3::uuid[], $4::uuid[])
+             AS each (id, token_hash, charge_point_id, command_id)",
+        &ids,
+        &hashes as &[&[u8]],
+        &charge_points,
+        &commands,
+        Kind::Firmware.as_str(),
+        file,
+        expires_at,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// How long a URL is good: `validity` from when it may first be used.
+pub fn good_until(not_before: Option<DateTime<Utc>>, sent_by: DateTime<Utc>, validity: TimeDelta) -> DateTime<Utc> {
+    not_before.map_or(sent_by, |begins| begins.max(sent_by)) + validity
 }
 
 /// All of the file has gone over. False where it had before.

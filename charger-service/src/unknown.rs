@@ -152,6 +152,17 @@ pub async fn forget(connection: &mut PgConnection, identity: &str) -> Result<boo
     Ok(forgotten.rows_affected() > 0)
 }
 
+/// Takes several off the list.
+pub async fn forget_all(connection: &mut PgConnection, identities: &[String]) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "DELETE FROM ocpp.unknown_charge_point WHERE identity = ANY($1)",
+        identities
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

@@ -13,6 +13,7 @@ mod id_tag_info;
 mod job_status;
 pub mod local_list;
 mod meter_values;
+pub mod narration;
 pub mod outcome;
 mod question;
 mod samples;

@@ -88,9 +88,16 @@ pub async fn run(arguments: &[&str], environment: &[(&str, &str)], patience: Dur
 }
 
 fn python() -> Command {
-    let python = std::env::var("VOLTGATE_PYTHON")
-        .expect("VOLTGATE_PYTHON is not set: run the tests with `make test`, which makes a virtual environment");
-    Command::new(python)
+    Command::new(interpreter())
+}
+
+/// One that has the packages of `make test`.
+///
+/// # Panics
+/// `VOLTGATE_PYTHON` names none.
+pub fn interpreter() -> String {
+    std::env::var("VOLTGATE_PYTHON")
+        .expect("VOLTGATE_PYTHON is not set: run the tests with `make test`, which makes a virtual environment")
 }
 
 fn folder() -> PathBuf {

@@ -23,10 +23,35 @@ CREATE INDEX event_in_order ON ocpp.event (xid, id);
 CREATE TABLE ocpp.event_horizon (
     singleton boolean PRIMARY KEY DEFAULT true CHECK (singleton),
     xid       xid8 NOT NULL,
-    id        bigint NOT NULL
+    id        bigint NOT NULL,
+    -- The server whose transactions they are.
+    system    bigint NOT NULL
 );
 
-INSERT INTO ocpp.event_horizon (xid, id) VALUES ('0', 0);
+INSERT INTO ocpp.event_horizon (xid, id, system) SELECT '0', 0, system_identifier FROM pg_control_system();
+
+-- Which server numbers the transactions, and since which of its restores: its own number, and the timeline that it writes.
+CREATE FUNCTION ocpp.event_server() RETURNS integer LANGUAGE sql STABLE AS $$
+    SELECT hashtext(system_identifier::text || left(pg_walfile_name(pg_current_wal_lsn()), 8)) FROM pg_control_system()
+$$;
+
+-- Whether there were events of another server. They go at once, however many they are.
+CREATE FUNCTION ocpp.forget_foreign_events() RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+    present bigint := (SELECT system_identifier FROM pg_control_system());
+BEGIN
+    IF (SELECT system FROM ocpp.event_horizon) = present THEN
+        RETURN false;
+    END IF;
+    -- Replicas start side by side.
+    LOCK TABLE ocpp.event IN ACCESS EXCLUSIVE MODE;
+    IF (SELECT system FROM ocpp.event_horizon) = present THEN
+        RETURN false;
+    END IF;
+    TRUNCATE ocpp.event;
+    UPDATE ocpp.event_horizon SET xid = pg_current_xact_id(), id = 0, system = present;
+    RETURN true;
+END $$;
 
 -- One partition a day, named after it. Creates those from `first_day` on that do not exist yet. One is attached, not created
 -- in its place, because that keeps nobody from reading or writing, a backup included.

@@ -3,7 +3,7 @@
 //! The specification asks for ISO 8601 with an offset. Stations send it with microseconds, without an offset, or with an
 //! offset that lacks its colon; all of these have one plausible meaning, and that is how they are read.
 
-use chrono::{DateTime, NaiveDateTime, SubsecRound as _, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDateTime, SubsecRound as _, Utc};
 
 /// Reads a date-time; one without an offset is UTC. `None` where the text has no plausible meaning, or where its year does
 /// not have four digits (databases and other stations would choke on it).
@@ -13,6 +13,11 @@ pub fn parse(text: &str) -> Option<DateTime<Utc>> {
     if !(year[..4].iter().all(u8::is_ascii_digit) && year[4] == b'-') {
         return None;
     }
+    // In UTC it may be of another year than it is written in; what comes before the year 1 or after 9999 has no name in ISO 8601.
+    read(text).filter(|time| (1..=9999).contains(&time.year()))
+}
+
+fn read(text: &str) -> Option<DateTime<Utc>> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Some(time.to_utc());
     }

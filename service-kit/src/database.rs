@@ -51,7 +51,8 @@ pub async fn connect(database: &DatabaseUrl, schema: &'static str, migrator: &Mi
             )
         })?
         .application_name(schema)
-        .options([("search_path", schema)]);
+        // Statements here are short, and would be compiled for longer than they run.
+        .options([("search_path", schema), ("jit", "off")]);
     let unreachable = |source| StartError::Database { setting, source };
 
     let mut connection = PgConnection::connect_with(&options).await.map_err(unreachable)?;

@@ -1,13 +1,18 @@
 //! The gRPC server of every service: its RPCs behind their access rules, with health and reflection, which are open.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use http::{Request, Response};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
-use tonic::service::RoutesBuilder;
+use tonic::body::Body;
+use tonic::service::{Routes, RoutesBuilder};
+use tower::layer::util::Identity;
+use tower::{Layer, Service};
 
 use crate::access::AccessLayer;
 use crate::calls::CallsLayer;
@@ -96,12 +101,34 @@ impl Server {
     /// The server broke.
     pub async fn serve(
         self,
-        mut routes: RoutesBuilder,
+        routes: RoutesBuilder,
         services: &[&'static str],
         access: AccessLayer,
         drain: Duration,
         shutdown: CancellationToken,
     ) -> Result<(), ServeError> {
+        self.serve_guarded(routes, services, access, Identity::new(), drain, shutdown)
+            .await
+    }
+
+    /// The same, with `guard` between the access rules and the RPCs: it knows who calls, and has the last word.
+    ///
+    /// # Errors
+    /// The server broke.
+    pub async fn serve_guarded<G>(
+        self,
+        mut routes: RoutesBuilder,
+        services: &[&'static str],
+        access: AccessLayer,
+        guard: G,
+        drain: Duration,
+        shutdown: CancellationToken,
+    ) -> Result<(), ServeError>
+    where
+        G: Layer<Routes> + Clone + Send + 'static,
+        G::Service: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
+        <G::Service as Service<Request<Body>>>::Future: Send + 'static,
+    {
         let address = self.address;
         let follow = access.access();
         let (health, health_service) = tonic_health::server::health_reporter();
@@ -132,6 +159,7 @@ impl Server {
             // Before anything is looked at: a call has a deadline, and there may be so many.
             .layer(CallsLayer::new(voltgate_proto::pool(), self.max_calls))
             .layer(access)
+            .layer(guard)
             .add_routes(routes.routes())
             .serve_with_incoming_shutdown(
                 tls::incoming(self.listener, self.tls),

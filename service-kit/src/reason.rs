@@ -59,12 +59,20 @@ macro_rules! reasons {
 }
 
 reasons! {
+    /// The campaign was completed or canceled before.
+    CampaignOver = "CAMPAIGN_OVER", FailedPrecondition, 409, "The campaign is over";
     /// The charge point has been registered before.
     ChargePointExists = "CHARGE_POINT_EXISTS", AlreadyExists, 409, "The charge point exists";
+    /// A charge point that is to come back is in use.
+    ChargePointNotRetired = "CHARGE_POINT_NOT_RETIRED", FailedPrecondition, 409, "The charge point is not retired";
+    /// The charge point was taken out of use.
+    ChargePointRetired = "CHARGE_POINT_RETIRED", FailedPrecondition, 409, "The charge point is retired";
     /// There is a charging profile template of this name.
     ChargingProfileTemplateExists = "CHARGING_PROFILE_TEMPLATE_EXISTS", AlreadyExists, 409, "The charging profile template exists";
     /// The code is another connector's.
     ConnectorCodeExists = "CONNECTOR_CODE_EXISTS", AlreadyExists, 409, "The connector's code is taken";
+    /// No charge can be started at the connector now.
+    ConnectorNotFree = "CONNECTOR_NOT_FREE", FailedPrecondition, 409, "The connector is not free";
     /// The deadline passed.
     DeadlineExceeded = "DEADLINE_EXCEEDED", DeadlineExceeded, 504, "The answer took too long";
     /// The id token may not charge.
@@ -163,6 +171,8 @@ reasons! {
     TooManyRequests = "TOO_MANY_REQUESTS", ResourceExhausted, 429, "Too many attempts";
     /// The account has an authenticator app already.
     TotpExists = "TOTP_EXISTS", AlreadyExists, 409, "There is an authenticator app already";
+    /// Transactions run at the charge point.
+    TransactionsOpen = "TRANSACTIONS_OPEN", FailedPrecondition, 409, "Transactions are open";
     /// A transaction that is to be closed has been stopped.
     TransactionStopped = "TRANSACTION_STOPPED", FailedPrecondition, 409, "The transaction has been stopped";
     /// A service behind the gateway does not answer.

@@ -88,7 +88,7 @@ async fn find(connection: &mut PgConnection, key: &ApiKey) -> Result<Option<Foun
 /// In a statement of its own, which sees what was committed while the lock was waited for.
 async fn account(connection: &mut PgConnection, found: &Found) -> Result<Option<Account>, sqlx::Error> {
     let account = sqlx::query!(
-        "SELECT id, username, roles FROM authentication.account
+        "SELECT id, username, roles, site_groups FROM authentication.account
          WHERE id = $1 AND disabled_at IS NULL AND NOT password_reset_required",
         found.account_id
     )
@@ -97,6 +97,7 @@ async fn account(connection: &mut PgConnection, found: &Found) -> Result<Option<
     Ok(account.map(|account| Account {
         id: account.id,
         username: account.username,
+        site_groups: account.site_groups,
         roles: account
             .roles
             .into_iter()

@@ -162,7 +162,7 @@ async fn lock(
     credential_id: &[u8],
 ) -> Result<Option<Found>, sqlx::Error> {
     let owner = sqlx::query!(
-        "SELECT username, roles, password_reset_required FROM authentication.account
+        "SELECT username, roles, site_groups, password_reset_required FROM authentication.account
          WHERE id = $1 AND disabled_at IS NULL
          FOR SHARE",
         account
@@ -185,6 +185,7 @@ async fn lock(
             id: account,
             username: owner.username,
             roles: owner.roles,
+            site_groups: owner.site_groups,
         },
         password_reset_required: owner.password_reset_required,
     }))

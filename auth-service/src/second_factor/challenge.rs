@@ -183,7 +183,7 @@ async fn lock_account(
     now: DateTime<Utc>,
 ) -> Result<Option<Challenged>, sqlx::Error> {
     let row = sqlx::query!(
-        "SELECT account.id, username, username_key, roles, password_hash, password_reset_required
+        "SELECT account.id, username, username_key, roles, site_groups, password_hash, password_reset_required
          FROM authentication.account JOIN authentication.login_challenge ON account_id = account.id
          WHERE token = $1 AND expires_at > $2 AND disabled_at IS NULL
          FOR SHARE OF account",
@@ -197,6 +197,7 @@ async fn lock_account(
             id: row.id,
             username: row.username,
             roles: row.roles,
+            site_groups: row.site_groups,
         },
         username_key: row.username_key,
         password_mark: mark(&row.password_hash.into()),

@@ -133,7 +133,7 @@ async fn lock(connection: &mut PgConnection, id: Uuid) -> Result<Option<Session>
     let Some(session) = session else { return Ok(None) };
     let account = sqlx::query_as!(
         Account,
-        "SELECT id, username, roles FROM authentication.account WHERE id = $1",
+        "SELECT id, username, roles, site_groups FROM authentication.account WHERE id = $1",
         session.account_id
     )
     .fetch_one(connection)

@@ -9,7 +9,7 @@ use tonic::Status;
 use uuid::Uuid;
 use voltgate_proto::auth::v1::CreateUserRequest;
 
-use super::{Row, UserError, read, reset, roles};
+use super::{Row, UserError, read, reset, roles, site_groups};
 use crate::State;
 use crate::account::{self, InsertError, NewAccount};
 use crate::audit::{self, Action, Entry};
@@ -25,6 +25,7 @@ pub struct NewUser {
     username: Username,
     email: Option<Email>,
     roles: Vec<Role>,
+    site_groups: Option<Vec<String>>,
     password: Option<Password>,
 }
 
@@ -49,6 +50,9 @@ impl TryFrom<CreateUserRequest> for NewUser {
         if roles.is_empty() {
             roles.push(Role::Driver);
         }
+        let site_groups = site_groups::parse(request.site_groups)
+            .map_err(|wrong| violations.extend(wrong))
+            .unwrap_or_default();
         let password = request.password.as_deref().and_then(|text| {
             password::of_field(text, "password", username.as_ref())
                 .map_err(|problems| violations.extend(problems))
@@ -65,6 +69,7 @@ impl TryFrom<CreateUserRequest> for NewUser {
                 username,
                 email,
                 roles,
+                site_groups,
                 password,
             }),
             _ => Err(violations),
@@ -120,14 +125,18 @@ pub async fn create(state: &State, caller: &LoggedInAs, client: &Client, new: Ne
         email: new.email.as_ref(),
         password: &hash,
         roles: &new.roles,
+        site_groups: new.site_groups.as_deref(),
         created_at: now,
     };
     account::insert(&mut transaction, &account).await?;
     let roles: Vec<_> = new.roles.iter().map(|role| role.as_str()).collect();
-    let entry = Entry::new(Action::Created, now, client)
+    let mut entry = Entry::new(Action::Created, now, client)
         .by(caller.account)
         .on(id)
         .with("roles", roles);
+    if let Some(groups) = &new.site_groups {
+        entry = entry.with("siteGroups", groups.clone());
+    }
     audit::record(&mut transaction, entry).await?;
     match &new.email {
         Some(email) if has_password => {

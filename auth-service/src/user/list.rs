@@ -64,7 +64,7 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListUsersResponse, Us
     database::plan_for_values(&mut connection).await?;
     let mut rows = sqlx::query_as!(
         Row,
-        r#"SELECT id, username, username_key, email, email_verified_at, roles, disabled_at, password_reset_required,
+        r#"SELECT id, username, username_key, email, email_verified_at, roles, site_groups, disabled_at, password_reset_required,
                   created_at, revision
            FROM authentication.account
            WHERE username_key COLLATE "C" > $1 AND username_key COLLATE "C" >= $2

@@ -11,7 +11,7 @@ use tonic::Status;
 use uuid::Uuid;
 use voltgate_proto::auth::v1::UpdateUserRequest;
 
-use super::{Row, UserError, lock, read, roles};
+use super::{Row, UserError, lock, read, roles, site_groups};
 use crate::State;
 use crate::administrator;
 use crate::api_key;
@@ -24,16 +24,32 @@ use crate::session::end::{self, Which};
 pub struct Change {
     roles: Option<Vec<Role>>,
     disabled: Option<bool>,
+    /// Inside: none takes the limit away.
+    site_groups: Option<Option<Vec<String>>>,
 }
 
 impl TryFrom<UpdateUserRequest> for Change {
     type Error = Vec<FieldViolation>;
 
     fn try_from(request: UpdateUserRequest) -> Result<Self, Self::Error> {
-        let roles = roles(&request.roles)?;
+        let mut violations = Vec::new();
+        let roles = roles(&request.roles)
+            .map_err(|unknown| violations.extend(unknown))
+            .unwrap_or_default();
+        let groups = site_groups::parse(request.site_groups)
+            .map_err(|wrong| violations.extend(wrong))
+            .unwrap_or_default();
+        let everywhere = request.everywhere == Some(true);
+        if everywhere && groups.is_some() {
+            violations.push(FieldViolation::new("everywhere", "contradicts siteGroups"));
+        }
+        if !violations.is_empty() {
+            return Err(violations);
+        }
         Ok(Self {
             roles: (!roles.is_empty()).then_some(roles),
             disabled: request.disabled,
+            site_groups: (everywhere || groups.is_some()).then_some(groups),
         })
     }
 }
@@ -89,13 +105,15 @@ pub async fn update(
         "UPDATE authentication.account
          SET roles = coalesce($2, roles),
              disabled_at = CASE WHEN $3 THEN coalesce(disabled_at, $4) WHEN NOT $3 THEN NULL ELSE disabled_at END,
-             revision = revision + 1
+             site_groups = CASE WHEN $6 THEN $7 ELSE site_groups END, revision = revision + 1
          WHERE id = $1 AND ($5::bigint[] IS NULL OR revision = ANY ($5))",
         account,
         names.as_deref(),
         change.disabled,
         now,
-        if_match.revisions()
+        if_match.revisions(),
+        change.site_groups.is_some(),
+        change.site_groups.flatten() as Option<Vec<String>>,
     )
     .execute(&mut *transaction)
     .await?;
@@ -118,6 +136,13 @@ pub async fn update(
         end::renew_access_tokens(&mut transaction, state, account).await?;
         api_key::revoke::renew_access_tokens(&mut transaction, state, account).await?;
         let entry = entry(Action::RolesChanged).with("roles", updated.roles.clone());
+        audit::record(&mut transaction, entry).await?;
+    }
+    if updated.site_groups != before.site_groups {
+        end::renew_access_tokens(&mut transaction, state, account).await?;
+        api_key::revoke::renew_access_tokens(&mut transaction, state, account).await?;
+        let groups = updated.site_groups.clone().unwrap_or_default();
+        let entry = entry(Action::SiteGroupsChanged).with("siteGroups", groups);
         audit::record(&mut transaction, entry).await?;
     }
     transaction.commit().await?;

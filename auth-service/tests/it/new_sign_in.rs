@@ -147,6 +147,7 @@ async fn nobody_is_told_at_an_address_that_is_not_verified_or_of_the_first_login
         email: Some("ada@example.com".to_owned()),
         roles: Vec::new(),
         password: Some(PASSWORD.to_owned()),
+        ..Default::default()
     };
     let request = authorized(request, &admin.access_token);
     service.users.clone().create_user(request).await.unwrap();

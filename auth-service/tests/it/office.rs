@@ -106,6 +106,7 @@ pub fn grace() -> CreateUserRequest {
         email: None,
         roles: vec!["operator".to_owned()],
         password: Some(PASSWORD.to_owned()),
+        ..Default::default()
     }
 }
 
@@ -114,5 +115,6 @@ pub fn change(user_id: &str) -> UpdateUserRequest {
         user_id: user_id.to_owned(),
         roles: Vec::new(),
         disabled: None,
+        ..Default::default()
     }
 }

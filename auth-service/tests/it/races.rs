@@ -51,6 +51,7 @@ impl Scene {
             user_id: self.driver.id.clone(),
             roles: roles.iter().map(|&role| role.to_owned()).collect(),
             disabled,
+            ..Default::default()
         };
         let request = authorized(request, &self.admin.access_token);
         let mut users = self.service.users.clone();

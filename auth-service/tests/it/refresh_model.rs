@@ -91,6 +91,7 @@ async fn change_roles(service: &Service, admin: &str, account: &str, roles: usiz
         user_id: account.to_owned(),
         roles: ROLES[roles].iter().map(|&role| role.to_owned()).collect(),
         disabled: None,
+        ..Default::default()
     };
     let answer = service.users.clone().update_user(authorized(request, admin)).await;
     answer.unwrap();

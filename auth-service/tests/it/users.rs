@@ -1,5 +1,8 @@
 //! What administrators do with accounts.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
 use service_kit::reason::Reason;
 use testbed::Database;
 use voltgate_proto::auth::v1::{
@@ -37,11 +40,15 @@ async fn an_administrator_creates_accounts_and_drivers_do_not() {
         username: "a b".to_owned(),
         email: Some("nowhere".to_owned()),
         roles: vec!["driver".to_owned(), "king".to_owned(), "queen".to_owned()],
+        site_groups: vec![" north".to_owned()],
         password: Some("short".to_owned()),
     };
     let refused = office.create(broken).await.unwrap_err();
     let fields: Vec<_> = violations(&refused).into_iter().map(|(field, _)| field).collect();
-    assert_eq!(fields, ["username", "email", "roles[1]", "roles[2]", "password"]);
+    assert_eq!(
+        fields,
+        ["username", "email", "roles[1]", "roles[2]", "siteGroups[0]", "password"]
+    );
     let without_a_way_in = CreateUserRequest {
         username: "henry".to_owned(),
         password: None,
@@ -127,6 +134,7 @@ async fn accounts_are_listed_by_name_and_filtered_a_page_at_a_time() {
             email: Some(format!("{role}@example.com")),
             roles: vec![role.to_owned()],
             password: Some(PASSWORD.to_owned()),
+            ..Default::default()
         };
         office.create(new).await.unwrap();
     }
@@ -288,6 +296,60 @@ async fn other_roles_count_from_the_next_access_token_and_the_old_one_is_void() 
         office.service.users.clone().list_users(list).await.is_ok(),
         "in the same second even"
     );
+    office.service.stop().await;
+}
+
+/// What an access token says of its account.
+fn claims(access_token: &str) -> Value {
+    let payload = access_token.split('.').nth(1).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn other_groups_of_sites_count_from_the_next_access_token_and_the_old_one_is_void() {
+    let database = Database::create().await;
+    let office = Office::open(&database).await;
+    let limited = CreateUserRequest {
+        site_groups: vec!["north".to_owned(), "east".to_owned()],
+        ..grace()
+    };
+    let created = office.create(limited).await.unwrap();
+    assert_eq!(created.site_groups, ["east", "north"]);
+    let mut session = office.service.log_in("grace@example.com", PASSWORD).await.unwrap();
+    assert_eq!(claims(&session.access_token)["site_groups"], json!(["east", "north"]));
+    let changes = [
+        (vec!["south".to_owned()], None, json!(["south"])),
+        (vec![], Some(true), Value::Null),
+    ];
+    for (site_groups, everywhere, expected) in changes {
+        let change = UpdateUserRequest {
+            site_groups,
+            everywhere,
+            ..change(&created.id)
+        };
+        office.update(change).await.unwrap();
+        is_revoked_soon(&office.service, &session.access_token).await;
+        let request = RefreshRequest {
+            refresh_token: session.refresh_token.clone(),
+        };
+        let next = office
+            .service
+            .client
+            .clone()
+            .refresh(request)
+            .await
+            .unwrap()
+            .into_inner();
+        session.access_token = next.access_token;
+        session.refresh_token = next.refresh_token;
+        assert_eq!(claims(&session.access_token)["site_groups"], expected);
+    }
+    let contradiction = UpdateUserRequest {
+        site_groups: vec!["a ".to_owned()],
+        everywhere: Some(true),
+        ..change(&created.id)
+    };
+    assert_eq!(reason(office.update(contradiction).await), Reason::InvalidRequest);
     office.service.stop().await;
 }
 

@@ -129,9 +129,7 @@ async fn asks_for_itself(
         Err(_) => Ok(false),
         Ok(None) => Ok(true),
         Ok(Some(name)) if name == names.fixed() => Ok(true),
-        Ok(Some(name)) if names.serial_number() == Some(name) => {
-            names::is_nobody_elses(connection, charge_point, name).await
-        }
+        Ok(Some(name)) if names.has_as_well(name) => names::is_nobody_elses(connection, charge_point, name).await,
         Ok(Some(_)) => Ok(false),
     }
 }
@@ -224,6 +222,7 @@ pub(super) async fn keep(
     sqlx::query!(
         "DELETE FROM ocpp.issued_certificate WHERE charge_point_id = $1 AND id <= (
              SELECT id FROM ocpp.issued_certificate WHERE charge_point_id = $1 ORDER BY id DESC OFFSET $2 LIMIT 1)
+           AND void_since IS NULL
            AND id IS DISTINCT FROM (
              SELECT taken.id FROM ocpp.issued_certificate AS taken JOIN ocpp.command ON command.id = taken.command_id
              WHERE taken.charge_point_id = $1 AND command.status = 'accepted' ORDER BY taken.id DESC LIMIT 1)",
@@ -241,7 +240,8 @@ pub async fn watch_expiry(database: &PgPool, now: DateTime<Utc>) -> Result<(), s
         r#"SELECT count(*) AS "count!" FROM (
              SELECT DISTINCT ON (issued.charge_point_id) issued.not_after
              FROM ocpp.issued_certificate AS issued JOIN ocpp.command ON command.id = issued.command_id
-             WHERE command.status = 'accepted'
+             JOIN ocpp.charge_point ON charge_point.id = issued.charge_point_id
+             WHERE command.status = 'accepted' AND issued.void_since IS NULL AND charge_point.retired_at IS NULL
              ORDER BY issued.charge_point_id, issued.id DESC) AS newest
            WHERE not_after < $1"#,
         now + AHEAD,

@@ -9,13 +9,21 @@ use super::details::Details;
 /// More certificates of one serial number there are not: those that are issued here have random ones.
 const MOST: i64 = 100;
 
+/// For whom a certificate was issued.
+#[derive(Debug)]
+pub struct Issued {
+    pub charge_point: Uuid,
+    /// That charge point has another device since.
+    pub is_void: bool,
+}
+
 /// The charge points that have a certificate, given in DER. Empty for one that is not known here.
-pub async fn issued_to(database: &PgPool, der: &[u8]) -> Result<Vec<Uuid>, sqlx::Error> {
+pub async fn issued_to(database: &PgPool, der: &[u8]) -> Result<Vec<Issued>, sqlx::Error> {
     let Some(details) = Details::of_der(der) else {
         return Ok(Vec::new());
     };
     let issued = sqlx::query!(
-        r#"SELECT charge_point_id, chain AS "chain!" FROM ocpp.issued_certificate
+        r#"SELECT charge_point_id, chain AS "chain!", void_since IS NOT NULL AS "is_void!" FROM ocpp.issued_certificate
            WHERE serial_number = $1 AND chain IS NOT NULL ORDER BY id DESC LIMIT $2"#,
         details.serial_number,
         MOST,
@@ -25,7 +33,10 @@ pub async fn issued_to(database: &PgPool, der: &[u8]) -> Result<Vec<Uuid>, sqlx:
     Ok(issued
         .into_iter()
         .filter(|row| is_first(&row.chain, der))
-        .map(|row| row.charge_point_id)
+        .map(|row| Issued {
+            charge_point: row.charge_point_id,
+            is_void: row.is_void,
+        })
         .collect())
 }
 

@@ -12,7 +12,7 @@ pub async fn list(database: &PgPool, identity: &str) -> Result<ListCertificatesR
     let charge_point = find(&mut connection, identity).await?;
     let issued = sqlx::query!(
         r#"SELECT issued.id, request, chain, serial_number, common_name, not_before, not_after, command_id,
-               issued.created_at, status AS "status?"
+               issued.created_at, void_since, status AS "status?"
            FROM ocpp.issued_certificate AS issued LEFT JOIN ocpp.command ON command.id = command_id
            WHERE issued.charge_point_id = $1 ORDER BY issued.id DESC"#,
         charge_point,
@@ -39,6 +39,7 @@ pub async fn list(database: &PgPool, identity: &str) -> Result<ListCertificatesR
         request: row.request,
         command_id: row.command_id.map(|id| id.to_string()),
         created_at: Some(timestamp(row.created_at)),
+        void_since: row.void_since.map(timestamp),
     });
     let installed = installed.into_iter().map(|row| InstalledCertificate {
         certificate_type: row.certificate_type,

@@ -73,7 +73,7 @@ async fn rows(
         r#"SELECT charge_point_id AS "charge_point_id!", connector_id AS "connector_id!", told.status AS "status?",
                told.error_code AS "error_code?", told.info, told.vendor_error_code, told.status_at AS "status_at?",
                told.received_at AS "received_at?", coalesce(own.desired, shared.desired) AS availability,
-               coalesce(own.answer, shared.answer) AS availability_answer,
+               CASE WHEN own.desired IS NULL THEN shared.answer ELSE own.answer END AS availability_answer,
                declared.code, declared.standard, declared.max_power_watts, declared.power_type,
                coalesce(declared.evse_id, nullif(connector_id, 0)) AS evse_id, coalesce(declared.revision, 0) AS "revision!"
            FROM (SELECT * FROM ocpp.connector WHERE charge_point_id = ANY($1)) AS told

@@ -9,12 +9,15 @@ use tonic::Status;
 use uuid::Uuid;
 use voltgate_proto::ocpp::v1::{ChargePoint, CreateChargePointRequest};
 
+use super::credentials::{Credentials, Given};
 use super::find::FindError;
 use super::identity::Identity;
 use super::list;
-use super::password::Password;
+use super::password::{Password, PasswordKey};
+use super::registered::{self, Registered};
+use super::tags;
 use crate::State;
-use crate::audit::{self, Action, Author, Entry};
+use crate::audit::{self, Author};
 use crate::boot::Registration;
 use crate::unknown;
 use service_kit::version::Versioned;
@@ -37,16 +40,7 @@ pub struct NewChargePoint {
     /// The only version that it is to speak.
     subprotocol: Option<Version>,
     site: Option<Uuid>,
-}
-
-#[derive(Debug)]
-enum Credentials {
-    /// No password: security profile 0, and 3, where a certificate takes its place.
-    None,
-    /// Security profiles 1 and 2, with a password of the operator's choice.
-    Chosen(Password),
-    /// Security profiles 1 and 2, with one of ours.
-    Made,
+    tags: Vec<String>,
 }
 
 #[derive(Debug, Error)]
@@ -88,7 +82,7 @@ impl NewChargePoint {
     }
 
     /// Collects what is wrong with every field before it refuses.
-    pub fn parse(request: CreateChargePointRequest, allow_unsecured: bool) -> Result<Self, Vec<FieldViolation>> {
+    pub fn parse(mut request: CreateChargePointRequest, allow_unsecured: bool) -> Result<Self, Vec<FieldViolation>> {
         let mut violations = Vec::new();
         let mut note = |field: &str, problem: String| violations.push(FieldViolation::new(field, problem));
         let identity = Identity::parse(&request.identity)
@@ -114,6 +108,9 @@ impl NewChargePoint {
                 .ok()
                 .flatten()
         });
+        let tags = tags::parse(std::mem::take(&mut request.tags))
+            .map_err(|wrong| wrong.into_iter().for_each(|wrong| note(&wrong.field, wrong.message)))
+            .unwrap_or_default();
         if let Some(problem) = certificate_name_problem(&request) {
             note("certificateName", problem);
         }
@@ -145,6 +142,7 @@ impl NewChargePoint {
                     certificate_name: request.certificate_name,
                     subprotocol: subprotocol.flatten(),
                     site,
+                    tags,
                 })
             }
             _ => Err(violations),
@@ -189,14 +187,10 @@ fn credentials(
 ) -> Result<(i16, Credentials), (&'static str, String)> {
     let profile = security_profile(request.security_profile.unwrap_or(1), allow_unsecured)
         .map_err(|problem| ("securityProfile", problem.to_owned()))?;
-    let credentials = match (profile, &request.password) {
-        (0 | 3, Some(_)) => return Err(("password", format!("has no use with security profile {profile}"))),
-        (0 | 3, None) => Credentials::None,
-        (_, None) => Credentials::Made,
-        (_, Some(password)) => Password::parse(password)
-            .map(Credentials::Chosen)
-            .map_err(|error| ("password", error.to_string()))?,
-    };
+    let password = request.password.as_deref().map(Password::parse).transpose();
+    let password = password.map_err(|error| ("password", error.to_string()));
+    let credentials =
+        password.and_then(|password| Credentials::of(profile, password).map_err(|problem| ("password", problem)))?;
     Ok((profile, credentials))
 }
 
@@ -248,50 +242,39 @@ pub async fn register(
     new: NewChargePoint,
     author: &Author,
 ) -> Result<Versioned<ChargePoint>, CreateError> {
-    let id = Uuid::now_v7();
     let now = state.clock.now();
-    let (password, made) = match new.credentials {
-        Credentials::None => (None, None),
-        Credentials::Chosen(password) => (Some(password), None),
-        Credentials::Made => {
-            let password = Password::generate();
-            (Some(password.clone()), Some(password.as_str().to_owned()))
-        }
-    };
-    let has_short_password = password.as_ref().is_some_and(Password::is_short);
-    let hash = password.map(|password| state.passwords.hash(id, password.as_str().as_bytes()));
-    sqlx::query!(
-        "INSERT INTO ocpp.charge_point (id, identity, display_name, registration_status, security_profile,
-             password_hash, certificate_name, created_at, subprotocol, site_id)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-        id,
-        new.identity.as_str(),
-        new.display_name,
-        new.registration.as_str(),
-        new.security_profile,
-        hash.as_ref().map(<[u8; 32]>::as_slice),
-        new.certificate_name,
-        now,
-        new.subprotocol.map(Version::subprotocol),
-        new.site,
-    )
-    .execute(&mut *connection)
-    .await?;
-    let entry = Entry::new(Action::ChargePointCreated, now, author)
-        .on_charge_point(new.identity.as_str())
-        .with("registrationStatus", Some(new.registration.as_str()))
-        .with("securityProfile", Some(new.security_profile))
-        .with("siteId", new.site.map(|site| site.to_string()))
-        .with("certificateName", new.certificate_name.as_deref())
-        .with("subprotocol", new.subprotocol.map(Version::subprotocol));
-    audit::record(connection, entry).await?;
+    let new = new.given(&state.passwords);
+    registered::store(connection, std::slice::from_ref(&new), now).await?;
+    audit::record(connection, registered::entry(&new, now, author)).await?;
     let mut created = list::read(connection, new.identity.as_str()).await?;
-    tracing::info!(charge_point = %id, identity = %new.identity, "A charge point was registered");
-    if has_short_password {
-        tracing::warn!(charge_point = %id, "A charge point was registered with a password so short that it can be guessed");
+    tracing::info!(charge_point = %new.id, identity = %new.identity, "A charge point was registered");
+    if new.has_short_password {
+        tracing::warn!(charge_point = %new.id, "A charge point was registered with a password so short that it can be guessed");
     }
-    created.resource.password = made;
+    created.resource.password = new.made;
     Ok(created)
+}
+
+impl NewChargePoint {
+    /// Gives it an id, and what it proves itself with.
+    pub(super) fn given(self, key: &PasswordKey) -> Registered {
+        let id = Uuid::now_v7();
+        let Given { hash, made, is_short } = self.credentials.give(key, id);
+        Registered {
+            id,
+            identity: self.identity,
+            made,
+            display_name: self.display_name,
+            registration: self.registration,
+            security_profile: self.security_profile,
+            hash,
+            has_short_password: is_short,
+            certificate_name: self.certificate_name,
+            subprotocol: self.subprotocol,
+            site: self.site,
+            tags: self.tags,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -332,6 +315,7 @@ mod tests {
             certificate_name: Some("CP1".to_owned()),
             subprotocol: Some("ocpp1.5".to_owned()),
             site_id: Some("here".to_owned()),
+            tags: vec!["a b".to_owned()],
         };
         assert_eq!(
             fields(wrong),
@@ -341,6 +325,7 @@ mod tests {
                 "securityProfile",
                 "subprotocol",
                 "siteId",
+                "tags[0]",
                 "certificateName",
                 "displayName"
             ]

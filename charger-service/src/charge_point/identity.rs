@@ -7,9 +7,10 @@ use thiserror::Error;
 /// The longest that OCPP allows.
 pub const MAX_LENGTH: usize = 48;
 
-/// Paths below `/ocpp/` that are not charge points.
-const RESERVED: [&str; 20] = [
+/// Paths below `/ocpp/` and `/ocpp/charge-points/` that are not charge points.
+const RESERVED: [&str; 22] = [
     "audit",
+    "campaigns",
     "certificate-authority",
     "charge-points",
     "charge-records",
@@ -20,6 +21,7 @@ const RESERVED: [&str; 20] = [
     "events",
     "files",
     "id-tokens",
+    "import",
     "my",
     "reservations",
     "security-events",

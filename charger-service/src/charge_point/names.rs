@@ -14,6 +14,8 @@ pub struct Names {
     pub certificate_name: Option<String>,
     /// As the charge point told it when it booted.
     pub serial_number: Option<String>,
+    /// What it was called before.
+    pub former_identities: Vec<String>,
 }
 
 impl Names {
@@ -26,6 +28,13 @@ impl Names {
     pub fn serial_number(&self) -> Option<&str> {
         let told = self.serial_number.as_deref().filter(|told| !told.trim().is_empty());
         told.filter(|_| self.certificate_name.is_none())
+    }
+
+    /// Whether it goes by this name beside the one that is fixed, as long as nobody else does: its serial number, or an identity that
+    /// it had. Not where a name was registered for certificates.
+    pub fn has_as_well(&self, name: &str) -> bool {
+        let was_called_so = self.former_identities.iter().any(|former| former == name);
+        self.serial_number() == Some(name) || (was_called_so && self.certificate_name.is_none())
     }
 
     /// Whether the name in its certificate is its serial number: the one that it has told; as long as it has told none, the
@@ -43,7 +52,7 @@ impl Names {
 pub async fn of(connection: &mut PgConnection, charge_point: Uuid) -> Result<Names, sqlx::Error> {
     sqlx::query_as!(
         Names,
-        "SELECT identity, certificate_name, serial_number FROM ocpp.charge_point WHERE id = $1",
+        "SELECT identity, certificate_name, serial_number, former_identities FROM ocpp.charge_point WHERE id = $1",
         charge_point,
     )
     .fetch_one(connection)
@@ -51,7 +60,7 @@ pub async fn of(connection: &mut PgConnection, charge_point: Uuid) -> Result<Nam
 }
 
 /// Whether no other charge point has this name, be it as its identity, in its certificate or as its serial number. A lab has
-/// one serial number on all of its charge points.
+/// one serial number on all of its charge points. The device of one that is retired may be another one's by now.
 pub async fn is_nobody_elses(
     connection: &mut PgConnection,
     charge_point: Uuid,
@@ -59,8 +68,9 @@ pub async fn is_nobody_elses(
 ) -> Result<bool, sqlx::Error> {
     sqlx::query_scalar!(
         r#"SELECT NOT EXISTS (SELECT FROM ocpp.charge_point WHERE identity = $2 AND id <> $1)
-             AND NOT EXISTS (SELECT FROM ocpp.charge_point WHERE certificate_name = $2 AND id <> $1)
-             AND NOT EXISTS (SELECT FROM ocpp.charge_point WHERE serial_number = $2 AND id <> $1) AS "free!""#,
+             AND NOT EXISTS (SELECT FROM ocpp.charge_point WHERE certificate_name = $2 AND id <> $1 AND retired_at IS NULL)
+             AND NOT EXISTS (SELECT FROM ocpp.charge_point WHERE serial_number = $2 AND id <> $1 AND retired_at IS NULL)
+             AS "free!""#,
         charge_point,
         name,
     )
@@ -79,11 +89,19 @@ mod tests {
             identity: "CP1".to_owned(),
             certificate_name: certificate_name.map(str::to_owned),
             serial_number: serial_number.map(str::to_owned),
+            former_identities: vec!["CP0".to_owned()],
         };
         let told = names(None, Some("SN-1"));
         assert_eq!((told.fixed(), told.serial_number()), ("CP1", Some("SN-1")));
         let registered = names(Some("NAME"), Some("SN-1"));
         assert_eq!((registered.fixed(), registered.serial_number()), ("NAME", None));
+        for as_well in ["SN-1", "CP0"] {
+            assert!(
+                told.has_as_well(as_well) && !registered.has_as_well(as_well),
+                "{as_well}"
+            );
+        }
+        assert!(!told.has_as_well("CP1"), "that is the fixed one");
         for nothing in [None, Some(""), Some(" ")] {
             assert_eq!(names(None, nothing).serial_number(), None);
             assert!(names(Some("SN-1"), nothing).is_serial_number("SN-1"));

@@ -12,11 +12,22 @@ use voltgate_proto::ocpp::v1::{ChargePoint, UpdateChargePointRequest};
 use super::find::{self, FindError};
 use super::identity::Identity;
 use super::password::Password;
-use super::{create, list};
+use super::{create, list, tags};
 use crate::State;
 use crate::audit::{self, Action, Author, Entry};
 use crate::boot::Registration;
 use service_kit::version::{self, IfMatch, Versioned};
+
+/// The fields that can be changed.
+const FIELDS: [&str; 7] = [
+    "display_name",
+    "registration_status",
+    "security_profile",
+    "certificate_name",
+    "site_id",
+    "subprotocol",
+    "tags",
+];
 
 /// A change that breaks no rule. What it does not have stays.
 #[derive(Debug)]
@@ -26,10 +37,11 @@ pub struct Change {
     registration: Option<Registration>,
     /// 0 to 3.
     security_profile: Option<i16>,
-    certificate_name: Option<String>,
     /// Inside: none takes it away.
+    certificate_name: Option<Option<String>>,
     subprotocol: Option<Option<Version>>,
     site: Option<Option<Uuid>>,
+    tags: Option<Vec<String>>,
 }
 
 #[derive(Debug, Error)]
@@ -65,9 +77,29 @@ impl From<UpdateError> for Status {
 }
 
 impl Change {
-    /// Collects what is wrong with every field before it refuses.
+    /// Collects what is wrong with every field before it refuses, in those too that the mask does not name.
     pub fn parse(request: UpdateChargePointRequest, allow_unsecured: bool) -> Result<Self, Vec<FieldViolation>> {
         let mut violations = Vec::new();
+        // A mask of no fields is none.
+        let mask = request
+            .update_mask
+            .map(|mask| mask.paths)
+            .filter(|paths| !paths.is_empty());
+        if let Some(unknown) = mask.iter().flatten().find(|path| !FIELDS.contains(&path.as_str())) {
+            let problem = format!("names `{unknown}`, which cannot be changed");
+            violations.push(FieldViolation::new("updateMask", problem));
+        }
+        let is_changed = |field: &str, given: bool| match &mask {
+            Some(paths) => paths.iter().any(|path| path == field),
+            None => given,
+        };
+        let changes_name = is_changed("display_name", request.display_name.is_some());
+        let changes_registration = is_changed("registration_status", request.registration_status.is_some());
+        let changes_profile = is_changed("security_profile", request.security_profile.is_some());
+        let changes_certificate = is_changed("certificate_name", request.certificate_name.is_some());
+        let changes_subprotocol = is_changed("subprotocol", request.subprotocol.is_some());
+        let changes_site = is_changed("site_id", request.site_id.is_some());
+        let changes_tags = is_changed("tags", !request.tags.is_empty());
         let mut note = |field: &str, problem: String| violations.push(FieldViolation::new(field, problem));
         let display_name = request.display_name.and_then(|name| match create::display_name(&name) {
             Ok("") => {
@@ -103,15 +135,20 @@ impl Change {
                 .map_err(|problem| note("siteId", problem.to_owned()))
                 .ok()
         });
+        let tags = tags::parse(request.tags)
+            .map_err(|wrong| wrong.into_iter().for_each(|wrong| note(&wrong.field, wrong.message)))
+            .ok();
         if violations.is_empty() {
             Ok(Self {
                 identity: request.identity,
-                display_name,
-                registration,
-                security_profile,
-                certificate_name: request.certificate_name,
-                subprotocol,
-                site,
+                // There is no charge point without the first three.
+                display_name: display_name.filter(|_| changes_name),
+                registration: registration.filter(|_| changes_registration),
+                security_profile: security_profile.filter(|_| changes_profile),
+                certificate_name: changes_certificate.then_some(request.certificate_name),
+                subprotocol: changes_subprotocol.then_some(subprotocol.flatten()),
+                site: changes_site.then_some(site.flatten()),
+                tags: tags.filter(|_| changes_tags),
             })
         } else {
             Err(violations)
@@ -133,9 +170,9 @@ pub async fn update(
              next_security_profile = CASE WHEN $5::smallint IS NULL THEN next_security_profile END,
              offered_security_profile = CASE WHEN $5 IS NULL THEN offered_security_profile END,
              security_profile = coalesce($5, security_profile),
-             certificate_name = coalesce($6, certificate_name),
+             certificate_name = CASE WHEN $11 THEN $6 ELSE certificate_name END,
              subprotocol = CASE WHEN $7 THEN $8 ELSE subprotocol END,
-             site_id = CASE WHEN $9 THEN $10 ELSE site_id END, revision = nextval('ocpp.revision')
+             site_id = CASE WHEN $9 THEN $10 ELSE site_id END, tags = coalesce($12, tags), revision = nextval('ocpp.revision')
          WHERE identity = $1 AND ($4::bigint[] IS NULL OR revision = ANY($4))
          RETURNING id, security_profile, password_hash IS NOT NULL AS "has_password!""#,
         change.identity,
@@ -143,11 +180,13 @@ pub async fn update(
         change.registration.map(Registration::as_str),
         if_match.revisions(),
         change.security_profile,
-        change.certificate_name,
+        change.certificate_name.as_ref().and_then(Option::as_deref),
         change.subprotocol.is_some(),
         change.subprotocol.flatten().map(Version::subprotocol),
         change.site.is_some(),
         change.site.flatten(),
+        change.certificate_name.is_some(),
+        change.tags.as_deref(),
     )
     .fetch_optional(&mut *transaction)
     .await?;
@@ -166,7 +205,13 @@ pub async fn update(
         .with("displayName", change.display_name.as_deref())
         .with("registrationStatus", change.registration.map(Registration::as_str))
         .with("securityProfile", change.security_profile)
-        .with("certificateName", change.certificate_name.as_deref())
+        .with(
+            "certificateName",
+            change
+                .certificate_name
+                .as_ref()
+                .map(|name| name.as_deref().unwrap_or_default()),
+        )
         .with(
             "siteId",
             change
@@ -178,7 +223,8 @@ pub async fn update(
             change
                 .subprotocol
                 .map(|version| version.map_or("", Version::subprotocol)),
-        );
+        )
+        .with("tags", change.tags.clone());
     audit::record(&mut transaction, entry).await?;
     if made.is_some() {
         let entry = Entry::new(Action::PasswordMade, now, author).on_charge_point(&change.identity);
@@ -197,7 +243,7 @@ fn check_fit(change: &Change, profile: i16) -> Result<(), UpdateError> {
     if basic && !Identity::parse(&change.identity).is_ok_and(|identity| identity.fits_basic_authentication()) {
         return misfit("securityProfile", "needs an identity without a colon");
     }
-    if change.certificate_name.is_some() && profile != 3 {
+    if matches!(change.certificate_name, Some(Some(_))) && profile != 3 {
         return misfit("certificateName", "has a use with security profile 3 only");
     }
     Ok(())
@@ -234,18 +280,24 @@ mod tests {
             certificate_name: Some(String::new()),
             subprotocol: Some("ocpp1.5".to_owned()),
             site_id: Some("here".to_owned()),
+            tags: vec!["a b".to_owned()],
+            update_mask: Some(prost_types::FieldMask {
+                paths: vec!["identity".to_owned()],
+            }),
         };
         let violations = Change::parse(wrong, false).expect_err("all are wrong");
         let fields: Vec<_> = violations.into_iter().map(|violation| violation.field).collect();
         assert_eq!(
             fields,
             [
+                "updateMask",
                 "displayName",
                 "registrationStatus",
                 "securityProfile",
                 "certificateName",
                 "subprotocol",
-                "siteId"
+                "siteId",
+                "tags[0]"
             ]
         );
     }

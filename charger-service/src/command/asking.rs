@@ -9,6 +9,7 @@ use voltgate_proto::ocpp::v1::{
     StartChargingRequest, StopChargingRequest, UnlockConnectorRequest, UpdateFirmwareRequest,
 };
 
+use super::ledger::Room;
 use super::send::{Patience, idempotency_key};
 use crate::audit::Author;
 
@@ -20,6 +21,7 @@ pub struct Asking {
     /// Tells a repetition from another request under the same key: all that the client has said, but for how long it has time.
     /// The payload would not do, as times, numbers and tokens that are made here are others each time.
     pub said: Vec<u8>,
+    pub room: Option<Room>,
 }
 
 impl Asking {
@@ -34,6 +36,7 @@ impl Asking {
             idempotency_key,
             patience: request.take_patience(),
             said: request.encode_to_vec(),
+            room: None,
         };
         Ok((asking, request))
     }

@@ -10,15 +10,15 @@ use crate::configuration::desire;
 use crate::local_list::synchronize;
 
 /// A command that has its outcome.
-#[derive(Debug, Clone, Copy)]
-pub struct Finished<'a> {
+#[derive(Debug)]
+pub struct Finished {
     pub id: Uuid,
-    pub action: &'a str,
+    pub action: String,
 }
 
 pub async fn ended(
     connection: &mut PgConnection,
-    commands: &[Finished<'_>],
+    commands: &[Finished],
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     let of_action = |action: &str| -> Vec<Uuid> {

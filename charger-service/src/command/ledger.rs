@@ -1,5 +1,8 @@
 //! The ledger's rows, and the only ways they change. Whatever gives a command its outcome tells whoever waits for it.
 
+pub mod bulk;
+pub mod ending;
+
 use std::borrow::Cow;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -8,7 +11,6 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::ended::{Finished, ended};
 use super::status::Status;
 use crate::audit::{self, Author, Entry};
 use crate::event::Kind;
@@ -17,6 +19,9 @@ use crate::redact;
 use crate::registration::pending::Step;
 use crate::session::fence::Via;
 use crate::transfer::{NewTransfer, grant};
+
+/// Of a command for which there has to be room: far longer than it may take.
+const LONGEST_UNDER_WAY: TimeDelta = TimeDelta::minutes(10);
 
 #[derive(Debug)]
 pub struct NewCommand<'a> {
@@ -34,12 +39,24 @@ pub struct NewCommand<'a> {
     pub expires_at: DateTime<Utc>,
     /// Leave for the transfer that it asks for, and how long that is good.
     pub transfer: Option<(&'a NewTransfer, TimeDelta)>,
+    pub room: Option<Room>,
+}
+
+/// How many commands of their author may be under way: those that wait for a charge point or for its answer, and starts that were
+/// agreed to a short while ago, since a connector waits for a cable meanwhile.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    pub most: i64,
+    /// For how long a start that was agreed to counts.
+    pub held: TimeDelta,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub enum EnqueueError {
     #[error("the idempotency key has been used")]
     KeyUsed,
+    #[error("as many commands of the author are under way as may")]
+    NoRoom,
     #[error("what was to be fetched is not there any more")]
     FileGone,
     #[error("the command could not be stored")]
@@ -59,6 +76,9 @@ impl From<sqlx::Error> for EnqueueError {
 /// Queues a command and wakes the session that will send it.
 pub async fn enqueue(database: &PgPool, new: &NewCommand<'_>) -> Result<(), EnqueueError> {
     let mut transaction = service_kit::database::begin(database).await?;
+    if let Some(room) = new.room {
+        take_room(&mut transaction, new, room).await?;
+    }
     sqlx::query!(
         "INSERT INTO ocpp.command (id, charge_point_id, action, payload, requested_by, idempotency_key, request_digest,
              created_at, expires_at)
@@ -94,6 +114,35 @@ pub async fn enqueue(database: &PgPool, new: &NewCommand<'_>) -> Result<(), Enqu
     .await?;
     transaction.commit().await?;
     Ok(())
+}
+
+/// Nobody else counts the author's commands, or queues one, until this one is queued.
+async fn take_room(connection: &mut PgConnection, new: &NewCommand<'_>, room: Room) -> Result<(), EnqueueError> {
+    let author = new.author.to_string();
+    sqlx::query!("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", author)
+        .execute(&mut *connection)
+        .await?;
+    // What is older has expired, or its answer was due long ago.
+    let before = sqlx::query!(
+        r#"SELECT count(*) FILTER (WHERE status IN ('queued', 'sent')
+               OR action = 'RemoteStartTransaction' AND status = 'accepted' AND completed_at > $4) AS "under_way!",
+             bool_or(idempotency_key = $2) IS TRUE AS "is_known!"
+           FROM ocpp.command
+           WHERE requested_by = $1 AND left(requested_by, 7) = 'driver ' AND created_at > $3"#,
+        author,
+        new.idempotency_key,
+        new.created_at - LONGEST_UNDER_WAY,
+        new.created_at - room.held,
+    )
+    .fetch_one(connection)
+    .await?;
+    if before.is_known {
+        Err(EnqueueError::KeyUsed)
+    } else if before.under_way >= room.most {
+        Err(EnqueueError::NoRoom)
+    } else {
+        Ok(())
+    }
 }
 
 /// Whom commands are of that nobody has asked for, such as those that follow from what a charge point said.
@@ -179,7 +228,7 @@ pub async fn drop_pending(connection: &mut PgConnection, charge_point: Uuid) -> 
     Ok(())
 }
 
-/// A command that is the session's to send.
+/// A command that is the session's to send, or was to be sent and never will be.
 #[derive(Debug)]
 pub struct Claimed {
     pub id: Uuid,
@@ -328,134 +377,4 @@ pub async fn finish(
         tell(connection, &[Notice::Completed { command }]).await?;
     }
     Ok(finished)
-}
-
-/// A charge point, and the epoch up to which its sessions are over.
-pub type Ended = (Uuid, i64);
-
-/// Ends what these sessions, and those before them, had sent: nobody will hear the answer. Whether the charge point did as it
-/// was told is unknown, and said so.
-pub async fn abandon(connection: &mut PgConnection, ended: &[Ended], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-    let (charge_points, epochs): (Vec<Uuid>, Vec<i64>) = ended.iter().copied().unzip();
-    let abandoned = sqlx::query!(
-        r#"WITH finished AS (
-             UPDATE ocpp.command
-             SET status = 'timeout', completed_at = $3,
-                 error_description = 'the connection ended before the charge point answered'
-             FROM unnest($1::uuid[], $2::bigint[]) AS ended (charge_point_id, epoch)
-             WHERE command.charge_point_id = ended.charge_point_id AND status = 'sent' AND session_epoch <= ended.epoch
-             RETURNING id, command.charge_point_id, action, status),
-         told AS (
-             INSERT INTO ocpp.event (at, type, identity, site_id, data)
-             SELECT $3, $4, identity, site_id,
-                 json_build_object('commandId', finished.id, 'action', action, 'status', status)
-             FROM finished JOIN ocpp.charge_point ON charge_point.id = charge_point_id)
-         SELECT id AS "id!", action AS "action!" FROM finished"#,
-        &charge_points,
-        &epochs,
-        now,
-        Kind::CommandFinished.as_str(),
-    )
-    .fetch_all(&mut *connection)
-    .await?;
-    let abandoned: Vec<_> = abandoned
-        .iter()
-        .map(|command| Finished {
-            id: command.id,
-            action: &command.action,
-        })
-        .collect();
-    completed(connection, &abandoned, now).await
-}
-
-/// Ends what waited too long to be sent. What is secret in it is not needed any more.
-pub async fn expire(database: &PgPool, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-    let mut transaction = database.begin().await?;
-    let expired = sqlx::query!(
-        r#"WITH finished AS (
-             UPDATE ocpp.command SET status = 'expired', completed_at = $1
-             WHERE id IN (SELECT id FROM ocpp.command WHERE status = 'queued' AND expires_at <= $1 FOR UPDATE SKIP LOCKED)
-             RETURNING id, charge_point_id, action, status, payload),
-         told AS (
-             INSERT INTO ocpp.event (at, type, identity, site_id, data)
-             SELECT $1::timestamptz, $2, identity, site_id,
-                 json_build_object('commandId', finished.id, 'action', action, 'status', status)
-             FROM finished JOIN ocpp.charge_point ON charge_point.id = charge_point_id)
-         SELECT id AS "id!", action AS "action!", payload AS "payload!: Json<Box<RawValue>>" FROM finished"#,
-        now,
-        Kind::CommandFinished.as_str(),
-    )
-    .fetch_all(&mut *transaction)
-    .await?;
-    let (ids, payloads): (Vec<Uuid>, Vec<String>) = expired
-        .iter()
-        .filter_map(
-            |command| match redact::request(&command.action, command.payload.get()) {
-                Cow::Borrowed(_) => None,
-                Cow::Owned(redacted) => Some((command.id, redacted)),
-            },
-        )
-        .unzip();
-    if !ids.is_empty() {
-        sqlx::query!(
-            "UPDATE ocpp.command SET payload = redacted.payload::json
-             FROM unnest($1::uuid[], $2::text[]) AS redacted (id, payload) WHERE command.id = redacted.id",
-            &ids,
-            &payloads,
-        )
-        .execute(&mut *transaction)
-        .await?;
-    }
-    let expired: Vec<_> = expired
-        .iter()
-        .map(|command| Finished {
-            id: command.id,
-            action: &command.action,
-        })
-        .collect();
-    completed(&mut transaction, &expired, now).await?;
-    transaction.commit().await
-}
-
-/// Ends what has not been sent and is not wanted any more.
-pub async fn withdraw(connection: &mut PgConnection, commands: &[Uuid], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-    let withdrawn = sqlx::query!(
-        r#"WITH finished AS (
-             UPDATE ocpp.command
-             SET status = 'expired', completed_at = $2, error_description = 'it was withdrawn before it was sent'
-             WHERE id = ANY($1) AND status = 'queued'
-             RETURNING id, charge_point_id, action, status),
-         told AS (
-             INSERT INTO ocpp.event (at, type, identity, site_id, data)
-             SELECT $2, $3, identity, site_id,
-                 json_build_object('commandId', finished.id, 'action', action, 'status', status)
-             FROM finished JOIN ocpp.charge_point ON charge_point.id = charge_point_id)
-         SELECT id AS "id!", action AS "action!" FROM finished"#,
-        commands,
-        now,
-        Kind::CommandFinished.as_str(),
-    )
-    .fetch_all(&mut *connection)
-    .await?;
-    let withdrawn: Vec<_> = withdrawn
-        .iter()
-        .map(|command| Finished {
-            id: command.id,
-            action: &command.action,
-        })
-        .collect();
-    completed(connection, &withdrawn, now).await
-}
-
-async fn completed(
-    connection: &mut PgConnection,
-    commands: &[Finished<'_>],
-    now: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    ended(connection, commands, now).await?;
-    let notices: Vec<_> = commands
-        .iter()
-        .map(|command| Notice::Completed { command: command.id })
-        .collect();
-    tell(connection, &notices).await
 }

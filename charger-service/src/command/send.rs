@@ -3,14 +3,15 @@
 //! The payload is held against the specification and sent as it is asked for: whether the charge point will refuse is not
 //! guessed at (rule 10 of the OCPP decisions). It waits in the ledger until the charge point is there, or it expires.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use ocpp::v1_6::Action;
-use ocpp::{Message, Version, validate};
 use serde_json::value::RawValue;
 use service_kit::database;
 use service_kit::reason::{FieldViolation, Reason};
+use sqlx::PgConnection;
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
@@ -20,18 +21,26 @@ use voltgate_proto::google::api::HttpBody;
 use voltgate_proto::ocpp::v1::{Command, SendCommandRequest};
 
 use super::asking::Asking;
-use super::ledger::{self, EnqueueError, NewCommand};
+use super::call::Call;
+use super::ledger::{self, EnqueueError, NewCommand, Room};
 use super::status::Status as CommandStatus;
 use super::view::{self, Row};
 use crate::State;
 use crate::audit::Author;
-use crate::charge_point::find::{FindError, find};
+use crate::charge_point::find::FindError;
+use crate::charge_point::retire;
 use crate::job::update_firmware;
 use crate::transfer::NewTransfer;
 
 const LONGEST_KEY: usize = 255;
+
+/// By then one that was under way has most likely ended.
+const ROOM_AFTER: Duration = Duration::from_secs(30);
+
 const DEFAULT_WAIT: i32 = 30;
-const DEFAULT_EXPIRY: i32 = 86_400;
+/// How long a command may wait for its charge point, in seconds.
+pub const EXPIRY: RangeInclusive<i32> = 1..=604_800;
+pub const DEFAULT_EXPIRY: i32 = 86_400;
 
 /// How long a request waits for the answer, and its command for the charge point; None as where it is left out of a request.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -53,14 +62,19 @@ pub struct SendCommand {
     /// Told apart from others under the same key by this; by its payload where it is None.
     said: Option<Vec<u8>>,
     transfer: Option<NewTransfer>,
+    room: Option<Room>,
 }
 
 #[derive(Debug, Error)]
 pub enum SendError {
     #[error(transparent)]
     ChargePoint(#[from] FindError),
+    #[error("the charge point is retired")]
+    Retired,
     #[error("the idempotency key came with another request")]
     KeyReused,
+    #[error("as many commands of the author are under way as may")]
+    NoRoom,
     #[error("what was to be fetched is not there any more")]
     FileGone,
     #[error("the command could not be stored")]
@@ -71,9 +85,14 @@ impl From<SendError> for Status {
     fn from(error: SendError) -> Self {
         match error {
             SendError::ChargePoint(error) => error.into(),
+            SendError::Retired => retire::retired(),
             SendError::KeyReused => {
                 Reason::IdempotencyKeyReused.status("This Idempotency-Key came with another command before")
             }
+            SendError::NoRoom => Reason::TooManyRequests.retry_after(
+                ROOM_AFTER,
+                "As much of what you asked charge points for is under way as may be; wait for some of it",
+            ),
             SendError::FileGone => update_firmware::gone(),
             SendError::Database(error) => database::failed(&error),
         }
@@ -101,42 +120,30 @@ impl SendCommand {
         requested_by: Author,
         idempotency_key: Option<String>,
     ) -> Result<Self, Vec<FieldViolation>> {
-        let mut violations = Vec::new();
-        let action = Action::parse(&request.action).filter(|action| action.is_for_station());
-        if action.is_none() {
-            let problem = "is not an action that a central system sends in OCPP 1.6";
-            violations.push(FieldViolation::new("action", problem));
-        }
-        let payload = payload(request.payload.as_ref().map_or(&[], |body| &body.data));
-        match (&payload, action) {
-            (Ok(payload), Some(action)) => violations.extend(
-                validate(Version::V1_6, Message::Request(action.as_str()), payload)
-                    .into_iter()
-                    .map(|violation| FieldViolation::new(violation.path, violation.detail)),
-            ),
-            (Ok(_), None) => {}
-            (Err(problem), _) => violations.push(FieldViolation::new("$", problem.clone())),
-        }
+        let payload = request.payload.as_ref().map_or(&[][..], |body| &body.data);
+        let call = Call::parse(&request.action, payload, "$");
+        let mut violations = call.as_ref().err().cloned().unwrap_or_default();
         let wait = request.wait_seconds.unwrap_or(DEFAULT_WAIT);
         let wait = u64::try_from(wait).ok().filter(|seconds| *seconds <= 120);
         if wait.is_none() {
             violations.push(FieldViolation::new("waitSeconds", "must be between 0 and 120"));
         }
         let expires_in = request.expires_in_seconds.unwrap_or(DEFAULT_EXPIRY);
-        if !(1..=604_800).contains(&expires_in) {
+        if !EXPIRY.contains(&expires_in) {
             violations.push(FieldViolation::new("expiresInSeconds", "must be between 1 and 604800"));
         }
-        match (action, payload, wait) {
-            (Some(action), Ok(payload), Some(wait)) if violations.is_empty() => Ok(Self {
+        match (call, wait) {
+            (Ok(call), Some(wait)) if violations.is_empty() => Ok(Self {
                 identity: request.identity,
-                action: action.as_str(),
-                payload,
+                action: call.action.as_str(),
+                payload: call.payload,
                 wait: Duration::from_secs(wait),
                 expires_in: TimeDelta::seconds(expires_in.into()),
                 requested_by,
                 idempotency_key,
                 said: None,
                 transfer: None,
+                room: None,
             }),
             _ => Err(violations),
         }
@@ -160,6 +167,7 @@ impl SendCommand {
         };
         Ok(Self {
             said: Some(asking.said),
+            room: asking.room,
             ..Self::parse(request, asking.author, asking.idempotency_key)?
         })
     }
@@ -173,33 +181,41 @@ impl SendCommand {
     }
 }
 
-/// No body is an empty payload.
-fn payload(body: &[u8]) -> Result<Box<RawValue>, String> {
-    let body = if body.is_empty() { b"{}" } else { body };
-    serde_json::from_slice(body).map_err(|error| format!("is not JSON: {error}"))
-}
-
 pub async fn send(state: &State, command: SendCommand) -> Result<Command, SendError> {
     // Not held while the charge point takes its time to answer.
-    let charge_point = find(&mut *database::begin(&state.database).await?, &command.identity).await?;
+    let charge_point = addressee(&mut *database::begin(&state.database).await?, &command.identity).await?;
     let deadline = Instant::now() + command.wait;
     let id = enqueue(state, charge_point, &command).await?;
     Ok(outcome(state, id, deadline).await?.into())
+}
+
+/// One that is retired gets none, and none that waits for it to come back.
+async fn addressee(connection: &mut PgConnection, identity: &str) -> Result<Uuid, SendError> {
+    let charge_point = sqlx::query!(
+        r#"SELECT id, retired_at IS NOT NULL AS "is_retired!" FROM ocpp.charge_point WHERE identity = $1"#,
+        identity,
+    )
+    .fetch_optional(connection)
+    .await?
+    .ok_or(FindError::Unknown)?;
+    if charge_point.is_retired {
+        return Err(SendError::Retired);
+    }
+    Ok(charge_point.id)
 }
 
 /// The id of the command, or of the one that the same key made before.
 async fn enqueue(state: &State, charge_point: Uuid, command: &SendCommand) -> Result<Uuid, SendError> {
     let id = Uuid::now_v7();
     let now = state.clock.now();
-    let parts = [
-        charge_point.as_bytes(),
-        command.action.as_bytes(),
-        command
-            .said
-            .as_deref()
-            .unwrap_or_else(|| command.payload.get().as_bytes()),
-    ];
-    let digest = state.passwords.fingerprint(&parts);
+    let digest = match &command.said {
+        Some(said) => digest_of_said(state, said),
+        None => state.passwords.fingerprint(&[
+            charge_point.as_bytes(),
+            command.action.as_bytes(),
+            command.payload.get().as_bytes(),
+        ]),
+    };
     let new = NewCommand {
         id,
         charge_point,
@@ -212,29 +228,66 @@ async fn enqueue(state: &State, charge_point: Uuid, command: &SendCommand) -> Re
         created_at: now,
         expires_at: now + command.expires_in,
         transfer: command.transfer.as_ref().map(|new| (new, state.transfers.validity)),
+        room: command.room,
     };
     match ledger::enqueue(&state.database, &new).await {
         Ok(()) => Ok(id),
         Err(EnqueueError::Database(error)) => Err(error.into()),
         Err(EnqueueError::FileGone) => Err(SendError::FileGone),
+        Err(EnqueueError::NoRoom) => Err(SendError::NoRoom),
         Err(EnqueueError::KeyUsed) => repeated(state, &new).await,
     }
 }
 
+/// What was said is told apart from everything else that is said under a key, whichever charge point it means.
+fn digest_of_said(state: &State, said: &[u8]) -> [u8; 32] {
+    state.passwords.fingerprint(&[said])
+}
+
 async fn repeated(state: &State, new: &NewCommand<'_>) -> Result<Uuid, SendError> {
+    made_before(state, new.author, new.idempotency_key, new.digest)
+        .await?
+        .ok_or(SendError::Database(sqlx::Error::RowNotFound))
+}
+
+/// The command that a key has made, if it has made one.
+async fn made_before(
+    state: &State,
+    author: &Author,
+    idempotency_key: Option<&str>,
+    digest: &[u8],
+) -> Result<Option<Uuid>, SendError> {
     let mut connection = database::begin(&state.database).await?;
     let before = sqlx::query!(
         "SELECT id, request_digest FROM ocpp.command WHERE requested_by = $1 AND idempotency_key = $2",
-        new.author.to_string(),
-        new.idempotency_key,
+        author.to_string(),
+        idempotency_key,
     )
-    .fetch_one(&mut *connection)
+    .fetch_optional(&mut *connection)
     .await?;
-    if before.request_digest == new.digest {
-        Ok(before.id)
-    } else {
-        Err(SendError::KeyReused)
+    match before {
+        None => Ok(None),
+        Some(before) if before.request_digest == digest => Ok(Some(before.id)),
+        Some(_) => Err(SendError::KeyReused),
     }
+}
+
+/// What has become of the command that the same request has made before. For requests that mean something else by the time they are
+/// repeated: what is looked up for them may have changed.
+///
+/// # Errors
+/// The key came with another request.
+pub async fn again(state: &State, asking: &Asking) -> Result<Option<Command>, SendError> {
+    let Some(key) = &asking.idempotency_key else {
+        return Ok(None);
+    };
+    let digest = digest_of_said(state, &asking.said);
+    let Some(id) = made_before(state, &asking.author, Some(key), &digest).await? else {
+        return Ok(None);
+    };
+    let wait = asking.patience.wait_seconds.unwrap_or(DEFAULT_WAIT);
+    let deadline = Instant::now() + Duration::from_secs(u64::try_from(wait).unwrap_or_default());
+    Ok(Some(outcome(state, id, deadline).await?.into()))
 }
 
 /// The command when it has its outcome, when the time to wait is over, or when this process is told to stop.

@@ -25,6 +25,7 @@ pub(super) struct Row {
     pub sent_at: Option<DateTime<Utc>>,
     pub completed_at: Option<DateTime<Utc>>,
     pub expires_at: DateTime<Utc>,
+    pub campaign_id: Option<Uuid>,
 }
 
 /// One text for every look-up.
@@ -33,7 +34,7 @@ macro_rules! select {
         sqlx::query_as!(
             $crate::command::view::Row,
             r#"SELECT command.id, identity, action, status, payload AS "payload: Json<Box<RawValue>>", response,
-                   error_code, error_description, command.created_at, sent_at, completed_at, expires_at
+                   error_code, error_description, command.created_at, sent_at, completed_at, expires_at, campaign_id
                FROM ocpp.command JOIN ocpp.charge_point ON charge_point.id = charge_point_id "# + $condition
             $(, $argument)+
         )
@@ -63,6 +64,7 @@ impl From<Row> for Command {
             sent_at: row.sent_at.map(timestamp),
             completed_at: row.completed_at.map(timestamp),
             expires_at: Some(timestamp(row.expires_at)),
+            campaign_id: row.campaign_id.map(|id| id.to_string()),
         }
     }
 }

@@ -17,7 +17,7 @@ use super::list;
 use crate::State;
 use crate::audit::{self, Action, Author, Entry};
 use crate::charge_point::find::{FindError, find};
-use crate::command::ledger;
+use crate::command::ledger::ending;
 use crate::command::several::{self, Several};
 use crate::redact;
 
@@ -100,7 +100,7 @@ pub async fn state(state: &State, desire: Desire, author: &Author) -> Result<Con
         transaction.commit().await?;
     } else {
         let queued: Vec<_> = before.command.into_iter().collect();
-        ledger::withdraw(&mut transaction, &queued, now).await?;
+        ending::withdraw(&mut transaction, &queued, now).await?;
         queue(&mut transaction, charge_point, &desire, author, now).await?;
         // The value, which may be nobody's business, stays with the key.
         let entry = Entry::new(Action::ConfigurationDesired, now, author)

@@ -9,7 +9,7 @@ use tonic::Status;
 use crate::State;
 use crate::audit::{self, Action, Author, Entry};
 use crate::charge_point::find::{FindError, find};
-use crate::command::ledger;
+use crate::command::ledger::ending;
 
 #[derive(Debug, Error)]
 pub enum WithdrawError {
@@ -64,7 +64,7 @@ pub async fn withdraw(state: &State, identity: &str, key: &str, author: &Author)
     .execute(&mut *transaction)
     .await?;
     let queued: Vec<_> = withdrawn.command.into_iter().collect();
-    ledger::withdraw(&mut transaction, &queued, now).await?;
+    ending::withdraw(&mut transaction, &queued, now).await?;
     let entry = Entry::new(Action::ConfigurationWithdrawn, now, author)
         .on_charge_point(identity)
         .with("key", Some(key));

@@ -11,14 +11,13 @@ use tonic::Status;
 use voltgate_proto::ocpp::v1::{ChargeCommand, StartChargingRequest, StartMyChargeRequest};
 
 use super::Driver;
-use super::command::{self, Waiting};
+use super::command;
 use super::connector::{self, ConnectorError, Place};
 use super::id_token::{self, Choice};
 use crate::State;
 use crate::audit::Author;
 use crate::authorization::{self, AuthorizationStatus, Presented, Purpose};
-use crate::command::asking::Asking;
-use crate::command::send::Patience;
+use crate::command::send;
 use crate::remote_control::{self, request};
 
 /// A charge that is wished for.
@@ -41,8 +40,8 @@ pub(super) enum ChargeError {
     SeveralTokens,
     #[error("the id token is not accepted: {0:?}")]
     Refused(AuthorizationStatus),
-    #[error("enough commands of the driver wait")]
-    Waiting(#[from] Waiting),
+    #[error("nobody can start a charge at the connector now")]
+    NotFree,
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
 }
@@ -58,7 +57,9 @@ impl From<ChargeError> for Status {
                 reason::invalid(vec![FieldViolation::new("idToken", problem)])
             }
             ChargeError::Refused(status) => refusal(status),
-            ChargeError::Waiting(error) => error.into(),
+            ChargeError::NotFree => Reason::ConnectorNotFree.status(
+                "No charge can be started at the connector now: it is in use, out of order, or not in service yet",
+            ),
             ChargeError::Database(error) => database::failed(&error),
         }
     }
@@ -115,31 +116,26 @@ pub(super) async fn start(
     author: Author,
     idempotency_key: Option<String>,
 ) -> Result<ChargeCommand, Status> {
-    let (place, id_token) = ready(state, driver, &wish, &author, idempotency_key.as_deref()).await?;
-    // Not the token that was chosen: another one may be when it is asked for again.
+    // Not the connector and the token that are found: they may be others when it is asked for again.
     let said = StartMyChargeRequest {
-        connector_code: wish.connector_code,
-        id_token: wish.id_token,
+        connector_code: wish.connector_code.to_lowercase(),
+        id_token: wish.id_token.clone(),
         wait_seconds: None,
     }
     .encode_to_vec();
+    let asking = command::asking(author, idempotency_key, wish.wait_seconds, said);
+    let _waiting = state.waiting_drivers.enter(driver.account)?;
+    if let Some(command) = send::again(state, &asking).await? {
+        return Ok(command::seen_by_driver(command));
+    }
+    let (place, id_token) = ready(state, driver, &wish).await?;
     let request = StartChargingRequest {
         identity: place.identity,
         id_token,
         connector_id: Some(place.connector_id),
-        wait_seconds: wish.wait_seconds,
-        expires_in_seconds: None,
+        ..StartChargingRequest::default()
     };
     let asked = request::start_charging(request).map_err(|_| too_long())?;
-    let asking = Asking {
-        author,
-        idempotency_key,
-        patience: Patience {
-            wait_seconds: wish.wait_seconds,
-            expires_in_seconds: None,
-        },
-        said,
-    };
     let command = remote_control::send(state, asked, asking).await?;
     Ok(command::seen_by_driver(command))
 }
@@ -151,13 +147,7 @@ fn too_long() -> Status {
 
 /// Where to charge and with what, if the driver may. Nothing of it is held when the charge point is asked: what changes until then,
 /// it finds out.
-async fn ready(
-    state: &State,
-    driver: Driver,
-    wish: &Wish,
-    author: &Author,
-    idempotency_key: Option<&str>,
-) -> Result<(Place, String), ChargeError> {
+async fn ready(state: &State, driver: Driver, wish: &Wish) -> Result<(Place, String), ChargeError> {
     let now = state.clock.now();
     let mut connection = database::begin(&state.database).await?;
     let place = connector::find(&mut connection, &wish.connector_code).await?;
@@ -168,10 +158,6 @@ async fn ready(
         Choice::None => return Err(ChargeError::NoToken),
         Choice::Several => return Err(ChargeError::SeveralTokens),
     };
-    let is_repeated = command::is_known(&mut connection, author, idempotency_key).await?;
-    if is_repeated {
-        return Ok((place, id_token));
-    }
     let presented = Presented {
         id_token: &id_token,
         charge_point: place.charge_point,
@@ -184,7 +170,9 @@ async fn ready(
     if status != AuthorizationStatus::Accepted {
         return Err(ChargeError::Refused(status));
     }
-    command::check_waiting(&mut connection, place.charge_point, author).await?;
+    if place.is_taken {
+        return Err(ChargeError::NotFree);
+    }
     Ok((place, id_token))
 }
 

@@ -1,78 +1,40 @@
 //! Commands that drivers cause: few at a time, and shown without what is between operators and charge points.
 
-use std::time::Duration;
-
-use service_kit::reason::Reason;
-use sqlx::PgConnection;
-use thiserror::Error;
-use tonic::Status;
-use uuid::Uuid;
+use chrono::TimeDelta;
 use voltgate_proto::ocpp::v1::{ChargeCommand, Command};
 
 use crate::audit::Author;
+use crate::command::asking::Asking;
+use crate::command::ledger::Room;
+use crate::command::send::Patience;
 use crate::command::status::Status as CommandStatus;
 
-/// A charge point answers one command at a time, and others want to charge there too.
-const MOST_WAITING: i64 = 3;
+/// A charge point answers one command at a time, and others want to charge, too. A connector that was asked to start waits for a
+/// cable for a minute or two.
+const ROOM: Room = Room {
+    most: 3,
+    held: TimeDelta::minutes(2),
+};
 
-/// By then a command is answered, or has timed out.
-const AGAIN_AFTER: Duration = Duration::from_secs(10);
+/// In seconds. Who stands at the charge point does not wait longer for it to connect.
+const WHILE_SOMEBODY_WAITS: i32 = 60;
 
-#[derive(Debug, Error)]
-pub(super) enum Waiting {
-    #[error("enough commands wait")]
-    TooMany,
-    #[error("the database failed")]
-    Database(#[from] sqlx::Error),
-}
-
-impl From<Waiting> for Status {
-    fn from(error: Waiting) -> Self {
-        match error {
-            Waiting::TooMany => {
-                let message = "The charge point has not answered what you asked before; wait for that";
-                Reason::TooManyRequests.retry_after(AGAIN_AFTER, message)
-            }
-            Waiting::Database(error) => service_kit::database::failed(&error),
-        }
-    }
-}
-
-/// Whether the same key has made a command before.
-pub(super) async fn is_known(
-    connection: &mut PgConnection,
-    author: &Author,
-    idempotency_key: Option<&str>,
-) -> Result<bool, sqlx::Error> {
-    sqlx::query_scalar!(
-        r#"SELECT EXISTS (
-             SELECT FROM ocpp.command WHERE requested_by = $1 AND idempotency_key = $2) AS "known!""#,
-        author.to_string(),
+/// What a driver asks for. `said`: tells a repetition from another request under the same key.
+pub(super) fn asking(
+    author: Author,
+    idempotency_key: Option<String>,
+    wait_seconds: Option<i32>,
+    said: Vec<u8>,
+) -> Asking {
+    Asking {
+        author,
         idempotency_key,
-    )
-    .fetch_one(connection)
-    .await
-}
-
-/// # Errors
-/// As many of the driver's commands wait at the charge point as may.
-pub(super) async fn check_waiting(
-    connection: &mut PgConnection,
-    charge_point: Uuid,
-    author: &Author,
-) -> Result<(), Waiting> {
-    let waiting = sqlx::query_scalar!(
-        r#"SELECT count(*) AS "count!" FROM ocpp.command
-           WHERE charge_point_id = $1 AND (status = 'queued' OR status = 'sent') AND requested_by = $2"#,
-        charge_point,
-        author.to_string(),
-    )
-    .fetch_one(connection)
-    .await?;
-    if waiting < MOST_WAITING {
-        Ok(())
-    } else {
-        Err(Waiting::TooMany)
+        patience: Patience {
+            wait_seconds,
+            expires_in_seconds: Some(WHILE_SOMEBODY_WAITS),
+        },
+        said,
+        room: Some(ROOM),
     }
 }
 

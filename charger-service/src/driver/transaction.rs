@@ -9,7 +9,6 @@ use service_kit::reason::FieldViolation;
 use sqlx::PgPool;
 use thiserror::Error;
 use tonic::Status;
-use uuid::Uuid;
 use voltgate_proto::ocpp::v1::{ListMyTransactionsRequest, ListMyTransactionsResponse, MyTransaction};
 
 use super::Driver;
@@ -105,7 +104,7 @@ macro_rules! select {
             Row,
             r#"SELECT transaction.id, id_token, status, code AS "connector_code?", site.name AS "site_name?",
                    site.address AS "site_address?",
-                   CASE WHEN energy_wh < 2147483648 THEN floor(energy_wh)::integer END AS energy_wh,
+                   ocpp.whole(energy_wh) AS energy_wh,
                    started_at, stopped_at, start_received_at, stop_received_at, stop_reason,
                    total_cost::text, currency
                FROM ocpp.transaction JOIN ocpp.charge_point ON charge_point.id = charge_point_id
@@ -156,18 +155,21 @@ pub(super) async fn get(database: &PgPool, driver: Driver, id: i32) -> Result<My
     row.map(MyTransaction::from).ok_or(GetError::NotFound)
 }
 
-/// Where a transaction of the driver runs, or ran.
+/// A transaction of the driver, for what may be asked of it.
 #[derive(Debug)]
-pub(super) struct ChargePoint {
-    pub id: Uuid,
+pub(super) struct Owned {
+    /// Of the charge point where it runs, or ran.
     pub identity: String,
+    /// The charge point has told so. One that an operator has closed may run on.
+    pub is_stopped: bool,
 }
 
-pub(super) async fn charge_point_of(database: &PgPool, driver: Driver, id: i32) -> Result<ChargePoint, GetError> {
+pub(super) async fn find(database: &PgPool, driver: Driver, id: i32) -> Result<Owned, GetError> {
     sqlx::query_as!(
-        ChargePoint,
-        "SELECT id, identity FROM ocpp.charge_point
-         WHERE id = (SELECT charge_point_id FROM ocpp.transaction WHERE id = $1 AND account_id = $2)",
+        Owned,
+        r#"SELECT identity, stop_received_at IS NOT NULL AND closed_by IS NULL AS "is_stopped!"
+           FROM ocpp.transaction JOIN ocpp.charge_point ON charge_point.id = charge_point_id
+           WHERE transaction.id = $1 AND account_id = $2"#,
         id,
         driver.account,
     )

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use service_kit::event::timestamp;
 use voltgate_proto::ocpp::v1::event::Data;
 use voltgate_proto::ocpp::v1::{
-    ChargePointBootedEvent, ChargePointOfflineEvent, ChargePointOnlineEvent, CommandFinishedEvent,
+    CampaignStateEvent, ChargePointBootedEvent, ChargePointOfflineEvent, ChargePointOnlineEvent, CommandFinishedEvent,
     ConnectorStatusEvent, JobStatusEvent, SecurityEventEvent, StrayKeptEvent, TransactionMeterValuesEvent,
     TransactionStartedEvent, TransactionStoppedEvent, UnknownChargePointSeenEvent,
 };
@@ -43,6 +43,12 @@ struct Told {
     r#type: String,
     critical: bool,
     origin: String,
+    campaign_id: String,
+    name: String,
+    state: String,
+    pause_reason: Option<String>,
+    wave: i32,
+    waves: i32,
 }
 
 /// None where the type is none of this release.
@@ -52,6 +58,14 @@ pub fn data(r#type: &str, json: &str) -> Result<Option<Data>, serde_json::Error>
     };
     let told: Told = serde_json::from_str(json)?;
     Ok(Some(match kind {
+        Kind::CampaignState => Data::CampaignState(CampaignStateEvent {
+            campaign_id: told.campaign_id,
+            name: told.name,
+            state: told.state,
+            pause_reason: told.pause_reason,
+            wave: told.wave,
+            waves: told.waves,
+        }),
         Kind::ChargePointOnline => Data::ChargePointOnline(ChargePointOnlineEvent {
             protocol: told.protocol,
         }),

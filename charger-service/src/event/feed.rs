@@ -8,22 +8,34 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use service_kit::backoff::Backoff;
 use tokio::sync::broadcast::{Receiver, Sender};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::sleep;
+use uuid::Uuid;
 
 use super::page::{self, Happened};
-use super::position::Position;
+use super::position::{Position, Server};
 use crate::State;
+use crate::places::{NoPlace, Place as Taken, Places};
 
 /// Between two looks at the table.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Batches in the ring, each a page at the most: some 10 MB together.
-const RING: usize = 32;
+/// While the table cannot be read.
+const AGAIN: Backoff = Backoff {
+    first: LOOK,
+    longest: Duration::from_secs(10),
+};
 
-/// Who may listen at one replica. A gateway has no more streams than that.
+/// Batches in the ring, each a page at the most: some 10 MB together.
+const RING: usize = 64;
+
+/// Who may listen at one replica.
 const MOST: usize = 1000;
+
+/// Of one account. Programs share an account, and its keys.
+const MOST_OF_ONE: usize = 100;
 
 /// Who may read the table alone at once. They have long ways to go, perhaps, and there are few connections.
 const READERS: usize = 3;
@@ -31,10 +43,11 @@ const READERS: usize = 3;
 /// Events that came one after the other.
 #[derive(Debug)]
 pub struct Batch {
+    pub server: Server,
     /// Nothing happened between the batch before and this; where the task has just begun, nobody has read further.
     pub from: Position,
     pub to: Position,
-    pub events: Vec<Happened>,
+    pub events: Vec<Arc<Happened>>,
 }
 
 /// A replica's feed.
@@ -42,7 +55,7 @@ pub struct Batch {
 pub struct Feed {
     ring: Sender<Arc<Batch>>,
     joined: Notify,
-    places: Arc<Semaphore>,
+    places: Places,
     pub readers: Semaphore,
 }
 
@@ -50,7 +63,7 @@ pub struct Feed {
 #[derive(Debug)]
 pub struct Place {
     pub batches: Receiver<Arc<Batch>>,
-    _permit: OwnedSemaphorePermit,
+    _taken: Taken,
 }
 
 impl Default for Feed {
@@ -58,22 +71,20 @@ impl Default for Feed {
         Self {
             ring: Sender::new(RING),
             joined: Notify::new(),
-            places: Arc::new(Semaphore::new(MOST)),
+            places: Places::new(MOST, MOST_OF_ONE),
             readers: Semaphore::new(READERS),
         }
     }
 }
 
 impl Feed {
-    /// None where too many listen.
-    pub fn join(&self) -> Option<Place> {
-        let permit = Arc::clone(&self.places).try_acquire_owned().ok()?;
+    /// # Errors
+    /// Too many listen, or the account does so too often.
+    pub fn join(&self, account: Uuid) -> Result<Place, NoPlace> {
+        let taken = self.places.enter(account)?;
         let batches = self.ring.subscribe();
         self.joined.notify_one();
-        Some(Place {
-            batches,
-            _permit: permit,
-        })
+        Ok(Place { batches, _taken: taken })
     }
 
     fn is_heard(&self) -> bool {
@@ -92,40 +103,47 @@ pub async fn follow(state: &State) {
 /// Until nobody listens any more.
 async fn read_along(state: &State) {
     let feed = &state.events;
-    // Where the table was read up to, and where the last batch has ended.
-    let mut seen: Option<(Position, Position)> = None;
+    let mut seen: Option<Position> = None;
+    let mut failures = 0;
     while feed.is_heard() {
         match look(state, seen).await {
             Ok((now, is_full)) => {
+                failures = 0;
                 seen = Some(now);
                 if is_full {
                     continue;
                 }
+                sleep(LOOK).await;
             }
-            Err(error) => tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "Events cannot be read; trying again"
-            ),
+            Err(error) => {
+                failures += 1;
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "Events cannot be read; trying again"
+                );
+                sleep(AGAIN.after(failures)).await;
+            }
         }
-        sleep(LOOK).await;
     }
 }
 
-async fn look(state: &State, seen: Option<(Position, Position)>) -> Result<((Position, Position), bool), sqlx::Error> {
-    let Some((read, told)) = seen else {
-        let begin = Position::before(page::present(&state.database).await?.xmin);
-        return Ok(((begin, begin), true));
+/// Up to where the table was read, and whether there is more.
+async fn look(state: &State, seen: Option<Position>) -> Result<(Position, bool), sqlx::Error> {
+    let Some(seen) = seen else {
+        return Ok((page::present(&state.database).await?.last, true));
     };
-    let page = page::read(&state.database, read).await?;
+    let page = page::read(&state.database, seen).await?;
     if page.events.is_empty() {
-        return Ok(((page.to, told), false));
+        return Ok((page.to, false));
     }
+    let (to, is_full) = (page.to, page.is_full);
     let batch = Batch {
-        from: told,
-        to: page.to,
+        server: page.server,
+        from: seen,
+        to,
         events: page.events,
     };
     // Nobody listens any more, or somebody does.
     let _heard = state.events.ring.send(Arc::new(batch));
-    Ok(((page.to, page.to), page.is_full))
+    Ok((to, is_full))
 }

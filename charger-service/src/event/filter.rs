@@ -1,5 +1,7 @@
 //! Which events a listener wants.
 
+use std::collections::HashSet;
+
 use service_kit::reason::FieldViolation;
 use uuid::Uuid;
 use voltgate_proto::ocpp::v1::StreamEventsRequest;
@@ -13,12 +15,29 @@ pub struct Filter {
     site: Option<Uuid>,
     identity: Option<String>,
     kinds: Vec<Kind>,
+    /// The only sites that the listener may hear of; none for one who may hear of all.
+    within: Option<HashSet<Uuid>>,
 }
 
 impl Filter {
+    /// Only what happens at these sites.
+    pub fn within(self, sites: Option<HashSet<Uuid>>) -> Self {
+        Self { within: sites, ..self }
+    }
+
+    pub fn is_limited(&self) -> bool {
+        self.within.is_some()
+    }
+
     pub fn wants(&self, happened: &Happened) -> bool {
         let event = &happened.event;
-        self.site.is_none_or(|site| happened.site == Some(site))
+        let is_within = match (&self.within, happened.site) {
+            (None, _) => true,
+            (Some(sites), Some(site)) => sites.contains(&site),
+            (Some(_), None) => false,
+        };
+        is_within
+            && self.site.is_none_or(|site| happened.site == Some(site))
             && self
                 .identity
                 .as_ref()
@@ -52,6 +71,7 @@ impl TryFrom<StreamEventsRequest> for Filter {
             site: site.and_then(Result::ok),
             identity: request.identity,
             kinds,
+            within: None,
         })
     }
 }

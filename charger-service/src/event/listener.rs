@@ -1,7 +1,7 @@
 //! One who listens: from where it was, through the table, to what all hear, and back to the table where it falls behind.
 //!
-//! It is asked for the next event when its client has taken the one before, so a client that is slow keeps nothing here but
-//! its position.
+//! It is asked for the next event when its client has taken the one before, so a client that is slow keeps nothing here but its
+//! position, and what it wants of a page.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -15,19 +15,22 @@ use service_kit::access::Admission;
 use service_kit::database;
 use service_kit::event::timestamp;
 use service_kit::reason::Reason;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tonic::Status;
 use voltgate_proto::ocpp::v1::Event;
 
 use super::feed::{Batch, Place};
 use super::filter::Filter;
 use super::page::{self, Happened};
-use super::position::{Position, Snapshot};
+use super::position::{EventId, Position, Server, Snapshot};
 use crate::State;
 
 /// A listener that hears nothing it wants is told this often where it is, so that it does not have far to go when it comes
 /// again.
 const MARK: Duration = Duration::from_secs(60);
+
+/// Sites may join and leave the groups to which a listener is limited.
+const ANEW: Duration = Duration::from_secs(300);
 
 /// Control messages, which come whatever was asked for.
 const MARK_TYPE: &str = "events.mark";
@@ -40,6 +43,7 @@ struct Listener {
     state: Arc<State>,
     filter: Filter,
     place: Place,
+    server: Server,
     /// Everything up to here was sent, or is not wanted.
     position: Position,
     /// It may have missed some of what all hear.
@@ -47,7 +51,7 @@ struct Listener {
     /// What was over when it began: it asked for what comes after. None once that is all past.
     began: Option<Snapshot>,
     /// At most a page.
-    wanted: VecDeque<Event>,
+    wanted: VecDeque<Wanted>,
     /// The position that the client knows.
     known: Position,
     mark_at: Instant,
@@ -55,45 +59,66 @@ struct Listener {
     lost: Position,
 }
 
-/// Begins to listen: after a position, or now.
+enum Wanted {
+    /// As all have it.
+    Happened(Arc<Happened>),
+    Control(Box<Event>),
+}
+
+/// Begins to listen: after an event, or now.
 ///
 /// # Errors
-/// Too many listen, or the database fails.
+/// The database fails.
 pub async fn listen(
     state: &Arc<State>,
+    place: Place,
     filter: Filter,
-    after: Option<Position>,
+    after: Option<EventId>,
     admission: Option<Admission>,
 ) -> Result<BoxStream<'static, Result<Event, Status>>, Status> {
-    let place = state
-        .events
-        .join()
-        .ok_or_else(|| Reason::Overloaded.retry_after(Duration::from_secs(5), "Too many listen to events"))?;
     let present = page::present(&state.database)
         .await
         .map_err(|error| database::failed(&error))?;
-    let lapse: Lapse = match admission {
-        Some(admission) => Box::pin(admission.lapse()),
-        None => Box::pin(std::future::pending()),
-    };
-    let now = Position::before(present.xmin);
-    // Nothing has been written yet where a position of another database may lie.
-    let is_foreign = after.is_some_and(|after| after.xid >= present.xmax);
-    let position = after.filter(|_| !is_foreign).unwrap_or(now);
+    let is_limited = filter.is_limited();
+    let lapse: Lapse = Box::pin(async move {
+        let admitted = async {
+            match admission {
+                Some(admission) => admission.lapse().await,
+                None => std::future::pending().await,
+            }
+        };
+        let anew = async {
+            if !is_limited {
+                std::future::pending::<()>().await;
+            }
+            sleep(ANEW).await;
+        };
+        tokio::select! {
+            lapsed = admitted => lapsed,
+            () = anew => Err(Reason::Unavailable.status("Which sites you may hear of is looked at anew; please ask again")),
+        }
+    });
+    // Nothing has been written yet where the position of another server may lie.
+    let is_foreign = after.is_some_and(|after| {
+        after.server != present.server || after.position > Position::before(present.snapshot.xmax)
+    });
+    let resumed = after.filter(|_| !is_foreign).map(|after| after.position);
+    let position = resumed.unwrap_or(present.last);
     let mut listener = Listener {
         state: Arc::clone(state),
         filter,
         place,
+        server: present.server,
         position,
         is_behind: true,
-        began: after.is_none().then_some(present),
+        began: resumed.is_none().then_some(present.snapshot),
         wanted: VecDeque::new(),
         known: position,
         mark_at: Instant::now() + MARK,
         lost: Position::default(),
     };
     let first = listener.control(if is_foreign { LOST_TYPE } else { MARK_TYPE });
-    listener.wanted.push_back(first);
+    listener.wanted.push_back(Wanted::Control(Box::new(first)));
     let events = unfold(Some((listener, lapse)), |listening| async {
         let (mut listener, mut lapse) = listening?;
         match next(&mut listener, &mut lapse).await {
@@ -118,9 +143,15 @@ async fn next(listener: &mut Listener, lapse: &mut Lapse) -> Result<Event, Statu
 impl Listener {
     async fn hear(&mut self) -> Result<Event, Status> {
         loop {
-            if let Some(event) = self.wanted.pop_front() {
+            if let Some(wanted) = self.wanted.pop_front() {
                 self.mark_at = Instant::now() + MARK;
-                return Ok(event);
+                return Ok(match wanted {
+                    Wanted::Happened(happened) => happened.event.clone(),
+                    Wanted::Control(event) => *event,
+                });
+            }
+            if let Some(mark) = self.due_mark() {
+                return Ok(mark);
             }
             if self.is_behind {
                 self.read().await.map_err(|error| database::failed(&error))?;
@@ -128,18 +159,22 @@ impl Listener {
             }
             tokio::select! {
                 batch = self.place.batches.recv() => match batch {
-                    Ok(batch) if batch.from <= self.position => self.take(&batch),
-                    // It was too slow, or there is a gap: the table has it.
+                    Ok(batch) if batch.server == self.server && batch.from <= self.position => self.take(&batch),
+                    // It was too slow, there is a gap, or another server has taken over: the table has it.
                     Ok(_) | Err(_) => self.is_behind = true,
                 },
-                () = sleep_until(self.mark_at) => {
-                    self.mark_at = Instant::now() + MARK;
-                    if self.known < self.position {
-                        return Ok(self.control(MARK_TYPE));
-                    }
-                }
+                () = sleep_until(self.mark_at) => {}
             }
         }
+    }
+
+    /// However seldom something is wanted, and however far it has to go.
+    fn due_mark(&mut self) -> Option<Event> {
+        if Instant::now() < self.mark_at {
+            return None;
+        }
+        self.mark_at = Instant::now() + MARK;
+        (self.known < self.position).then(|| self.control(MARK_TYPE))
     }
 
     /// A page of the table. It is no longer behind when there is no more: all that is told to all from then on follows, or
@@ -149,14 +184,32 @@ impl Listener {
         // It is never closed.
         let _reader = state.events.readers.acquire().await;
         let page = page::read(&state.database, self.position).await?;
+        if page.server != self.server {
+            return self.begin_anew().await;
+        }
         if self.position < page.horizon && self.lost < page.horizon && self.began.is_none() {
             self.lost = page.horizon;
-            let lost = self.control(LOST_TYPE);
-            self.wanted.push_back(lost);
+            self.tell_lost();
         }
         self.sift(&page.events, page.to);
         self.is_behind = page.is_full;
         Ok(())
+    }
+
+    /// Another server has taken over while it listened.
+    async fn begin_anew(&mut self) -> Result<(), sqlx::Error> {
+        let present = page::present(&self.state.database).await?;
+        self.server = present.server;
+        self.position = present.last;
+        self.began = Some(present.snapshot);
+        self.lost = Position::default();
+        self.tell_lost();
+        Ok(())
+    }
+
+    fn tell_lost(&mut self) {
+        let lost = self.control(LOST_TYPE);
+        self.wanted.push_back(Wanted::Control(Box::new(lost)));
     }
 
     fn take(&mut self, batch: &Batch) {
@@ -164,7 +217,7 @@ impl Listener {
     }
 
     /// Keeps what is wanted of what comes after the position.
-    fn sift(&mut self, events: &[Happened], to: Position) {
+    fn sift(&mut self, events: &[Arc<Happened>], to: Position) {
         for happened in events {
             let is_new = happened.position > self.position
                 && !self
@@ -173,7 +226,7 @@ impl Listener {
                     .is_some_and(|began| began.has_seen(happened.position.xid));
             if is_new && self.filter.wants(happened) {
                 self.known = happened.position;
-                self.wanted.push_back(happened.event.clone());
+                self.wanted.push_back(Wanted::Happened(Arc::clone(happened)));
             }
         }
         self.position = self.position.max(to);
@@ -183,8 +236,12 @@ impl Listener {
     /// Tells where it is.
     fn control(&mut self, r#type: &str) -> Event {
         self.known = self.position;
+        let id = EventId {
+            server: self.server,
+            position: self.position,
+        };
         Event {
-            id: self.position.to_string(),
+            id: id.to_string(),
             time: Some(timestamp(self.state.clock.now())),
             r#type: r#type.to_owned(),
             identity: None,

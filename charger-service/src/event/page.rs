@@ -1,5 +1,7 @@
 //! Events as the table has them, some at a time.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 use service_kit::event::timestamp;
 use sqlx::PgPool;
@@ -7,10 +9,10 @@ use uuid::Uuid;
 use voltgate_proto::ocpp::v1::Event;
 
 use super::data::data;
-use super::position::{NoPosition, Position, Snapshot};
+use super::position::{EventId, NoId, Position, Server, Snapshot};
 
 /// Events of a page.
-pub const MOST: i64 = 500;
+pub const MOST: i64 = 200;
 
 /// An event, and what is looked at to tell who wants it.
 #[derive(Debug)]
@@ -22,9 +24,10 @@ pub struct Happened {
 
 #[derive(Debug)]
 pub struct Page {
+    pub server: Server,
     /// In their order.
-    pub events: Vec<Happened>,
-    /// Nothing before it is left to read.
+    pub events: Vec<Arc<Happened>>,
+    /// The last of them, or where it was read from.
     pub to: Position,
     /// There is more.
     pub is_full: bool,
@@ -37,12 +40,12 @@ pub struct Page {
 /// however seldom a filter fits.
 pub async fn read(database: &PgPool, after: Position) -> Result<Page, sqlx::Error> {
     let rows = sqlx::query!(
-        r#"SELECT pg_snapshot_xmin(present.snapshot)::text AS "frontier!",
+        r#"SELECT ocpp.event_server() AS "server!",
                horizon.xid::text AS "horizon_xid!", horizon.id AS "horizon_id!",
                page.xid::text AS "xid?", page.id AS "id?", page.at AS "at?", page.type AS "type?",
                page.identity AS "identity?", page.site_id AS "site_id?", page.data::text AS "data?"
            FROM (SELECT pg_current_snapshot() AS snapshot) AS present
-           CROSS JOIN ocpp.event_horizon AS horizon
+           CROSS JOIN (SELECT xid, id FROM ocpp.event_horizon LIMIT 1) AS horizon
            LEFT JOIN LATERAL (
                SELECT xid, id, at, type, identity, site_id, data FROM ocpp.event
                WHERE (event.xid, event.id) > ($1::text::xid8, $2) AND event.xid < pg_snapshot_xmin(present.snapshot)
@@ -55,9 +58,9 @@ pub async fn read(database: &PgPool, after: Position) -> Result<Page, sqlx::Erro
     .fetch_all(database)
     .await?;
     let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-    let (frontier, horizon) = (number(&first.frontier)?, number(&first.horizon_xid)?);
+    let server = Server::of_digest(first.server);
     let horizon = Position {
-        xid: horizon,
+        xid: number(&first.horizon_xid)?,
         id: first.horizon_id,
     };
     let mut events = Vec::with_capacity(rows.len());
@@ -68,31 +71,54 @@ pub async fn read(database: &PgPool, after: Position) -> Result<Page, sqlx::Erro
             continue;
         };
         let position = Position { xid: number(&xid)?, id };
-        events.push(happened(position, at, r#type, row.identity, row.site_id, &data));
+        let id = EventId { server, position };
+        events.push(Arc::new(happened(id, at, r#type, row.identity, row.site_id, &data)));
     }
-    let is_full = events.len() as i64 == MOST;
-    let to = match events.last() {
-        Some(last) if is_full => last.position,
-        _ => Position::before(frontier).max(after),
-    };
     Ok(Page {
+        server,
+        is_full: events.len() as i64 == MOST,
+        to: events.last().map_or(after, |last| last.position),
         events,
-        to,
-        is_full,
         horizon,
     })
 }
 
-/// Which transactions are over now.
-pub async fn present(database: &PgPool) -> Result<Snapshot, sqlx::Error> {
-    let snapshot = sqlx::query_scalar!(r#"SELECT pg_current_snapshot()::text AS "snapshot!""#)
-        .fetch_one(database)
-        .await?;
-    snapshot.parse().map_err(unreadable)
+/// Where somebody stands who begins to listen.
+#[derive(Debug)]
+pub struct Present {
+    pub server: Server,
+    /// Which transactions are over.
+    pub snapshot: Snapshot,
+    /// The last event that nothing can come before any more. Not the last transaction: after a crash its number may be given again,
+    /// where it had written nothing.
+    pub last: Position,
+}
+
+pub async fn present(database: &PgPool) -> Result<Present, sqlx::Error> {
+    let row = sqlx::query!(
+        r#"SELECT ocpp.event_server() AS "server!",
+               present.snapshot::text AS "snapshot!", coalesce(last.xid, horizon.xid)::text AS "xid!",
+               coalesce(last.id, horizon.id) AS "id!"
+           FROM (SELECT pg_current_snapshot() AS snapshot) AS present
+           CROSS JOIN (SELECT xid, id FROM ocpp.event_horizon LIMIT 1) AS horizon
+           LEFT JOIN LATERAL (
+               SELECT xid, id FROM ocpp.event WHERE event.xid < pg_snapshot_xmin(present.snapshot)
+               ORDER BY event.xid DESC, event.id DESC LIMIT 1) AS last ON true"#
+    )
+    .fetch_one(database)
+    .await?;
+    Ok(Present {
+        server: Server::of_digest(row.server),
+        snapshot: row.snapshot.parse().map_err(unreadable)?,
+        last: Position {
+            xid: number(&row.xid)?,
+            id: row.id,
+        },
+    })
 }
 
 fn happened(
-    position: Position,
+    id: EventId,
     at: DateTime<Utc>,
     r#type: String,
     identity: Option<String>,
@@ -109,10 +135,10 @@ fn happened(
         None
     });
     Happened {
-        position,
+        position: id.position,
         site,
         event: Event {
-            id: position.to_string(),
+            id: id.to_string(),
             time: Some(timestamp(at)),
             r#type,
             identity,
@@ -123,9 +149,9 @@ fn happened(
 }
 
 fn number(xid: &str) -> Result<u64, sqlx::Error> {
-    xid.parse().map_err(|_| unreadable(NoPosition))
+    xid.parse().map_err(|_| unreadable(NoId))
 }
 
-fn unreadable(error: NoPosition) -> sqlx::Error {
+fn unreadable(error: NoId) -> sqlx::Error {
     sqlx::Error::Decode(error.into())
 }

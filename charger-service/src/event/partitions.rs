@@ -34,16 +34,11 @@ pub async fn keep(database: &PgPool, now: DateTime<Utc>, retention: TimeDelta) -
 /// Forgets events that another database server has written, as there are after a dump was restored. They would come before or
 /// after all that happens from now on, as its transactions happen to be numbered.
 pub async fn forget_foreign(database: &PgPool) -> Result<(), sqlx::Error> {
-    // What can be seen was written before the snapshot's xmax, if it was written here.
-    let forgotten = sqlx::query_scalar!(
-        r#"WITH forgotten AS (DELETE FROM ocpp.event WHERE xid >= pg_snapshot_xmax(pg_current_snapshot()) RETURNING 1),
-         nearer AS (UPDATE ocpp.event_horizon SET xid = '0', id = 0 WHERE xid >= pg_snapshot_xmax(pg_current_snapshot()))
-         SELECT count(*) AS "count!" FROM forgotten"#
-    )
-    .fetch_one(database)
-    .await?;
-    if forgotten > 0 {
-        tracing::warn!(events = forgotten, "Events of another database server were forgotten");
+    let has_forgotten = sqlx::query_scalar!(r#"SELECT ocpp.forget_foreign_events() AS "forgotten!""#)
+        .fetch_one(database)
+        .await?;
+    if has_forgotten {
+        tracing::warn!("The database is on another server than before; the events of that one were forgotten");
     }
     Ok(())
 }

@@ -27,41 +27,66 @@ impl Position {
     pub fn before(xid: u64) -> Self {
         Self { xid, id: 0 }
     }
+}
 
+/// Which database server numbers the transactions, and since which of its restores: of a digest, so that the id of an event does not
+/// get long. After a dump was restored, a backup was wound forward, or a standby has taken over, the numbers of transactions that
+/// were not saved are given again, and an older position means nothing any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Server(u32);
+
+impl Server {
+    pub fn of_digest(digest: i32) -> Self {
+        Self(digest.cast_unsigned())
+    }
+}
+
+/// What clients know an event by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EventId {
+    pub server: Server,
+    pub position: Position,
+}
+
+impl EventId {
     /// The one that a request names in `Last-Event-ID`; none where it has none.
     pub fn told(metadata: &MetadataMap) -> Result<Option<Self>, Vec<FieldViolation>> {
         let Some(told) = metadata.get(HEADER) else {
             return Ok(None);
         };
-        let position = told.to_str().ok().and_then(|text| text.parse().ok());
+        let id = told.to_str().ok().and_then(|text| text.parse().ok());
         let problem = || vec![FieldViolation::new("Last-Event-ID", "is not the id of an event")];
-        position.map(Some).ok_or_else(problem)
+        id.map(Some).ok_or_else(problem)
     }
 }
 
-impl fmt::Display for Position {
+impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:x}-{:x}", self.xid, self.id)
+        write!(f, "{:x}-{:x}-{:x}", self.server.0, self.position.xid, self.position.id)
     }
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a position that was given out")]
-pub struct NoPosition;
+#[error("not an id that was given out")]
+pub struct NoId;
 
-impl FromStr for Position {
-    type Err = NoPosition;
+impl FromStr for EventId {
+    type Err = NoId;
 
     /// In just the spelling in which it is written.
-    fn from_str(text: &str) -> Result<Self, NoPosition> {
-        let (xid, id) = text.split_once('-').ok_or(NoPosition)?;
-        let position = Self {
-            xid: u64::from_str_radix(xid, 16).map_err(|_| NoPosition)?,
-            id: i64::from_str_radix(id, 16).map_err(|_| NoPosition)?,
+    fn from_str(text: &str) -> Result<Self, NoId> {
+        let mut parts = text.splitn(3, '-');
+        let mut part = || parts.next().ok_or(NoId);
+        let (server, xid, number) = (part()?, part()?, part()?);
+        let position = Position {
+            xid: u64::from_str_radix(xid, 16).map_err(|_| NoId)?,
+            id: i64::from_str_radix(number, 16).map_err(|_| NoId)?,
         };
-        (position.id >= 0 && position.to_string() == text)
-            .then_some(position)
-            .ok_or(NoPosition)
+        let id = Self {
+            server: Server(u32::from_str_radix(server, 16).map_err(|_| NoId)?),
+            position,
+        };
+        (position.id >= 0 && id.to_string() == text).then_some(id).ok_or(NoId)
     }
 }
 
@@ -84,13 +109,13 @@ impl Snapshot {
 }
 
 impl FromStr for Snapshot {
-    type Err = NoPosition;
+    type Err = NoId;
 
     /// As PostgreSQL writes it: `10:20:10,14,15`.
-    fn from_str(text: &str) -> Result<Self, NoPosition> {
-        let number = |text: &str| text.parse().map_err(|_| NoPosition);
+    fn from_str(text: &str) -> Result<Self, NoId> {
+        let number = |text: &str| text.parse().map_err(|_| NoId);
         let mut parts = text.splitn(3, ':');
-        let mut part = || parts.next().ok_or(NoPosition);
+        let mut part = || parts.next().ok_or(NoId);
         let (xmin, xmax, open) = (part()?, part()?, part()?);
         let open = open.split(',').filter(|xid| !xid.is_empty()).map(number);
         Ok(Self {
@@ -107,33 +132,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_position_is_read_as_it_was_written_and_in_no_other_way() {
-        for position in [
-            Position::default(),
-            Position { xid: 756, id: 28 },
-            Position {
-                xid: u64::MAX,
-                id: i64::MAX,
-            },
-        ] {
-            assert_eq!(position.to_string().parse(), Ok(position));
+    fn an_id_is_read_as_it_was_written_and_in_no_other_way() {
+        let furthest = Position {
+            xid: u64::MAX,
+            id: i64::MAX,
+        };
+        for position in [Position::default(), Position { xid: 756, id: 28 }, furthest] {
+            for server in [Server(0), Server::of_digest(-1)] {
+                let id = EventId { server, position };
+                assert_eq!(id.to_string().parse(), Ok(id));
+            }
         }
         for text in [
             "",
             "1",
-            "1-",
-            "-1",
-            "1-+1",
-            "+1-1",
-            "01-1",
-            "1-1-1",
-            "1--1",
-            "2F4-1",
-            " 1-1",
-            "g-1",
-            "11111111111111111-1",
+            "1-1",
+            "1-1-",
+            "-1-1",
+            "1-+1-1",
+            "+1-1-1",
+            "01-1-1",
+            "1-1-1-1",
+            "1--1-1",
+            "1-2F4-1",
+            " 1-1-1",
+            "g-1-1",
+            "100000000-1-1",
+            "1-11111111111111111-1",
         ] {
-            assert_eq!(text.parse::<Position>(), Err(NoPosition), "{text}");
+            assert_eq!(text.parse::<EventId>(), Err(NoId), "{text}");
         }
     }
 

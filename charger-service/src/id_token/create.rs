@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use service_kit::database;
 use service_kit::reason::{self, FieldViolation, Reason};
+use sqlx::PgConnection;
+use sqlx::types::Json;
 use thiserror::Error;
 use tonic::Status;
 use uuid::Uuid;
@@ -10,6 +12,7 @@ use voltgate_proto::ocpp::v1::CreateIdTokenRequest;
 
 use super::list::{self, GetError};
 use super::location::{self, Location, ReplaceError};
+use super::owner::{self, OwnerError};
 use super::{Row, key_code};
 use crate::State;
 use crate::audit::{self, Action, Author, Entry};
@@ -38,8 +41,8 @@ pub struct NewIdToken {
     expires_at: Option<DateTime<Utc>>,
     blocked: bool,
     max_concurrent_transactions: Option<i32>,
-    allowed_locations: Vec<Location>,
-    account_id: Option<Uuid>,
+    pub(super) allowed_locations: Vec<Location>,
+    pub(super) account_id: Option<Uuid>,
 }
 
 #[derive(Debug, Error)]
@@ -66,6 +69,15 @@ impl From<ReplaceError> for CreateError {
         match error {
             ReplaceError::Unknown(violations) => Self::Invalid(violations),
             ReplaceError::Database(error) => Self::Database(error),
+        }
+    }
+}
+
+impl From<OwnerError> for CreateError {
+    fn from(error: OwnerError) -> Self {
+        match error {
+            OwnerError::Deleted => Self::Invalid(vec![FieldViolation::new("accountId", owner::DELETED)]),
+            OwnerError::Database(error) => Self::Database(error),
         }
     }
 }
@@ -175,22 +187,12 @@ pub async fn create(state: &State, new: NewIdToken, author: &Author) -> Result<R
     let now = state.clock.now();
     let mut transaction = database::begin(&state.database).await?;
     let id = Uuid::now_v7();
-    sqlx::query!(
-        "INSERT INTO ocpp.id_token (id, value, type, group_id, expires_at, blocked, created_at, max_concurrent_transactions,
-             account_id)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-        id,
-        new.value,
-        new.r#type,
-        new.group_id,
-        new.expires_at,
-        new.blocked,
-        now,
-        new.max_concurrent_transactions,
-        new.account_id,
-    )
-    .execute(&mut *transaction)
-    .await?;
+    if let Some(account) = new.account_id {
+        owner::check_exists(&mut transaction, account).await?;
+    }
+    let new = [(id, new)];
+    store(&mut transaction, &new, now).await?;
+    let [(_, new)] = new;
     location::replace(&mut transaction, id, &new.allowed_locations).await?;
     let created = list::read(&mut transaction, &new.value).await?;
     let shown = key_code::shown(&state.passwords, &created.value, [created.r#type.as_str()]);
@@ -199,6 +201,58 @@ pub async fn create(state: &State, new: NewIdToken, author: &Author) -> Result<R
     due::token_changed(&mut transaction, std::slice::from_ref(&created.value)).await?;
     transaction.commit().await?;
     Ok(created)
+}
+
+impl NewIdToken {
+    /// As it is when it is stored. Its revision is nobody's to see.
+    pub(super) fn into_row(self, now: DateTime<Utc>) -> Row {
+        Row {
+            value: self.value,
+            r#type: self.r#type.to_owned(),
+            group_id: self.group_id,
+            expires_at: self.expires_at,
+            blocked: self.blocked,
+            max_concurrent_transactions: self.max_concurrent_transactions,
+            allowed_locations: Json(self.allowed_locations),
+            account_id: self.account_id,
+            created_at: now,
+            revision: 0,
+        }
+    }
+}
+
+/// Stores them by one statement, without the places where they may charge.
+pub(super) async fn store(
+    connection: &mut PgConnection,
+    new: &[(Uuid, NewIdToken)],
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    let ids: Vec<_> = new.iter().map(|(id, _)| *id).collect();
+    let values: Vec<_> = new.iter().map(|(_, new)| new.value.as_str()).collect();
+    let types: Vec<_> = new.iter().map(|(_, new)| new.r#type).collect();
+    let groups: Vec<_> = new.iter().map(|(_, new)| new.group_id.as_deref()).collect();
+    let expiries: Vec<_> = new.iter().map(|(_, new)| new.expires_at).collect();
+    let blocked: Vec<_> = new.iter().map(|(_, new)| new.blocked).collect();
+    let limits: Vec<_> = new.iter().map(|(_, new)| new.max_concurrent_transactions).collect();
+    let accounts: Vec<_> = new.iter().map(|(_, new)| new.account_id).collect();
+    sqlx::query!(
+        "INSERT INTO ocpp.id_token (id, value, type, group_id, expires_at, blocked, max_concurrent_transactions, account_id,
+             created_at)
+         SELECT new.*, $9 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::timestamptz[], $6::boolean[],
+             $7::integer[], $8::uuid[]) AS new",
+        &ids,
+        &values as &[&str],
+        &types as &[&str],
+        &groups as &[Option<&str>],
+        &expiries as &[Option<DateTime<Utc>>],
+        &blocked,
+        &limits as &[Option<i32>],
+        &accounts as &[Option<Uuid>],
+        now,
+    )
+    .execute(&mut *connection)
+    .await?;
+    owner::begin(connection, &values, &accounts, now).await
 }
 
 /// What a token is from then on, as far as it decides who may charge.

@@ -3,7 +3,7 @@
 use service_kit::database;
 
 use super::update::UpdateError;
-use super::{key_code, list};
+use super::{key_code, list, owner};
 use crate::State;
 use crate::audit::{self, Action, Author, Entry};
 use crate::local_list::due;
@@ -25,8 +25,10 @@ pub async fn delete(state: &State, value: &str, if_match: &IfMatch, author: &Aut
         list::read(&mut transaction, value).await?;
         return Err(UpdateError::Changed);
     };
+    let now = state.clock.now();
+    owner::hand_over(&mut transaction, value, None, now).await?;
     let shown = key_code::shown(&state.passwords, value, [r#type.as_str()]);
-    let entry = Entry::new(Action::IdTokenDeleted, state.clock.now(), author).on_id_token(&shown);
+    let entry = Entry::new(Action::IdTokenDeleted, now, author).on_id_token(&shown);
     audit::record(&mut transaction, entry).await?;
     due::token_changed(&mut transaction, &[value.to_owned()]).await?;
     transaction.commit().await?;

@@ -91,10 +91,7 @@ pub(super) async fn replace(
                 ids.push(*id);
                 connectors.push(location.connector_id);
             }
-            None => unknown.push(FieldViolation::new(
-                format!("{FIELD}[{index}].identity"),
-                "is of no registered charge point",
-            )),
+            None => unknown.push(FieldViolation::new(field(index, "identity"), UNKNOWN)),
         }
     }
     if !unknown.is_empty() {
@@ -108,6 +105,85 @@ pub(super) async fn replace(
         id_token,
         &ids,
         &connectors as &[Option<i32>],
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) const UNKNOWN: &str = "is of no registered charge point";
+
+/// The name of a member of a place.
+pub(super) fn field(index: usize, member: &str) -> String {
+    format!("{FIELD}[{index}].{member}")
+}
+
+/// Places of several tokens, column by column.
+struct Columns<T> {
+    of: Vec<T>,
+    indices: Vec<i32>,
+    identities: Vec<String>,
+    connectors: Vec<Option<i32>>,
+}
+
+impl<T: Copy> Columns<T> {
+    fn gather<'a>(places: impl Iterator<Item = (T, &'a [Location])>) -> Self {
+        let mut columns = Self {
+            of: Vec::new(),
+            indices: Vec::new(),
+            identities: Vec::new(),
+            connectors: Vec::new(),
+        };
+        for (of, locations) in places {
+            for (index, location) in (0..).zip(locations) {
+                columns.of.push(of);
+                columns.indices.push(index);
+                columns.identities.push(location.identity.clone());
+                columns.connectors.push(location.connector_id);
+            }
+        }
+        columns
+    }
+}
+
+/// Those of no registered charge point, of tokens that are known by a number: that, and which of its places it is.
+pub(super) async fn unknown<'a>(
+    connection: &mut PgConnection,
+    places: impl Iterator<Item = (i32, &'a [Location])>,
+) -> Result<Vec<(i32, usize)>, sqlx::Error> {
+    let columns = Columns::gather(places);
+    let unknown = sqlx::query!(
+        r#"SELECT number AS "number!", index AS "index!"
+           FROM unnest($1::integer[], $2::integer[], $3::text[]) AS place (number, index, identity)
+           WHERE NOT EXISTS (SELECT FROM ocpp.charge_point WHERE charge_point.identity = place.identity)
+           ORDER BY number, index"#,
+        &columns.of,
+        &columns.indices,
+        &columns.identities,
+    )
+    .fetch_all(connection)
+    .await?;
+    let unknown = unknown.into_iter();
+    Ok(unknown
+        .map(|place| (place.number, usize::try_from(place.index).unwrap_or_default()))
+        .collect())
+}
+
+/// Has new tokens charge at these places only; those that have none, anywhere.
+pub(super) async fn store<'a>(
+    connection: &mut PgConnection,
+    places: impl Iterator<Item = (Uuid, &'a [Location])>,
+) -> Result<(), sqlx::Error> {
+    let columns = Columns::gather(places);
+    sqlx::query!(
+        "INSERT INTO ocpp.id_token_location (id_token_id, charge_point_id, connector_id)
+         SELECT token, charge_point.id, connector
+         FROM unnest($1::uuid[], $2::text[], $3::integer[]) AS place (token, identity, connector)
+         JOIN ocpp.charge_point ON charge_point.identity = place.identity
+         ON CONFLICT DO NOTHING",
+        &columns.of,
+        &columns.identities,
+        &columns.connectors as &[Option<i32>],
     )
     .execute(connection)
     .await?;

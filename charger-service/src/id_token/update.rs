@@ -14,6 +14,7 @@ use super::create::{
 };
 use super::list::{self, GetError};
 use super::location::{self, Location, ReplaceError};
+use super::owner::{self, OwnerError};
 use super::{Row, key_code};
 use crate::State;
 use crate::audit::{self, Action, Author, Entry};
@@ -62,6 +63,15 @@ impl From<ReplaceError> for UpdateError {
         match error {
             ReplaceError::Unknown(violations) => Self::Invalid(violations),
             ReplaceError::Database(error) => Self::Database(error),
+        }
+    }
+}
+
+impl From<OwnerError> for UpdateError {
+    fn from(error: OwnerError) -> Self {
+        match error {
+            OwnerError::Deleted => Self::Invalid(vec![FieldViolation::new("accountId", owner::DELETED)]),
+            OwnerError::Database(error) => Self::Database(error),
         }
     }
 }
@@ -174,6 +184,10 @@ pub async fn update(state: &State, change: Change, if_match: &IfMatch, author: &
         list::read(&mut transaction, &change.value).await?;
         return Err(UpdateError::Changed);
     };
+    let now = state.clock.now();
+    if let Some(account) = change.account_id {
+        owner::hand_over(&mut transaction, &change.value, account, now).await?;
+    }
     if let Some(locations) = &change.allowed_locations {
         location::replace(&mut transaction, before.id, locations).await?;
     }
@@ -181,7 +195,7 @@ pub async fn update(state: &State, change: Change, if_match: &IfMatch, author: &
     // What was a code is shown no more than what is one.
     let types = [before.former_type.as_str(), updated.r#type.as_str()];
     let shown = key_code::shown(&state.passwords, &updated.value, types);
-    let entry = Entry::new(Action::IdTokenUpdated, state.clock.now(), author).on_id_token(&shown);
+    let entry = Entry::new(Action::IdTokenUpdated, now, author).on_id_token(&shown);
     audit::record(&mut transaction, properties(entry, &updated)).await?;
     due::token_changed(&mut transaction, std::slice::from_ref(&updated.value)).await?;
     transaction.commit().await?;

@@ -29,9 +29,12 @@ pub struct NewJob {
 /// # Errors
 /// Nobody has said so.
 pub fn public_url(state: &State) -> Result<&PublicUrl, Status> {
-    state.transfers.public_url.as_ref().ok_or_else(|| {
-        Reason::NoPublicUrl.status("CHARGER_PUBLIC_URL has to say where charge points reach the gateway")
-    })
+    state.transfers.public_url.as_ref().ok_or_else(no_public_url)
+}
+
+/// How callers are told that nobody has.
+pub fn no_public_url() -> Status {
+    Reason::NoPublicUrl.status("CHARGER_PUBLIC_URL has to say where charge points reach the gateway")
 }
 
 /// How often a charge point is to try, and the seconds between that.

@@ -9,7 +9,7 @@ use tonic::Status;
 use crate::State;
 use crate::audit::{self, Action, Author, Entry};
 use crate::charge_point::find::{FindError, find};
-use crate::command::ledger;
+use crate::command::ledger::ending;
 
 #[derive(Debug, Error)]
 pub enum WithdrawError {
@@ -46,7 +46,7 @@ pub async fn withdraw(state: &State, identity: &str, if_match: &IfMatch, author:
     .flatten()
     .into_iter()
     .collect();
-    ledger::withdraw(&mut transaction, &queued, now).await?;
+    ending::withdraw(&mut transaction, &queued, now).await?;
     let withdrawn = sqlx::query!(
         "DELETE FROM ocpp.desired_local_list
          WHERE charge_point_id = $1 AND ($2::bigint[] IS NULL OR revision = ANY($2))",

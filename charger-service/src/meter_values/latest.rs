@@ -9,6 +9,8 @@ use crate::station_clock::ordered_at;
 const POWER: &str = "Power.Active.Import";
 const STATE_OF_CHARGE: &str = "SoC";
 
+const CONDUCTORS: [&str; 3] = ["L1", "L2", "L3"];
+
 /// A value with its time, by which later ones are told from earlier ones.
 pub type Dated = (DateTime<Utc>, Decimal);
 
@@ -27,8 +29,15 @@ pub fn power(samples: &[Sample], received_at: DateTime<Utc>) -> Option<Dated> {
     let of_all_phases = then.clone().find(|(sample, _)| sample.phase.is_none());
     let power = match of_all_phases {
         Some((_, power)) => power,
-        None => then
-            .filter(|(sample, _)| sample.phase.as_deref().is_some_and(is_single_phase))
+        // Some tell one twice, to the neutral conductor and without saying to what, or in two contexts.
+        None => CONDUCTORS
+            .iter()
+            .filter_map(|conductor| {
+                let mut told = then
+                    .clone()
+                    .filter(|(sample, _)| sample.phase.as_deref().is_some_and(|phase| is_of(phase, conductor)));
+                told.next()
+            })
             .try_fold(Decimal::ZERO, |sum, (_, power)| sum.checked_add(power))?,
     };
     Some((ordered_at(Some(latest), received_at), power))
@@ -51,8 +60,10 @@ pub fn state_of_charge(samples: &[Sample], received_at: DateTime<Utc>) -> Option
 }
 
 /// Not between two phases, nor of the neutral conductor.
-fn is_single_phase(phase: &str) -> bool {
-    matches!(phase, "L1" | "L2" | "L3" | "L1-N" | "L2-N" | "L3-N")
+fn is_of(phase: &str, conductor: &str) -> bool {
+    phase
+        .strip_prefix(conductor)
+        .is_some_and(|rest| matches!(rest, "" | "-N"))
 }
 
 #[cfg(test)]
@@ -88,6 +99,8 @@ mod tests {
         );
         let phases = [phase(2, "L1"), phase(2, "L2-N"), phase(2, "L1-L2"), phase(1, "L3")];
         assert_eq!(watts(&phases), Some(Decimal::from(7000)));
+        let twice = [phase(2, "L1"), phase(2, "L1-N"), phase(2, "L2"), phase(2, "L2")];
+        assert_eq!(watts(&twice), Some(Decimal::from(7000)));
         let other = Sample {
             location: "Inlet".to_owned(),
             ..whole(3, "50")

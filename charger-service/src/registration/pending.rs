@@ -2,7 +2,6 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use ocpp::v1_6::Action;
-use ocpp::{Message, Version, validate};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use service_kit::reason::FieldViolation;
@@ -10,8 +9,8 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 use voltgate_proto::ocpp::v1::PendingCommand;
 
+use crate::command::call::Call;
 use crate::command::ledger;
-use crate::redact;
 
 /// As many commands there may be.
 const MOST: usize = 50;
@@ -40,18 +39,12 @@ impl Steps {
         let mut violations = Vec::new();
         let mut steps = Vec::new();
         for (index, command) in commands.into_iter().enumerate() {
-            let problems = match step(command) {
-                Ok(step) => {
-                    steps.push(step);
-                    continue;
-                }
-                Err(problems) => problems,
-            };
-            violations.extend(
-                problems
-                    .into_iter()
-                    .map(|(field, problem)| FieldViolation::new(format!("pendingCommands[{index}].{field}"), problem)),
-            );
+            match step(command) {
+                Ok(step) => steps.push(step),
+                Err(problems) => violations.extend(problems.into_iter().map(|problem| {
+                    FieldViolation::new(format!("pendingCommands[{index}].{}", problem.field), problem.message)
+                })),
+            }
         }
         if violations.is_empty() {
             Ok(Self(steps))
@@ -69,41 +62,21 @@ impl Steps {
     }
 }
 
-type Problem = (String, String);
-
-fn step(command: PendingCommand) -> Result<Step<Box<RawValue>>, Vec<Problem>> {
-    let problem = |field: &str, problem: &str| vec![(field.to_owned(), problem.to_owned())];
-    let action = Action::parse(&command.action).filter(|action| action.is_for_station());
-    let Some(action) = action else {
-        return Err(problem("action", "must be an action that a central system may send"));
-    };
-    if matches!(action, Action::RemoteStartTransaction | Action::RemoteStopTransaction) {
-        return Err(problem("action", "is not sent to a charge point that is pending"));
+fn step(command: PendingCommand) -> Result<Step<Box<RawValue>>, Vec<FieldViolation>> {
+    let refused = |field: &str, problem: &str| Err(vec![FieldViolation::new(field, problem)]);
+    let call = Call::parse(&command.action, command.payload.as_bytes(), "payload")?;
+    if matches!(
+        call.action,
+        Action::RemoteStartTransaction | Action::RemoteStopTransaction
+    ) {
+        return refused("action", "is not sent to a charge point that is pending");
     }
-    let payload = if command.payload.is_empty() {
-        "{}"
-    } else {
-        &command.payload
-    };
-    let payload: Box<RawValue> =
-        serde_json::from_str(payload).map_err(|error| problem("payload", &format!("is not JSON: {error}")))?;
-    let violations = validate(Version::V1_6, Message::Request(action.as_str()), &payload);
-    if !violations.is_empty() {
-        let of = |path: &str| format!("payload{}", path.strip_prefix('$').unwrap_or(path));
-        return Err(violations
-            .iter()
-            .map(|violation| (of(&violation.path), violation.detail.clone()))
-            .collect());
-    }
-    if redact::request(action.as_str(), payload.get()) != payload.get() {
-        return Err(problem(
-            "payload",
-            "holds a secret, which is sent with a single command only",
-        ));
+    if call.holds_a_secret() {
+        return refused("payload", "holds a secret, which is sent with a single command only");
     }
     Ok(Step {
         action: command.action,
-        payload,
+        payload: call.payload,
     })
 }
 

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::certificate::issue::Issuance;
 use crate::certificate::issued::issued_to;
+use crate::certificate::voided;
 use crate::charge_point::names::{self, Names};
 
 #[derive(Debug, Error)]
@@ -20,8 +21,10 @@ pub enum WrongCertificate {
     Organization,
     #[error("the certificate was not issued to this charge point")]
     NotIssued,
-    #[error("the certificate names a serial number that another charge point goes by too")]
-    SharedSerialNumber,
+    #[error("the certificate is that of a device that has been replaced")]
+    Void,
+    #[error("the certificate has a name that another charge point goes by too")]
+    SharedName,
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
 }
@@ -39,19 +42,25 @@ pub async fn check(
 ) -> Result<String, WrongCertificate> {
     let common_name = common_name(der, issuance.organization.as_deref())?;
     let is_fixed = common_name == names.fixed();
-    if !is_fixed && names.serial_number() != Some(common_name.as_str()) {
+    if !is_fixed && !names.has_as_well(&common_name) {
         return Err(WrongCertificate::CommonName);
     }
     let issued_to = issued_to(database, der).await?;
     let must_be_known = !issuance.is_shared && issuance.authority.is_issuer_of(der);
     // Certificates that an earlier authority of ours has issued are known as well.
-    if !issued_to.contains(&charge_point) && (must_be_known || !issued_to.is_empty()) {
+    let is_its_own = issued_to
+        .iter()
+        .any(|issued| issued.charge_point == charge_point && !issued.is_void);
+    if !is_its_own && (must_be_known || !issued_to.is_empty()) {
         return Err(WrongCertificate::NotIssued);
+    }
+    if voided::is_void(database, charge_point, der).await? {
+        return Err(WrongCertificate::Void);
     }
     if !is_fixed && issued_to.is_empty() {
         let mut connection = database.acquire().await?;
         if !names::is_nobody_elses(&mut connection, charge_point, &common_name).await? {
-            return Err(WrongCertificate::SharedSerialNumber);
+            return Err(WrongCertificate::SharedName);
         }
     }
     Ok(common_name)

@@ -117,6 +117,11 @@ const SUPERSEDED: End = End::Close {
     reason: "a newer connection has taken over",
 };
 
+const ENDED: End = End::Close {
+    code: 1008,
+    reason: "an operator has ended the connection",
+};
+
 enum Event {
     Superseded,
     Resumed,
@@ -199,6 +204,7 @@ async fn enter(state: &State, station: &Admitted, entry: Entry) -> Result<Entere
         Entry::New(resumption) => {
             let new = NewSession {
                 charge_point: station.charge_point,
+                installation: station.installation,
                 instance: state.instance,
                 version: station.version,
                 peer: station.peer.as_deref(),
@@ -209,6 +215,7 @@ async fn enter(state: &State, station: &Admitted, entry: Entry) -> Result<Entere
             Ok(match takeover::connect(&state.database, &state.sessions, &new).await? {
                 Connected::Present(handle) => present(handle, None, None),
                 Connected::Candidate(via) => Entered::Candidate(Candidate::new(via), None),
+                Connected::Outdated => return Err(Refusal::Outdated),
             })
         }
         Entry::Resumed(resumption) => {
@@ -347,7 +354,7 @@ impl Conversation {
         self.handle.work.notify_one();
         loop {
             match self.next(inbox).await {
-                Event::Superseded => return Ok(SUPERSEDED),
+                Event::Superseded => return Ok(self.outdone()),
                 Event::Resumed => return Ok(End::Resumed),
                 Event::Leave => self.leave().await?,
                 Event::Work => self.send_next().await?,
@@ -387,6 +394,15 @@ impl Conversation {
             () = until(rest) => Event::Rested,
             () = until(deadline) => Event::Overdue,
             () = until(self.leaving) => Event::NotHandedOver,
+        }
+    }
+
+    /// Why the session is not the present one any more.
+    fn outdone(&self) -> End {
+        if self.handle.ended.is_cancelled() {
+            ENDED
+        } else {
+            SUPERSEDED
         }
     }
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::resumption::{Resumption, TokenHash};
 use super::takeover;
-use crate::command::ledger::{self, Unanswered};
+use crate::command::ledger::{self, Unanswered, ending};
 use crate::event::Kind;
 use crate::notice::{Notice, tell};
 use crate::registry::{Handle, Registry};
@@ -168,7 +168,7 @@ pub async fn release(database: &PgPool, via: Via, now: DateTime<Utc>) -> Result<
     )
     .execute(&mut *transaction)
     .await?;
-    ledger::abandon(&mut transaction, &[(via.charge_point, via.epoch)], now).await?;
+    ending::abandon(&mut transaction, &[(via.charge_point, via.epoch)], now).await?;
     transaction.commit().await
 }
 

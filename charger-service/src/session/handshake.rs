@@ -13,6 +13,7 @@ use super::credentials;
 use super::resumption::TokenHash;
 use super::stranger;
 use crate::State;
+use crate::certificate::voided;
 use crate::charge_point::identity::Identity;
 use crate::charge_point::names::Names;
 use crate::charge_point::rotation::{self, Used};
@@ -38,6 +39,8 @@ pub struct Offer {
 #[derive(Debug)]
 pub struct Admitted {
     pub charge_point: Uuid,
+    /// As it was when it proved itself.
+    pub installation: i32,
     pub identity: Identity,
     pub version: Version,
     pub peer: Option<String>,
@@ -53,6 +56,10 @@ pub enum Refusal {
     Stopping,
     #[error("there is no charge point of this identity")]
     UnknownChargePoint,
+    #[error("the charge point is retired")]
+    Retired,
+    #[error("the charge point was given another identity or device meanwhile")]
+    Outdated,
     #[error("Basic authentication is required")]
     NoCredentials,
     #[error("the user name is not the identity, or the password is wrong")]
@@ -118,6 +125,9 @@ async fn decide(state: &State, offer: &Offer) -> Result<Admitted, TurnedAway> {
             .ok_or(Refusal::UnknownChargePoint)?,
         None => return Err(Refusal::UnknownChargePoint.into()),
     };
+    if known.is_retired {
+        return Err(Refusal::Retired.into());
+    }
     let proof = authenticate(state, &identity, &known, offer)
         .await
         .map_err(|refusal| TurnedAway {
@@ -129,10 +139,11 @@ async fn decide(state: &State, offer: &Offer) -> Result<Admitted, TurnedAway> {
     settle(state, &known, &proof).await?;
     Ok(Admitted {
         charge_point: known.id,
+        installation: known.installation,
         identity,
         version,
         peer: offer.peer.clone(),
-        certified_serial_number: proof.serial_number,
+        certified_serial_number: proof.certificate.and_then(|shown| shown.serial_number),
         clock_is_known: known.clock_is_known,
     })
 }
@@ -152,7 +163,7 @@ pub async fn readmit(state: &State, identity: &str, token: &TokenHash) -> Result
     }
     let identity = Identity::parse(identity).map_err(|_| Refusal::UnknownChargePoint)?;
     let session = sqlx::query!(
-        r#"SELECT id, protocol AS "protocol!", peer, certified_serial_number
+        r#"SELECT id, installation, protocol AS "protocol!", peer, certified_serial_number
          FROM ocpp.charge_point
          CROSS JOIN LATERAL (
              SELECT protocol, peer, certified_serial_number FROM ocpp.session
@@ -169,6 +180,7 @@ pub async fn readmit(state: &State, identity: &str, token: &TokenHash) -> Result
     .ok_or(Refusal::Superseded)?;
     Ok(Admitted {
         charge_point: session.id,
+        installation: session.installation,
         identity,
         version: Version::choose(&session.protocol).ok_or(Refusal::NoCommonSubprotocol)?,
         peer: session.peer,
@@ -179,6 +191,8 @@ pub async fn readmit(state: &State, identity: &str, token: &TokenHash) -> Result
 
 struct Known {
     id: Uuid,
+    installation: i32,
+    is_retired: bool,
     security_profile: i16,
     /// The one that it has agreed to move up to.
     next_security_profile: Option<i16>,
@@ -190,6 +204,9 @@ struct Known {
     offered_hashes: Vec<Vec<u8>>,
     certificate_name: Option<String>,
     serial_number: Option<String>,
+    former_identities: Vec<String>,
+    /// SHA-256 of the certificate that it came in with last.
+    shown_certificate: Option<Vec<u8>>,
     subprotocol: Option<String>,
     clock_is_known: bool,
 }
@@ -197,8 +214,10 @@ struct Known {
 async fn find(database: &PgPool, identity: &Identity) -> Result<Option<Known>, sqlx::Error> {
     sqlx::query_as!(
         Known,
-        r#"SELECT id, security_profile, next_security_profile, password_hash, certificate_name, serial_number,
-               offered_security_profile, subprotocol, clock_offset_seconds IS NOT NULL AS "clock_is_known!",
+        r#"SELECT id, installation, retired_at IS NOT NULL AS "is_retired!", security_profile, next_security_profile,
+               password_hash, certificate_name, serial_number, former_identities, shown_certificate,
+               offered_security_profile, subprotocol,
+               clock_offset_seconds IS NOT NULL AS "clock_is_known!",
                ARRAY(SELECT command_id FROM ocpp.offered_password WHERE charge_point_id = charge_point.id
                      ORDER BY command_id) AS "offered_commands!",
                ARRAY(SELECT hash FROM ocpp.offered_password WHERE charge_point_id = charge_point.id
@@ -217,8 +236,7 @@ struct Proof {
     profile: i16,
     /// None where it needs no password.
     password: Option<Used>,
-    /// The one in its certificate, where it needs one and that names a serial number.
-    serial_number: Option<String>,
+    certificate: Option<Shown>,
 }
 
 /// By the profile that the operator has set, or by the higher one that the charge point has agreed to, or may have; never by
@@ -243,7 +261,7 @@ async fn prove(
     offer: &Offer,
     profile: i16,
 ) -> Result<Proof, Refusal> {
-    let (password, serial_number) = match profile {
+    let (password, certificate) = match profile {
         0 if state.allow_unsecured => (None, None),
         0 => return Err(Refusal::UnsecuredNotAllowed),
         // TLS is more than it asks for, and takes nothing away.
@@ -251,12 +269,12 @@ async fn prove(
         _ if !offer.tls => return Err(Refusal::NeedsTls),
         2 => (Some(check_password(state, identity, known, offer)?), None),
         // The column's constraint leaves no other than 3.
-        _ => (None, check_certificate(state, identity, known, offer).await?),
+        _ => (None, Some(check_certificate(state, identity, known, offer).await?)),
     };
     Ok(Proof {
         profile,
         password,
-        serial_number,
+        certificate,
     })
 }
 
@@ -277,10 +295,16 @@ fn check_password(state: &State, identity: &Identity, known: &Known, offer: &Off
     }
 }
 
-/// Keeps what the connection has shown: which password is in use, and that the higher profile is reached.
+/// Keeps what the connection has shown: which password is in use, which certificate, and that the higher profile is reached.
 async fn settle(state: &State, known: &Known, proof: &Proof) -> Result<(), Refusal> {
     match proof.password {
         Some(used) if !known.offered_commands.is_empty() => rotation::settle(&state.database, known.id, used).await?,
+        Some(_) | None => {}
+    }
+    match &proof.certificate {
+        Some(shown) if known.shown_certificate.as_deref() != Some(&shown.digest) => {
+            voided::shown(&state.database, known.id, known.installation, &shown.digest).await?;
+        }
         Some(_) | None => {}
     }
     if proof.profile > known.security_profile {
@@ -299,6 +323,8 @@ async fn hold_up(state: &Arc<State>, charge_point: Uuid, refusal: &Refusal, peer
         Refusal::WrongCertificate(_) => (Kind::Certificate, Some(state.failures.count(charge_point))),
         Refusal::Stopping
         | Refusal::UnknownChargePoint
+        | Refusal::Retired
+        | Refusal::Outdated
         | Refusal::UnsecuredNotAllowed
         | Refusal::Superseded
         | Refusal::NoCommonSubprotocol
@@ -338,21 +364,27 @@ async fn keep(state: Arc<State>, charge_point: Uuid, kind: Kind, what: String, p
     }
 }
 
-/// Returns the serial number in the certificate, where it names one.
-async fn check_certificate(
-    state: &State,
-    identity: &Identity,
-    known: &Known,
-    offer: &Offer,
-) -> Result<Option<String>, Refusal> {
+/// A certificate that was let in.
+struct Shown {
+    /// SHA-256.
+    digest: [u8; 32],
+    /// Where it names one.
+    serial_number: Option<String>,
+}
+
+async fn check_certificate(state: &State, identity: &Identity, known: &Known, offer: &Offer) -> Result<Shown, Refusal> {
     let der = offer.certificate.as_deref().ok_or(Refusal::NoCertificate)?;
     let names = Names {
         identity: identity.as_str().to_owned(),
         certificate_name: known.certificate_name.clone(),
         serial_number: known.serial_number.clone(),
+        former_identities: known.former_identities.clone(),
     };
     let common_name = certificate::check(&state.database, &state.issuance, known.id, &names, der).await?;
-    Ok(Some(common_name).filter(|name| names.is_serial_number(name)))
+    Ok(Shown {
+        digest: voided::digest(der),
+        serial_number: Some(common_name).filter(|name| names.is_serial_number(name)),
+    })
 }
 
 impl From<WrongCertificate> for Refusal {
@@ -363,7 +395,8 @@ impl From<WrongCertificate> for Refusal {
             | WrongCertificate::CommonName
             | WrongCertificate::Organization
             | WrongCertificate::NotIssued
-            | WrongCertificate::SharedSerialNumber => Self::WrongCertificate(error),
+            | WrongCertificate::Void
+            | WrongCertificate::SharedName => Self::WrongCertificate(error),
         }
     }
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::fence::{self, Via};
 use super::resumption::TokenHash;
-use crate::command::ledger;
+use crate::command::ledger::ending;
 use crate::event::{self, Kind};
 use crate::registry::{Handle, Registry};
 
@@ -28,6 +28,8 @@ const FORGOTTEN: TimeDelta = TimeDelta::hours(2);
 #[derive(Debug)]
 pub struct NewSession<'a> {
     pub charge_point: Uuid,
+    /// Of the charge point when it was let in.
+    pub installation: i32,
     /// The process that owns it.
     pub instance: Uuid,
     pub version: Version,
@@ -46,6 +48,8 @@ pub enum Connected {
     Present(Handle),
     /// Another one is open.
     Candidate(Via),
+    /// It was let in before the charge point got another identity or device, or was taken out of use.
+    Outdated,
 }
 
 /// A candidate until it takes over.
@@ -68,6 +72,9 @@ impl Candidate {
 /// Lets a connection in.
 pub async fn connect(database: &PgPool, sessions: &Registry, new: &NewSession<'_>) -> Result<Connected, sqlx::Error> {
     let mut transaction = database.begin().await?;
+    if !is_still_let_in(&mut transaction, new).await? {
+        return Ok(Connected::Outdated);
+    }
     let known = sqlx::query!(
         r#"INSERT INTO ocpp.session AS known
              (charge_point_id, epoch, last_epoch, stream, resumption_hash, instance_id, protocol, peer, connected_at,
@@ -111,6 +118,17 @@ pub async fn connect(database: &PgPool, sessions: &Registry, new: &NewSession<'_
     }
     become_present(&mut transaction, via, new.instance, new.connected_at).await?;
     fence::enter(transaction, sessions, via).await.map(Connected::Present)
+}
+
+/// Whoever changes what this goes by waits until the connection is there, and ends it then.
+async fn is_still_let_in(connection: &mut PgConnection, new: &NewSession<'_>) -> Result<bool, sqlx::Error> {
+    let installation = sqlx::query_scalar!(
+        "SELECT installation FROM ocpp.charge_point WHERE id = $1 FOR KEY SHARE",
+        new.charge_point,
+    )
+    .fetch_optional(connection)
+    .await?;
+    Ok(installation == Some(new.installation))
 }
 
 async fn await_turn(connection: &mut PgConnection, via: Via, new: &NewSession<'_>) -> Result<(), sqlx::Error> {
@@ -196,7 +214,7 @@ async fn become_present(
     )
     .fetch_one(&mut *connection)
     .await?;
-    ledger::abandon(connection, &[(via.charge_point, via.epoch - 1)], now).await?;
+    ending::abandon(connection, &[(via.charge_point, via.epoch - 1)], now).await?;
     Ok(taken)
 }
 

@@ -1,7 +1,10 @@
 //! Registers a site.
 
+use chrono::{DateTime, Utc};
+use serde_json::json;
 use service_kit::database;
 use service_kit::reason::{FieldViolation, Reason};
+use sqlx::PgConnection;
 use thiserror::Error;
 use tonic::Status;
 use uuid::Uuid;
@@ -82,25 +85,49 @@ impl TryFrom<CreateSiteRequest> for NewSite {
 pub async fn create(state: &State, new: NewSite, author: &Author) -> Result<Row, CreateError> {
     let now = state.clock.now();
     let mut transaction = database::begin(&state.database).await?;
-    let created = sqlx::query_as!(
-        Row,
-        "INSERT INTO ocpp.site (id, name, time_zone, grid_limit_watts, address, groups, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
-         RETURNING id, name, time_zone, grid_limit_watts, address, groups, created_at, revision",
-        Uuid::now_v7(),
-        new.name,
-        new.time_zone,
-        new.grid_limit_watts,
-        new.address,
-        &new.groups,
-        now,
-    )
-    .fetch_one(&mut *transaction)
-    .await?;
+    let created = store(&mut transaction, std::slice::from_ref(&new), now).await?.pop();
+    let created = created.ok_or(sqlx::Error::RowNotFound)?;
     let entry = Entry::new(Action::SiteCreated, now, author);
     audit::record(&mut transaction, properties::properties(entry, &created)).await?;
     transaction.commit().await?;
     Ok(created)
+}
+
+/// Stores them by one statement, and returns them in their order.
+pub(super) async fn store(
+    connection: &mut PgConnection,
+    new: &[NewSite],
+    now: DateTime<Utc>,
+) -> Result<Vec<Row>, sqlx::Error> {
+    // Ids that are made one after the other are in that order.
+    let ids: Vec<_> = new.iter().map(|_| Uuid::now_v7()).collect();
+    let names: Vec<_> = new.iter().map(|new| new.name.as_str()).collect();
+    let time_zones: Vec<_> = new.iter().map(|new| new.time_zone.as_str()).collect();
+    let grid_limits: Vec<_> = new.iter().map(|new| new.grid_limit_watts).collect();
+    let addresses: Vec<_> = new.iter().map(|new| new.address.as_deref()).collect();
+    // Lists of several lengths go into no array of arrays.
+    let groups: Vec<_> = new.iter().map(|new| json!(new.groups)).collect();
+    sqlx::query_as!(
+        Row,
+        r#"WITH stored AS (
+             INSERT INTO ocpp.site (id, name, time_zone, grid_limit_watts, address, groups, created_at)
+             SELECT id, name, time_zone, grid_limit_watts, address, ARRAY(SELECT jsonb_array_elements_text(groups)), $7
+             FROM unnest($1::uuid[], $2::text[], $3::text[], $4::integer[], $5::text[], $6::jsonb[])
+                 AS new (id, name, time_zone, grid_limit_watts, address, groups)
+             RETURNING id, name, time_zone, grid_limit_watts, address, groups, created_at, revision)
+         SELECT id AS "id!", name AS "name!", time_zone AS "time_zone!", grid_limit_watts, address, groups AS "groups!",
+             created_at AS "created_at!", revision AS "revision!"
+         FROM stored ORDER BY id"#,
+        &ids,
+        &names as &[&str],
+        &time_zones as &[&str],
+        &grid_limits as &[Option<i32>],
+        &addresses as &[Option<&str>],
+        &groups as &[serde_json::Value],
+        now,
+    )
+    .fetch_all(connection)
+    .await
 }
 
 #[cfg(test)]

@@ -59,18 +59,20 @@ impl From<ListError> for Status {
     }
 }
 
-/// By name.
-pub async fn list(database: &PgPool, page: Page) -> Result<ListSitesResponse, ListError> {
+/// By name. `groups`: only those in these, where there are any.
+pub async fn list(database: &PgPool, page: Page, groups: Option<Vec<String>>) -> Result<ListSitesResponse, ListError> {
     let mut connection = database::begin(database).await?;
     database::plan_for_values(&mut connection).await?;
     let mut rows = sqlx::query_as!(
         Row,
         r#"SELECT id, name, time_zone, grid_limit_watts, address, groups, created_at, revision FROM ocpp.site
            WHERE lower(name) > $1 COLLATE "C" AND ($2::text IS NULL OR groups @> ARRAY[$2])
+             AND ($4::text[] IS NULL OR groups && $4)
            ORDER BY lower(name) LIMIT $3"#,
         page.after.unwrap_or_default(),
         page.group,
         page.size.limit(),
+        groups as Option<Vec<String>>,
     )
     .fetch_all(&mut *connection)
     .await?;

@@ -58,6 +58,11 @@ pub fn address(address: &str) -> Result<Option<String>, FieldViolation> {
 
 /// Each once, in alphabetical order; or every one that is wrong.
 pub fn groups(groups: Vec<String>) -> Result<Vec<String>, Vec<FieldViolation>> {
+    // However long a list is, it is wrong once.
+    if groups.len() > MOST_GROUPS * 10 {
+        let problem = format!("must not be more than {MOST_GROUPS}");
+        return Err(vec![FieldViolation::new("groups", problem)]);
+    }
     let problem = format!("must have 1 to {LONGEST_GROUP} printable characters, and no space at either end");
     let mut violations: Vec<_> = groups
         .iter()

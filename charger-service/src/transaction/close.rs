@@ -151,13 +151,55 @@ pub async fn close(state: &State, closing: Closing, author: &Author) -> Result<T
     let now = state.clock.now();
     let mut transaction = database::begin(&state.database).await?;
     let known = lock(&mut transaction, closing.id).await?.ok_or(CloseError::NotFound)?;
-    if known.is_stopped {
-        if known.is_closed_alike(&closing) {
-            return Ok(list::get(&mut transaction, closing.id).await?);
-        }
+    if known.is_stopped && !known.is_closed_alike(&closing) {
         return Err(CloseError::Stopped);
     }
-    known.check(&closing)?;
+    if !known.is_stopped {
+        apply(&mut transaction, &known, &closing, now, author).await?;
+    }
+    let closed = list::get(&mut transaction, closing.id).await?;
+    transaction.commit().await?;
+    Ok(closed)
+}
+
+/// Closes those of these that are open, by what is known of each, in a transaction that is under way.
+pub async fn close_open(
+    connection: &mut PgConnection,
+    ids: &[i32],
+    reason: &str,
+    now: DateTime<Utc>,
+    author: &Author,
+) -> Result<(), sqlx::Error> {
+    // One by one, as each is a stop with all that follows from one. They are few: whoever calls sees to that.
+    for id in ids {
+        let closing = Closing {
+            id: *id,
+            meter_stop_wh: None,
+            stopped_at: None,
+            reason: reason.to_owned(),
+        };
+        let Some(known) = lock(connection, *id).await?.filter(|known| !known.is_stopped) else {
+            continue;
+        };
+        match apply(connection, &known, &closing, now, author).await {
+            Ok(()) => {}
+            Err(CloseError::Database(error)) => return Err(error),
+            // What is said of none of them cannot be wrong, and the row is locked.
+            Err(CloseError::NotFound | CloseError::Stopped | CloseError::Impossible(_)) => {}
+        }
+    }
+    Ok(())
+}
+
+/// The row is locked, and open.
+async fn apply(
+    connection: &mut PgConnection,
+    known: &Known,
+    closing: &Closing,
+    now: DateTime<Utc>,
+    author: &Author,
+) -> Result<(), CloseError> {
+    known.check(closing)?;
     let end = Stop {
         charge_point: known.charge_point_id,
         message_id: None,
@@ -171,24 +213,21 @@ pub async fn close(state: &State, closing: Closing, author: &Author) -> Result<T
             .or(Some(known.started_at.map_or(now, |start| start.max(now)))),
         received_at: now,
     };
-    match stop(&mut transaction, &end).await? {
+    match stop(connection, &end).await? {
         Stopped::Applied { .. } => {}
-        // The row is locked, and was open.
         Stopped::Repeated | Stopped::Unmatched(_) => return Err(CloseError::Stopped),
     }
-    mark(&mut transaction, &closing, author).await?;
-    charge_record::settle(&mut transaction, closing.id, now).await?;
+    mark(connection, closing, author).await?;
+    charge_record::settle(connection, closing.id, now).await?;
     let entry = Entry::new(Action::TransactionClosed, now, author)
         .on_charge_point(&known.identity)
         .with("transactionId", Some(closing.id))
         .with("meterStopWh", end.meter_stop_wh)
         .with("stoppedAt", end.stopped_at.map(|at| at.to_rfc3339()))
         .with("reason", Some(closing.reason.as_str()));
-    audit::record(&mut transaction, entry).await?;
-    let closed = list::get(&mut transaction, closing.id).await?;
-    transaction.commit().await?;
+    audit::record(connection, entry).await?;
     tracing::info!(transaction = closing.id, "An operator closed a transaction");
-    Ok(closed)
+    Ok(())
 }
 
 /// A register that counts from 0 with each transaction comes to the energy since its start, like any other.

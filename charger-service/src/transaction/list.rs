@@ -137,7 +137,7 @@ macro_rules! select {
         sqlx::query_as!(
             Row,
             r#"SELECT transaction.id, identity, connector_id, id_token, status, meter_start_wh, meter_stop_wh,
-                   CASE WHEN energy_wh < 2147483648 THEN floor(energy_wh)::integer END AS energy_wh,
+                   ocpp.whole(energy_wh) AS energy_wh,
                    started_at, stopped_at, start_received_at, stop_received_at, stop_reason,
                    closed_by, close_reason, total_cost::text, currency
                FROM ocpp.transaction JOIN ocpp.charge_point ON charge_point.id = charge_point_id "# + $condition
@@ -146,8 +146,12 @@ macro_rules! select {
     };
 }
 
-/// Newest first.
-pub async fn list(database: &PgPool, page: Page) -> Result<ListTransactionsResponse, ListError> {
+/// Newest first. `groups`: only of charge points that stand at sites of these, where there are any.
+pub async fn list(
+    database: &PgPool,
+    page: Page,
+    groups: Option<Vec<String>>,
+) -> Result<ListTransactionsResponse, ListError> {
     let mut connection = database::begin(database).await?;
     let charge_point = match &page.identity {
         None => None,
@@ -167,6 +171,7 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListTransactionsRespo
              AND ($5::text IS NULL OR left(lower(id_token), 255) = left(lower($5 COLLATE "C"), 255))
              AND ($6::integer IS NULL OR connector_id = $6)
              AND ($7::timestamptz IS NULL OR start_received_at >= $7)
+             AND ($9::text[] IS NULL OR site_id IN (SELECT id FROM ocpp.site WHERE groups && $9))
            ORDER BY start_received_at DESC, transaction.id DESC LIMIT $8"#,
         before,
         before_id,
@@ -175,7 +180,8 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListTransactionsRespo
         page.id_token,
         page.connector_id,
         page.started_after,
-        page.size.limit()
+        page.size.limit(),
+        groups as Option<Vec<String>>
     )
     .fetch_all(&mut *connection)
     .await?;

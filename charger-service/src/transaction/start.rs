@@ -17,6 +17,9 @@ use crate::station_clock::ordered_at;
 /// No connection outlives its successor by nearly as much.
 const LATE: TimeDelta = TimeDelta::hours(1);
 
+/// How much a station's clock may be slow, for a token to be somebody's already who has just got it.
+const SLOW: TimeDelta = TimeDelta::minutes(5);
+
 /// What the station says.
 #[derive(Debug, Clone)]
 pub struct Start<'a> {
@@ -33,6 +36,8 @@ pub struct Start<'a> {
     /// It came in on a connection that has a successor. The station may have said it again on that one since, and have
     /// stopped the transaction as well.
     pub is_late: bool,
+    /// The charge point is out of use by now: what it started is kept, and counts for nobody.
+    pub is_retired: bool,
     /// What another authority said of the token, where one was asked.
     pub heard: Option<&'a Authorization>,
 }
@@ -71,7 +76,10 @@ pub async fn start(connection: &mut PgConnection, start: &Start<'_>) -> Result<S
     {
         return repeated(connection, start, known).await;
     }
-    let authorization = authorization::decide(connection, &start.presented(Purpose::Start)).await?;
+    let mut authorization = authorization::decide(connection, &start.presented(Purpose::Start)).await?;
+    if start.is_retired {
+        authorization.status = AuthorizationStatus::Invalid;
+    }
     match insert(connection, start, authorization.status).await? {
         Some(transaction_id) => {
             // The other socket may have stopped it while this one waited to insert the same.
@@ -203,14 +211,17 @@ async fn insert(
         | AuthorizationStatus::Expired
         | AuthorizationStatus::Invalid => "refused",
     };
-    // Whose token it is now. A token that is handed to somebody else later does not show them what was charged with it before.
+    let began = ordered_at(start.started_at, start.received_at);
+    // Whose token it was then. A token that is handed to somebody else does not show them what was charged with it before.
     sqlx::query_scalar!(
         r#"WITH started AS (
              INSERT INTO ocpp.transaction (charge_point_id, connector_id, id_token, status, authorization_status,
                  reservation_id, meter_start_wh, started_at, start_received_at, tariff_version_id, account_id)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9,
                  CASE WHEN $4 = 'active' THEN ocpp.tariff_version_of($1, $11) END,
-                 (SELECT account_id FROM ocpp.id_token WHERE lower(value) = lower($3 COLLATE "C")))
+                 (SELECT account_id FROM ocpp.id_token_owner
+                  WHERE value = lower($3 COLLATE "C") AND since <= $12 AND (until IS NULL OR $11 < until)
+                  ORDER BY since LIMIT 1))
              ON CONFLICT (charge_point_id, connector_id, left(lower(id_token), 255),
                  coalesce(started_at, '-infinity'::timestamptz), coalesce(meter_start_wh, -9223372036854775808))
                  WHERE stop_received_at IS NULL DO NOTHING
@@ -231,7 +242,8 @@ async fn insert(
         start.started_at,
         start.received_at,
         Kind::TransactionStarted.as_str(),
-        ordered_at(start.started_at, start.received_at),
+        began,
+        began + SLOW,
     )
     .fetch_optional(connection)
     .await

@@ -144,7 +144,7 @@ async fn find(
     .await
 }
 
-/// `told_as`: the event that it makes.
+/// `told_as`: the event that it makes. That is one of now, also where the stop is a stray that has waited for an operator.
 pub(super) async fn apply(
     connection: &mut PgConnection,
     id: i32,
@@ -159,8 +159,8 @@ pub(super) async fn apply(
              WHERE id = $1
              RETURNING charge_point_id, connector_id, status, energy_wh)
          INSERT INTO ocpp.event (at, type, identity, site_id, data)
-         SELECT $4, $7, identity, site_id, json_build_object('transactionId', $1::integer, 'connectorId', connector_id,
-             'status', status, 'energyWh', CASE WHEN energy_wh < 2147483648 THEN floor(energy_wh)::integer END,
+         SELECT greatest($4, now()), $7, identity, site_id, json_build_object('transactionId', $1::integer, 'connectorId', connector_id,
+             'status', status, 'energyWh', ocpp.whole(energy_wh),
              'stoppedAt', $3::timestamptz, 'stopReason', $5::text)
          FROM ended JOIN ocpp.charge_point ON charge_point.id = charge_point_id",
         id,

@@ -56,6 +56,7 @@ pub(super) fn parse(
         certificate_name: request.certificate_name,
         subprotocol: request.subprotocol,
         site_id: request.site_id,
+        tags: request.tags,
     };
     NewChargePoint::parse(registration, allow_unsecured)
 }

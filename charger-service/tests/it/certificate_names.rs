@@ -33,7 +33,7 @@ async fn booted(service: &Service, identity: &str, serial_number: &str) -> Stati
 }
 
 /// What the charge point's request for a certificate is answered.
-async fn asked(station: &mut Station, common_name: Option<&str>) -> String {
+pub async fn asked(station: &mut Station, common_name: Option<&str>) -> String {
     let answer = station
         .call("SignCertificate", json!({"csr": request(common_name)}))
         .await;
@@ -41,7 +41,7 @@ async fn asked(station: &mut Station, common_name: Option<&str>) -> String {
 }
 
 /// The certificate that the charge point is sent, in DER.
-async fn sent(station: &mut Station) -> Vec<u8> {
+pub async fn sent(station: &mut Station) -> Vec<u8> {
     use base64::Engine as _;
     let (id, action, payload) = station.called().await;
     assert_eq!(action, "CertificateSigned");
@@ -63,7 +63,7 @@ async fn raise(service: &Service, identity: &str, certificate_name: Option<&str>
     charge_points.update_charge_point(service.asks(raise)).await.unwrap();
 }
 
-async fn open(service: &Service, identity: &str, certificate: &[u8]) -> Result<Station, Status> {
+pub async fn open(service: &Service, identity: &str, certificate: &[u8]) -> Result<Station, Status> {
     let offer = Offer {
         authorization: None,
         tls: true,

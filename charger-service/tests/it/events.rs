@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use charger_service::Settings;
 use serde_json::json;
 use service_kit::reason::Reason;
 use sqlx::{Connection, PgConnection};
@@ -16,12 +17,14 @@ use voltgate_proto::ocpp::v1::event::Data;
 use voltgate_proto::ocpp::v1::event_service_client::EventServiceClient;
 use voltgate_proto::ocpp::v1::*;
 
+use crate::campaigns::{self, clear_caches};
 use crate::operator::{log_in, operator};
-use crate::service::{Service, reason};
+use crate::service::{Service, reason, settings};
 use crate::state::connected;
 use crate::station::{Offer, Station};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Others use the same server, and what they have open holds events up.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Long enough for several looks at the table.
 const QUIET: Duration = Duration::from_millis(1500);
@@ -90,6 +93,13 @@ fn identities(events: &[Event]) -> Vec<&str> {
         .iter()
         .map(|event| event.identity.as_deref().unwrap_or_default())
         .collect()
+}
+
+/// The id before the first event.
+async fn beginning(service: &Service) -> String {
+    let present = Listener::all(service, None).await.opening.id;
+    let (server, _) = present.split_once('-').unwrap();
+    format!("{server}-0-0")
 }
 
 /// Writes events with these identities, as a fact would.
@@ -512,7 +522,12 @@ async fn a_listener_that_is_slow_misses_nothing_and_keeps_nobody_waiting() {
 #[tokio::test]
 async fn old_events_are_dropped_by_the_day_and_whoever_missed_them_is_told() {
     let database = Database::create().await;
-    let service = Service::start(&database).await;
+    // Nothing is old to this one.
+    let patient = Settings {
+        charger_event_retention_days: 31,
+        ..settings()
+    };
+    let service = Service::start_with(&database, patient).await;
     let mut writer = connection(&database).await;
     sqlx::raw_sql(
         "SELECT ocpp.create_event_partitions(now() - interval '9 days', 3);
@@ -523,7 +538,10 @@ async fn old_events_are_dropped_by_the_day_and_whoever_missed_them_is_told() {
     .await
     .unwrap();
     write(&mut writer, &["NEW 1", "NEW 2"]).await;
-    let heard = Listener::all(&service, Some("0-0")).await.take(5).await;
+    let heard = Listener::all(&service, Some(&beginning(&service).await))
+        .await
+        .take(5)
+        .await;
     assert_eq!(identities(&heard), ["OLD 9", "OLD 8", "OLD 7", "NEW 1", "NEW 2"]);
     service.stop().await;
     let service = Service::start(&database).await;
@@ -552,23 +570,48 @@ async fn old_events_are_dropped_by_the_day_and_whoever_missed_them_is_told() {
 async fn after_a_dump_was_restored_events_go_on_and_older_ids_are_told_to_be_lost() {
     let database = Database::create().await;
     let service = Service::start(&database).await;
-    service.stop().await;
     let mut writer = connection(&database).await;
+    let own = Listener::all(&service, None).await.opening.id;
+    service.stop().await;
     sqlx::raw_sql(
         "INSERT INTO ocpp.event (xid, at, type, identity, data)
-         VALUES ('900000000000', now(), 'charge-point.offline', 'RESTORED', '{}');
-         UPDATE ocpp.event_horizon SET xid = '800000000000', id = 7",
+         VALUES ('900000000000', now(), 'charge-point.offline', 'RESTORED', '{}'),
+             ('3', now(), 'charge-point.offline', 'RESTORED', '{}');
+         UPDATE ocpp.event_horizon SET xid = '800000000000', id = 7, system = system + 1",
     )
     .execute(&mut writer)
     .await
     .unwrap();
     let service = Service::start(&database).await;
-    let mut listener = Listener::all(&service, Some("d18c2e2800-1")).await;
-    assert_eq!(listener.opening.r#type, "events.lost");
-    let mut newcomer = Listener::all(&service, Some("0-0")).await;
-    write(&mut writer, &["A"]).await;
-    for listener in [&mut listener, &mut newcomer] {
-        assert_eq!(listener.next().await.identity.as_deref(), Some("A"));
+    let (server, _) = own.split_once('-').unwrap();
+    let of_another = format!("{:x}-3-0", u32::from_str_radix(server, 16).unwrap() ^ 1);
+    // Its own id is from before what was forgotten.
+    let mut listener = Listener::all(&service, Some(&own)).await;
+    assert_eq!(listener.next().await.r#type, "events.lost");
+    for id in [of_another, format!("{server}-d18c2e2800-1")] {
+        let mut listener = Listener::all(&service, Some(&id)).await;
+        assert_eq!(listener.opening.r#type, "events.lost", "{id}");
+        write(&mut writer, &[&id]).await;
+        assert_eq!(listener.next().await.identity.as_deref(), Some(id.as_str()));
+    }
+    assert_eq!(identities(&listener.take(2).await).len(), 2);
+}
+
+/// Where nothing at all has happened since.
+#[tokio::test]
+async fn whoever_goes_on_from_a_mark_in_a_quiet_night_has_lost_nothing() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let mut writer = connection(&database).await;
+    for identity in ["A", "B"] {
+        let mark = Listener::all(&service, None).await.opening;
+        let mut listener = Listener::all(&service, Some(&mark.id)).await;
+        assert_eq!(
+            (listener.opening.r#type.as_str(), &listener.opening.id),
+            ("events.mark", &mark.id)
+        );
+        write(&mut writer, &[identity]).await;
+        assert_eq!(listener.next().await.identity.as_deref(), Some(identity));
     }
 }
 
@@ -588,7 +631,7 @@ async fn what_cannot_be_asked_for_is_refused_by_name() {
             .map(|one| one.field)
             .collect::<Vec<_>>()
     };
-    for id in ["", "42", "0-0-0", "0-g", "-1", "00-1"] {
+    for id in ["", "42", "0-0", "0-0-0-0", "0-0-g", "-1-1", "0-00-1"] {
         assert_eq!(
             refused(StreamEventsRequest::default(), Some(id)).await,
             ["Last-Event-ID"],
@@ -632,4 +675,56 @@ async fn a_stream_ends_with_the_login_that_it_was_asked_for_with_and_with_its_re
     let stopping = tokio::spawn(service.stop());
     assert_eq!(reason(&other.try_next().await.unwrap_err()), Reason::Unavailable);
     stopping.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_campaign_tells_where_it_stands_and_is_no_charge_points() {
+    let database = Database::create().await;
+    let (service, mut station) = connected(&database).await;
+    let password = service.register("CP2").await;
+    let mut second = Station::connect(&service, "CP2", &password).await;
+    second.boot().await;
+    let of_campaigns = StreamEventsRequest {
+        r#type: vec!["campaign.state".to_owned()],
+        ..Default::default()
+    };
+    let mut all = Listener::of(&service, of_campaigns.clone(), None).await.unwrap();
+    let of_one = StreamEventsRequest {
+        identity: Some("CP1".to_owned()),
+        ..of_campaigns
+    };
+    let mut of_one = Listener::of(&service, of_one, None).await.unwrap();
+    let request = CreateCampaignRequest {
+        canary_size: 1,
+        pause_after_canary: true,
+        ..clear_caches(&["CP1", "CP2"])
+    };
+    let id = campaigns::create(&service, request).await.unwrap().id;
+    campaigns::obey(&mut station, "Accepted").await;
+    let mut told = all.take(2).await;
+    campaigns::resume(&service, &id).await.unwrap();
+    campaigns::obey(&mut second, "Accepted").await;
+    told.extend(all.take(3).await);
+    let told: Vec<_> = told
+        .into_iter()
+        .map(|event| match event.data {
+            Some(Data::CampaignState(told)) => {
+                assert_eq!((event.identity, &told.campaign_id, told.waves), (None, &id, 2));
+                (told.state, told.pause_reason, told.wave)
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let state = |state: &str, reason: Option<&str>, wave| (state.to_owned(), reason.map(str::to_owned), wave);
+    assert_eq!(
+        told,
+        [
+            state("running", None, 1),
+            state("paused", Some("canary"), 1),
+            state("running", None, 1),
+            state("running", None, 2),
+            state("completed", None, 2),
+        ]
+    );
+    of_one.hears_nothing().await;
 }

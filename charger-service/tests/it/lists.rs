@@ -94,6 +94,131 @@ async fn charge_points_are_found_by_what_they_are_and_how_their_names_begin() {
     );
 }
 
+#[tokio::test]
+async fn charge_points_come_in_the_order_that_is_asked_for_page_by_page_and_the_other_way_round() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    for (identity, display_name) in [("c", "Beta"), ("a", "alpha"), ("d", "BETA"), ("b", "Alpha")] {
+        let request = CreateChargePointRequest {
+            identity: identity.to_owned(),
+            display_name: display_name.to_owned(),
+            password: Some("a password of its own".to_owned()),
+            ..Default::default()
+        };
+        let mut client = service.charge_points();
+        client.create_charge_point(service.asks(request)).await.unwrap();
+        service.clock.advance(TimeDelta::minutes(1));
+    }
+    // Two were seen, one after the other.
+    for identity in ["d", "a"] {
+        let mut station = Station::connect(&service, identity, "a password of its own").await;
+        station.boot().await;
+        service.clock.advance(TimeDelta::minutes(1));
+    }
+    for (order_by, expected) in [
+        (None, ["a", "b", "c", "d"]),
+        (Some("identity"), ["a", "b", "c", "d"]),
+        (Some("displayName"), ["a", "b", "c", "d"]),
+        (Some("lastSeenAt"), ["b", "c", "d", "a"]),
+        (Some("createdAt"), ["c", "a", "d", "b"]),
+    ] {
+        for desc in [false, true] {
+            for page_size in [1, 3, 4] {
+                let (mut seen, mut page_token) = (Vec::new(), String::new());
+                loop {
+                    let request = ListChargePointsRequest {
+                        page_size,
+                        page_token,
+                        order_by: order_by.map(str::to_owned),
+                        desc,
+                        ..Default::default()
+                    };
+                    let page = service.charge_points().list_charge_points(service.asks(request)).await;
+                    let page = page.unwrap().into_inner();
+                    seen.extend(page.charge_points.into_iter().map(|charge_point| charge_point.identity));
+                    page_token = page.next_page_token;
+                    if page_token.is_empty() {
+                        break;
+                    }
+                }
+                let mut expected = expected.to_vec();
+                if desc {
+                    expected.reverse();
+                }
+                assert_eq!(seen, expected, "{order_by:?} {desc} {page_size}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn charge_points_are_found_by_their_tags_their_firmware_and_the_group_of_their_site() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    for (identity, tags) in [("CP1", &["indoor", "fast"][..]), ("CP2", &["fast"]), ("CP3", &[])] {
+        let request = CreateChargePointRequest {
+            identity: identity.to_owned(),
+            password: Some("a password of its own".to_owned()),
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            ..Default::default()
+        };
+        let created = service.charge_points().create_charge_point(service.asks(request)).await;
+        let mut sorted = tags.to_vec();
+        sorted.sort_unstable();
+        assert_eq!(created.unwrap().into_inner().tags, sorted);
+    }
+    let all = ListChargePointsRequest::default;
+    let tagged = async |tags: &[&str]| {
+        let tag = tags.iter().map(|tag| (*tag).to_owned()).collect();
+        charge_points(&service, ListChargePointsRequest { tag, ..all() }).await
+    };
+    assert_eq!(tagged(&["fast"]).await, ["CP1", "CP2"]);
+    assert_eq!(tagged(&["indoor", "fast"]).await, ["CP1"]);
+    assert_eq!(tagged(&["Fast"]).await, [""; 0], "letters count");
+    let change = async |tags: &[&str], paths: &[&str]| {
+        let request = UpdateChargePointRequest {
+            identity: "CP2".to_owned(),
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            update_mask: Some(prost_types::FieldMask {
+                paths: paths.iter().map(|path| (*path).to_owned()).collect(),
+            }),
+            ..Default::default()
+        };
+        let changed = service.charge_points().update_charge_point(service.asks(request)).await;
+        changed.unwrap().into_inner().tags
+    };
+    assert_eq!(change(&["owner:acme", "indoor"], &[]).await, ["indoor", "owner:acme"]);
+    assert_eq!(tagged(&["owner:acme"]).await, ["CP2"]);
+    assert_eq!(change(&[], &[]).await.len(), 2, "nothing was said of them");
+    assert_eq!(change(&[], &["tags"]).await, [""; 0]);
+    assert_eq!(tagged(&["indoor"]).await, ["CP1"]);
+
+    let mut station = Station::connect(&service, "CP3", "a password of its own").await;
+    let boot = json!({"chargePointVendor": "Volt", "chargePointModel": "One", "firmwareVersion": "V1.2"});
+    station.call("BootNotification", boot).await;
+    let with_firmware = ListChargePointsRequest {
+        firmware_version: Some("v1.2".to_owned()),
+        ..all()
+    };
+    assert_eq!(charge_points(&service, with_firmware).await, ["CP3"]);
+    let mut sites = site_service_client::SiteServiceClient::new(service.channel.clone());
+    for (name, identity, groups) in [("Harbour", "CP1", &["north", "sea"][..]), ("Mall", "CP2", &["south"])] {
+        let request = CreateSiteRequest {
+            name: name.to_owned(),
+            groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+            ..Default::default()
+        };
+        let site = sites.create_site(service.asks(request)).await.unwrap().into_inner().id;
+        service.stands_at(identity, &site).await;
+    }
+    let in_group = async |group: &str| {
+        let site_group = Some(group.to_owned());
+        charge_points(&service, ListChargePointsRequest { site_group, ..all() }).await
+    };
+    assert_eq!(in_group("sea").await, ["CP1"]);
+    assert_eq!(in_group("west").await, [""; 0]);
+}
+
 async fn transactions(service: &Service, request: ListTransactionsRequest) -> Vec<i32> {
     let listed = service.transactions().list_transactions(service.asks(request)).await;
     let listed = listed.unwrap().into_inner().transactions;

@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::Request;
 use uuid::Uuid;
 use voltgate_proto::auth::v1::auth_service_client::AuthServiceClient;
-use voltgate_proto::auth::v1::{LogInRequest, SignUpRequest};
+use voltgate_proto::auth::v1::user_service_client::UserServiceClient;
+use voltgate_proto::auth::v1::{CreateUserRequest, LogInRequest, LogOutRequest, SignUpRequest};
 
 pub const SERVICE_SECRET: &[u8] = b"shared by the processes of this test";
 const PASSWORD: &str = "correct horse battery";
@@ -90,6 +91,33 @@ pub async fn log_in(auth_url: &str) -> String {
     answer.access_token.expect("a password is enough")
 }
 
+/// Somebody who operates what stands in these groups of sites, and nothing else.
+pub async fn limited_operator(groups: &[&str]) -> Driver {
+    let username = format!("operator-{}", Uuid::now_v7());
+    let request = CreateUserRequest {
+        username: username.clone(),
+        password: Some(PASSWORD.to_owned()),
+        roles: vec!["operator".to_owned()],
+        site_groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+        email: None,
+    };
+    let mut request = Request::new(request);
+    let token = format!("Bearer {}", operator().access_token);
+    request.metadata_mut().insert("authorization", token.parse().unwrap());
+    let mut users = UserServiceClient::connect(operator().auth_url.clone()).await.unwrap();
+    let account = users.create_user(request).await.unwrap().into_inner().id;
+    let mut client = AuthServiceClient::connect(operator().auth_url.clone()).await.unwrap();
+    let credentials = LogInRequest {
+        username,
+        password: PASSWORD.to_owned(),
+    };
+    let answer = client.log_in(credentials).await.unwrap().into_inner();
+    Driver {
+        account,
+        access_token: answer.access_token.unwrap(),
+    }
+}
+
 /// Somebody who has signed up, and so is a driver.
 pub struct Driver {
     pub account: String,
@@ -109,6 +137,11 @@ impl Driver {
             account: answer.id,
             access_token: answer.access_token,
         }
+    }
+
+    pub async fn log_out(&self) {
+        let mut client = AuthServiceClient::connect(operator().auth_url.clone()).await.unwrap();
+        client.log_out(self.asks(LogOutRequest::default())).await.unwrap();
     }
 
     /// A request as this driver sends it.

@@ -85,3 +85,20 @@ async fn a_register_of_the_session_that_passes_the_start_stays_one() {
     station.call("MeterValues", values).await;
     assert_eq!(energy(&service, id).await, Some(3500));
 }
+
+/// Rules 4 and 8: what no meter can show is kept, and nobody's energy.
+#[tokio::test]
+async fn a_register_that_no_number_of_the_api_holds_is_stored_and_shown_to_nobody_as_energy() {
+    let database = Database::create().await;
+    let (service, mut station) = connected(&database).await;
+    service.register_token("TAG").await;
+    let id = station.start("TAG", 3000, "2026-03-01T12:00:00Z").await;
+    for value in ["-3000000000", "9000000000000"] {
+        sample(&mut station, id, "2026-03-01T12:10:00Z", value).await;
+        assert_eq!(energy(&service, id).await, None, "{value}");
+    }
+    assert_eq!(service.meter_values(id).await.len(), 2);
+    let stop = json!({"transactionId": id, "timestamp": "2026-03-01T14:00:00Z"});
+    assert_eq!(station.call("StopTransaction", stop).await, json!({}));
+    assert_eq!(energy(&service, id).await, None);
+}

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 use voltgate_proto::ocpp::v1::session_service_client::SessionServiceClient;
 use voltgate_proto::ocpp::v1::{
@@ -77,6 +78,11 @@ impl Station {
     }
 
     pub async fn open(service: &Service, offer: Offer<'_>) -> Result<Self, Status> {
+        Self::open_at(service.channel.clone(), &service.gateway_token(), offer).await
+    }
+
+    /// The same for a task that does not have the service.
+    pub async fn open_at(channel: Channel, token: &str, offer: Offer<'_>) -> Result<Self, Status> {
         let open = OpenRequest {
             identity: offer.identity.to_owned(),
             resumption: None,
@@ -93,7 +99,7 @@ impl Station {
         if let Some(der) = offer.certificate {
             metadata.insert_bin("voltgate-certificate-bin", MetadataValue::from_bytes(&der));
         }
-        let (outbound, response) = open_stream(service, open, metadata).await?;
+        let (outbound, response) = open_stream(channel, token, open, metadata).await?;
         let said = |name| response.metadata().get(name).unwrap().to_str().unwrap().to_owned();
         Ok(Self {
             outbound,
@@ -118,7 +124,8 @@ impl Station {
                 sent: self.sent,
             }),
         };
-        let (outbound, response) = open_stream(service, open, MetadataMap::new()).await?;
+        let token = service.gateway_token();
+        let (outbound, response) = open_stream(service.channel.clone(), &token, open, MetadataMap::new()).await?;
         Ok(OldStream {
             outbound: std::mem::replace(&mut self.outbound, outbound),
             inbound: std::mem::replace(&mut self.inbound, response.into_inner()),
@@ -326,7 +333,8 @@ impl OldStream {
 
 /// Opens a stream as the gateway does.
 async fn open_stream(
-    service: &Service,
+    channel: Channel,
+    token: &str,
     open: OpenRequest,
     metadata: MetadataMap,
 ) -> Result<(mpsc::Sender<FromStation>, Response<Streaming<ToStation>>), Status> {
@@ -338,9 +346,8 @@ async fn open_stream(
     outbound.send(open).await.unwrap();
     let mut request = Request::new(ReceiverStream::new(frames));
     *request.metadata_mut() = metadata;
-    let token = service.gateway_token().parse().unwrap();
-    request.metadata_mut().insert("authorization", token);
-    let response = SessionServiceClient::new(service.channel.clone()).open(request).await?;
+    request.metadata_mut().insert("authorization", token.parse().unwrap());
+    let response = SessionServiceClient::new(channel).open(request).await?;
     Ok((outbound, response))
 }
 

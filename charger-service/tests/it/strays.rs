@@ -76,7 +76,7 @@ fn stop(id: Value, meter_stop: i64) -> Value {
         "transactionData": [{"timestamp": "2026-03-01T12:59:00.123456789Z", "sampledValue": [{"value": meter_stop.to_string()}]}]})
 }
 
-async fn only_stray(service: &Service) -> Stray {
+pub async fn only_stray(service: &Service) -> Stray {
     let mut strays = service.strays(ListStraysRequest::default()).await;
     assert_eq!(strays.len(), 1);
     strays.remove(0)
@@ -127,6 +127,30 @@ async fn a_stop_that_is_attached_ends_its_transaction_as_if_the_charge_point_had
         service.audited("stray.").await,
         [("stray.attached".to_owned(), details)]
     );
+}
+
+/// Rule 4: however long an operator takes, and however long events are kept.
+#[tokio::test]
+async fn a_stop_that_has_waited_for_months_is_attached_and_is_an_event_of_now() {
+    let database = Database::create().await;
+    let (service, mut station) = connected(&database).await;
+    service.register_token("TAG").await;
+    let id = station.start("TAG", 1000, "2026-03-01T12:00:00Z").await;
+    station.call("StopTransaction", stop(json!(4711), 9000)).await;
+    sqlx::query("UPDATE ocpp.unmatched SET received_at = now() - interval '100 days'")
+        .execute(&service.pool)
+        .await
+        .unwrap();
+    let stray = only_stray(&service).await;
+    service.attach(&stray, id).await.unwrap();
+    assert_eq!(service.transaction(id).await.stop_received_at, stray.received_at);
+    let told: i64 = sqlx::query_scalar(
+        "SELECT count(*) FROM ocpp.event WHERE type = 'transaction.stopped' AND at > now() - interval '1 minute'",
+    )
+    .fetch_one(&service.pool)
+    .await
+    .unwrap();
+    assert_eq!(told, 1);
 }
 
 /// Rule 4. The transaction may be over by then.

@@ -26,14 +26,14 @@ fn records(service: &Service) -> ChargeRecordServiceClient<Channel> {
     ChargeRecordServiceClient::new(service.channel.clone())
 }
 
-fn energy(price: &str) -> TariffElement {
+pub fn energy(price: &str) -> TariffElement {
     TariffElement {
         energy_price: Some(price.to_owned()),
         ..Default::default()
     }
 }
 
-fn terms(elements: Vec<TariffElement>) -> TariffTerms {
+pub fn terms(elements: Vec<TariffElement>) -> TariffTerms {
     TariffTerms {
         currency: "EUR".to_owned(),
         elements,

@@ -25,7 +25,7 @@ use crate::station::Station;
 const BASE: &str = "https://charge.example.com/ocpp/transfers/";
 
 /// What follows the base: the token, and the name of the file where there is one.
-fn parts(url: &Value) -> (String, String) {
+pub fn parts(url: &Value) -> (String, String) {
     let rest = url.as_str().unwrap().strip_prefix(BASE).unwrap();
     let (token, name) = rest.split_once('/').unwrap();
     assert_eq!(token.len(), 43);
@@ -60,7 +60,7 @@ impl Service {
         self.transfers().leave(request).await.map(|_| ())
     }
 
-    async fn fetch(&self, token: &str, metadata: &[(&'static str, &str)]) -> Result<Downloaded, Status> {
+    pub async fn fetch(&self, token: &str, metadata: &[(&'static str, &str)]) -> Result<Downloaded, Status> {
         let mut request = Request::new(FetchRequest {
             token: token.to_owned(),
             file_name: "whatever".to_owned(),
@@ -397,8 +397,8 @@ async fn everything_that_is_wrong_with_a_request_is_told_at_once() {
             "signature",
             "signingCertificate",
             "installAt",
-            "firmware",
             "retries",
+            "firmware",
             "waitSeconds"
         ]
     );

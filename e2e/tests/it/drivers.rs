@@ -3,9 +3,10 @@
 use e2e::all_in_one::Voltgate;
 use e2e::api::Api;
 use e2e::python::Script;
-use e2e::wait::until;
-use reqwest::Method;
+use e2e::wait::LONGEST;
+use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 const PASSWORD: &str = "a-password-for-CP1";
 
@@ -24,10 +25,48 @@ async fn patch(api: &Api, path: &str, body: &Value) -> Value {
         .expect(200)
 }
 
-/// What events a stream of them told.
-fn events(stream: &str) -> Vec<Value> {
-    let data = stream.lines().filter_map(|line| line.strip_prefix("data: "));
-    data.map(|json| serde_json::from_str(json).unwrap()).collect()
+/// A charge as it comes on.
+struct Progress {
+    answer: Response,
+    text: String,
+}
+
+impl Progress {
+    async fn follow(api: &Api, path: &str) -> Self {
+        let url = format!("http://{}{path}/progress", api.gateway());
+        let client = Client::builder().no_proxy().build().unwrap();
+        let request = client
+            .get(url)
+            .bearer_auth(api.token())
+            .header("accept", "text/event-stream");
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        Self {
+            answer,
+            text: String::new(),
+        }
+    }
+
+    /// What is told next, heartbeats left out. None where the stream has ended.
+    async fn next(&mut self) -> Option<Value> {
+        loop {
+            if let Some((event, rest)) = self.text.split_once("\n\n") {
+                let data = event.lines().find_map(|line| line.strip_prefix("data: "));
+                let told = data.map(|json| serde_json::from_str(json).unwrap());
+                self.text = rest.to_owned();
+                if told.is_some() {
+                    return told;
+                }
+                continue;
+            }
+            let chunk = timeout(LONGEST, self.answer.chunk())
+                .await
+                .expect("it goes on in time")
+                .unwrap()?;
+            self.text.push_str(std::str::from_utf8(&chunk).unwrap());
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,21 +108,18 @@ async fn whoever_has_signed_up_charges_by_the_code_on_a_connector_and_nobody_els
     );
     let path = format!("/ocpp/my/transactions/{}", charging["transaction"]);
 
-    let follower = {
-        let (ada, path) = (ada.clone(), format!("{path}/progress"));
-        tokio::spawn(async move {
-            let headers = [("accept", "text/event-stream")];
-            ada.send(Method::GET, &path, &headers, String::new()).await
-        })
-    };
+    let mut progress = Progress::follow(&ada, &path).await;
+    assert_eq!(progress.next().await.unwrap()["status"], "active");
     station.go_on().await;
-    until("the charge has got somewhere", async || {
-        let shown = ada.get(&path).await.expect(200);
-        (shown["energyWh"] == 2500).then_some(())
-    })
-    .await;
-    // The stream tells once a second.
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    let on_the_way = progress.next().await.unwrap();
+    assert_eq!(
+        (
+            &on_the_way["energyWh"],
+            &on_the_way["powerWatts"],
+            &on_the_way["socPercent"]
+        ),
+        (&json!(2500), &json!(11_000), &json!(64))
+    );
     for unseen in [path.clone(), format!("{path}/meter-values"), format!("{path}/progress")] {
         bob.get(&unseen).await.problem(404, "NOT_FOUND");
     }
@@ -92,20 +128,12 @@ async fn whoever_has_signed_up_charges_by_the_code_on_a_connector_and_nobody_els
     assert_eq!(ada.post(&stop, &json!({})).await.expect(201)["state"], "accepted");
     assert_eq!(station.next().await["stopped"], charging["transaction"]);
 
-    let followed = follower.await.unwrap();
-    assert_eq!(followed.header("content-type"), "text/event-stream");
-    let followed = events(&followed.text);
-    assert_eq!(followed[0]["status"], "active");
-    let on_the_way = followed.iter().find(|event| event["socPercent"] == 64).unwrap();
-    assert_eq!(
-        (&on_the_way["energyWh"], &on_the_way["powerWatts"]),
-        (&json!(2500), &json!(11_000))
-    );
-    let last = followed.last().unwrap();
+    let last = progress.next().await.unwrap();
     assert_eq!(
         (&last["status"], &last["energyWh"]),
         (&json!("completed"), &json!(5000))
     );
+    assert_eq!(progress.next().await, None);
 
     let mine = ada.get("/ocpp/my/transactions").await.expect(200)["transactions"].clone();
     assert_eq!(mine.as_array().unwrap().len(), 1);

@@ -3,7 +3,9 @@
 
 mod api_keys;
 mod bad_input;
+mod campaigns;
 mod charge;
+mod charging_day;
 mod codes;
 mod compose;
 mod contract;
@@ -13,6 +15,7 @@ mod erasure;
 mod events;
 mod exports;
 mod grpc;
+mod imports;
 mod kill;
 mod new_sign_in;
 mod ocpp16;

@@ -49,9 +49,13 @@ fn met(reason: Reason) -> Met {
             Met::WithToken
         }
         Reason::NoCommonSubprotocol | Reason::StationUnauthorized | Reason::UpgradeRequired => Met::AtTheDoor,
-        Reason::ChargePointExists
+        Reason::CampaignOver
+        | Reason::ChargePointExists
+        | Reason::ChargePointNotRetired
+        | Reason::ChargePointRetired
         | Reason::ChargingProfileTemplateExists
         | Reason::ConnectorCodeExists
+        | Reason::ConnectorNotFree
         | Reason::FileExists
         | Reason::IdTokenBlocked
         | Reason::IdTokenExists
@@ -86,6 +90,7 @@ fn met(reason: Reason) -> Met {
         | Reason::TooManyRequests
         | Reason::TotpExists
         | Reason::TransactionStopped
+        | Reason::TransactionsOpen
         | Reason::UsernameTaken
         | Reason::WrongCode
         | Reason::WrongPassword => Met::WhereNamed,

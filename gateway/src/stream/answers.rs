@@ -117,8 +117,8 @@ impl Answers {
         let Some(first) = first else {
             return Body::empty();
         };
-        // A file may be long, and what it holds is somebody else's place.
-        let guarded = (self.form == Form::Raw).then(|| (self.gateway.stall, self.gateway.tasks.clone()));
+        // What it holds is somebody else's place, and who does not read is not told that they may hear no more.
+        let (patience, tasks) = (self.gateway.stall, self.gateway.tasks.clone());
         let chunks = unfold((Some(first), Some(self)), |(first, answers)| async {
             match (first, answers) {
                 (Some(first), mut answers) => {
@@ -132,11 +132,7 @@ impl Answers {
             }
         });
         // Compression asks once more after the end.
-        let body = Body::from_stream(chunks.fuse());
-        match guarded {
-            Some((patience, tasks)) => watchdog::guard(body, patience, &tasks),
-            None => body,
-        }
+        watchdog::guard(Body::from_stream(chunks.fuse()), patience, &tasks)
     }
 
     /// The next chunk with the rest of the stream; nothing at its end.

@@ -36,6 +36,10 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 64 * 1024 * 1024;
 
+/// Headers and trailers of an answer may have this many bytes. A status travels in trailers, and one that refuses a file of ten thousand
+/// rows names up to a thousand errors.
+const LARGEST_HEADERS: u32 = 256 * 1024;
+
 /// hyper's end of a connection; gone when the connection is.
 type Driver = Mutex<Option<http2::Connection<TokioIo<Transport>, Body, TokioExecutor>>>;
 
@@ -91,6 +95,7 @@ impl Connection {
             .initial_max_send_streams(0)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(LARGEST_HEADERS)
             .keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE_TIMEOUT)
             .keep_alive_while_idle(true)

@@ -2,12 +2,14 @@
 //! login ends, a role is taken away.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Uri, header};
 use tokio::time::sleep;
 use tonic::Status;
 
+use super::caller::Caller;
 use super::layer::Access;
 use crate::reason::Reason;
 
@@ -20,15 +22,18 @@ pub struct Admission {
     access: Access,
     uri: Uri,
     authorization: Option<HeaderValue>,
+    /// What the caller may see then.
+    limits: Option<Arc<[String]>>,
 }
 
 impl Admission {
-    pub(super) fn new(access: Access, uri: Uri, headers: &HeaderMap) -> Self {
+    pub(super) fn new(access: Access, uri: Uri, headers: &HeaderMap, caller: &Caller) -> Self {
         let authorization = headers.get(header::AUTHORIZATION).cloned();
         Self {
             access,
             uri,
             authorization,
+            limits: caller.limits().cloned(),
         }
     }
 
@@ -50,10 +55,11 @@ impl Admission {
             .collect();
         loop {
             sleep(LOOK).await;
-            if let Err(status) = self.access.admit(self.uri.path(), &headers).await
-                && Reason::of(&status) != Reason::Unavailable
-            {
-                return Err(status);
+            match self.access.admit(self.uri.path(), &headers).await {
+                Ok(caller) if caller.limits() == self.limits.as_ref() => {}
+                Ok(_) => return Err(Reason::InvalidToken.status("You may see something else by now; please ask again")),
+                Err(status) if Reason::of(&status) == Reason::Unavailable => {}
+                Err(status) => return Err(status),
             }
         }
     }

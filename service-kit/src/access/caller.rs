@@ -1,8 +1,8 @@
 //! The one who calls, once it is known who that is.
 
 use std::fmt;
+use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use uuid::Uuid;
 use voltgate_proto::api::v1 as api;
 
@@ -88,16 +88,24 @@ pub enum Caller {
         session: Uuid,
         /// `jti` of the token.
         token_id: Uuid,
-        /// `exp` of the token. What goes on for longer than a call has to end then.
-        expires_at: DateTime<Utc>,
         /// What an API key may be used for; none for somebody who is logged in, and may do all that the roles allow.
         scopes: Option<Scopes>,
+        /// Groups of sites to which an operator is limited; none for one who is not.
+        site_groups: Option<Arc<[String]>>,
     },
     /// One of Voltgate's own processes.
     Service { name: String },
 }
 
 impl Caller {
+    /// The groups of sites within which the caller has to stay. An administrator is never limited.
+    pub fn limits(&self) -> Option<&Arc<[String]>> {
+        match self {
+            Self::Account { roles, site_groups, .. } if !roles.contains(Role::Admin) => site_groups.as_ref(),
+            Self::Account { .. } | Self::Anonymous | Self::Service { .. } => None,
+        }
+    }
+
     /// The caller of a request that came through the layer; anonymous where it did not.
     pub fn of<T>(request: &tonic::Request<T>) -> Self {
         request.extensions().get().cloned().unwrap_or(Self::Anonymous)

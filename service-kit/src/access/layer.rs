@@ -142,7 +142,7 @@ where
             match admitted.await {
                 Ok(caller) => {
                     let client = access.client(request.headers(), peer.as_ref());
-                    let admission = Admission::new(access, request.uri().clone(), request.headers());
+                    let admission = Admission::new(access, request.uri().clone(), request.headers(), &caller);
                     request.extensions_mut().insert(admission);
                     request.extensions_mut().insert(caller);
                     request.extensions_mut().insert(client);

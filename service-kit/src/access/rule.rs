@@ -19,6 +19,8 @@ pub struct Rule {
     pub who: Who,
     /// What an API key must be good for; none where no API key will do.
     pub scope: Option<Scope>,
+    /// Operators may call it who are limited to groups of sites: it keeps them there.
+    pub keeps_within: bool,
 }
 
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -34,6 +36,10 @@ impl Rule {
     /// The caller is not among those whom the rule lets in.
     pub fn admit(&self, caller: &Caller) -> Result<(), tonic::Status> {
         self.who.admit(caller)?;
+        if caller.limits().is_some() && !self.keeps_within {
+            let message = "Operators who are limited to groups of sites may not do this";
+            return Err(Reason::PermissionDenied.status(message));
+        }
         match caller {
             Caller::Account {
                 scopes: Some(scopes), ..
@@ -118,7 +124,17 @@ fn rule(rpc: &MethodDescriptor) -> Option<Rule> {
     let who = who(&endpoint)?;
     let no_key = endpoint.session_only || who == Who::Internal;
     let scope = if no_key { None } else { Some(Scope::of(rpc)?) };
-    Some(Rule { who, scope })
+    // What is for drivers, too, keeps to what is their own.
+    let keeps_within = endpoint.reach.is_some()
+        || match &who {
+            Who::AnyOf(roles) => roles.contains(&Role::Driver),
+            Who::Public | Who::Authenticated | Who::Internal => true,
+        };
+    Some(Rule {
+        who,
+        scope,
+        keeps_within,
+    })
 }
 
 fn who(endpoint: &Endpoint) -> Option<Who> {
@@ -182,8 +198,8 @@ mod tests {
             roles: [Role::Driver].into_iter().collect(),
             session: uuid::Uuid::nil(),
             token_id: uuid::Uuid::nil(),
-            expires_at: chrono::DateTime::UNIX_EPOCH,
             scopes: None,
+            site_groups: None,
         }
     }
 
@@ -193,14 +209,18 @@ mod tests {
             roles: [Role::Driver].into_iter().collect(),
             session: uuid::Uuid::nil(),
             token_id: uuid::Uuid::nil(),
-            expires_at: chrono::DateTime::UNIX_EPOCH,
             scopes: Some(Scopes::parse(scopes)),
+            site_groups: None,
         }
     }
 
     fn rule(who: Who) -> Rule {
         let scope = Scope::parse("ocpp:write");
-        Rule { who, scope }
+        Rule {
+            who,
+            scope,
+            keeps_within: true,
+        }
     }
 
     #[test]
@@ -257,6 +277,7 @@ mod tests {
         let for_people = Rule {
             who: Who::Authenticated,
             scope: None,
+            keeps_within: true,
         };
         assert!(for_people.admit(&driver()).is_ok());
         let refused = for_people.admit(&key("auth:write")).expect_err("a key is no person");
@@ -278,5 +299,29 @@ mod tests {
             .admit(&Caller::Anonymous)
             .expect_err("nobody is logged in");
         assert_eq!(Reason::of(&refused), Reason::MissingCredentials);
+    }
+
+    #[test]
+    fn a_limited_operator_is_let_in_where_the_rpc_keeps_them_within_and_nowhere_else() {
+        let limited = |role: Role| Caller::Account {
+            id: uuid::Uuid::nil(),
+            roles: [role].into_iter().collect(),
+            session: uuid::Uuid::nil(),
+            token_id: uuid::Uuid::nil(),
+            scopes: None,
+            site_groups: Some(["north".to_owned()].into()),
+        };
+        let rule = |keeps_within| Rule {
+            who: Who::AnyOf(vec![Role::Admin, Role::Operator]),
+            scope: None,
+            keeps_within,
+        };
+        assert!(rule(true).admit(&limited(Role::Operator)).is_ok());
+        let refused = rule(false)
+            .admit(&limited(Role::Operator))
+            .expect_err("it is the whole network's");
+        assert_eq!(Reason::of(&refused), Reason::PermissionDenied);
+        // No limit holds for who runs the installation.
+        assert!(rule(false).admit(&limited(Role::Admin)).is_ok());
     }
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use chrono::DateTime;
 use jsonwebtoken::{Algorithm, Validation};
 use quick_cache::sync::Cache;
 use serde::{Deserialize, Serialize};
@@ -42,6 +41,9 @@ pub struct AccessClaims {
     /// What the API key may be used for that the token comes from; none where it comes from a login.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
+    /// Groups of sites to which an operator is limited; none where there is no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub site_groups: Option<Arc<[String]>>,
     /// Seconds since 1970.
     pub iat: i64,
     /// Seconds since 1970.
@@ -180,8 +182,8 @@ impl Verifier {
             roles: claims.roles.iter().filter_map(|name| Role::parse(name)).collect(),
             session: claims.sid,
             token_id: claims.jti,
-            expires_at: DateTime::from_timestamp(claims.exp, 0).unwrap_or(DateTime::UNIX_EPOCH),
             scopes: claims.scope.as_deref().map(Scopes::parse),
+            site_groups: claims.site_groups.clone(),
         })
     }
 

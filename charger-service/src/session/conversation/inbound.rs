@@ -4,17 +4,25 @@ use chrono::{DateTime, Utc};
 use ocpp::frame::{Call, Frame, MalformedFrame, call_error, call_result};
 use ocpp::v1_6::Action;
 use ocpp::{ErrorCode, Version};
+use sqlx::PgConnection;
 
 use super::last_words::TOO_LATE;
 use super::outbound::Settled;
 use super::repetition::{Fingerprint, Repetition};
-use super::{Conversation, End, SUPERSEDED};
+use super::{Conversation, End};
 use crate::message::record::{Exchange, NotRecorded, Origin, Request, answer_to, is_answered, record};
 use crate::redact;
 use crate::session::advice::Advice;
 use crate::session::answer::{Answer, Incoming, Reply};
 use crate::session::inbox::Inbox;
 use crate::v1_6;
+
+/// What stands where a charge point is registered.
+struct Installed {
+    /// Another one after each exchange, renaming and retirement.
+    number: i32,
+    is_retired: bool,
+}
 
 /// An answer that is in the database.
 struct Committed {
@@ -37,7 +45,7 @@ enum Due {
 pub(super) enum Unanswered {
     #[error("the session goes on on another stream, which brings the CALL again")]
     Resumed,
-    #[error("a newer connection has taken over, and the CALL tells of no transaction")]
+    #[error("the session is not the present one any more, and the CALL tells of no transaction")]
     Superseded,
     #[error("the database failed")]
     Database(#[from] sqlx::Error),
@@ -267,7 +275,7 @@ impl Conversation {
                     .await;
                 // Nobody has told it yet.
                 self.handle.superseded.cancel();
-                return Err(SUPERSEDED);
+                return Err(self.outdone());
             }
             Unanswered::Database(error) => error,
         };
@@ -365,6 +373,16 @@ impl Conversation {
         is_late: bool,
         advice: &Advice,
     ) -> Result<Option<Committed>, Unanswered> {
+        let mut transaction = self.state.database.begin().await?;
+        let mut is_retired = false;
+        if is_late || !self.has_session() {
+            let installed = self.installed(&mut transaction).await?;
+            // A frame that was posted meanwhile is another device's, or one's that is out of use or has another name.
+            if !self.has_session() && installed.number != self.station.installation {
+                return Err(Unanswered::Superseded);
+            }
+            is_retired = installed.is_retired;
+        }
         let incoming = Incoming {
             charge_point: self.via.charge_point,
             certified_serial_number: self.station.certified_serial_number.as_deref(),
@@ -373,11 +391,11 @@ impl Conversation {
             payload: call.payload,
             received_at: asked.requested_at,
             is_late,
+            is_retired,
             intervals: self.state.intervals,
             issuance: &self.state.issuance,
             advice,
         };
-        let mut transaction = self.state.database.begin().await?;
         let answer = match self.station.version {
             Version::V1_6 => v1_6::answer(&mut transaction, &incoming).await?,
         };
@@ -401,6 +419,18 @@ impl Conversation {
             reply,
             barred: answer.bars,
         }))
+    }
+
+    /// What stands there now. It stays so until the transaction is over.
+    async fn installed(&self, connection: &mut PgConnection) -> Result<Installed, sqlx::Error> {
+        sqlx::query_as!(
+            Installed,
+            r#"SELECT installation AS number, retired_at IS NOT NULL AS "is_retired!"
+               FROM ocpp.charge_point WHERE id = $1 FOR KEY SHARE"#,
+            self.via.charge_point,
+        )
+        .fetch_one(connection)
+        .await
     }
 
     /// Whether a newer connection has taken over.

@@ -344,7 +344,7 @@ impl Conversation {
         if finished {
             let ended = Finished {
                 id: outstanding.command,
-                action: &outstanding.action,
+                action: outstanding.action.clone(),
             };
             ended::ended(&mut transaction, &[ended], now).await?;
         }
