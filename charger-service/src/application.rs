@@ -61,10 +61,10 @@ use crate::session::pace::Posting;
 use crate::settings::Settings;
 use crate::unknown::Knocks;
 use crate::{
-    State, audit, campaign, certificate, charge_point, charge_record, charging_profile, charging_profile_template, command,
-    configuration, data_transfer_vendor, driver, event, explanation, file, id_token, import, instance, job, local_list, message,
-    registration, remote_control, reservation, security_event, session, site, stray, tariff, transaction, transfer,
-    unknown,
+    State, audit, campaign, certificate, charge_point, charge_record, charging_profile, charging_profile_template,
+    command, configuration, data_transfer_vendor, driver, event, explanation, file, id_token, import, instance, job,
+    local_list, message, registration, remote_control, reservation, security_event, session, site, stray, tariff,
+    transaction, transfer, unknown,
 };
 
 /// The gRPC services, by their full names.

@@ -42,7 +42,8 @@ pub(super) async fn call_off(
 }
 
 /// Forgets what the device has said, and voids its certificates. What operators have decided stays: what they want to be
-/// configured, on the local list and available, too, with nothing that says whether it is.
+/// configured, on the local list and available, too, with nothing that says whether it is: a list that is kept by itself is sent
+/// to the new device, whole.
 pub(super) async fn forget(
     connection: &mut PgConnection,
     charge_point: Uuid,
@@ -72,16 +73,25 @@ pub(super) async fn forget(
         "WITH keys AS (DELETE FROM ocpp.configuration_key WHERE charge_point_id = $1 AND desired_at IS NULL),
          wanted_keys AS (
              UPDATE ocpp.configuration_key
-             SET known = true, readonly = NULL, reported_value = NULL, reported_at = NULL
+             SET known = true, readonly = NULL, reported_value = NULL, reported_at = NULL, desired_status = NULL,
+                 desired_state = CASE WHEN desired_state IS NOT NULL THEN 'failed' END
              WHERE charge_point_id = $1 AND desired_at IS NOT NULL),
          profiles AS (DELETE FROM ocpp.charging_profile WHERE charge_point_id = $1),
          schedules AS (DELETE FROM ocpp.composite_schedule WHERE charge_point_id = $1),
          entries AS (DELETE FROM ocpp.local_list_entry WHERE charge_point_id = $1),
+         places AS (
+             UPDATE ocpp.charging_profile_template_place SET state = 'cleared', confirmed_version = NULL
+             WHERE charge_point_id = $1),
+         wanted_lists AS (
+             UPDATE ocpp.desired_local_list
+             SET state = 'idle', problem = NULL, full_next = true, synchronized_at = NULL, due_at = $2
+             WHERE charge_point_id = $1),
          lists AS (
              UPDATE ocpp.local_list SET reported_version = NULL, reported_at = NULL, entries_version = NULL
              WHERE charge_point_id = $1)
          UPDATE ocpp.availability SET answer = NULL, answered_at = NULL WHERE charge_point_id = $1",
         charge_point,
+        now,
     )
     .execute(connection)
     .await?;

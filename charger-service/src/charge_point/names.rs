@@ -59,8 +59,9 @@ pub async fn of(connection: &mut PgConnection, charge_point: Uuid) -> Result<Nam
     .await
 }
 
-/// Whether no other charge point has this name, be it as its identity, in its certificate or as its serial number. A lab has
-/// one serial number on all of its charge points. The device of one that is retired may be another one's by now.
+/// Whether no other charge point has this name, be it as its identity or a former one, in its certificate or as its serial
+/// number. A lab has one serial number on all of its charge points. The device of one that is retired may be another one's by
+/// now.
 pub async fn is_nobody_elses(
     connection: &mut PgConnection,
     charge_point: Uuid,
@@ -70,6 +71,9 @@ pub async fn is_nobody_elses(
         r#"SELECT NOT EXISTS (SELECT FROM ocpp.charge_point WHERE identity = $2 AND id <> $1)
              AND NOT EXISTS (SELECT FROM ocpp.charge_point WHERE certificate_name = $2 AND id <> $1 AND retired_at IS NULL)
              AND NOT EXISTS (SELECT FROM ocpp.charge_point WHERE serial_number = $2 AND id <> $1 AND retired_at IS NULL)
+             AND NOT EXISTS (SELECT FROM ocpp.charge_point
+                             WHERE former_identities @> ARRAY[$2] COLLATE "C" AND former_identities <> '{}' AND id <> $1
+                               AND retired_at IS NULL)
              AS "free!""#,
         charge_point,
         name,

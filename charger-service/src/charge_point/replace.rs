@@ -179,7 +179,7 @@ async fn store(
     sqlx::query!(
         "UPDATE ocpp.charge_point
          SET registration_status = $2, security_profile = $3, password_hash = $4, certificate_name = $5,
-             installation = installation + 1, revision = nextval('ocpp.revision')
+             installation = installation + 1, device = device + 1, revision = nextval('ocpp.revision')
          WHERE id = $1",
         charge_point,
         replacement.registration.as_str(),

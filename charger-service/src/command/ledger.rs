@@ -3,8 +3,6 @@
 pub mod bulk;
 pub mod ending;
 
-use std::borrow::Cow;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::value::RawValue;
 use sqlx::types::Json;
@@ -57,6 +55,8 @@ pub enum EnqueueError {
     KeyUsed,
     #[error("as many commands of the author are under way as may")]
     NoRoom,
+    #[error("the charge point is retired")]
+    Retired,
     #[error("what was to be fetched is not there any more")]
     FileGone,
     #[error("the command could not be stored")]
@@ -79,10 +79,12 @@ pub async fn enqueue(database: &PgPool, new: &NewCommand<'_>) -> Result<(), Enqu
     if let Some(room) = new.room {
         take_room(&mut transaction, new, room).await?;
     }
-    sqlx::query!(
+    // Whoever retires the charge point at this moment comes first, and calls off what is queued by then.
+    let queued = sqlx::query!(
         "INSERT INTO ocpp.command (id, charge_point_id, action, payload, requested_by, idempotency_key, request_digest,
              created_at, expires_at)
-         VALUES ($1, $2, $3, $4::text::json, $5, $6, $7, $8, $9)",
+         SELECT $1, id, $3, $4::text::json, $5, $6, $7, $8, $9 FROM ocpp.charge_point
+         WHERE id = $2 AND retired_at IS NULL FOR KEY SHARE",
         new.id,
         new.charge_point,
         new.action,
@@ -95,6 +97,9 @@ pub async fn enqueue(database: &PgPool, new: &NewCommand<'_>) -> Result<(), Enqu
     )
     .execute(&mut *transaction)
     .await?;
+    if queued.rows_affected() == 0 {
+        return Err(EnqueueError::Retired);
+    }
     if let Some((transfer, validity)) = new.transfer {
         let command = (new.charge_point, new.id);
         grant(&mut transaction, transfer, command, new.expires_at, validity).await?;

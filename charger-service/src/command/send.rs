@@ -234,6 +234,7 @@ async fn enqueue(state: &State, charge_point: Uuid, command: &SendCommand) -> Re
         Ok(()) => Ok(id),
         Err(EnqueueError::Database(error)) => Err(error.into()),
         Err(EnqueueError::FileGone) => Err(SendError::FileGone),
+        Err(EnqueueError::Retired) => Err(SendError::Retired),
         Err(EnqueueError::NoRoom) => Err(SendError::NoRoom),
         Err(EnqueueError::KeyUsed) => repeated(state, &new).await,
     }

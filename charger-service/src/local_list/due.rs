@@ -41,8 +41,9 @@ pub async fn keep(state: &State) -> Result<(), sqlx::Error> {
     }
     note(&mut transaction, now).await?;
     let due = sqlx::query_scalar!(
-        "SELECT charge_point_id FROM ocpp.desired_local_list
+        "SELECT charge_point_id FROM ocpp.desired_local_list AS list
          WHERE automatic AND command_id IS NULL AND due_at <= $1 AND state <> 'notSupported'
+           AND EXISTS (SELECT FROM ocpp.charge_point WHERE id = list.charge_point_id AND retired_at IS NULL)
          ORDER BY due_at LIMIT $2",
         now,
         LISTS,

@@ -20,8 +20,8 @@ pub struct Incoming<'a> {
     pub received_at: DateTime<Utc>,
     /// It came in on a connection that has a successor.
     pub is_late: bool,
-    /// The charge point is out of use by now. Known of what is late, and of what was posted.
-    pub is_retired: bool,
+    /// The charge point is out of use by now, or another device has its place. Known of what is late, and of what was posted.
+    pub is_gone: bool,
     pub intervals: Intervals,
     pub issuance: &'a Issuance,
     /// What others said about it.

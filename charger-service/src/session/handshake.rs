@@ -41,6 +41,8 @@ pub struct Admitted {
     pub charge_point: Uuid,
     /// As it was when it proved itself.
     pub installation: i32,
+    /// The how manieth at its place.
+    pub device: i32,
     pub identity: Identity,
     pub version: Version,
     pub peer: Option<String>,
@@ -140,6 +142,7 @@ async fn decide(state: &State, offer: &Offer) -> Result<Admitted, TurnedAway> {
     Ok(Admitted {
         charge_point: known.id,
         installation: known.installation,
+        device: known.device,
         identity,
         version,
         peer: offer.peer.clone(),
@@ -163,7 +166,7 @@ pub async fn readmit(state: &State, identity: &str, token: &TokenHash) -> Result
     }
     let identity = Identity::parse(identity).map_err(|_| Refusal::UnknownChargePoint)?;
     let session = sqlx::query!(
-        r#"SELECT id, installation, protocol AS "protocol!", peer, certified_serial_number
+        r#"SELECT id, installation, device, protocol AS "protocol!", peer, certified_serial_number
          FROM ocpp.charge_point
          CROSS JOIN LATERAL (
              SELECT protocol, peer, certified_serial_number FROM ocpp.session
@@ -181,6 +184,7 @@ pub async fn readmit(state: &State, identity: &str, token: &TokenHash) -> Result
     Ok(Admitted {
         charge_point: session.id,
         installation: session.installation,
+        device: session.device,
         identity,
         version: Version::choose(&session.protocol).ok_or(Refusal::NoCommonSubprotocol)?,
         peer: session.peer,
@@ -192,6 +196,7 @@ pub async fn readmit(state: &State, identity: &str, token: &TokenHash) -> Result
 struct Known {
     id: Uuid,
     installation: i32,
+    device: i32,
     is_retired: bool,
     security_profile: i16,
     /// The one that it has agreed to move up to.
@@ -214,7 +219,7 @@ struct Known {
 async fn find(database: &PgPool, identity: &Identity) -> Result<Option<Known>, sqlx::Error> {
     sqlx::query_as!(
         Known,
-        r#"SELECT id, installation, retired_at IS NOT NULL AS "is_retired!", security_profile, next_security_profile,
+        r#"SELECT id, installation, device, retired_at IS NOT NULL AS "is_retired!", security_profile, next_security_profile,
                password_hash, certificate_name, serial_number, former_identities, shown_certificate,
                offered_security_profile, subprotocol,
                clock_offset_seconds IS NOT NULL AS "clock_is_known!",

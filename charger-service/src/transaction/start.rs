@@ -36,8 +36,8 @@ pub struct Start<'a> {
     /// It came in on a connection that has a successor. The station may have said it again on that one since, and have
     /// stopped the transaction as well.
     pub is_late: bool,
-    /// The charge point is out of use by now: what it started is kept, and counts for nobody.
-    pub is_retired: bool,
+    /// The charge point is out of use by now, or another device has its place: what it started is kept, and counts for nobody.
+    pub is_gone: bool,
     /// What another authority said of the token, where one was asked.
     pub heard: Option<&'a Authorization>,
 }
@@ -77,7 +77,7 @@ pub async fn start(connection: &mut PgConnection, start: &Start<'_>) -> Result<S
         return repeated(connection, start, known).await;
     }
     let mut authorization = authorization::decide(connection, &start.presented(Purpose::Start)).await?;
-    if start.is_retired {
+    if start.is_gone {
         authorization.status = AuthorizationStatus::Invalid;
     }
     match insert(connection, start, authorization.status).await? {

@@ -22,7 +22,7 @@ pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -
             started_at: request.timestamp,
             received_at: call.received_at,
             is_late: call.is_late,
-            is_retired: call.is_retired,
+            is_gone: call.is_gone,
             heard: call.advice.of_token(),
         },
     )

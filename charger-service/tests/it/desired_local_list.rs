@@ -11,6 +11,7 @@ use tonic_types::StatusExt;
 use voltgate_proto::ocpp::v1::local_list_service_client::LocalListServiceClient;
 use voltgate_proto::ocpp::v1::*;
 
+use crate::devices::{replace, replacing, retire};
 use crate::service::{Service, eventually, reason};
 use crate::state::connected;
 use crate::station::Station;
@@ -522,6 +523,39 @@ async fn a_charge_point_that_did_not_answer_is_sent_the_whole_list_after_a_resta
         json!(["Full", 3, [["A", "Accepted"], ["B", "Accepted"]]])
     );
     state_is(&service, "synchronized").await;
+}
+
+#[tokio::test]
+async fn a_device_that_takes_the_place_of_another_is_sent_the_whole_list_and_one_that_is_retired_none() {
+    let database = Database::create().await;
+    let (service, mut station) = connected(&database).await;
+    register(&service, &["A"]).await;
+    let automatic = DesireLocalListRequest {
+        automatic: true,
+        ..wish(&["A"])
+    };
+    desire(&service, automatic).await.unwrap();
+    sent(&mut station, "Accepted").await;
+    state_is(&service, "synchronized").await;
+    let password = replace(&service, replacing("CP1")).await.unwrap().password.unwrap();
+    let mut new = Station::connect(&service, "CP1", &password).await;
+    new.boot().await;
+    assert_eq!(
+        sent(&mut new, "Accepted").await,
+        json!(["Full", 2, [["A", "Accepted"]]])
+    );
+    state_is(&service, "synchronized").await;
+
+    retire(&service, "CP1", false).await.unwrap();
+    block(&service, "A").await;
+    service.clock.advance(TimeDelta::hours(2));
+    eventually("the change has been seen", async || {
+        let left = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM ocpp.id_token_change");
+        left.fetch_one(&service.pool).await.unwrap() == 0
+    })
+    .await;
+    let queued = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM ocpp.command WHERE status = 'queued'");
+    assert_eq!(queued.fetch_one(&service.pool).await.unwrap(), 0);
 }
 
 #[tokio::test]

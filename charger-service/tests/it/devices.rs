@@ -16,14 +16,14 @@ use crate::service::{Service, reason};
 use crate::state::connected;
 use crate::station::{Offer, Station};
 
-fn replacing(identity: &str) -> ReplaceChargePointRequest {
+pub fn replacing(identity: &str) -> ReplaceChargePointRequest {
     ReplaceChargePointRequest {
         identity: identity.to_owned(),
         ..Default::default()
     }
 }
 
-async fn replace(service: &Service, request: ReplaceChargePointRequest) -> Result<ChargePoint, Status> {
+pub async fn replace(service: &Service, request: ReplaceChargePointRequest) -> Result<ChargePoint, Status> {
     let replaced = service
         .charge_points()
         .replace_charge_point(service.asks(request))
@@ -31,7 +31,7 @@ async fn replace(service: &Service, request: ReplaceChargePointRequest) -> Resul
     replaced.map(Response::into_inner)
 }
 
-async fn retire(service: &Service, identity: &str, close_transactions: bool) -> Result<ChargePoint, Status> {
+pub async fn retire(service: &Service, identity: &str, close_transactions: bool) -> Result<ChargePoint, Status> {
     let request = RetireChargePointRequest {
         identity: identity.to_owned(),
         close_transactions,
@@ -307,6 +307,29 @@ async fn transactions_that_are_open_are_in_the_way_unless_they_are_to_be_closed(
     );
     assert_eq!(service.audited("transaction.closed").await.len(), 1);
     assert_eq!(events(&service, "transaction.stopped").await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_device_starts_as_another_takes_its_place_counts_for_nobody() {
+    let database = Database::create().await;
+    let (service, mut station) = connected(&database).await;
+    service.register_token("TAG").await;
+    replace(&service, replacing("CP1")).await.unwrap();
+    assert_eq!(station.closed().await.unwrap().code, 1008);
+    // It came in before the socket was closed.
+    let id = station.start("TAG", 0, "2026-03-01T12:00:00Z").await;
+    assert_eq!(service.transaction(id).await.status, "refused");
+}
+
+#[tokio::test]
+async fn what_a_charge_point_starts_as_it_is_retired_counts_for_nobody() {
+    let database = Database::create().await;
+    let (service, mut station) = connected(&database).await;
+    service.register_token("TAG").await;
+    retire(&service, "CP1", false).await.unwrap();
+    assert_eq!(station.closed().await.unwrap().code, 1008);
+    let id = station.start("TAG", 0, "2026-03-01T12:00:00Z").await;
+    assert_eq!(service.transaction(id).await.status, "refused");
 }
 
 async fn listed(service: &Service, retired: bool) -> Vec<String> {

@@ -278,4 +278,7 @@ async fn a_certificate_that_says_the_former_identity_is_good_as_long_as_nobody_e
     assert_eq!(open("CP2").await, Ok(()));
     service.register("CP1").await;
     assert_eq!(open("CP2").await, Err(Reason::StationUnauthorized));
+    // Whose it is now, nobody can tell.
+    rename(&service, "CP1", "CP3", None).await.unwrap();
+    assert_eq!(open("CP2").await, Err(Reason::StationUnauthorized));
 }

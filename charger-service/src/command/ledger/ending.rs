@@ -149,9 +149,6 @@ pub(super) async fn completed(
     .execute(&mut *connection)
     .await?;
     ended(connection, commands, now).await?;
-    let notices: Vec<_> = ids
-        .into_iter()
-        .map(|command| Notice::Completed { command })
-        .collect();
+    let notices: Vec<_> = ids.into_iter().map(|command| Notice::Completed { command }).collect();
     tell(connection, &notices).await
 }

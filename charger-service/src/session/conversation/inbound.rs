@@ -21,6 +21,7 @@ use crate::v1_6;
 struct Installed {
     /// Another one after each exchange, renaming and retirement.
     number: i32,
+    device: i32,
     is_retired: bool,
 }
 
@@ -374,14 +375,14 @@ impl Conversation {
         advice: &Advice,
     ) -> Result<Option<Committed>, Unanswered> {
         let mut transaction = self.state.database.begin().await?;
-        let mut is_retired = false;
+        let mut is_gone = false;
         if is_late || !self.has_session() {
             let installed = self.installed(&mut transaction).await?;
             // A frame that was posted meanwhile is another device's, or one's that is out of use or has another name.
             if !self.has_session() && installed.number != self.station.installation {
                 return Err(Unanswered::Superseded);
             }
-            is_retired = installed.is_retired;
+            is_gone = installed.is_retired || installed.device != self.station.device;
         }
         let incoming = Incoming {
             charge_point: self.via.charge_point,
@@ -391,7 +392,7 @@ impl Conversation {
             payload: call.payload,
             received_at: asked.requested_at,
             is_late,
-            is_retired,
+            is_gone,
             intervals: self.state.intervals,
             issuance: &self.state.issuance,
             advice,
@@ -425,7 +426,7 @@ impl Conversation {
     async fn installed(&self, connection: &mut PgConnection) -> Result<Installed, sqlx::Error> {
         sqlx::query_as!(
             Installed,
-            r#"SELECT installation AS number, retired_at IS NOT NULL AS "is_retired!"
+            r#"SELECT installation AS number, device, retired_at IS NOT NULL AS "is_retired!"
                FROM ocpp.charge_point WHERE id = $1 FOR KEY SHARE"#,
             self.via.charge_point,
         )
