@@ -111,7 +111,7 @@ async fn block_tokens(state: &State, account: Uuid) -> Result<usize, sqlx::Error
         })
         .collect();
     audit::record_all(&mut transaction, entries).await?;
-    let values: Vec<String> = blocked.iter().map(|token| token.value.clone()).collect();
+    let values: Vec<&str> = blocked.iter().map(|token| token.value.as_str()).collect();
     due::token_changed(&mut transaction, &values).await?;
     transaction.commit().await?;
     Ok(blocked.len())

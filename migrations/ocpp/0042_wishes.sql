@@ -12,10 +12,9 @@ CREATE TABLE ocpp.desired_local_list (
     state           text NOT NULL DEFAULT 'idle',
     -- Why it failed: the charge point's answer, or what has become of the command.
     problem         text,
-    -- The SendLocalList that is under way, how many have been since the attempt began, and whom they are of.
+    -- The SendLocalList that is under way, and how many have been since the attempt began.
     command_id      uuid REFERENCES ocpp.command (id),
     steps           integer NOT NULL DEFAULT 0,
-    requested_by    text,
     -- A change was refused in this attempt, and the whole list followed.
     is_retried      boolean NOT NULL DEFAULT false,
     -- What the charge point has is not known for sure, so that the next is the whole list.
@@ -31,7 +30,10 @@ CREATE TABLE ocpp.desired_local_list (
 );
 
 -- Serves the look for those that are due, and what follows from the outcome of a command.
-CREATE INDEX desired_local_list_due ON ocpp.desired_local_list (due_at) WHERE automatic AND command_id IS NULL;
+CREATE INDEX desired_local_list_due ON ocpp.desired_local_list (due_at)
+    WHERE automatic AND command_id IS NULL AND state <> 'notSupported';
+-- Whether anybody wants to hear of changed tokens, and who of all of them.
+CREATE INDEX desired_local_list_of_all ON ocpp.desired_local_list (all_tokens, charge_point_id) WHERE automatic;
 CREATE INDEX desired_local_list_of_command ON ocpp.desired_local_list (command_id) WHERE command_id IS NOT NULL;
 
 CREATE TABLE ocpp.desired_local_list_token (

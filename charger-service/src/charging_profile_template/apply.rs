@@ -2,7 +2,7 @@
 
 mod request;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use service_kit::database;
 use service_kit::reason::{self, FieldViolation, Reason};
@@ -119,16 +119,25 @@ async fn resolve(
 ) -> Result<HashMap<String, Uuid>, ApplyError> {
     let identities: Vec<&str> = places.iter().map(|place| place.identity.as_str()).collect();
     let known = sqlx::query!(
-        "SELECT identity, id FROM ocpp.charge_point WHERE identity = ANY($1)",
+        r#"SELECT identity, id, retired_at IS NOT NULL AS "is_retired!" FROM ocpp.charge_point WHERE identity = ANY($1)
+           ORDER BY id FOR KEY SHARE"#,
         &identities as &[&str],
     )
     .fetch_all(connection)
     .await?;
+    let retired: HashSet<_> = known
+        .iter()
+        .filter(|row| row.is_retired)
+        .map(|row| row.identity.clone())
+        .collect();
     let known: HashMap<_, _> = known.into_iter().map(|row| (row.identity, row.id)).collect();
     let mut misfits = Vec::new();
     for (index, place) in places.iter().enumerate() {
         if !known.contains_key(&place.identity) {
             let problem = "is of no registered charge point";
+            misfits.push(FieldViolation::new(format!("places[{index}].identity"), problem));
+        } else if retired.contains(&place.identity) {
+            let problem = "is of a charge point that is retired";
             misfits.push(FieldViolation::new(format!("places[{index}].identity"), problem));
         }
         // 3.13.1

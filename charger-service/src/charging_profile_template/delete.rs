@@ -1,4 +1,5 @@
-//! Deletes a template. Nothing is sent: what charge points have of it stays theirs.
+//! Deletes a template. Nothing is sent, not even what waits for charge points that are away: what charge points have of it stays
+//! theirs.
 
 use service_kit::database;
 use service_kit::version::{self, IfMatch};
@@ -8,6 +9,7 @@ use tonic::Status;
 use super::list::{self, GetError};
 use crate::State;
 use crate::audit::{self, Action, Author, Entry};
+use crate::command::ledger::ending;
 
 #[derive(Debug, Error)]
 pub enum DeleteError {
@@ -41,6 +43,15 @@ pub async fn delete(state: &State, id: &str, if_match: &IfMatch, author: &Author
     .execute(&mut *transaction)
     .await?;
     let known = list::read(&mut transaction, id).await?;
+    // Nobody would know of a profile that reached its charge point later.
+    let queued = sqlx::query_scalar!(
+        "SELECT command_id FROM ocpp.charging_profile_template_place WHERE template_id = $1 AND state = 'pending'
+         ORDER BY command_id",
+        id,
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    ending::withdraw(&mut transaction, &queued, state.clock.now()).await?;
     let deleted = sqlx::query!(
         "DELETE FROM ocpp.charging_profile_template WHERE id = $1 AND ($2::bigint[] IS NULL OR revision = ANY($2))",
         id,

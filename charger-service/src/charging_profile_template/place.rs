@@ -105,6 +105,14 @@ pub async fn confirmed(connection: &mut PgConnection, command: Uuid, at: DateTim
 
 /// Commands have their outcomes. Where a charge point has not confirmed the profile by then, it has what it had before.
 pub async fn ended(connection: &mut PgConnection, commands: &[Uuid]) -> Result<(), sqlx::Error> {
+    // In one order, so that nobody waits for somebody who waits for them.
+    sqlx::query!(
+        "SELECT FROM ocpp.charging_profile_template_place WHERE command_id = ANY($1) AND state = 'pending'
+         ORDER BY template_id, charge_point_id, connector_id FOR UPDATE",
+        commands,
+    )
+    .execute(&mut *connection)
+    .await?;
     sqlx::query!(
         "UPDATE ocpp.charging_profile_template_place
          SET state = CASE WHEN confirmed_version IS NULL THEN 'unconfirmed' ELSE 'held' END

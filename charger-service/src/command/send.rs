@@ -11,7 +11,6 @@ use ocpp::v1_6::Action;
 use serde_json::value::RawValue;
 use service_kit::database;
 use service_kit::reason::{FieldViolation, Reason};
-use sqlx::PgConnection;
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
@@ -27,8 +26,7 @@ use super::status::Status as CommandStatus;
 use super::view::{self, Row};
 use crate::State;
 use crate::audit::Author;
-use crate::charge_point::find::FindError;
-use crate::charge_point::retire;
+use crate::charge_point::find::{InUseError, in_use};
 use crate::job::update_firmware;
 use crate::transfer::NewTransfer;
 
@@ -68,9 +66,7 @@ pub struct SendCommand {
 #[derive(Debug, Error)]
 pub enum SendError {
     #[error(transparent)]
-    ChargePoint(#[from] FindError),
-    #[error("the charge point is retired")]
-    Retired,
+    ChargePoint(#[from] InUseError),
     #[error("the idempotency key came with another request")]
     KeyReused,
     #[error("as many commands of the author are under way as may")]
@@ -85,7 +81,6 @@ impl From<SendError> for Status {
     fn from(error: SendError) -> Self {
         match error {
             SendError::ChargePoint(error) => error.into(),
-            SendError::Retired => retire::retired(),
             SendError::KeyReused => {
                 Reason::IdempotencyKeyReused.status("This Idempotency-Key came with another command before")
             }
@@ -183,25 +178,10 @@ impl SendCommand {
 
 pub async fn send(state: &State, command: SendCommand) -> Result<Command, SendError> {
     // Not held while the charge point takes its time to answer.
-    let charge_point = addressee(&mut *database::begin(&state.database).await?, &command.identity).await?;
+    let charge_point = in_use(&mut *database::begin(&state.database).await?, &command.identity).await?;
     let deadline = Instant::now() + command.wait;
     let id = enqueue(state, charge_point, &command).await?;
     Ok(outcome(state, id, deadline).await?.into())
-}
-
-/// One that is retired gets none, and none that waits for it to come back.
-async fn addressee(connection: &mut PgConnection, identity: &str) -> Result<Uuid, SendError> {
-    let charge_point = sqlx::query!(
-        r#"SELECT id, retired_at IS NOT NULL AS "is_retired!" FROM ocpp.charge_point WHERE identity = $1"#,
-        identity,
-    )
-    .fetch_optional(connection)
-    .await?
-    .ok_or(FindError::Unknown)?;
-    if charge_point.is_retired {
-        return Err(SendError::Retired);
-    }
-    Ok(charge_point.id)
 }
 
 /// The id of the command, or of the one that the same key made before.
@@ -234,7 +214,7 @@ async fn enqueue(state: &State, charge_point: Uuid, command: &SendCommand) -> Re
         Ok(()) => Ok(id),
         Err(EnqueueError::Database(error)) => Err(error.into()),
         Err(EnqueueError::FileGone) => Err(SendError::FileGone),
-        Err(EnqueueError::Retired) => Err(SendError::Retired),
+        Err(EnqueueError::Retired) => Err(InUseError::Retired.into()),
         Err(EnqueueError::NoRoom) => Err(SendError::NoRoom),
         Err(EnqueueError::KeyUsed) => repeated(state, &new).await,
     }

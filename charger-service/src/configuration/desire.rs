@@ -5,7 +5,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use ocpp::v1_6::Action as CallAction;
 use serde_json::json;
 use service_kit::database;
-use service_kit::reason::FieldViolation;
+use service_kit::reason::{self, FieldViolation};
 use sqlx::PgConnection;
 use thiserror::Error;
 use tonic::Status;
@@ -16,7 +16,7 @@ use super::change::Answer;
 use super::list;
 use crate::State;
 use crate::audit::{self, Action, Author, Entry};
-use crate::charge_point::find::{FindError, find};
+use crate::charge_point::find::{InUseError, in_use};
 use crate::command::ledger::ending;
 use crate::command::several::{self, Several};
 use crate::redact;
@@ -24,6 +24,9 @@ use crate::redact;
 /// As many characters as OCPP has room for.
 const LONGEST_KEY: usize = 50;
 const LONGEST_VALUE: usize = 500;
+
+/// Keys that may be stated for one charge point. A charge point has about fifty.
+const MOST: i64 = 500;
 
 /// A command waits for its charge point as long as the wish stands.
 const WAITS: TimeDelta = TimeDelta::days(3650);
@@ -39,7 +42,9 @@ pub struct Desire {
 #[derive(Debug, Error)]
 pub enum DesireError {
     #[error(transparent)]
-    ChargePoint(#[from] FindError),
+    ChargePoint(#[from] InUseError),
+    #[error("as many wishes as may be are stated")]
+    TooMany,
     #[error("the wish could not be stored")]
     Database(#[from] sqlx::Error),
 }
@@ -48,6 +53,10 @@ impl From<DesireError> for Status {
     fn from(error: DesireError) -> Self {
         match error {
             DesireError::ChargePoint(error) => error.into(),
+            DesireError::TooMany => {
+                let problem = format!("is one more than the {MOST} that may be stated for a charge point");
+                reason::invalid(vec![FieldViolation::new("key", problem)])
+            }
             DesireError::Database(error) => database::failed(&error),
         }
     }
@@ -94,11 +103,12 @@ impl TryFrom<DesireConfigurationRequest> for Desire {
 pub async fn state(state: &State, desire: Desire, author: &Author) -> Result<ConfigurationKey, DesireError> {
     let now = state.clock.now();
     let mut transaction = database::begin(&state.database).await?;
-    let charge_point = find(&mut transaction, &desire.identity).await?;
+    let charge_point = in_use(&mut transaction, &desire.identity).await?;
     let before = hold(&mut transaction, charge_point, &desire.key).await?;
-    if before.is_under_way && before.value.as_ref() == Some(&desire.value) {
-        transaction.commit().await?;
-    } else {
+    if is_one_too_many(&mut transaction, charge_point, &desire.key).await? {
+        return Err(DesireError::TooMany);
+    }
+    if !before.is_under_way || before.value.as_ref() != Some(&desire.value) {
         let queued: Vec<_> = before.command.into_iter().collect();
         ending::withdraw(&mut transaction, &queued, now).await?;
         queue(&mut transaction, charge_point, &desire, author, now).await?;
@@ -107,10 +117,9 @@ pub async fn state(state: &State, desire: Desire, author: &Author) -> Result<Con
             .on_charge_point(&desire.identity)
             .with("key", Some(desire.key.as_str()));
         audit::record(&mut transaction, entry).await?;
-        transaction.commit().await?;
     }
-    let mut connection = database::begin(&state.database).await?;
-    let key = list::find_key(&mut connection, charge_point, &desire.key).await?;
+    let key = list::find_key(&mut transaction, charge_point, &desire.key).await?;
+    transaction.commit().await?;
     Ok(key.ok_or(sqlx::Error::RowNotFound)?)
 }
 
@@ -133,6 +142,19 @@ async fn hold(connection: &mut PgConnection, charge_point: Uuid, key: &str) -> R
     )
     .fetch_one(connection)
     .await
+}
+
+/// Wishes for other keys count.
+async fn is_one_too_many(connection: &mut PgConnection, charge_point: Uuid, key: &str) -> Result<bool, sqlx::Error> {
+    let others = sqlx::query_scalar!(
+        r#"SELECT count(*) AS "others!" FROM ocpp.configuration_key
+           WHERE charge_point_id = $1 AND desired_at IS NOT NULL AND lower(key) <> lower($2 COLLATE "C")"#,
+        charge_point,
+        key,
+    )
+    .fetch_one(connection)
+    .await?;
+    Ok(others >= MOST)
 }
 
 async fn queue(

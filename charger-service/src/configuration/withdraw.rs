@@ -8,7 +8,7 @@ use tonic::Status;
 
 use crate::State;
 use crate::audit::{self, Action, Author, Entry};
-use crate::charge_point::find::{FindError, find};
+use crate::charge_point::find::{FindError, hold};
 use crate::command::ledger::ending;
 
 #[derive(Debug, Error)]
@@ -37,7 +37,7 @@ impl From<WithdrawError> for Status {
 pub async fn withdraw(state: &State, identity: &str, key: &str, author: &Author) -> Result<(), WithdrawError> {
     let now = state.clock.now();
     let mut transaction = database::begin(&state.database).await?;
-    let charge_point = find(&mut transaction, identity).await?;
+    let charge_point = hold(&mut transaction, identity).await?;
     let withdrawn = sqlx::query!(
         r#"WITH before AS (
              SELECT desired_command_id FROM ocpp.configuration_key

@@ -198,7 +198,6 @@ pub async fn create(state: &State, new: NewIdToken, author: &Author) -> Result<R
     let shown = key_code::shown(&state.passwords, &created.value, [created.r#type.as_str()]);
     let entry = Entry::new(Action::IdTokenCreated, now, author).on_id_token(&shown);
     audit::record(&mut transaction, properties(entry, &created)).await?;
-    due::token_changed(&mut transaction, std::slice::from_ref(&created.value)).await?;
     transaction.commit().await?;
     Ok(created)
 }
@@ -252,6 +251,7 @@ pub(super) async fn store(
     )
     .execute(&mut *connection)
     .await?;
+    due::token_changed(connection, &values).await?;
     owner::begin(connection, &values, &accounts, now).await
 }
 

@@ -30,7 +30,7 @@ pub async fn delete(state: &State, value: &str, if_match: &IfMatch, author: &Aut
     let shown = key_code::shown(&state.passwords, value, [r#type.as_str()]);
     let entry = Entry::new(Action::IdTokenDeleted, now, author).on_id_token(&shown);
     audit::record(&mut transaction, entry).await?;
-    due::token_changed(&mut transaction, &[value.to_owned()]).await?;
+    due::token_changed(&mut transaction, &[value]).await?;
     transaction.commit().await?;
     Ok(())
 }

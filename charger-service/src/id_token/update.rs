@@ -197,7 +197,7 @@ pub async fn update(state: &State, change: Change, if_match: &IfMatch, author: &
     let shown = key_code::shown(&state.passwords, &updated.value, types);
     let entry = Entry::new(Action::IdTokenUpdated, now, author).on_id_token(&shown);
     audit::record(&mut transaction, properties(entry, &updated)).await?;
-    due::token_changed(&mut transaction, std::slice::from_ref(&updated.value)).await?;
+    due::token_changed(&mut transaction, &[updated.value.as_str()]).await?;
     transaction.commit().await?;
     Ok(updated)
 }

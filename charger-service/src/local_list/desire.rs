@@ -15,7 +15,7 @@ use super::synchronize;
 use super::wanted::{self, Limits, MOST_ENTRIES};
 use crate::State;
 use crate::audit::{self, Action, Author, Entry};
-use crate::charge_point::find::{FindError, find};
+use crate::charge_point::find::{InUseError, in_use};
 
 /// As many characters as an idTag of OCPP 1.6 has room for.
 const LONGEST: usize = 20;
@@ -38,7 +38,7 @@ enum Tokens {
 #[derive(Debug, Error)]
 pub enum DesireError {
     #[error(transparent)]
-    ChargePoint(#[from] FindError),
+    ChargePoint(#[from] InUseError),
     #[error("what the list should hold has been changed meanwhile")]
     Changed,
     #[error("the list cannot hold that")]
@@ -108,7 +108,7 @@ fn check(tokens: &[String]) -> Result<(), Vec<FieldViolation>> {
 pub async fn state(state: &State, desire: &Desire, if_match: &IfMatch, author: &Author) -> Result<(), DesireError> {
     let now = state.clock.now();
     let mut transaction = database::begin(&state.database).await?;
-    let charge_point = find(&mut transaction, &desire.identity).await?;
+    let charge_point = in_use(&mut transaction, &desire.identity).await?;
     let revision = sqlx::query_scalar!(
         "SELECT revision FROM ocpp.desired_local_list WHERE charge_point_id = $1 FOR UPDATE",
         charge_point,

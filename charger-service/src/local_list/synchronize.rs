@@ -8,7 +8,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use service_kit::database;
 use service_kit::reason::Reason;
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use thiserror::Error;
 use tonic::Status;
 use uuid::Uuid;
@@ -16,7 +16,8 @@ use uuid::Uuid;
 use super::wanted::{self, MOST_ENTRIES, TOO_MANY};
 use crate::State;
 use crate::audit::{self, Action, Author, Entry};
-use crate::charge_point::find::{FindError, find};
+use crate::charge_point::find::{InUseError, in_use};
+use crate::command::ledger::AUTOMATIC;
 use crate::command::several;
 use crate::v1_6::local_list::{LONGEST_ID_TAG, Update};
 
@@ -34,7 +35,7 @@ const AGAIN: TimeDelta = TimeDelta::minutes(15);
 #[derive(Debug, Error)]
 pub enum SynchronizeError {
     #[error(transparent)]
-    ChargePoint(#[from] FindError),
+    ChargePoint(#[from] InUseError),
     #[error("nobody has stated what the list should hold")]
     NotDesired,
     #[error("the commands could not be stored")]
@@ -57,7 +58,7 @@ impl From<SynchronizeError> for Status {
 pub async fn synchronize(state: &State, identity: &str, author: &Author) -> Result<(), SynchronizeError> {
     let now = state.clock.now();
     let mut transaction = database::begin(&state.database).await?;
-    let charge_point = find(&mut transaction, identity).await?;
+    let charge_point = in_use(&mut transaction, identity).await?;
     let is_desired = sqlx::query_scalar!(
         r#"SELECT EXISTS (SELECT FROM ocpp.desired_local_list WHERE charge_point_id = $1) AS "desired!""#,
         charge_point,
@@ -135,12 +136,11 @@ pub async fn begin(
     let commands = queue(connection, &differing, requested_by, now).await?;
     sqlx::query!(
         "UPDATE ocpp.desired_local_list AS list
-         SET state = 'pending', problem = NULL, command_id = begun.command_id, steps = 1, is_retried = false, requested_by = $3
+         SET state = 'pending', problem = NULL, command_id = begun.command_id, steps = 1, is_retried = false
          FROM unnest($1::uuid[], $2::uuid[]) AS begun (charge_point_id, command_id)
          WHERE list.charge_point_id = begun.charge_point_id",
         &differing,
         &commands,
-        requested_by,
     )
     .execute(connection)
     .await?;
@@ -210,7 +210,7 @@ pub async fn answered(
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     let run = sqlx::query!(
-        "SELECT is_retried, steps, requested_by FROM ocpp.desired_local_list WHERE command_id = $1 FOR UPDATE",
+        "SELECT is_retried, steps FROM ocpp.desired_local_list WHERE command_id = $1 FOR UPDATE",
         command,
     )
     .fetch_optional(&mut *connection)
@@ -227,8 +227,7 @@ pub async fn answered(
     let is_accepted = answer == "Accepted";
     let most_steps = wanted::limits(connection, charge_point).await?.most_steps();
     if goes_on && run.steps < most_steps {
-        let requested_by = run.requested_by.unwrap_or_default();
-        let next = queue(connection, &[charge_point], &requested_by, now).await?;
+        let next = queue(connection, &[charge_point], AUTOMATIC, now).await?;
         sqlx::query!(
             "UPDATE ocpp.desired_local_list
              SET command_id = $2, steps = steps + 1, full_next = NOT $3, is_retried = is_retried OR NOT $3
@@ -269,6 +268,15 @@ pub async fn answered(
 /// Commands have their outcomes. What is under way still had no answer that says what the charge point did; where the
 /// command was sent, nobody knows what it has.
 pub async fn ended(connection: &mut PgConnection, commands: &[Uuid], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    // In one order, so that nobody waits for somebody who waits for them.
+    sqlx::query!(
+        "SELECT FROM ocpp.desired_local_list
+         WHERE charge_point_id IN (SELECT charge_point_id FROM ocpp.command WHERE id = ANY($1))
+         ORDER BY charge_point_id FOR UPDATE",
+        commands,
+    )
+    .execute(&mut *connection)
+    .await?;
     sqlx::query!(
         "UPDATE ocpp.desired_local_list AS list
          SET full_next = true, due_at = least(due_at, $2)
@@ -313,6 +321,18 @@ pub async fn look_again(
         now,
     )
     .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Nobody could find out what these need.
+pub async fn look_later(database: &PgPool, charge_points: &[Uuid], now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE ocpp.desired_local_list SET due_at = $2 WHERE charge_point_id = ANY($1)",
+        charge_points,
+        now + AGAIN,
+    )
+    .execute(database)
     .await?;
     Ok(())
 }

@@ -10,6 +10,7 @@ use voltgate_proto::ocpp::v1::charge_point_audit_service_client::ChargePointAudi
 use voltgate_proto::ocpp::v1::charging_profile_template_service_client::ChargingProfileTemplateServiceClient;
 use voltgate_proto::ocpp::v1::*;
 
+use crate::devices::retire;
 use crate::service::{Service, eventually, reason};
 use crate::state::connected;
 use crate::station::Station;
@@ -522,6 +523,43 @@ async fn a_thousand_places_are_sent_to_at_once() {
     let connectors: Vec<_> = applied.commands.iter().map(|command| command.connector_id).collect();
     assert_eq!(connectors, (0..1000).collect::<Vec<_>>());
     assert_eq!(applications(&service, &id, Some("pending")).await.len(), 1000);
+}
+
+#[tokio::test]
+async fn what_waits_for_a_charge_point_that_is_away_goes_with_its_template() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let password = service.register("CP1").await;
+    let id = created(&service, "d").await;
+    let applied = apply(&service, &id, &[("CP1", 1)]).await;
+    let delete = DeleteChargingProfileTemplateRequest { id };
+    client(&service)
+        .delete_charging_profile_template(service.asks(delete))
+        .await
+        .unwrap();
+    assert_eq!(
+        service.get_command(&applied.commands[0].command_id).await.status,
+        "expired"
+    );
+    let mut station = Station::connect(&service, "CP1", &password).await;
+    station.boot().await;
+    // Its answer is the next frame that the charge point gets.
+    station.call("Heartbeat", json!({})).await;
+}
+
+#[tokio::test]
+async fn a_charge_point_that_is_retired_is_no_place_for_a_template() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    service.register("CP1").await;
+    let id = created(&service, "d").await;
+    retire(&service, "CP1", false).await.unwrap();
+    let status = send(&service, service.asks(application(&id, &[("CP1", 1)])))
+        .await
+        .unwrap_err();
+    let details = status.get_error_details();
+    let violations = details.bad_request().unwrap();
+    assert_eq!(violations.field_violations[0].field, "places[0].identity");
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use voltgate_proto::ocpp::v1::local_list_service_client::LocalListServiceClient;
 use voltgate_proto::ocpp::v1::*;
 
 use crate::devices::{replace, replacing, retire};
+use crate::imports::{File, id_tokens as import_id_tokens};
 use crate::service::{Service, eventually, reason};
 use crate::state::connected;
 use crate::station::Station;
@@ -428,6 +429,12 @@ async fn a_list_of_all_has_who_may_charge_there_and_nobody_else() {
         json!(["Differential", 3, [["here"]]])
     );
     state_is(&service, "synchronized").await;
+    let file = File::lines(r#"{"idToken": "imported"}"#);
+    import_id_tokens(&service, file).await.unwrap();
+    assert_eq!(
+        sent(&mut station, "Accepted").await,
+        json!(["Differential", 4, [["imported", "Accepted"]]])
+    );
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ use testbed::Database;
 use testbed::certificates::{Authority, Subject};
 use tonic::{Response, Status};
 use voltgate_proto::ocpp::v1::certificate_service_client::CertificateServiceClient;
+use voltgate_proto::ocpp::v1::configuration_service_client::ConfigurationServiceClient;
+use voltgate_proto::ocpp::v1::local_list_service_client::LocalListServiceClient;
 use voltgate_proto::ocpp::v1::*;
 
 use crate::certificate_names::{asked, open, sent};
@@ -378,6 +380,22 @@ async fn a_charge_point_that_is_retired_is_out_of_the_way_and_comes_back_with_an
         reason(&replace(&service, replacing("CP1")).await.unwrap_err()),
         Reason::ChargePointRetired
     );
+    let key = DesireConfigurationRequest {
+        identity: "CP1".to_owned(),
+        key: "HeartbeatInterval".to_owned(),
+        value: Some("60".to_owned()),
+    };
+    let mut configuration = ConfigurationServiceClient::new(service.channel.clone());
+    let refused = configuration.desire_configuration(service.asks(key)).await.unwrap_err();
+    assert_eq!(reason(&refused), Reason::ChargePointRetired);
+    let list = DesireLocalListRequest {
+        identity: "CP1".to_owned(),
+        all_tokens: true,
+        ..Default::default()
+    };
+    let mut lists = LocalListServiceClient::new(service.channel.clone());
+    let refused = lists.desire_local_list(service.asks(list)).await.unwrap_err();
+    assert_eq!(reason(&refused), Reason::ChargePointRetired);
     let driver = Driver::sign_up().await;
     let request = GetMyConnectorRequest {
         code: "DE*ABC*1".to_owned(),

@@ -24,7 +24,7 @@ const LINES: &str = "application/x-ndjson";
 
 /// A file, and how it is to be taken.
 #[derive(Clone, Copy)]
-struct File<'a> {
+pub struct File<'a> {
     media_type: &'a str,
     text: &'a str,
     dry_run: bool,
@@ -41,7 +41,7 @@ impl<'a> File<'a> {
         }
     }
 
-    fn lines(text: &'a str) -> Self {
+    pub fn lines(text: &'a str) -> Self {
         Self {
             media_type: LINES,
             ..Self::csv(text)
@@ -96,7 +96,7 @@ async fn charge_points(service: &Service, file: File<'_>) -> Result<ImportCharge
     imported.map(tonic::Response::into_inner)
 }
 
-async fn id_tokens(service: &Service, file: File<'_>) -> Result<ImportIdTokensResponse, Status> {
+pub async fn id_tokens(service: &Service, file: File<'_>) -> Result<ImportIdTokensResponse, Status> {
     let mut client = IdTokenServiceClient::new(roomy(service));
     client
         .import_id_tokens(file.asked(service))

@@ -23,11 +23,13 @@ const ROWS: i64 = 20_000;
 const FEW: i64 = 10;
 
 /// Tables that grow with what happens; partitions count for the table that they are of.
-const GROWING: [&str; 14] = [
+const GROWING: [&str; 16] = [
     "audit",
     "campaign_target",
     "charge_record",
+    "charging_profile_template_place",
     "command",
+    "configuration_key",
     "connector_status",
     "event",
     "id_token",
@@ -80,6 +82,19 @@ SELECT CASE n WHEN 1 THEN '01994e3a-5f1c-7c3e-9d52-0a4b6c8d9e0b' ELSE md5('campa
 FROM generate_series(1, $n / 1000) AS n;
 INSERT INTO ocpp.campaign_target (campaign_id, position, charge_point_id, wave, state)
 SELECT campaign.id, n, md5('station' || n)::uuid, 1 + (n - 1) / 100, 'skipped' FROM ocpp.campaign, generate_series(1, 1000) AS n;
+INSERT INTO ocpp.charging_profile_template (id, number, name, version, profile, created_at)
+SELECT CASE n WHEN 1 THEN '01994e3a-5f1c-7c3e-9d52-0a4b6c8d9e0d' ELSE md5('template' || n)::uuid END, n, 'Template ' || n, 1,
+    '{"purpose":"TxDefaultProfile","stackLevel":0,"kind":"Relative","unit":"A","periods":[{"startSeconds":0,"limit":"16"}]}', now()
+FROM generate_series(1, 5) AS n;
+INSERT INTO ocpp.charging_profile_template_place (template_id, charge_point_id, connector_id, charging_profile_id, version, command_id,
+    applied_at, state, confirmed_version, confirmed_at)
+SELECT template.id, md5('station' || 1 + n % 1000)::uuid, n / 1000, 1800000000 + number * 1000 + n / 1000, 1, md5('command' || n)::uuid,
+    now(), CASE WHEN n % 100 = 7 THEN 'cleared' ELSE 'held' END, CASE WHEN n % 100 <> 7 THEN 1 END, now()
+FROM ocpp.charging_profile_template AS template, generate_series(1, $n - 1) AS n;
+INSERT INTO ocpp.configuration_key (charge_point_id, key, known, reported_value, reported_at, desired_value, desired_at)
+SELECT md5('station' || 1 + n % 1000)::uuid, 'Key' || n / 1000, true, '1', now(), CASE WHEN n % 50 = 7 THEN '2' END,
+    CASE WHEN n % 50 = 7 THEN now() END
+FROM generate_series(1, $n / 10) AS n;
 INSERT INTO ocpp.job (id, charge_point_id, kind, command_id, status, created_at, updated_at)
 SELECT md5('job' || n)::uuid, md5('station' || 1 + n % 1000)::uuid, CASE n % 3 WHEN 0 THEN 'firmware' WHEN 1 THEN 'log' ELSE 'diagnostics' END,
     md5('command' || n)::uuid, 'completed', now(), now()
@@ -124,6 +139,7 @@ fn values(field: &FieldDescriptor) -> Vec<Value> {
     match (request.name(), field.json_name()) {
         ("ListAuditEntriesRequest", "action") => text("charge-point.updated"),
         ("ListSecurityEventsRequest", "type") => text("Type 7"),
+        ("ListChargingProfileApplicationsRequest", "id") => text("01994e3a-5f1c-7c3e-9d52-0a4b6c8d9e0d"),
         ("ListCampaignTargetsRequest", "id") => text("01994e3a-5f1c-7c3e-9d52-0a4b6c8d9e0b"),
         (_, "identity" | "chargePoint") => text("CP-77"),
         (_, "idToken") => text("TAG77"),

@@ -56,7 +56,8 @@ async fn auth(database: &Database) -> auth_service::Application {
     let settings = auth_service::Settings {
         auth_listen: "127.0.0.1:0".parse().unwrap(),
         auth_secret: Some("q3Jw0dV1oZb8yT6uK2nX9mC4eR7sA5hL".to_owned()),
-        auth_access_token_seconds: 3600,
+        // Tests move their clocks on, by a day at most.
+        auth_access_token_seconds: 2 * 86_400,
         admin_password: Some(PASSWORD.to_owned()),
         // All drivers of all tests come from one address.
         auth_free_signups_per_address: 1_000_000,
