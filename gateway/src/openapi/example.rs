@@ -92,7 +92,9 @@ fn value(kind: &Kind, text: &str) -> Value {
         Kind::String | Kind::Bytes | Kind::Enum(_) => text.into(),
         Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 | Kind::Uint64 | Kind::Fixed64 => text.into(),
         Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 | Kind::Uint32 | Kind::Fixed32 => json(),
-        Kind::Bool | Kind::Float | Kind::Double => json(),
+        Kind::Bool => json(),
+        // As they are written: with a fraction, be it 0.
+        Kind::Float | Kind::Double => json().as_f64().map_or(Value::Null, Value::from),
         Kind::Message(message) => match WellKnown::of(message) {
             Some(WellKnown::Timestamp | WellKnown::Duration | WellKnown::FieldMask) => text.into(),
             _ => json(),
