@@ -84,7 +84,7 @@ async fn what_is_wrong_with_a_campaign_is_told_by_where_it_stands() {
         .problem(400, "INVALID_REQUEST");
     assert_eq!(
         fields(&problem),
-        ["canarySize", "command.payload.type", "selection.siteId"]
+        ["$.canarySize", "$.command.payload.type", "$.selection.siteId"]
     );
     let both = json!({
         "name": "Resets", "command": {"action": "ClearCache"}, "updateFirmware": {"firmware": "f.bin"}, "selection": {},
@@ -93,11 +93,11 @@ async fn what_is_wrong_with_a_campaign_is_told_by_where_it_stands() {
         .post("/ocpp/campaigns", &both)
         .await
         .problem(400, "INVALID_REQUEST");
-    assert_eq!(fields(&problem), ["updateFirmware"]);
+    assert_eq!(fields(&problem), ["$.updateFirmware"]);
     let nobody = json!({ "name": "Caches", "command": {"action": "ClearCache"}, "selection": {} });
     let problem = operator
         .post("/ocpp/campaigns", &nobody)
         .await
         .problem(400, "INVALID_REQUEST");
-    assert_eq!(fields(&problem), ["selection"]);
+    assert_eq!(fields(&problem), ["$.selection"]);
 }
