@@ -39,6 +39,7 @@ fn met(reason: Reason) -> Met {
         Reason::InvalidRequest
         | Reason::Internal
         | Reason::Overloaded
+        | Reason::TooManyRequests
         | Reason::Unavailable
         | Reason::DeadlineExceeded => Met::Everywhere,
         Reason::PayloadTooLarge | Reason::RequestTimeout => Met::WithBody,
@@ -85,7 +86,6 @@ fn met(reason: Reason) -> Met {
         | Reason::StraySettled
         | Reason::TooManyApiKeys
         | Reason::TooManyPasskeys
-        | Reason::TooManyRequests
         | Reason::TotpExists
         | Reason::TransactionStopped
         | Reason::TransactionsOpen
