@@ -9,7 +9,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     find target/release -maxdepth 1 -type f -executable -exec cp {} /binaries/ \;
 
 FROM debian:bookworm-slim
-# For amqps and smtps.
+# For amqps, rediss and smtps.
 RUN apt-get update && apt-get install --yes --no-install-recommends ca-certificates && rm -rf /var/lib/apt/lists/*
 COPY --from=build /binaries/ /usr/local/bin/
 USER 10001:10001

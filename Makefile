@@ -14,7 +14,7 @@ run: ## start everything in one process; Ctrl-C stops it
 	@exec target/release/voltgate
 
 .PHONY: test
-test: ## run every test against a private PostgreSQL and RabbitMQ
+test: ## run every test against a private PostgreSQL, RabbitMQ and Redis
 	@scripts/setup test
 	@# The end-to-end tests start the binaries, and all share their libraries with the tests if built together.
 	@cargo build --workspace --bins --tests

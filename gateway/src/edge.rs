@@ -19,18 +19,23 @@ use crate::grpc::{self, Grpc};
 use crate::problem::Problem;
 use crate::request_id::{self, RequestId};
 use crate::routes::{Found, Kind, Miss};
-use crate::{client, compression, cors, documentation, entity_tag, headers, health, observe, rest, upload, websocket};
+use crate::{
+    admission, authority, client, compression, cors, documentation, entity_tag, headers, health, observe, rest, upload,
+    websocket,
+};
 
 /// The whole of it, from the outside in.
 pub fn router(gateway: Gateway) -> Router {
     Router::new()
-        .route("/health", get(health::health))
-        .route("/livez", get(health::livez))
-        .route("/readyz", get(health::readyz))
         .route("/openapi.json", get(documentation::openapi))
         .route("/docs", get(documentation::redirect))
         .route("/docs/", get(documentation::index))
         .route("/docs/{*file}", get(documentation::file))
+        .route_layer(from_fn_with_state(gateway.clone(), admission::own_path))
+        // Whoever looks whether the gateway is well is not counted.
+        .route("/health", get(health::health))
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
         .method_not_allowed_fallback(own_path)
         .fallback(endpoint)
         // Innermost: an answer is written before it is compressed.
@@ -43,6 +48,8 @@ pub fn router(gateway: Gateway) -> Router {
         .layer(from_fn_with_state(gateway.clone(), cors::answer))
         // A gRPC call takes its own way from here.
         .layer(from_fn_with_state(Grpc::new(&gateway), grpc::divert))
+        // Whoever leaves open what is asked of whom gets no further.
+        .layer(from_fn(authority::check))
         // Sees the final status, and times everything within.
         .layer(from_fn_with_state(gateway.clone(), observe::observe))
         // Who asks is known before the headers that tell it are dropped, and before anything is logged.
@@ -60,6 +67,10 @@ async fn endpoint(State(gateway): State<Gateway>, mut request: Request) -> Respo
         Err(miss) => match websocket::door_for(&gateway, request.method(), request.uri().path()) {
             Some(door) => door,
             None => {
+                let from = admission::address(request.extensions());
+                if let Err(status) = admission::nothing_here(&gateway, request.method(), from).await {
+                    return Problem::from(status).render(&id);
+                }
                 let miss = websocket::wrong_method(&gateway, request.uri().path(), miss);
                 return missed(miss, request.method(), &id);
             }
@@ -67,6 +78,20 @@ async fn endpoint(State(gateway): State<Gateway>, mut request: Request) -> Respo
     };
     let Found { endpoint, variables } = found;
     request.extensions_mut().insert(id.clone());
+    let (parts, body) = request.into_parts();
+    let admitted = admission::admit(&gateway, &endpoint, &variables, &parts).await;
+    let request = Request::from_parts(parts, body);
+    let standing = match admitted {
+        Ok(standing) => standing,
+        Err(status) => {
+            if endpoint.kind == Kind::Upload {
+                upload::hear_out(request).await;
+            }
+            let mut response = Problem::from(status).render(&id);
+            response.extensions_mut().insert(observe::Route::Rest(endpoint));
+            return response;
+        }
+    };
     let result = match endpoint.kind {
         Kind::Door if request.method() == Method::POST => {
             websocket::exchange(&gateway, &endpoint, &variables, request).await
@@ -83,6 +108,10 @@ async fn endpoint(State(gateway): State<Gateway>, mut request: Request) -> Respo
         Kind::Door => websocket::admit(&gateway, &endpoint, &variables, request).await,
     };
     let mut response = result.unwrap_or_else(|problem| problem.render(&id));
+    // Charge points have little room for what they have no use for.
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        standing.tell(response.headers_mut());
+    }
     response.extensions_mut().insert(observe::Route::Rest(endpoint));
     response
 }

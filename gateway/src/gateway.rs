@@ -18,6 +18,7 @@ use crate::health::LastReport;
 use crate::json::RawJsonFields;
 use crate::openapi;
 use crate::origins::Origins;
+use crate::rate_limit::Limits;
 use crate::routes::{Routes, Rpcs};
 use crate::server::StationAuthorities;
 use crate::settings::Settings;
@@ -35,6 +36,7 @@ pub struct Parts {
     pub raw_json: RawJsonFields,
     pub upstreams: Upstreams,
     pub access: Access,
+    pub limits: Limits,
     pub service_tokens: ServiceTokens,
     /// Tells services for whom they are called.
     pub reporter: Reporter,
@@ -94,6 +96,7 @@ impl Gateway {
             openapi: openapi::document(protos, &routes, http_binding).into(),
             raw_json: RawJsonFields::from_descriptors(protos),
             reflection: settings.gateway_reflection.then(|| grpc::descriptors(protos, &rpcs)),
+            limits: Limits::new(&settings.rate_limit)?,
             access: shared.access_to(protos, shared.authority(crate::NAME)?)?,
             reporter: Reporter::new(shared.service_tokens(crate::NAME), Arc::clone(&shared.clock)),
             service_tokens: shared.service_tokens(crate::NAME),

@@ -62,8 +62,8 @@ const TO_CLIENTS: [HeaderName; 9] = [
 const OF_REFUSALS: [HeaderName; 3] = [header::RETRY_AFTER, RATELIMIT, RATELIMIT_POLICY];
 
 /// How much a client may still ask for (draft-ietf-httpapi-ratelimit-headers).
-const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
-const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+pub const RATELIMIT: HeaderName = HeaderName::from_static("ratelimit");
+pub const RATELIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
 /// Tells a service of the method where it is `HEAD`, which wants no body: for a service to which it means something that all of
 /// one was read.

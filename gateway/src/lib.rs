@@ -4,7 +4,9 @@
 //! points' WebSockets as gRPC streams (`websocket`), and protects what is behind it. It owns no data, no business rule and no code for any
 //! endpoint: a new RPC with its annotations is a new endpoint. It knows nothing of OCPP; frames pass through unread.
 
+mod admission;
 mod application;
+mod authority;
 mod client;
 mod compression;
 mod cors;
@@ -22,6 +24,7 @@ mod observe;
 mod openapi;
 mod origins;
 mod problem;
+mod rate_limit;
 mod request_id;
 mod rest;
 mod routes;

@@ -102,10 +102,10 @@ pub async fn serve(
     respond(gateway, endpoint, asked.mask, &message, &metadata.into_headers())
 }
 
-/// What a request asks for.
+/// What a request asks for whose caller was let in (`admission`).
 ///
 /// # Errors
-/// The caller may not ask for it, or the request is not one of the endpoint's.
+/// The request is not one of the endpoint's.
 pub async fn ask(
     gateway: &Gateway,
     endpoint: &Endpoint,
@@ -113,18 +113,8 @@ pub async fn ask(
     request: Request,
 ) -> Result<Asked, Status> {
     let (parts, body) = request.into_parts();
-    // Before the body is read: a stranger's megabyte need not come in.
-    admit(gateway, endpoint, &parts).await?;
     let body = read_body(body, largest_body(endpoint)).await?;
     ask_with(gateway, endpoint, variables, parts, body)
-}
-
-/// # Errors
-/// The caller may not call it. The service decides again.
-pub async fn admit(gateway: &Gateway, endpoint: &Endpoint, parts: &Parts) -> Result<(), Status> {
-    let access = &gateway.access;
-    access.admit(endpoint.grpc_path.as_str(), &parts.headers).await?;
-    Ok(())
 }
 
 /// What a request with this body asks for.
@@ -167,6 +157,13 @@ pub fn ask_with(
 /// Refuses what the answer has no form for.
 pub fn check_accept(endpoint: &Endpoint, headers: &HeaderMap) -> Result<(), Status> {
     choose(endpoint, headers).map(drop)
+}
+
+/// Whether a request wants the rows of a list in a file.
+pub fn wants_file(endpoint: &Endpoint, headers: &HeaderMap) -> bool {
+    endpoint.listing.is_some()
+        && headers.contains_key(header::ACCEPT)
+        && matches!(choose(endpoint, headers), Ok(Form::File(_)))
 }
 
 /// Refuses before anything is done. An answer of bytes is left to its service, which gets the header and knows what it has.

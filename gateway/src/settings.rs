@@ -9,6 +9,7 @@ use service_kit::start::StartError;
 
 use crate::client::{Terminators, TrustedProxies};
 use crate::origins::Origins;
+use crate::rate_limit::RateLimitSettings;
 use crate::server::{CertificateFiles, ClientCertificates, Listen, PublicTls, StationAuthorities};
 use crate::upstream::{Addresses, ReplicaSettings};
 
@@ -82,6 +83,8 @@ pub struct Settings {
     /// How long to serve on after being told to stop, in seconds, so that load balancers notice
     #[arg(long, env, default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=120))]
     pub gateway_shutdown_pause: u64,
+    #[command(flatten)]
+    pub rate_limit: RateLimitSettings,
 }
 
 impl Settings {

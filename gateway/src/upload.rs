@@ -64,7 +64,6 @@ pub async fn serve(
     let mut sent = Sent::new(&parts.headers, body);
     let result = async {
         rest::check_accept(endpoint, &parts.headers)?;
-        rest::admit(gateway, endpoint, &parts).await?;
         let asked = rest::ask_with(gateway, endpoint, variables, parts, Bytes::new())?;
         let call = asked.call(gateway, endpoint)?;
         let (message, metadata) = carry(endpoint, &asked.upstream, call, &mut sent).await?;
@@ -78,6 +77,12 @@ pub async fn serve(
             Err(status)
         }
     }
+}
+
+/// Hears somebody out who was refused before any of the body was read, so that they see why.
+pub async fn hear_out(request: Request) {
+    let (parts, body) = request.into_parts();
+    Sent::new(&parts.headers, body).drain().await;
 }
 
 /// The service's answer, which may come before it has all.

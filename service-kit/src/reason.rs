@@ -167,8 +167,8 @@ reasons! {
     TooManyChargingProfileTemplates = "TOO_MANY_CHARGING_PROFILE_TEMPLATES", FailedPrecondition, 409, "Too many charging profile templates";
     /// An account has no room for another passkey.
     TooManyPasskeys = "TOO_MANY_PASSKEYS", FailedPrecondition, 409, "Too many passkeys";
-    /// Too many attempts from this client, or for this account, of late.
-    TooManyRequests = "TOO_MANY_REQUESTS", ResourceExhausted, 429, "Too many attempts";
+    /// Too many requests from this client, or attempts for this account, of late.
+    TooManyRequests = "TOO_MANY_REQUESTS", ResourceExhausted, 429, "Too many requests";
     /// The account has an authenticator app already.
     TotpExists = "TOTP_EXISTS", AlreadyExists, 409, "There is an authenticator app already";
     /// Transactions run at the charge point.

@@ -1,11 +1,11 @@
-//! What tests stand on: a real PostgreSQL and a real RabbitMQ, private to one run, and a piece of for each test.
+//! What tests stand on: a real PostgreSQL, RabbitMQ and Redis, private to one run, and a piece of for each test.
 //!
-//! The binary `testbed` starts both on free ports, runs a command with their addresses in its environment, and ends
+//! The binary `testbed` starts them on free ports, runs a command with their addresses in its environment, and ends
 //! them; nothing of them outlives it. Inside that command each test takes a [`Database`] and a [`Broker`] (a virtual
 //! host) of its own, so that tests run side by side. A [`Proxy`] between two of them makes the network fail on
 //! purpose.
 //!
-//! It imitates nothing and skips nothing: a test that finds no PostgreSQL or RabbitMQ panics and says how to run it.
+//! It imitates nothing and skips nothing: a test that does not find what it needs panics and says how to run it.
 #![allow(
     clippy::expect_used,
     clippy::panic,
@@ -13,6 +13,7 @@
 )]
 
 mod broker;
+mod cache;
 pub mod certificates;
 mod database;
 mod lock;
@@ -21,6 +22,7 @@ mod port;
 mod proxy;
 
 pub use broker::Broker;
+pub use cache::redis_url;
 pub use database::Database;
 pub use lock::Lock;
 pub use port::free_port;

@@ -1,17 +1,18 @@
-//! Runs a command with a PostgreSQL and a RabbitMQ that are private to it, and ends them afterwards.
+//! Runs a command with a PostgreSQL, a RabbitMQ and a Redis that are private to it, and ends them afterwards.
 //!
 //! ```text
 //! testbed [--postgres-only] [--] COMMAND [ARGUMENT…]
 //! ```
 //!
-//! The command finds them through `TEST_POSTGRES_URL`, `TEST_RABBITMQ_URL` and `TEST_RABBITMQ_API_URL`. Its exit code
-//! is ours. Whatever happens to us, a `kill -9` included, neither server outlives us.
+//! The command finds them through `TEST_POSTGRES_URL`, `TEST_RABBITMQ_URL`, `TEST_RABBITMQ_API_URL` and
+//! `TEST_REDIS_URL`. Its exit code is ours. Whatever happens to us, a `kill -9` included, no server outlives us.
 
 mod command;
 mod rabbitmq;
+mod redis;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
@@ -21,6 +22,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use command::Arguments;
 use rabbitmq::RabbitMq;
+use redis::Redis;
 
 // One thread, because the kernel ties "your parent died" to the thread that started the child.
 #[tokio::main(flavor = "current_thread")]
@@ -49,6 +51,7 @@ async fn run() -> Result<u8> {
 /// What the command stands on. Fields are dropped in this order: servers first, then their files.
 struct Bed {
     rabbitmq: Option<RabbitMq>,
+    redis: Option<Redis>,
     postgres: Cluster,
     _folder: TempDir,
 }
@@ -62,12 +65,14 @@ impl Bed {
             .permissions(readable)
             .tempdir()
             .context("cannot make a temporary folder")?;
-        let (postgres, rabbitmq) = tokio::try_join!(
+        let (postgres, rabbitmq, redis) = tokio::try_join!(
             start_postgres(folder.path()),
-            start_rabbitmq(folder.path(), postgres_only)
+            start_rabbitmq(folder.path(), postgres_only),
+            start_redis(folder.path(), postgres_only)
         )?;
         Ok(Bed {
             rabbitmq,
+            redis,
             postgres,
             _folder: folder,
         })
@@ -79,12 +84,18 @@ impl Bed {
             variables.push(("TEST_RABBITMQ_URL", rabbitmq.url()));
             variables.push(("TEST_RABBITMQ_API_URL", rabbitmq.api_url()));
         }
+        if let Some(redis) = &self.redis {
+            variables.push(("TEST_REDIS_URL", redis.url()));
+        }
         variables
     }
 
     async fn stop(self) -> Result<()> {
         if let Some(rabbitmq) = self.rabbitmq {
             rabbitmq.stop().await?;
+        }
+        if let Some(redis) = self.redis {
+            redis.stop().await?;
         }
         // It can lie outside our temporary folder, where its user could not reach that one.
         let folder = self.postgres.folder().to_owned();
@@ -106,6 +117,25 @@ async fn start_rabbitmq(folder: &Path, postgres_only: bool) -> Result<Option<Rab
         return Ok(None);
     }
     RabbitMq::start(&folder.join("rabbitmq")).await.map(Some)
+}
+
+async fn start_redis(folder: &Path, postgres_only: bool) -> Result<Option<Redis>> {
+    if postgres_only {
+        return Ok(None);
+    }
+    Redis::start(&folder.join("redis")).await.map(Some)
+}
+
+/// The first program of this name in the folders given, else in `PATH`.
+fn find(name: &str, folders: &[&str]) -> Result<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = folders
+        .iter()
+        .map(PathBuf::from)
+        .chain(std::env::split_paths(&path))
+        .map(|folder| folder.join(name))
+        .find(|program| program.is_file());
+    found.with_context(|| format!("`{name}` is not installed: run `scripts/setup test`"))
 }
 
 /// The two signals that ask us to stop.

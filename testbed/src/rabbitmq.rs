@@ -13,6 +13,8 @@ use testbed::{free_port, management};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
+use crate::find;
+
 const READY_WITHIN: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(200);
 
@@ -148,20 +150,6 @@ fn child(program: PathBuf, folder: &Path) -> Result<Command> {
         .process_group(0)
         .kill_on_drop(true);
     Ok(command)
-}
-
-/// The first program of this name in the folders given, else in `PATH`.
-fn find(name: &str, folders: &[&str]) -> Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = folders
-        .iter()
-        .map(PathBuf::from)
-        .chain(std::env::split_paths(&path))
-        .map(|folder| folder.join(name))
-        .find(|program| program.is_file());
-    found.with_context(|| {
-        format!("`{name}` is not installed: run `scripts/setup test`, or install the package rabbitmq-server")
-    })
 }
 
 /// The end of what the node said, for an error.

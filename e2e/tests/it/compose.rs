@@ -8,12 +8,13 @@ use e2e::python::Script;
 use serde_json::Value;
 
 /// What `.env` would hold.
-const SECRETS: [&str; 9] = [
+const SECRETS: [&str; 10] = [
     "POSTGRES_PASSWORD",
     "AUTH_DB_PASSWORD",
     "CHARGER_DB_PASSWORD",
     "EMAIL_DB_PASSWORD",
     "RABBITMQ_PASSWORD",
+    "REDIS_PASSWORD",
     "AUTH_SECRET",
     "CHARGER_SECRET",
     "SERVICE_SECRET",
@@ -77,7 +78,9 @@ async fn the_services_of_the_compose_file_start_by_its_commands_and_environment(
         credentials("voltgate_email", "EMAIL_DB_PASSWORD"),
     ];
     let amqp = format!("amqp://voltgate:{}@rabbitmq:5672/%2f", variables["RABBITMQ_PASSWORD"]);
+    let redis = format!("redis://:{}@redis:6379/0", variables["REDIS_PASSWORD"]);
     let mut hosts: Vec<(&str, String)> = vec![
+        (&redis, testbed::redis_url()),
         (&amqp, processes.broker.url().to_owned()),
         ("mail:1025", format!("127.0.0.1:{}", processes.mail.port())),
         ("auth-service:50051", ports["50051"].clone()),

@@ -25,6 +25,7 @@ mod processes;
 mod real_things;
 mod restart;
 mod revocation;
+mod rolling_restart;
 mod second_factor;
 mod security_extension;
 mod signing_keys;

@@ -24,6 +24,7 @@ use tower::ServiceExt as _;
 
 pub use reflection::descriptors;
 
+use crate::admission;
 use crate::gateway::Gateway;
 use crate::observe::Route;
 use crate::problem::Failed;
@@ -105,12 +106,18 @@ impl Grpc {
     }
 
     async fn pass(&self, rpc: &Arc<Rpc>, request: Request) -> Result<Response, Status> {
+        let (parts, body) = request.into_parts();
         // Not even for one that has a service token: those of Voltgate's own processes do not come this way.
         if rpc.internal {
+            let from = admission::address(&parts.extensions);
+            admission::nothing_here(&self.gateway, &parts.method, from).await?;
             return Err(Reason::PermissionDenied.status("This call is for Voltgate's own processes"));
         }
-        self.gateway.access.admit(rpc.path.as_str(), request.headers()).await?;
-        relay::pass(&self.gateway, rpc, request).await
+        let standing = admission::admit_call(&self.gateway, rpc, &parts).await?;
+        let request = Request::from_parts(parts, body);
+        let mut response = relay::pass(&self.gateway, rpc, request).await?;
+        standing.tell(response.headers_mut());
+        Ok(response)
     }
 
     /// Health and reflection, or nothing that anybody knows.
@@ -121,6 +128,10 @@ impl Grpc {
             Some(service) => self.gateway.reflection.is_some() && reflection::SERVICES.contains(&service),
             None => false,
         };
+        if service != Some(health::SERVICE) {
+            let from = admission::address(request.extensions());
+            admission::nothing_here(&self.gateway, request.method(), from).await?;
+        }
         if !known {
             return Err(Reason::UnknownRpc.status("No service here has such an RPC"));
         }

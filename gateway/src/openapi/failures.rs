@@ -39,6 +39,7 @@ fn met(reason: Reason) -> Met {
         Reason::InvalidRequest
         | Reason::Internal
         | Reason::Overloaded
+        | Reason::TooManyRequests
         | Reason::Unavailable
         | Reason::DeadlineExceeded => Met::Everywhere,
         Reason::PayloadTooLarge | Reason::RequestTimeout => Met::WithBody,
@@ -87,7 +88,6 @@ fn met(reason: Reason) -> Met {
         | Reason::TooManyApiKeys
         | Reason::TooManyChargingProfileTemplates
         | Reason::TooManyPasskeys
-        | Reason::TooManyRequests
         | Reason::TotpExists
         | Reason::TransactionStopped
         | Reason::TransactionsOpen

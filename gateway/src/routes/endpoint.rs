@@ -16,6 +16,7 @@ use super::listing::Listing;
 use super::template::Template;
 use crate::json::{self, WellKnown};
 use crate::media_type;
+use crate::rate_limit::Class;
 
 /// The longest that an endpoint may be given to answer, in seconds.
 const LONGEST_TIMEOUT: i32 = 300;
@@ -63,6 +64,8 @@ pub struct Endpoint {
     pub options: api::Endpoint,
     /// How long it may take, where it has a longer or shorter time than the others.
     pub timeout: Option<Duration>,
+    /// What it is counted with.
+    pub class: Class,
 }
 
 impl Endpoint {
@@ -141,6 +144,7 @@ fn read(
         event_type: event_field(&options.event_type, kind, rpc)?,
         success: success_status(options.success_status)?,
         timeout: timeout(options.timeout_seconds)?,
+        class: Class::of(&options, Some(&method), !matches!(kind, Kind::Unary)),
         rpc: rpc.clone(),
         method,
         template,

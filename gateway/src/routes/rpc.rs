@@ -10,6 +10,7 @@ use voltgate_proto::api::v1::Access;
 
 use super::annotation::{self, BrokenAnnotation, Problem};
 use super::endpoint;
+use crate::rate_limit::Class;
 
 /// An RPC as gRPC reaches it.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub struct Rpc {
     pub internal: bool,
     /// How long it may take, where it has a longer or shorter time than the others.
     pub timeout: Option<Duration>,
+    /// What it is counted with.
+    pub class: Class,
 }
 
 /// Every RPC, by its path.
@@ -69,11 +72,17 @@ fn read(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Rpc, Problem
     let options = annotation::endpoint(pool, method)?;
     let service = method.parent_service().full_name().to_owned();
     let path = format!("/{service}/{}", method.name());
+    let streaming = method.is_client_streaming() || method.is_server_streaming();
+    let rules = annotation::http_rules(pool, method)?;
+    let http_method = rules
+        .first()
+        .and_then(|rule| annotation::pattern(rule).ok()?.0.into_iter().next());
     Ok(Rpc {
         path: path.parse().map_err(|_| Problem::Unreadable(path))?,
         service,
         upstream: annotation::upstream(pool, method)?,
-        streaming: method.is_client_streaming() || method.is_server_streaming(),
+        streaming,
+        class: Class::of(&options, http_method.as_ref(), streaming),
         internal: options.access() == Access::Internal,
         timeout: endpoint::timeout(options.timeout_seconds)?,
     })

@@ -5,7 +5,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
-use http::Request;
+use http::header::{self, HeaderValue};
+use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -37,42 +38,60 @@ const STREAMS_PER_CONNECTION: u32 = 200;
 /// How long a connection that is told to end may take to do so.
 const GOODBYE: Duration = Duration::from_secs(30);
 
-/// Serves until either side has had enough, or `goodbye` says to take no more requests.
-pub async fn serve(stream: TcpStream, tls: Option<PublicTls>, peer: Peer, router: Router, goodbye: CancellationToken) {
+/// When a connection ends that nothing is wrong with.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// Cancelled when whoever comes next should go elsewhere.
+    pub draining: CancellationToken,
+    /// Cancelled when no more requests are taken.
+    pub goodbye: CancellationToken,
+}
+
+/// Serves until either side has had enough, or it is to end.
+pub async fn serve(stream: TcpStream, tls: Option<PublicTls>, peer: Peer, router: Router, ending: Ending) {
     // Without it a small frame waits for the acknowledgement of the one before.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "Nagle's algorithm stays on");
     }
     let Some(tls) = tls else {
-        return converse(stream, peer, router, goodbye).await;
+        return converse(stream, peer, router, ending).await;
     };
     let shaken = tokio::select! {
         shaken = tls.shake_hands(stream, peer.address) => shaken,
-        () = goodbye.cancelled() => None,
+        () = ending.goodbye.cancelled() => None,
     };
     if let Some((stream, session)) = shaken {
         let peer = Peer {
             tls: Some(session),
             ..peer
         };
-        converse(stream, peer, router, goodbye).await;
+        converse(stream, peer, router, ending).await;
     }
 }
 
 /// HTTP/1.1 or HTTP/2, whichever the first bytes are.
-async fn converse<S>(stream: S, peer: Peer, router: Router, goodbye: CancellationToken)
+async fn converse<S>(stream: S, peer: Peer, router: Router, ending: Ending)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
     let activity = Activity::default();
     let requests = activity.clone();
+    let draining = ending.draining;
     let service = service_fn(move |request: Request<Incoming>| {
         let busy = requests.begin();
         let mut request = request_body::with_true_end(request);
         request.extensions_mut().insert(peer.clone());
+        let (version, chunked) = (
+            request.version(),
+            request.headers().contains_key(header::TRANSFER_ENCODING),
+        );
         let answer = router.clone().oneshot(request);
+        let draining = draining.clone();
         async move {
-            let Ok(response) = answer.await;
+            let Ok(mut response) = answer.await;
+            if version < Version::HTTP_2 && (chunked || draining.is_cancelled()) {
+                close_after(&mut response);
+            }
             // A stream is under way until its last byte.
             Ok::<_, Infallible>(response.map(|body| busy.until_end_of(body)))
         }
@@ -82,7 +101,7 @@ where
     let ended = tokio::select! {
         ended = connection.as_mut() => Some(ended),
         () = activity.idle() => None,
-        () = goodbye.cancelled() => None,
+        () = ending.goodbye.cancelled() => None,
     };
     let ended = match ended {
         Some(ended) => ended,
@@ -94,6 +113,16 @@ where
     if let Err(error) = ended {
         // Clients that break off or speak something else are daily bread.
         tracing::debug!(error, "A connection ended badly");
+    }
+}
+
+/// Has the connection end with this answer, as HTTP/1 says it: before we leave, so that clients connect elsewhere in good time; and
+/// after a body in chunks. Its request may have told a length besides, which hyper does not show, and somebody between may have gone
+/// by that: what comes next over this connection is nobody's request (RFC 9112, section 6.1).
+fn close_after<B>(response: &mut Response<B>) {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
     }
 }
 

@@ -29,6 +29,7 @@ pub use station_authorities::StationAuthorities;
 pub use tls::{PublicTls, TlsSession};
 
 use crate::gateway::Gateway;
+use connection::Ending;
 
 /// After a failure to accept, such as no file descriptor being left, the next try waits this long.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -57,9 +58,13 @@ pub struct Limits {
 pub async fn serve(ports: Ports, router: Router, gateway: Gateway, limits: Limits, shutdown: CancellationToken) {
     let connections = TaskTracker::new();
     let goodbye = CancellationToken::new();
+    let ending = Ending {
+        draining: gateway.draining.clone(),
+        goodbye: goodbye.clone(),
+    };
     let abandoned = CancellationToken::new();
     let accept = accept_all(&ports, limits.max_connections, |stream, tls, peer| {
-        let carry = connection::serve(stream, tls, peer, router.clone(), goodbye.clone());
+        let carry = connection::serve(stream, tls, peer, router.clone(), ending.clone());
         let abandoned = abandoned.clone();
         connections.spawn(async move {
             tokio::select! {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod access;
+mod admission;
 mod behind;
 mod bounds;
 mod client;
@@ -15,12 +16,14 @@ mod exports;
 mod fields;
 mod grpc;
 mod head;
+mod hostile;
 mod http2;
 mod http_binding;
 mod lifecycle;
 mod listed;
 mod own_paths;
 mod peers;
+mod rate_limits;
 mod replicas;
 mod requests;
 mod socket_closing;

@@ -117,6 +117,10 @@ pub fn settings(services: SocketAddr, flags: &[&str]) -> Settings {
     let upstreams = upstreams().map(|name| format!("{name}=http://{services}"));
     let upstreams = upstreams.collect::<Vec<_>>().join(",");
     let mut arguments = vec!["gateway", "--gateway-listen=127.0.0.1:0"];
+    // What is about something else asks as often as it likes.
+    if !flags.iter().any(|flag| flag.starts_with("--gateway-rate-limit")) {
+        arguments.push("--gateway-rate-limit=false");
+    }
     let upstreams = format!("--gateway-upstreams={upstreams}");
     arguments.push(&upstreams);
     // A flag given again wins.

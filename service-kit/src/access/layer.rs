@@ -40,7 +40,12 @@ impl Access {
         self.admit_peer(path, headers, None).await
     }
 
-    /// The same where the connection may have proven something too.
+    /// The same, with the one who calls where they are refused, too, as far as they have proven who they are.
+    pub async fn judge(&self, path: &str, headers: &HeaderMap) -> (Caller, Result<(), Status>) {
+        self.judge_peer(path, headers, None).await
+    }
+
+    /// [`Access::admit`] where the connection may have proven something too.
     ///
     /// A public RPC is open to a caller whose token is not valid too: logging in again must not fail because of the
     /// token that expired.
@@ -48,21 +53,27 @@ impl Access {
     /// # Errors
     /// The credentials are not valid, or not enough.
     async fn admit_peer(&self, path: &str, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Caller, Status> {
-        let Some(rule) = self.rules.get(path) else {
-            return Ok(Caller::Anonymous);
+        let (caller, judgement) = self.judge_peer(path, headers, peer).await;
+        judgement.map(|()| caller)
+    }
+
+    async fn judge_peer(&self, path: &str, headers: &HeaderMap, peer: Option<&Peer>) -> (Caller, Result<(), Status>) {
+        let Some(rule) = self.rules.get(path).filter(|rule| rule.who != Who::Public) else {
+            return (Caller::Anonymous, Ok(()));
         };
-        if rule.who == Who::Public {
-            return Ok(Caller::Anonymous);
-        }
         if rule.who == Who::Internal
             && let Some(process) = peer::proven(headers, peer)
         {
-            return Ok(Caller::Service { name: process.into() });
+            return (Caller::Service { name: process.into() }, Ok(()));
         }
         let authorization = headers.get(header::AUTHORIZATION).map(http::HeaderValue::as_bytes);
-        let caller = self.verifier.caller(authorization).await?;
-        rule.admit(&caller)?;
-        Ok(caller)
+        match self.verifier.caller(authorization).await {
+            Ok(caller) => {
+                let judgement = rule.admit(&caller);
+                (caller, judgement)
+            }
+            Err(status) => (Caller::Anonymous, Err(status)),
+        }
     }
 
     /// Keeps what tokens are verified by up to date, for as long as it is polled. Whoever serves has it run beside.

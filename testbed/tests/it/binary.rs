@@ -79,7 +79,7 @@ async fn assert_all_end(processes: &[(i32, String)]) {
 }
 
 fn assert_servers_run(processes: &[(i32, String)]) {
-    for server in ["postgres", "beam.smp", "epmd"] {
+    for server in ["postgres", "beam.smp", "epmd", "redis-server"] {
         assert!(processes.iter().any(|(_, name)| name == server), "{server}");
     }
 }

@@ -1,0 +1,278 @@
+//! How much there is for whom: what an operator writes, and what is made of it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+use std::time::Duration;
+
+use http::HeaderValue;
+
+use super::class::Class;
+
+/// The longest window: a day.
+const LONGEST_WINDOW: u64 = 24 * 60 * 60;
+
+/// The largest quota.
+const MOST: u32 = 1_000_000;
+
+/// So many requests at once; after a whole window without one, they are all there again.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Quota {
+    pub requests: NonZeroU32,
+    /// In seconds.
+    pub window: u64,
+}
+
+impl Quota {
+    /// After how long there is one more, in microseconds. Redis counts in these.
+    pub fn interval(&self) -> u64 {
+        (self.window * 1_000_000).div_ceil(u64::from(self.requests.get()))
+    }
+}
+
+/// What is written in place of limits, in words that follow on the setting's name.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum BadLimits {
+    #[error("has `{0}`, which is not of the form account=600/10s")]
+    Form(String),
+    #[error("has `{0}`, and counts for `stranger`, `account`, `key`, `station` and `address` only")]
+    Kind(String),
+    #[error("has `{0}` twice")]
+    Twice(String),
+}
+
+impl FromStr for Quota {
+    type Err = BadLimits;
+
+    fn from_str(text: &str) -> Result<Self, BadLimits> {
+        let read = || {
+            let (requests, window) = text.split_once('/')?;
+            let unit = window.chars().last()?;
+            let seconds = match unit {
+                's' => 1,
+                'm' => 60,
+                'h' => 3600,
+                _ => return None,
+            };
+            let number: u64 = window.strip_suffix(unit)?.parse().ok()?;
+            let window = number.checked_mul(seconds)?;
+            let requests: NonZeroU32 = requests.parse().ok()?;
+            let fits = requests.get() <= MOST && (1..=LONGEST_WINDOW).contains(&window);
+            fits.then_some(Self { requests, window })
+        };
+        read().ok_or_else(|| BadLimits::Form(text.to_owned()))
+    }
+}
+
+/// The limits of a class; none for whom there is none.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ClassLimits {
+    /// For each address, of what comes from those who have not proven who they are.
+    pub stranger: Option<Quota>,
+    pub account: Option<Quota>,
+    pub key: Option<Quota>,
+    /// For each charge point at each address.
+    pub station: Option<Quota>,
+    /// For each address, of all that comes from there.
+    pub address: Option<Quota>,
+}
+
+impl FromStr for ClassLimits {
+    type Err = BadLimits;
+
+    fn from_str(text: &str) -> Result<Self, BadLimits> {
+        let mut limits = Self::default();
+        let text = text.trim();
+        if text == "off" {
+            return Ok(limits);
+        }
+        let mut seen = BTreeSet::new();
+        for entry in text.split(',').map(str::trim) {
+            let (kind, quota) = entry.split_once('=').ok_or_else(|| BadLimits::Form(entry.to_owned()))?;
+            let place = match kind {
+                "stranger" => &mut limits.stranger,
+                "account" => &mut limits.account,
+                "key" => &mut limits.key,
+                "station" => &mut limits.station,
+                "address" => &mut limits.address,
+                _ => return Err(BadLimits::Kind(kind.to_owned())),
+            };
+            if !seen.insert(kind) {
+                return Err(BadLimits::Twice(kind.to_owned()));
+            }
+            *place = Some(quota.parse().map_err(|_| BadLimits::Form(entry.to_owned()))?);
+        }
+        Ok(limits)
+    }
+}
+
+/// One limit, as it is applied.
+#[derive(Clone)]
+pub struct Policy {
+    /// Its place among all, by which keys of several are told apart.
+    pub index: u8,
+    /// As clients see it, such as `read-account`.
+    pub name: String,
+    pub quota: Quota,
+    /// Its `RateLimit-Policy`.
+    pub header: HeaderValue,
+}
+
+impl fmt::Debug for Policy {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.name)
+    }
+}
+
+impl Policy {
+    pub fn interval(&self) -> Duration {
+        Duration::from_micros(self.quota.interval())
+    }
+
+    /// How full it may be and take one more, in microseconds.
+    pub fn tolerance(&self) -> u64 {
+        self.quota.interval() * u64::from(self.quota.requests.get() - 1)
+    }
+}
+
+/// The policies of a class.
+#[derive(Clone, Debug, Default)]
+pub struct ClassPolicies {
+    pub stranger: Option<Policy>,
+    pub account: Option<Policy>,
+    pub key: Option<Policy>,
+    pub station: Option<Policy>,
+    pub address: Option<Policy>,
+}
+
+impl ClassPolicies {
+    fn all(&self) -> [&Option<Policy>; 5] {
+        let Self {
+            stranger,
+            account,
+            key,
+            station,
+            address,
+        } = self;
+        [stranger, account, key, station, address]
+    }
+}
+
+/// Those of all classes.
+#[derive(Debug, Default)]
+pub struct Policies([ClassPolicies; Class::ALL.len()]);
+
+impl Policies {
+    pub fn new<'l>(limits: impl Fn(Class) -> &'l ClassLimits) -> Self {
+        let mut index = 0;
+        let mut policies = Self::default();
+        for class in Class::ALL {
+            let mut policy = |kind: &str, quota: Option<Quota>| {
+                let quota = quota?;
+                let name = format!("{}-{kind}", class.name());
+                let header = format!("\"{name}\";q={};w={}", quota.requests, quota.window);
+                index += 1;
+                Some(Policy {
+                    index: index - 1,
+                    header: HeaderValue::try_from(header).ok()?,
+                    name,
+                    quota,
+                })
+            };
+            let limits = limits(class);
+            policies.0[class as usize] = ClassPolicies {
+                stranger: policy("stranger", limits.stranger),
+                account: policy("account", limits.account),
+                key: policy("key", limits.key),
+                station: policy("station", limits.station),
+                address: policy("address", limits.address),
+            };
+        }
+        policies
+    }
+
+    pub fn of(&self, class: Class) -> &ClassPolicies {
+        &self.0[class as usize]
+    }
+
+    /// In the order of their indices.
+    pub fn iter(&self) -> impl Iterator<Item = &Policy> {
+        self.0.iter().flat_map(ClassPolicies::all).flatten()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn limits_are_read_as_they_are_written() {
+        let limits: ClassLimits = "stranger=300/10s, account=600/1m,address=9/2h".parse().unwrap();
+        let quota = |requests, window| {
+            Some(Quota {
+                requests: NonZeroU32::new(requests).unwrap(),
+                window,
+            })
+        };
+        let expected = ClassLimits {
+            stranger: quota(300, 10),
+            account: quota(600, 60),
+            address: quota(9, 7200),
+            ..ClassLimits::default()
+        };
+        assert_eq!(limits, expected);
+        assert_eq!("off".parse(), Ok(ClassLimits::default()));
+    }
+
+    #[test]
+    fn what_is_no_limit_is_told() {
+        for (text, expected) in [
+            ("", "not of the form"),
+            ("account", "not of the form"),
+            ("account=0/1s", "account=0/1s"),
+            ("account=5/0s", "account=5/0s"),
+            ("account=5/1", "account=5/1"),
+            ("account=5/2d", "not of the form"),
+            ("account=5/25h", "not of the form"),
+            ("account=5/99999999999999999999h", "not of the form"),
+            ("account=1000001/1s", "not of the form"),
+            ("account=5/é", "not of the form"),
+            ("everybody=5/1s", "has `everybody`"),
+            ("key=5/1s,key=6/1s", "has `key` twice"),
+        ] {
+            let told = text.parse::<ClassLimits>().unwrap_err().to_string();
+            assert!(told.contains(expected), "{text}: {told}");
+        }
+    }
+
+    #[test]
+    fn policies_have_places_of_their_own_and_names_for_clients() {
+        let limits: ClassLimits = "stranger=3/10s,account=4/10s,key=5/10s,station=6/10s,address=7/10s"
+            .parse()
+            .unwrap();
+        let policies = Policies::new(|_| &limits);
+        let indices: Vec<_> = policies.iter().map(|policy| usize::from(policy.index)).collect();
+        assert_eq!(indices, (0..5 * Class::ALL.len()).collect::<Vec<_>>());
+        let header = |policy: &Option<Policy>| policy.as_ref().unwrap().header.clone();
+        assert_eq!(
+            header(&policies.of(Class::SignIn).address),
+            "\"sign-in-address\";q=7;w=10"
+        );
+        assert!(Policies::new(|_| const { &NONE }).is_empty());
+    }
+
+    const NONE: ClassLimits = ClassLimits {
+        stranger: None,
+        account: None,
+        key: None,
+        station: None,
+        address: None,
+    };
+}

@@ -1,0 +1,340 @@
+//! How often somebody may ask, and what they hear who ask too often.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::HeaderMap;
+use reqwest::Response;
+use serde_json::{Value, json};
+use testbed::{Proxy, redis_url};
+use tonic::{Code, Request};
+use tonic_types::StatusExt as _;
+
+use crate::admission::{Guarded, KINDS};
+use crate::echo::Echo;
+use crate::station::{UPGRADE, knock};
+use crate::system::{System, token};
+
+const COMMANDS: &str = "/ocpp/charge-points/CP-1/commands";
+const TRUSTING: &str = "--gateway-trusted-proxies=127.0.0.1";
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name).map(|value| value.to_str().unwrap())
+}
+
+async fn get(system: &System, path: &str, headers: &[(&str, &str)]) -> Response {
+    let mut request = system.get(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.send().await.unwrap()
+}
+
+/// The statuses of so many requests in turn.
+async fn statuses(system: &System, count: usize, path: &str, headers: &[(&str, &str)]) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    for _ in 0..count {
+        statuses.push(get(system, path, headers).await.status().as_u16());
+    }
+    statuses
+}
+
+#[tokio::test]
+async fn who_asks_too_often_is_told_how_long_to_wait_and_in_which_limit_they_ran() {
+    let system = System::start_with(&["--gateway-rate-limit-read=stranger=2/100s"]).await;
+    for left in ["1", "0"] {
+        let answer = get(&system, "/.well-known/jwks.json", &[]).await;
+        assert_eq!(answer.status(), 200);
+        let headers = answer.headers();
+        assert_eq!(
+            text(headers, "ratelimit"),
+            Some(&*format!("\"read-stranger\";r={left};t=50"))
+        );
+        assert_eq!(text(headers, "ratelimit-policy"), Some("\"read-stranger\";q=2;w=100"));
+    }
+    let refused = get(&system, "/.well-known/jwks.json", &[]).await;
+    let headers = refused.headers().clone();
+    let problem: Value = refused.json().await.unwrap();
+    assert_eq!(
+        (&problem["status"], &problem["reason"]),
+        (&json!(429), &json!("TOO_MANY_REQUESTS"))
+    );
+    assert_eq!(text(&headers, "content-type"), Some("application/problem+json"));
+    let wait: u64 = text(&headers, "retry-after").unwrap().parse().unwrap();
+    assert!((45..=50).contains(&wait), "{wait}");
+    assert_eq!(
+        text(&headers, "ratelimit"),
+        Some(&*format!("\"read-stranger\";r=0;t={wait}"))
+    );
+    assert_eq!(text(&headers, "ratelimit-policy"), Some("\"read-stranger\";q=2;w=100"));
+
+    // What does not exist, and what is the gateway's own, is asked for by strangers too.
+    for path in ["/nothing", "/openapi.json", "/docs/"] {
+        assert_eq!(get(&system, path, &[]).await.status(), 429, "{path}");
+    }
+    // Other classes are counted apart, and health is not.
+    let signup = system.post("/auth/signup").json(&json!({"username": "ada"}));
+    assert_eq!(signup.send().await.unwrap().status(), 201);
+    for path in ["/health", "/livez", "/readyz"] {
+        let told = statuses(&system, 20, path, &[]).await;
+        assert!(!told.contains(&429), "{path}: {told:?}");
+    }
+    assert_eq!(system.options("/nothing").send().await.unwrap().status(), 404);
+}
+
+#[tokio::test]
+async fn whoever_is_logged_in_waits_for_no_stranger_at_the_same_address_and_the_other_way_round() {
+    let system = System::start_with(&["--gateway-rate-limit-read=stranger=3/100s,account=4/100s"]).await;
+    let (operator, driver) = (
+        format!("Bearer {}", token(&["operator"])),
+        format!("Bearer {}", token(&["driver"])),
+    );
+    let as_operator = [("authorization", operator.as_str())];
+    let as_driver = [("authorization", driver.as_str())];
+    // Whoever tries tokens is a stranger.
+    assert_eq!(
+        statuses(&system, 4, COMMANDS, &[("authorization", "Bearer nonsense")]).await,
+        [401, 401, 401, 429]
+    );
+    assert_eq!(statuses(&system, 1, COMMANDS, &[]).await, [429]);
+    assert_eq!(
+        statuses(&system, 5, COMMANDS, &as_operator).await,
+        [200, 200, 200, 200, 429]
+    );
+    // So is nobody who is logged in, be it that they may not.
+    assert_eq!(
+        statuses(&system, 5, COMMANDS, &as_driver).await,
+        [403, 403, 403, 403, 429]
+    );
+}
+
+#[tokio::test]
+async fn all_of_an_address_have_a_limit_together_which_nobody_fills_who_is_refused_for_their_own() {
+    let system = System::start_with(&["--gateway-rate-limit-read=stranger=2/100s,account=3/100s,address=6/100s"]).await;
+    assert_eq!(statuses(&system, 9, "/.well-known/jwks.json", &[]).await[2..], [429; 7]);
+    for expected in [[200, 200, 200, 429], [200, 429, 429, 429]] {
+        let bearer = format!("Bearer {}", token(&["operator"]));
+        assert_eq!(
+            statuses(&system, 4, COMMANDS, &[("authorization", &bearer)]).await,
+            expected
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_address_is_the_clients_and_of_ipv6_the_network() {
+    let system = System::start_with(&["--gateway-rate-limit-read=stranger=1/100s", TRUSTING]).await;
+    for (client, status) in [
+        ("192.0.2.1", 200),
+        ("192.0.2.2", 200),
+        ("192.0.2.1", 429),
+        ("2001:db8::1", 200),
+        ("2001:db8::ffff:1", 429),
+        ("2001:db8:0:1::1", 200),
+        ("::ffff:192.0.2.2", 429),
+    ] {
+        let path = "/.well-known/jwks.json";
+        let told = get(&system, path, &[("x-forwarded-for", client)]).await.status();
+        assert_eq!(told.as_u16(), status, "{client}");
+    }
+    // Whom no proxy speaks for cannot choose where they come from.
+    let system = System::start_with(&["--gateway-rate-limit-read=stranger=1/100s"]).await;
+    for (client, status) in [("192.0.2.1", 200), ("192.0.2.2", 429)] {
+        let headers = [("x-forwarded-for", client)];
+        assert_eq!(statuses(&system, 1, "/.well-known/jwks.json", &headers).await, [status]);
+    }
+}
+
+#[tokio::test]
+async fn who_asks_too_often_is_refused_by_the_head_alone_whatever_kind_it_is() {
+    let none = "stranger=1/1h,account=1/1h";
+    let flags = ["read", "write", "heavy", "stream"].map(|class| format!("--gateway-rate-limit-{class}={none}"));
+    let flags: Vec<_> = flags.iter().map(String::as_str).collect();
+    let guarded = Guarded::start(&flags).await;
+    let authorization = format!("authorization: Bearer {}\r\n", token(&["driver"]));
+    for (request, headers) in KINDS {
+        let headers = format!("{headers}{authorization}");
+        // The first of each class is refused for its role, and counted.
+        guarded.head_alone(request, &headers).await;
+        let (status, head, problem) = guarded.head_alone(request, &headers).await;
+        assert_eq!(
+            (status, &problem["reason"]),
+            (429, &json!("TOO_MANY_REQUESTS")),
+            "{request}"
+        );
+        assert!(head.contains("\r\nretry-after: 3600"), "{request}: {head}");
+    }
+    for rpc in ["Change", "List", "Watch", "Download", "Upload", "Chat"] {
+        guarded.call(rpc, "").await;
+        assert_eq!(guarded.call(rpc, "").await.code(), Code::ResourceExhausted, "{rpc}");
+    }
+    assert_eq!(guarded.came(), 0, "the service was asked");
+}
+
+#[tokio::test]
+async fn lists_as_files_are_counted_with_what_takes_much_work() {
+    let system = System::start_with(&["--gateway-rate-limit-heavy=account=1/1h"]).await;
+    let bearer = format!("Bearer {}", token(&["operator"]));
+    let file = [("authorization", bearer.as_str()), ("accept", "text/csv")];
+    assert_eq!(statuses(&system, 2, COMMANDS, &file).await, [200, 429]);
+    assert_eq!(statuses(&system, 5, COMMANDS, &file[..1]).await, [200; 5]);
+}
+
+#[tokio::test]
+async fn by_grpc_the_refusal_is_a_status_with_the_time_to_wait() {
+    let echo = Echo::start_with(&["--gateway-rate-limit-write=stranger=2/100s"]).await;
+    let answer = echo.unary("Say", Request::new("hello".to_owned())).await.unwrap();
+    assert_eq!(
+        answer.metadata().get("ratelimit").unwrap(),
+        "\"write-stranger\";r=1;t=50"
+    );
+    echo.say("Say", "hello").await.unwrap();
+    let refused = echo.say("Say", "hello").await.unwrap_err();
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    assert_eq!(refused.get_details_error_info().unwrap().reason, "TOO_MANY_REQUESTS");
+    let wait = refused.get_details_retry_info().unwrap().retry_delay.unwrap();
+    assert!(
+        (Duration::from_secs(45)..=Duration::from_secs(50)).contains(&wait),
+        "{wait:?}"
+    );
+    assert_eq!(
+        refused.metadata().get("ratelimit-policy").unwrap(),
+        "\"write-stranger\";q=2;w=100"
+    );
+    // A stream is of another class.
+    assert!(
+        echo.stream("Chat", futures_util::stream::iter(["a".to_owned()]))
+            .await
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn a_charge_point_that_connects_too_often_waits_and_no_other_does() {
+    let flags = ["--gateway-rate-limit-device=station=2/100s,address=5/100s", TRUSTING];
+    let mut system = System::start_with(&flags).await;
+    let protocol = "Sec-WebSocket-Protocol: ocpp1.6\r\n";
+    for (identity, from, status) in [
+        ("CP-1", "192.0.2.1", 101),
+        ("CP-1", "192.0.2.1", 101),
+        ("CP-1", "192.0.2.1", 429),
+        // A stranger elsewhere who says its name takes nothing away from it, nor it from them.
+        ("CP-1", "192.0.2.9", 101),
+        ("CP-2", "192.0.2.1", 101),
+        ("CP-3", "192.0.2.1", 101),
+        ("CP-4", "192.0.2.1", 101),
+        ("CP-5", "192.0.2.1", 429),
+    ] {
+        let headers = format!("{UPGRADE}{protocol}X-Forwarded-For: {from}\r\n");
+        let (answer, _stream) = knock(&system, &format!("/ocpp/{identity}"), &headers).await;
+        assert_eq!(answer.status, status, "{identity} from {from}: {}", answer.body);
+        if status == 429 {
+            assert!(answer.header("retry-after").is_some());
+        }
+    }
+    for _ in 0..6 {
+        system.peers.opened().await;
+    }
+}
+
+#[tokio::test]
+async fn frames_by_post_are_counted_apart_from_connections() {
+    let flags = [
+        "--gateway-http-binding=true",
+        "--gateway-rate-limit-device=station=1/1h",
+        "--gateway-rate-limit-frame=station=2/1h",
+    ];
+    let system = System::start_with(&flags).await;
+    let post = async || {
+        let request = system.post("/ocpp/CP-1").header("ocpp-version", "1.6");
+        let answer = request.body(r#"[2,"1","Heartbeat",{}]"#).send().await.unwrap();
+        answer.status().as_u16()
+    };
+    assert_eq!([post().await, post().await, post().await], [200, 200, 429]);
+}
+
+fn limit(requests: u32) -> String {
+    format!("--gateway-rate-limit-read=stranger={requests}/1h")
+}
+
+/// An address that nobody else in this run has, for all share one Redis.
+fn own_address() -> String {
+    let id: u128 = rand::random();
+    std::net::Ipv6Addr::from_bits(id >> 8 | 0xfc << 120).to_string()
+}
+
+#[tokio::test]
+async fn gateways_that_share_a_redis_count_together() {
+    let (limit, redis) = (limit(5), format!("--redis-url={}", redis_url()));
+    let flags = [limit.as_str(), &redis, TRUSTING, "--gateway-rate-limit-patience=5000"];
+    let (one, other) = (System::start_with(&flags).await, System::start_with(&flags).await);
+    let from = own_address();
+    let headers = [("x-forwarded-for", from.as_str())];
+    let mut let_in = 0;
+    for _ in 0..5 {
+        for system in [&one, &other] {
+            let status = get(system, "/.well-known/jwks.json", &headers).await.status().as_u16();
+            assert!([200, 429].contains(&status), "{status}");
+            let_in += u32::from(status == 200);
+        }
+    }
+    assert_eq!(let_in, 5);
+    let elsewhere = own_address();
+    let headers = [("x-forwarded-for", elsewhere.as_str())];
+    assert_eq!(statuses(&other, 1, "/.well-known/jwks.json", &headers).await, [200]);
+}
+
+#[tokio::test]
+async fn while_redis_is_away_the_setting_says_who_gets_in_and_afterwards_it_counts_again() {
+    for (outage, while_away) in [("memory", [200, 200, 429]), ("open", [200; 3]), ("closed", [503; 3])] {
+        let address: SocketAddr = redis_url()
+            .trim_start_matches("redis://")
+            .trim_end_matches('/')
+            .parse()
+            .unwrap();
+        let proxy = Proxy::start(address).await;
+        let (limit, redis) = (limit(2), format!("--redis-url=redis://{}", proxy.address()));
+        let outage = format!("--gateway-rate-limit-outage={outage}");
+        let system =
+            System::start_with(&[&limit, &redis, &outage, TRUSTING, "--gateway-rate-limit-patience=300"]).await;
+        let from = own_address();
+        let headers = [("x-forwarded-for", from.as_str())];
+        let path = "/.well-known/jwks.json";
+        assert_eq!(statuses(&system, 3, path, &headers).await, [200, 200, 429], "{outage}");
+
+        proxy.refuse().await;
+        proxy.cut().await;
+        let from = own_address();
+        let headers = [("x-forwarded-for", from.as_str())];
+        assert_eq!(statuses(&system, 3, path, &headers).await, while_away, "{outage}");
+
+        proxy.resume().await;
+        let from = own_address();
+        let headers = [("x-forwarded-for", from.as_str())];
+        let mut told = Vec::new();
+        for _ in 0..100 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            told = statuses(&system, 1, path, &headers).await;
+            // Counted at Redis: another gateway hears of it.
+            if told == [429] {
+                break;
+            }
+        }
+        assert_eq!(told, [429], "{outage}");
+    }
+}
+
+/// One that answers nothing: the time that a request waits for it is short, and after three of them none does.
+#[tokio::test]
+async fn a_redis_that_hangs_holds_nobody_up() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (limit, redis) = (
+        limit(1000),
+        format!("--redis-url=redis://{}", listener.local_addr().unwrap()),
+    );
+    let system = System::start_with(&[&limit, &redis, "--gateway-rate-limit-patience=50"]).await;
+    let started = std::time::Instant::now();
+    let all = statuses(&system, 40, "/.well-known/jwks.json", &[]).await;
+    assert!(all.iter().all(|status| *status == 200), "{all:?}");
+    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
+}

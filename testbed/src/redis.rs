@@ -1,0 +1,98 @@
+//! A Redis of one's own, that writes nothing to disk. The kernel kills it when this process dies.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use testbed::free_port;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::find;
+
+const READY_WITHIN: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(50);
+
+/// A running server.
+pub struct Redis {
+    server: Child,
+    address: SocketAddr,
+}
+
+impl Redis {
+    /// Starts a server on loopback, and waits until it answers.
+    pub async fn start(folder: &Path) -> Result<Redis> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        fs::create_dir_all(folder)?;
+        let output = fs::File::create(folder.join("output"))?;
+        let server = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(find("redis-server", &[])?)
+            .args(["--bind", "127.0.0.1", "--port", &address.port().to_string()])
+            .args([
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--daemonize",
+                "no",
+                "--maxmemory",
+                "64mb",
+            ])
+            .current_dir(folder)
+            .env_clear()
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            // A Ctrl-C in the terminal is for us and for the tests.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .context("cannot start redis-server")?;
+        let mut redis = Redis { server, address };
+        redis.wait_until_ready(folder).await?;
+        Ok(redis)
+    }
+
+    /// Where to connect.
+    pub fn url(&self) -> String {
+        format!("redis://{}/", self.address)
+    }
+
+    /// Ends it at once: nothing in it is worth an orderly goodbye.
+    pub async fn stop(mut self) -> Result<()> {
+        self.server.kill().await.context("cannot end Redis")
+    }
+
+    async fn wait_until_ready(&mut self, folder: &Path) -> Result<()> {
+        let deadline = Instant::now() + READY_WITHIN;
+        let said = || fs::read_to_string(folder.join("output")).unwrap_or_default();
+        while Instant::now() < deadline {
+            if let Some(status) = self.server.try_wait()? {
+                bail!("Redis ended while starting ({status}): {}", said());
+            }
+            if matches!(timeout(POLL, ping(self.address)).await, Ok(Ok(()))) {
+                return Ok(());
+            }
+            sleep(POLL).await;
+        }
+        bail!("Redis was not ready within {} s: {}", READY_WITHIN.as_secs(), said());
+    }
+}
+
+async fn ping(address: SocketAddr) -> Result<()> {
+    let mut stream = TcpStream::connect(address).await?;
+    stream.write_all(b"PING\r\n").await?;
+    let mut answer = [0; 7];
+    stream.read_exact(&mut answer).await?;
+    if answer != *b"+PONG\r\n" {
+        bail!("this is no Redis");
+    }
+    Ok(())
+}
