@@ -10,6 +10,7 @@ pub mod ledger;
 mod list;
 pub mod send;
 pub mod status;
+pub mod traced;
 mod view;
 pub mod waiters;
 

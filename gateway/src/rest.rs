@@ -23,6 +23,7 @@ use crate::gateway::Gateway;
 use crate::headers;
 use crate::json::Mask;
 use crate::media_type::{self, Accept};
+use crate::observe;
 use crate::request_id::{self, RequestId};
 use crate::routes::Endpoint;
 use crate::transcode::{self, Input};
@@ -123,7 +124,8 @@ pub async fn ask(
 /// The caller may not call it. The service decides again.
 pub async fn admit(gateway: &Gateway, endpoint: &Endpoint, parts: &Parts) -> Result<(), Status> {
     let access = &gateway.access;
-    access.admit(endpoint.grpc_path.as_str(), &parts.headers).await?;
+    let caller = access.admit(endpoint.grpc_path.as_str(), &parts.headers).await?;
+    observe::account(&caller);
     Ok(())
 }
 

@@ -25,7 +25,7 @@ use tower::ServiceExt as _;
 pub use reflection::descriptors;
 
 use crate::gateway::Gateway;
-use crate::observe::Route;
+use crate::observe::{self, Route};
 use crate::problem::Failed;
 use crate::routes::Rpc;
 
@@ -109,7 +109,8 @@ impl Grpc {
         if rpc.internal {
             return Err(Reason::PermissionDenied.status("This call is for Voltgate's own processes"));
         }
-        self.gateway.access.admit(rpc.path.as_str(), request.headers()).await?;
+        let caller = self.gateway.access.admit(rpc.path.as_str(), request.headers());
+        observe::account(&caller.await?);
         relay::pass(&self.gateway, rpc, request).await
     }
 

@@ -21,6 +21,7 @@ mod lifecycle;
 mod listed;
 mod own_paths;
 mod peers;
+mod readiness;
 mod replicas;
 mod requests;
 mod socket_closing;
