@@ -139,7 +139,9 @@ fn readiness(report: &Report, needs: &ReadyNeeds) -> (StatusCode, String) {
             Health::NotServing | Health::Serving => format!("{name} (not serving)"),
         })
         .collect();
-    let needed = needs.iter().any(|name| report.services.get(name) != Some(&Health::Serving));
+    let needed = needs
+        .iter()
+        .any(|name| report.services.get(name) != Some(&Health::Serving));
     let (code, word) = match needed {
         true => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
         false => (StatusCode::OK, "ready"),
@@ -192,7 +194,11 @@ mod tests {
 
     #[test]
     fn readiness_says_what_is_missing_and_depends_on_what_it_was_told_to() {
-        let services = [("auth", Health::Serving), ("email", Health::NotServing), ("ocpp", Health::Unreachable)];
+        let services = [
+            ("auth", Health::Serving),
+            ("email", Health::NotServing),
+            ("ocpp", Health::Unreachable),
+        ];
         let report = Report {
             status: Health::Unreachable,
             services: services.map(|(name, health)| (name.to_owned(), health)).into(),

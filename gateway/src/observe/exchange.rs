@@ -84,7 +84,13 @@ impl Exchange {
     }
 
     /// The status is known, and the time that it took.
-    pub fn begins_answer(&mut self, route: &str, status: StatusCode, reason: Option<&'static str>, headers: &HeaderMap) {
+    pub fn begins_answer(
+        &mut self,
+        route: &str,
+        status: StatusCode,
+        reason: Option<&'static str>,
+        headers: &HeaderMap,
+    ) {
         self.under_way = None;
         self.measure(route, status.as_u16());
         self.answer = Some(Answer {
@@ -162,19 +168,63 @@ impl Exchange {
         if status >= 500 {
             let open_sockets = self.gateway.sockets.open();
             warn!(
-                method, route, status, reason, grpc_status, milliseconds, bytes_in, bytes_out, broken_off, client,
-                user_agent, account, upstream, replica, upstream_milliseconds, attempts, request_id, trace_id,
-                open_sockets, "A request failed"
+                method,
+                route,
+                status,
+                reason,
+                grpc_status,
+                milliseconds,
+                bytes_in,
+                bytes_out,
+                broken_off,
+                client,
+                user_agent,
+                account,
+                upstream,
+                replica,
+                upstream_milliseconds,
+                attempts,
+                request_id,
+                trace_id,
+                open_sockets,
+                "A request failed"
             );
         } else if self.answer.is_none() {
             info!(
-                method, status, milliseconds, bytes_in, client, user_agent, account, upstream, replica, attempts,
-                request_id, trace_id, "A client went away before its request was answered"
+                method,
+                status,
+                milliseconds,
+                bytes_in,
+                client,
+                user_agent,
+                account,
+                upstream,
+                replica,
+                attempts,
+                request_id,
+                trace_id,
+                "A client went away before its request was answered"
             );
         } else {
             info!(
-                method, route, status, reason, grpc_status, milliseconds, bytes_in, bytes_out, broken_off, client,
-                user_agent, account, upstream, replica, upstream_milliseconds, attempts, request_id, trace_id,
+                method,
+                route,
+                status,
+                reason,
+                grpc_status,
+                milliseconds,
+                bytes_in,
+                bytes_out,
+                broken_off,
+                client,
+                user_agent,
+                account,
+                upstream,
+                replica,
+                upstream_milliseconds,
+                attempts,
+                request_id,
+                trace_id,
                 "A request was answered"
             );
         }

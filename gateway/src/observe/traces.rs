@@ -27,7 +27,10 @@ pub fn begin(gateway: &Gateway, request: &Request, own_path: Option<&str>) -> Sp
     }
     let mut span = gateway.tracer.begin(parent, SpanKind::Server, || "HTTP".into());
     span.set("url.scheme", || {
-        let is_tls = request.extensions().get::<Peer>().is_some_and(|peer| peer.tls.is_some());
+        let is_tls = request
+            .extensions()
+            .get::<Peer>()
+            .is_some_and(|peer| peer.tls.is_some());
         if is_tls { "https" } else { "http" }
     });
     span.of_request(request.extensions().get::<RequestId>().map(RequestId::header))

@@ -119,7 +119,9 @@ async fn call_until(deadline: Instant, upstream: &Upstream, call: &Call) -> Resu
 
 /// The same as a span, where the trace is recorded.
 async fn send_traced(line: &Line, deadline: Instant, call: &Call, attempt: u32) -> Result<Response<Bytes>, Failed> {
-    let mut span = trace::child(SpanKind::Client, || call.path.as_str().trim_start_matches('/').to_owned().into());
+    let mut span = trace::child(SpanKind::Client, || {
+        call.path.as_str().trim_start_matches('/').to_owned().into()
+    });
     span.set("rpc.system.name", || "grpc");
     span.set("server.address", || line.address().to_string());
     if attempt > 1 {

@@ -19,7 +19,10 @@ async fn it_says_which_services_are_missing_and_goes_on_without_them() {
     tokio::time::sleep(Duration::from_millis(1100)).await;
     let (code, word) = said(&system).await;
     assert_eq!(code, 200);
-    assert!(word.contains("auth (unreachable)") && word.contains("ocpp (unreachable)"), "{word}");
+    assert!(
+        word.contains("auth (unreachable)") && word.contains("ocpp (unreachable)"),
+        "{word}"
+    );
 }
 
 #[tokio::test]
