@@ -25,7 +25,7 @@ fn lines_about(log: &str, request: &str) -> Vec<Value> {
         .map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|_| panic!("{line}")));
     let about = lines.filter(|line| line["request_id"] == request);
     about
-        .filter(|line| line["message"].as_str().unwrap_or_default().contains("request"))
+        .filter(|line| line["message"].as_str().unwrap_or_default().starts_with("A request "))
         .collect()
 }
 

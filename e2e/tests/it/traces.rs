@@ -70,6 +70,7 @@ async fn a_request_is_one_trace_from_the_door_to_the_statements_and_a_command_go
         .await
         .expect(201);
     // A query is none of its own; the answer does not matter.
+    let headers = [headers[0], headers[4], ("x-request-id", "another")];
     let _refused = api.send(Method::POST, path, &headers, body).await;
     let token = answer["accessToken"].as_str().unwrap();
 

@@ -115,7 +115,8 @@ impl Exchange {
 
     /// The client did not take all of it, or there was no more of it.
     pub fn breaks_off(&mut self, bytes: u64) {
-        self.tell(bytes, Some(true));
+        let has_body = self.method != Method::HEAD && !matches!(self.status(), 101 | 204 | 304);
+        self.tell(bytes, has_body.then_some(true));
     }
 
     pub fn method(&self) -> &'static str {

@@ -65,7 +65,7 @@ impl Context {
             return None;
         }
         let context = Self {
-            trace_id: TraceId::from(u128::try_from(hex(&known[3..35])?).ok()?),
+            trace_id: TraceId::from(hex(&known[3..35])?),
             span_id: SpanId::from(u64::try_from(hex(&known[36..52])?).ok()?),
             sampled: u8::try_from(hex(&known[53..])?).ok()? & SAMPLED != 0,
             state: None,

@@ -19,6 +19,6 @@ pub use export::{TraceSettings, flush, start};
 pub use layer::TraceLayer;
 pub use opentelemetry::trace::SpanKind;
 pub(crate) use span::with_current;
-pub use span::{Place, Span, child, current, is_recorded, say, trace_id, within};
+pub use span::{Place, Span, child, current, is_recorded, say, within};
 pub use statements::Statements;
 pub use tracer::{Parent, Share, Tracer};

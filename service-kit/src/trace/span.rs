@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use http::{HeaderMap, HeaderValue};
 use opentelemetry::trace::{Span as _, SpanBuilder, SpanKind, Status};
-use opentelemetry::{Array, KeyValue, StringValue, Value};
+use opentelemetry::{KeyValue, Value};
 use opentelemetry_sdk::trace as sdk;
 
 use super::context::{Context, TRACEPARENT, TRACESTATE};
@@ -108,14 +108,6 @@ impl Span {
         }
     }
 
-    /// The same for a list of words.
-    pub fn set_words(&mut self, key: &'static str, words: impl FnOnce() -> Vec<String>) {
-        self.set(key, || {
-            let words = words().into_iter().map(StringValue::from);
-            Value::Array(Array::String(words.collect()))
-        });
-    }
-
     /// For what is known late, as the route of a request.
     pub fn rename(&mut self, name: impl FnOnce() -> Cow<'static, str>) {
         if let Some(span) = &mut self.recorded {
@@ -133,16 +125,13 @@ impl Span {
     }
 
     /// Works for it.
-    pub async fn scope<T>(&self, work: impl Future<Output = T>) -> T {
-        match &self.place {
-            Some(place) => PLACE.scope(place.clone(), work).await,
-            None => work.await,
-        }
+    pub fn scope<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
+        within(self.place.clone(), work)
     }
 }
 
 /// Works for a place that was left before, as [`current`] told it.
-pub async fn within<T>(place: Option<Place>, work: impl Future<Output = T>) -> T {
+pub async fn within<F: Future>(place: Option<Place>, work: F) -> F::Output {
     match place {
         Some(place) => PLACE.scope(place, work).await,
         None => work.await,
@@ -197,11 +186,6 @@ pub(crate) fn with_current<T>(look: impl FnOnce(&Place) -> T) -> Option<T> {
 /// Whether the task at hand works for a trace that is recorded.
 pub fn is_recorded() -> bool {
     PLACE.try_with(Place::is_recorded).unwrap_or(false)
-}
-
-/// The id of the trace that the task at hand works for.
-pub fn trace_id() -> Option<String> {
-    with_current(|place| place.context.trace_id.to_string())
 }
 
 /// A span below the one that the task at hand works for; where that is not recorded, neither is this.

@@ -9,9 +9,10 @@ use std::time::{Duration, SystemTime};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::{SpanBuilder, SpanKind};
 use tracing::field::{Field, Visit};
+use tracing::subscriber::Interest;
 use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::Layer;
-use tracing_subscriber::filter::dynamic_filter_fn;
+use tracing_subscriber::filter::{LevelFilter, dynamic_filter_fn};
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
@@ -33,9 +34,15 @@ impl Statements {
     where
         S: Subscriber + for<'a> LookupSpan<'a>,
     {
-        Self.with_filter(dynamic_filter_fn(|metadata: &Metadata<'_>, _| {
-            metadata.target() == TARGET && span::is_recorded()
-        }))
+        let is_wanted =
+            |metadata: &Metadata<'_>, _: &Context<'_, S>| metadata.target() == TARGET && span::is_recorded();
+        let filter = dynamic_filter_fn(is_wanted)
+            .with_callsite_filter(|metadata: &'static Metadata<'static>| match metadata.target() {
+                TARGET => Interest::sometimes(),
+                _ => Interest::never(),
+            })
+            .with_max_level_hint(LevelFilter::DEBUG);
+        Self.with_filter(filter)
     }
 }
 

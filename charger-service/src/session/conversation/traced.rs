@@ -43,6 +43,6 @@ pub(super) fn answered(span: &mut Span, outcome: &'static str) {
 }
 
 /// For what goes on elsewhere, in a task of its own.
-pub(super) async fn going_on<T>(work: impl Future<Output = T>) -> T {
-    trace::within(trace::current(), work).await
+pub(super) fn going_on<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    trace::within(trace::current(), work)
 }
