@@ -134,14 +134,12 @@ impl Settings {
     /// # Errors
     /// There is no service of a name.
     pub(crate) fn ready_needs(&self, upstreams: &Upstreams) -> Result<ReadyNeeds, StartError> {
-        let needs = self.gateway_ready_needs.clone();
-        match needs.iter().find(|name| upstreams.get(name).is_none()) {
-            Some(name) => {
-                let problem = format!("has `{name}`, which is not in GATEWAY_UPSTREAMS");
-                Err(StartError::setting("GATEWAY_READY_NEEDS", problem))
-            }
-            None => Ok(needs),
+        let needs = &self.gateway_ready_needs;
+        if let Some(name) = needs.iter().find(|name| upstreams.get(name).is_none()) {
+            let problem = format!("has `{name}`, which is not in GATEWAY_UPSTREAMS");
+            return Err(StartError::setting("GATEWAY_READY_NEEDS", problem));
         }
+        Ok(needs.clone())
     }
 
     fn client_ca(&self) -> Option<PathBuf> {
