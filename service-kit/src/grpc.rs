@@ -90,8 +90,16 @@ impl Server {
     #[must_use]
     pub fn observed(self, service: &'static str, database: &PgPool) -> Self {
         Self {
-            tracer: Tracer::of(service),
             database: Some(database.clone()),
+            ..self.traced(service)
+        }
+    }
+
+    /// The same for a service without a database.
+    #[must_use]
+    pub fn traced(self, service: &'static str) -> Self {
+        Self {
+            tracer: Tracer::of(service),
             ..self
         }
     }

@@ -35,5 +35,6 @@ mod terminators;
 #[path = "../../src/test_protos.rs"]
 mod test_protos;
 mod tls;
+mod trace_context;
 mod uploads;
 mod watched;
