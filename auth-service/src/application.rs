@@ -118,7 +118,8 @@ impl Application {
             shared.tls.clone(),
             shared.max_calls,
         )
-        .await?;
+        .await?
+        .observed(crate::NAME, &database);
 
         let relay = Relay::new(database.clone(), shared.bus.publisher());
         let throttle = Throttle::new(database.clone(), Arc::clone(&shared.clock), settings.throttle_limits());

@@ -10,6 +10,7 @@ use service_kit::bus::Bus;
 use service_kit::bus::rabbitmq::topology::CHARGER_SERVICE;
 use service_kit::grpc::{ServeError, Server};
 use service_kit::start::StartError;
+use service_kit::trace::Tracer;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +47,7 @@ use voltgate_proto::ocpp::v1::transaction_service_server::{self, TransactionServ
 use voltgate_proto::ocpp::v1::transfer_service_server::{self, TransferServiceServer};
 use voltgate_proto::ocpp::v1::unknown_charge_point_service_server::{self, UnknownChargePointServiceServer};
 
+use crate::command::traced::Traced;
 use crate::command::waiters::Waiters;
 use crate::data_transfer_vendor::forward::Rooms;
 use crate::erasure::Erasure;
@@ -144,7 +146,8 @@ impl Application {
             shared.tls.clone(),
             shared.max_calls,
         )
-        .await?;
+        .await?
+        .observed(crate::NAME, &database);
         let state = State {
             database,
             clock: shared.clock.clone(),
@@ -172,6 +175,8 @@ impl Application {
             sessions: Registry::default(),
             events: Feed::default(),
             waiters: Waiters::default(),
+            tracer: Tracer::of(crate::NAME),
+            traced: Traced::default(),
             campaigns: Notify::new(),
             tasks: TaskTracker::new(),
             shutdown: CancellationToken::new(),

@@ -12,6 +12,7 @@ mod list;
 pub mod send;
 pub mod several;
 pub mod status;
+pub mod traced;
 mod view;
 pub mod waiters;
 

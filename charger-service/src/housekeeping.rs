@@ -16,6 +16,7 @@ use crate::command::ledger::ending;
 use crate::erasure;
 use crate::event::{feed, partitions as event_partitions};
 use crate::file;
+use crate::gauge;
 use crate::import;
 use crate::instance;
 use crate::local_list::due;
@@ -75,6 +76,7 @@ pub async fn keep_house(state: &State, retention: Retention) {
         tokio::join!(
             listen(state),
             feed::follow(state),
+            gauge::keep_measuring(state),
             every(instance::RENEWAL, "renewing the lease", || stay_alive(state)),
             every(EXPIRY, "expiring commands", || ending::expire(
                 &state.database,

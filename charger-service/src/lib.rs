@@ -25,6 +25,7 @@ mod erasure;
 mod event;
 mod explanation;
 mod file;
+mod gauge;
 mod hook;
 mod housekeeping;
 mod id_token;
@@ -112,6 +113,9 @@ struct State {
     /// What happens, for those who listen at this replica.
     events: event::feed::Feed,
     waiters: command::waiters::Waiters,
+    tracer: service_kit::trace::Tracer,
+    /// For which traces commands were asked for.
+    traced: command::traced::Traced,
     /// Wakes the task that moves campaigns on.
     campaigns: tokio::sync::Notify,
     /// Owns the sessions' tasks, and what else has to be finished when nobody waits for it any more.

@@ -11,6 +11,8 @@
 
 pub mod all_in_one;
 pub mod api;
+pub mod collector;
+pub mod exposition;
 pub mod process;
 pub mod processes;
 pub mod python;

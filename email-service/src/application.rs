@@ -41,6 +41,9 @@ pub struct Application {
     drain: Duration,
 }
 
+/// Between two looks at how much mail waits.
+const MEASURING: Duration = Duration::from_secs(15);
+
 /// Between two rounds of deleting what is older than the retention.
 const PRUNING: Duration = Duration::from_secs(3600);
 
@@ -65,7 +68,8 @@ impl Application {
             shared.tls.clone(),
             shared.max_calls,
         )
-        .await?;
+        .await?
+        .observed(crate::NAME, &database);
 
         let inbox = Inbox::new(database.clone(), Arc::clone(&shared.clock));
         let clock = Arc::clone(&shared.clock);
@@ -107,11 +111,15 @@ impl Application {
         let prune = every(PRUNING, "deleting what is older than the retention", || {
             message::prune::older_than(&self.database, self.clock.now() - self.retention)
         });
-        let (result, (), (), _) = tokio::join!(
+        let measure = every(MEASURING, "measuring how much mail waits", || {
+            message::gauge::measure(&self.database, self.clock.now())
+        });
+        let (result, (), (), _, _) = tokio::join!(
             serve,
             self.bus.subscribe(EMAIL_SERVICE, Arc::new(self.inbox), stop.clone()),
             self.sender.run(stop.clone()),
             stop.run_until_cancelled(prune),
+            stop.run_until_cancelled(measure),
         );
         result
     }

@@ -18,8 +18,8 @@ use crate::gateway::Gateway;
 use crate::problem::Problem;
 use crate::rate_limit::{Class, Standing, Who};
 use crate::request_id::RequestId;
-use crate::rest;
 use crate::routes::{Endpoint, Kind, Rpc};
+use crate::{observe, rest};
 
 /// Lets a request of an endpoint in. At the door of charge points it is the service that tells who they are.
 ///
@@ -94,6 +94,7 @@ async fn judge<'g>(
     address: IpAddr,
 ) -> Result<Standing<'g>, Status> {
     let (caller, judgement) = gateway.access.judge(path, headers).await;
+    observe::account(&caller);
     let standing = gateway.limits.count(class, Who::of(&caller), address).await?;
     match judgement {
         Ok(()) => Ok(standing),

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::edge;
 use crate::gateway::Gateway;
+use crate::observe;
 use crate::server::{self, Limits, Ports, PublicAddresses, PublicTls, StationAuthorities};
 use crate::settings::Settings;
 
@@ -71,6 +72,7 @@ impl Application {
     /// # Errors
     /// None.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Infallible> {
+        observe::announce(&self.gateway.upstreams);
         let router = edge::router(self.gateway.clone());
         let (upstreams, access) = (self.gateway.upstreams.clone(), self.gateway.access.clone());
         let (gateway, tls) = (self.gateway.clone(), self.tls);

@@ -56,6 +56,11 @@ enum Tls {
 }
 
 impl Client {
+    /// What it calls itself, where it does.
+    pub fn device(&self) -> Option<&str> {
+        self.device.as_ref().and_then(|device| device.to_str().ok())
+    }
+
     /// The TLS that it speaks, wherever that ends; nothing where it speaks none.
     ///
     /// # Errors

@@ -8,14 +8,16 @@ use prost_reflect::DescriptorPool;
 use service_kit::Shared;
 use service_kit::access::{Access, ServiceTokens};
 use service_kit::start::StartError;
+use service_kit::trace::Tracer;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::client::{Reporter, Terminators, TrustedProxies};
 use crate::export::Exports;
 use crate::grpc;
-use crate::health::LastReport;
+use crate::health::{LastReport, ReadyNeeds};
 use crate::json::RawJsonFields;
+use crate::observe::TraceParents;
 use crate::openapi;
 use crate::origins::Origins;
 use crate::rate_limit::Limits;
@@ -57,6 +59,10 @@ pub struct Parts {
     /// What goes on beside requests, or after them. The server waits for it at its end.
     pub tasks: TaskTracker,
     pub last_report: LastReport,
+    /// The services without which it wants no work.
+    pub ready_needs: ReadyNeeds,
+    pub tracer: Tracer,
+    pub trace_parents: TraceParents,
     pub openapi: Bytes,
     /// What reflection tells, where it is on: the descriptors of everything that is not internal.
     pub reflection: Option<Bytes>,
@@ -110,6 +116,9 @@ impl Gateway {
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             last_report: LastReport::default(),
+            ready_needs: settings.ready_needs(&upstreams)?,
+            tracer: Tracer::of(crate::NAME),
+            trace_parents: settings.gateway_trace_parents,
             routes,
             rpcs,
             upstreams,

@@ -1,8 +1,11 @@
 //! Whether the gateway lives, wants work, and has healthy services behind it.
 //!
-//! Readiness does not ask the services: one that fails must not take every gateway out of the load balancer.
+//! Readiness tells how the services are, and does not depend on it unless a setting says so: one that fails must not take every
+//! gateway out of the load balancer.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::str::FromStr;
 use std::time::Duration;
 
 use axum::Json;
@@ -11,7 +14,7 @@ use futures_util::future::join_all;
 use http::StatusCode;
 use serde::Serialize;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tonic_health::pb::health_check_response::ServingStatus;
 
 use crate::gateway::Gateway;
@@ -40,6 +43,28 @@ pub struct Report {
 /// The last report, and when it was made.
 #[derive(Debug, Default)]
 pub struct LastReport(Mutex<Option<(Instant, Report)>>);
+
+/// How long a load balancer waits for a word about the services. It gives up on a gateway that takes longer.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Services without which the gateway wants no work. None, unless they are named.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct ReadyNeeds(Vec<String>);
+
+impl FromStr for ReadyNeeds {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+        Ok(Self(names.map(str::to_owned).collect()))
+    }
+}
+
+impl ReadyNeeds {
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
 
 /// `GET /health`: 200 where every service serves, 503 otherwise.
 pub async fn health(State(gateway): State<Gateway>) -> (StatusCode, Json<Report>) {
@@ -82,13 +107,49 @@ pub async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: the process wants new work.
-pub async fn readyz(State(gateway): State<Gateway>) -> (StatusCode, &'static str) {
+/// `GET /readyz`: the process wants new work, and which services do not serve meanwhile.
+pub async fn readyz(State(gateway): State<Gateway>) -> (StatusCode, String) {
     if gateway.draining.is_cancelled() {
-        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-    } else {
-        (StatusCode::OK, "ready\n")
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned());
     }
+    // By a task of its own: whoever asks may go away, and what comes of it is good for the next.
+    let asked = gateway.clone();
+    let asking = gateway
+        .tasks
+        .spawn(async move { asked.last_report.or(report(&asked)).await });
+    match timeout(PATIENCE, asking).await {
+        Ok(Ok(report)) => readiness(&report, &gateway.ready_needs),
+        Ok(Err(_)) | Err(_) if gateway.ready_needs.0.is_empty() => {
+            (StatusCode::OK, "ready; the services take long to answer\n".to_owned())
+        }
+        Ok(Err(_)) | Err(_) => {
+            let word = "not ready; the services take long to answer\n";
+            (StatusCode::SERVICE_UNAVAILABLE, word.to_owned())
+        }
+    }
+}
+
+fn readiness(report: &Report, needs: &ReadyNeeds) -> (StatusCode, String) {
+    let missing: Vec<_> = report
+        .services
+        .iter()
+        .filter(|(_, health)| **health != Health::Serving)
+        .map(|(name, health)| match health {
+            Health::Unreachable => format!("{name} (unreachable)"),
+            Health::NotServing | Health::Serving => format!("{name} (not serving)"),
+        })
+        .collect();
+    let needed = needs
+        .iter()
+        .any(|name| report.services.get(name) != Some(&Health::Serving));
+    let (code, word) = match needed {
+        true => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+        false => (StatusCode::OK, "ready"),
+    };
+    if missing.is_empty() {
+        return (code, format!("{word}\n"));
+    }
+    (code, format!("{word}, without {}\n", missing.join(", ")))
 }
 
 /// The gRPC services that an upstream should serve, by the protos.
@@ -130,6 +191,28 @@ mod tests {
     use tokio::time::sleep;
 
     use super::*;
+
+    #[test]
+    fn readiness_says_what_is_missing_and_depends_on_what_it_was_told_to() {
+        let services = [
+            ("auth", Health::Serving),
+            ("email", Health::NotServing),
+            ("ocpp", Health::Unreachable),
+        ];
+        let report = Report {
+            status: Health::Unreachable,
+            services: services.map(|(name, health)| (name.to_owned(), health)).into(),
+        };
+        let said = |needs: &str| {
+            let Ok(needs) = needs.parse();
+            let (code, word) = readiness(&report, &needs);
+            (code.as_u16(), word)
+        };
+        let without = "without email (not serving), ocpp (unreachable)\n";
+        assert_eq!(said(""), (200, format!("ready, {without}")));
+        assert_eq!(said("auth"), (200, format!("ready, {without}")));
+        assert_eq!(said("auth, ocpp"), (503, format!("not ready, {without}")));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn however_many_ask_how_the_services_are_these_are_asked_once_a_second() {

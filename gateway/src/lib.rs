@@ -42,6 +42,8 @@ mod test_protos;
 
 pub use application::Application;
 pub use client::TrustedProxies;
+pub use health::ReadyNeeds;
+pub use observe::TraceParents;
 pub use origins::Origins;
 pub use server::{CertificateFiles, Listen, PublicAddresses};
 pub use settings::Settings;

@@ -8,10 +8,12 @@ use service_kit::clock::SharedClock;
 use service_kit::start::StartError;
 
 use crate::client::{Terminators, TrustedProxies};
+use crate::health::ReadyNeeds;
+use crate::observe::TraceParents;
 use crate::origins::Origins;
 use crate::rate_limit::RateLimitSettings;
 use crate::server::{CertificateFiles, ClientCertificates, Listen, PublicTls, StationAuthorities};
-use crate::upstream::{Addresses, ReplicaSettings};
+use crate::upstream::{Addresses, ReplicaSettings, Upstreams};
 
 /// The gateway's own settings.
 #[derive(Args, Clone, Debug)]
@@ -77,6 +79,12 @@ pub struct Settings {
     /// Those of the proxies that end TLS before the gateway; what they say of it (X-Forwarded-Proto, Client-Cert and Client-Cert-Chain) is believed, and they are trusted proxies too
     #[arg(long, env, default_value = "")]
     pub gateway_tls_terminators: TrustedProxies,
+    /// Whose traces are gone on with (traceparent and tracestate); whether one is recorded is up to a trusted proxy, and to nobody else
+    #[arg(long, env, value_enum, default_value_t = TraceParents::Anyone)]
+    pub gateway_trace_parents: TraceParents,
+    /// Services without which /readyz says 503, by their names in GATEWAY_UPSTREAMS, separated by commas
+    #[arg(long, env, default_value = "")]
+    pub gateway_ready_needs: ReadyNeeds,
     /// Answer gRPC reflection on the public port: true or false. It tells what /openapi.json tells
     #[arg(long, env, default_value_t = true, action = clap::ArgAction::Set)]
     pub gateway_reflection: bool,
@@ -124,6 +132,17 @@ impl Settings {
     /// Every proxy that is believed about its clients' addresses.
     pub(crate) fn trusted_proxies(&self) -> TrustedProxies {
         self.gateway_trusted_proxies.and(&self.gateway_tls_terminators)
+    }
+
+    /// # Errors
+    /// There is no service of a name.
+    pub(crate) fn ready_needs(&self, upstreams: &Upstreams) -> Result<ReadyNeeds, StartError> {
+        let needs = &self.gateway_ready_needs;
+        if let Some(name) = needs.iter().find(|name| upstreams.get(name).is_none()) {
+            let problem = format!("has `{name}`, which is not in GATEWAY_UPSTREAMS");
+            return Err(StartError::setting("GATEWAY_READY_NEEDS", problem));
+        }
+        Ok(needs.clone())
     }
 
     fn client_ca(&self) -> Option<PathBuf> {

@@ -12,9 +12,13 @@ use crate::deadline;
 use crate::reason::{self, Reason};
 use crate::settings::DatabaseUrl;
 use crate::start::StartError;
+use crate::trace;
 
 /// How long a request waits for a free connection before it fails.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Between two looks at how many connections are in use.
+const MEASURING: Duration = Duration::from_secs(1);
 
 /// The parameter of a connection that bounds each of its statements, in milliseconds. The database ends one that takes
 /// longer, also where the process that asked is gone.
@@ -72,23 +76,90 @@ pub async fn connect(database: &DatabaseUrl, schema: &'static str, migrator: &Mi
 }
 
 /// Begins a transaction for the call that is being worked on. What runs in it ends in the database too when the time for
-/// the call is over, for the limit goes along with `BEGIN` and costs no way of its own. Outside of a call only
-/// the limit of every connection holds.
+/// the call is over, for the limit goes along with `BEGIN` and costs no way of its own; so does the name of the trace, where that is
+/// recorded. Outside of a call only the limit of every connection holds.
 ///
 /// What only reads need not commit: dropped, the transaction is rolled back after the answer has left.
 ///
 /// # Errors
 /// The database is away or busy.
 pub async fn begin(database: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let _waiting = Waiting::for_connection(database);
     let longest = longest_statement(database);
-    let Some(left) = deadline::left().filter(|left| longest.is_none_or(|longest| *left < longest)) else {
+    let left = deadline::left().filter(|left| longest.is_none_or(|longest| *left < longest));
+    let named = named_for_trace(database);
+    if left.is_none() && named.is_none() {
         return database.begin().await;
-    };
-    // PostgreSQL takes 0 for no limit.
-    let milliseconds = left.as_millis().max(1);
-    let begin = format!("BEGIN; SET LOCAL statement_timeout = {milliseconds}");
-    // A number of our own.
+    }
+    let mut begin = "BEGIN".to_owned();
+    if let Some(left) = left {
+        // PostgreSQL takes 0 for no limit.
+        let milliseconds = left.as_millis().max(1);
+        begin.push_str(&format!("; SET LOCAL statement_timeout = {milliseconds}"));
+    }
+    if let Some(name) = named {
+        begin.push_str(&format!("; SET LOCAL application_name = '{name}'"));
+    }
+    // Numbers and names of our own.
     database.begin_with(sqlx::AssertSqlSafe(begin)).await
+}
+
+/// What the connection is called while it works for a trace that is recorded: PostgreSQL's log has it (`%a`), and `pg_stat_activity`.
+fn named_for_trace(database: &PgPool) -> Option<String> {
+    trace::with_current(|place| {
+        let schema = database.connect_options().get_application_name()?.to_owned();
+        let is_plain = schema.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        (place.is_recorded() && is_plain).then(|| format!("{schema} {}", place.context.trace_id))
+    })
+    .flatten()
+}
+
+/// Counts, for as long as it is held, somebody who found no connection free.
+struct Waiting(Option<metrics::Gauge>);
+
+impl Waiting {
+    fn for_connection(database: &PgPool) -> Self {
+        let is_full = database.num_idle() == 0 && database.size() >= database.options().get_max_connections();
+        Self(is_full.then(|| {
+            let waiting = waiting(&schema(database));
+            waiting.increment(1.0);
+            waiting
+        }))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        if let Some(waiting) = &self.0 {
+            waiting.decrement(1.0);
+        }
+    }
+}
+
+fn schema(database: &PgPool) -> String {
+    let options = database.connect_options();
+    options.get_application_name().unwrap_or_default().to_owned()
+}
+
+fn waiting(schema: &str) -> metrics::Gauge {
+    metrics::gauge!("voltgate_database_waiting", "schema" => schema.to_owned())
+}
+
+/// Measures a pool into the process's metrics, for as long as it is polled.
+pub async fn measure(database: &PgPool) {
+    let schema = schema(database);
+    let gauge = |state: &'static str| metrics::gauge!("voltgate_database_connections", "schema" => schema.clone(), "state" => state);
+    let (idle, in_use) = (gauge("idle"), gauge("in_use"));
+    metrics::gauge!("voltgate_database_connections_max", "schema" => schema.clone())
+        .set(database.options().get_max_connections());
+    waiting(&schema).increment(0.0);
+    metrics::counter!("voltgate_database_unavailable_total").increment(0);
+    loop {
+        let (all, free) = (database.size(), u32::try_from(database.num_idle()).unwrap_or(u32::MAX));
+        idle.set(free);
+        in_use.set(all.saturating_sub(free));
+        tokio::time::sleep(MEASURING).await;
+    }
 }
 
 /// Has what follows in this transaction planned for the very values that it comes with. A statement that filters by
@@ -116,6 +187,7 @@ fn longest_statement(database: &PgPool) -> Option<Duration> {
 pub fn failed(error: &sqlx::Error) -> Status {
     match error {
         error if is_away_or_busy(error) => {
+            metrics::counter!("voltgate_database_unavailable_total").increment(1);
             tracing::warn!(error = error as &dyn std::error::Error, "The database does not answer");
             Reason::Unavailable.retry_after(RETRY_AFTER, "The database is not available just now; try again")
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use http::{Request, Response};
+use sqlx::PgPool;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -16,8 +17,10 @@ use tower::{Layer, Service};
 
 use crate::access::AccessLayer;
 use crate::calls::CallsLayer;
+use crate::database;
 use crate::start::{StartError, listen};
 use crate::tls::{self, ServiceTls};
+use crate::trace::{TraceLayer, Tracer};
 
 /// Streams that one connection may carry. A charge point takes one, so this is far above hyper's default of 200: above
 /// the limit a client queues without a word.
@@ -38,6 +41,10 @@ pub struct Server {
     tls: Option<ServiceTls>,
     max_calls: usize,
     healthy: watch::Receiver<bool>,
+    /// Whose calls they are.
+    tracer: Tracer,
+    /// The pool that calls have their connections from.
+    database: Option<PgPool>,
     /// What else there is a health of, by its name.
     parts: Vec<(&'static str, watch::Receiver<bool>)>,
 }
@@ -73,8 +80,28 @@ impl Server {
             tls,
             max_calls,
             healthy,
+            tracer: Tracer::default(),
+            database: None,
             parts: Vec::new(),
         })
+    }
+
+    /// Has its calls traced as those of `service`, and its connections to the database measured.
+    #[must_use]
+    pub fn observed(self, service: &'static str, database: &PgPool) -> Self {
+        Self {
+            database: Some(database.clone()),
+            ..self.traced(service)
+        }
+    }
+
+    /// The same for a service without a database.
+    #[must_use]
+    pub fn traced(self, service: &'static str) -> Self {
+        Self {
+            tracer: Tracer::of(service),
+            ..self
+        }
     }
 
     /// Has the health of the services say what `healthy` says.
@@ -129,6 +156,8 @@ impl Server {
         G::Service: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + 'static,
         <G::Service as Service<Request<Body>>>::Future: Send + 'static,
     {
+        // Its first rise is to be seen as one.
+        metrics::counter!("voltgate_calls_shed_total").increment(0);
         let address = self.address;
         let follow = access.access();
         let (health, health_service) = tonic_health::server::health_reporter();
@@ -156,6 +185,8 @@ impl Server {
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .http2_keepalive_interval(Some(KEEPALIVE))
+            // Outermost: whatever becomes of a call, and whatever is logged meanwhile, belongs to its trace.
+            .layer(TraceLayer::new(self.tracer))
             // Before anything is looked at: a call has a deadline, and there may be so many.
             .layer(CallsLayer::new(voltgate_proto::pool(), self.max_calls))
             .layer(access)
@@ -182,11 +213,19 @@ impl Server {
         tokio::select! {
             result = serve => result.map_err(|source| ServeError { address, source }),
             () = follow.follow() => Ok(()),
+            () = measure(self.database) => Ok(()),
             () = drained => {
                 tracing::warn!(%address, "Calls were still under way when the time to drain was over");
                 Ok(())
             }
         }
+    }
+}
+
+async fn measure(database: Option<PgPool>) {
+    match database {
+        Some(database) => database::measure(&database).await,
+        None => std::future::pending().await,
     }
 }
 

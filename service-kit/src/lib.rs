@@ -15,6 +15,7 @@ pub mod entity_tag;
 pub mod event;
 pub mod grpc;
 pub mod housekeeping;
+mod log;
 pub mod outbox;
 pub mod page;
 pub mod process;
@@ -26,6 +27,7 @@ pub mod shutdown;
 pub mod start;
 pub mod telemetry;
 pub mod tls;
+pub mod trace;
 pub mod version;
 pub mod wake;
 

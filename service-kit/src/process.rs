@@ -15,7 +15,7 @@ use crate::settings::{AccessSettings, BusSettings, DatabaseSettings, ProcessSett
 use crate::shared::Shared;
 use crate::start::StartError;
 use crate::tls::TlsSettings;
-use crate::{shutdown, telemetry};
+use crate::{shutdown, telemetry, trace};
 
 /// Settings that every binary has.
 #[derive(Args, Clone)]
@@ -115,9 +115,12 @@ impl Process {
             let (service, admin) = tokio::join!(service, admin);
             service.and(admin.map_err(Into::into))
         };
-        tokio::select! {
+        let result = tokio::select! {
             result = both => result,
             result = told_to_stop => result,
-        }
+        };
+        // After a failure too: then they are wanted most.
+        trace::flush().await;
+        result
     }
 }

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use crate::access::ServiceSecret;
 use crate::start::StartError;
+use crate::trace::TraceSettings;
 
 /// Reads `.env` from the current folder, where there is one. Variables already set win.
 ///
@@ -36,6 +37,8 @@ pub struct ProcessSettings {
     /// How long requests under way may take to end when the process is told to stop, in seconds
     #[arg(long, env, default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=300))]
     pub drain_seconds: u64,
+    #[command(flatten)]
+    pub trace: TraceSettings,
 }
 
 impl ProcessSettings {

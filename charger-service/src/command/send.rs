@@ -11,6 +11,7 @@ use ocpp::v1_6::Action;
 use serde_json::value::RawValue;
 use service_kit::database;
 use service_kit::reason::{FieldViolation, Reason};
+use service_kit::trace::{self, SpanKind};
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 use tonic::Status;
@@ -180,8 +181,15 @@ pub async fn send(state: &State, command: SendCommand) -> Result<Command, SendEr
     // Not held while the charge point takes its time to answer.
     let charge_point = in_use(&mut *database::begin(&state.database).await?, &command.identity).await?;
     let deadline = Instant::now() + command.wait;
-    let id = enqueue(state, charge_point, &command).await?;
-    Ok(outcome(state, id, deadline).await?.into())
+    let mut span = trace::child(SpanKind::Internal, || format!("command {}", command.action).into());
+    let sent = span.scope(async {
+        let id = enqueue(state, charge_point, &command).await?;
+        Ok::<_, SendError>((id, outcome(state, id, deadline).await?))
+    });
+    let (id, row) = sent.await?;
+    span.set("voltgate.command.id", || id.to_string());
+    span.set("voltgate.command.status", || row.status.clone());
+    Ok(row.into())
 }
 
 /// The id of the command, or of the one that the same key made before.
@@ -210,6 +218,7 @@ async fn enqueue(state: &State, charge_point: Uuid, command: &SendCommand) -> Re
         transfer: command.transfer.as_ref().map(|new| (new, state.transfers.validity)),
         room: command.room,
     };
+    state.traced.remember(id, trace::current());
     match ledger::enqueue(&state.database, &new).await {
         Ok(()) => Ok(id),
         Err(EnqueueError::Database(error)) => Err(error.into()),

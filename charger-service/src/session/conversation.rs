@@ -14,6 +14,7 @@ mod inbound;
 mod last_words;
 mod outbound;
 mod repetition;
+mod traced;
 mod waiting;
 
 use std::collections::BTreeSet;

@@ -1,6 +1,7 @@
 //! Voltgate from outside: what its users do, and what happens to it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod access_log;
 mod api_keys;
 mod bad_input;
 mod campaigns;
@@ -17,6 +18,7 @@ mod exports;
 mod grpc;
 mod imports;
 mod kill;
+mod metrics;
 mod new_sign_in;
 mod ocpp16;
 mod operations;
@@ -33,5 +35,6 @@ mod signup;
 mod strays;
 mod terminator;
 mod tls;
+mod traces;
 mod transfers;
 mod versions;

@@ -12,6 +12,7 @@
 
 mod attempt;
 pub(crate) mod erase;
+pub(crate) mod gauge;
 mod get;
 mod list;
 pub(crate) mod prune;

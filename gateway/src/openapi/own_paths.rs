@@ -20,7 +20,7 @@ pub fn operations() -> [(&'static str, Value); 7] {
                 "health",
                 "Whether every service behind the gateway works",
                 "200 where all of them serve, 503 where one does not, as it was found within the last second. For people and dashboards: a load balancer should \
-                 ask `/readyz`, which does not depend on other services.",
+                 ask `/readyz`, which depends on no service that was not named for it.",
                 json!({
                     "200": report("Every service serves.", "SERVING"),
                     "503": report("A service does not serve.", "UNREACHABLE"),
@@ -41,8 +41,12 @@ pub fn operations() -> [(&'static str, Value); 7] {
             operation(
                 "readyz",
                 "Whether the process wants new work",
-                "For load balancers.",
-                json!({"200": text("It does.", "ready\n"), "503": text("It is about to stop.", "draining\n")}),
+                "For load balancers. Says which services do not serve, as it was found within the last second, and depends on those only \
+                 that the gateway was told to need.",
+                json!({
+                    "200": text("It does.", "ready\n"),
+                    "503": text("It is about to stop, or a service that it needs does not serve.", "draining\n"),
+                }),
             ),
         ),
         (

@@ -10,6 +10,7 @@ use futures_util::stream::unfold;
 use http::uri::PathAndQuery;
 use service_kit::backoff::Backoff;
 use service_kit::reason::Reason;
+use service_kit::trace::{self, SpanKind};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tonic::metadata::MetadataMap;
@@ -68,6 +69,14 @@ enum Failed {
     Refused(Status),
 }
 
+impl Failed {
+    fn status(&self) -> &Status {
+        match self {
+            Self::NotSent(status) | Self::Broken(status) | Self::TurnedAway(status) | Self::Refused(status) => status,
+        }
+    }
+}
+
 /// Calls and waits for the answer.
 ///
 /// # Errors
@@ -93,7 +102,7 @@ async fn call_until(deadline: Instant, upstream: &Upstream, call: &Call) -> Resu
     let mut attempt = 1;
     loop {
         let line = upstream.line(Purpose::Call, &mut tried).await?;
-        let (may_retry, status) = match send(&line, deadline, call).await {
+        let (may_retry, status) = match send_traced(&line, deadline, call, attempt).await {
             Ok(response) => return Ok(response),
             Err(Failed::NotSent(status)) => (true, status),
             Err(Failed::Broken(status) | Failed::TurnedAway(status)) => (call.idempotent, status),
@@ -106,6 +115,28 @@ async fn call_until(deadline: Instant, upstream: &Upstream, call: &Call) -> Resu
         sleep(BETWEEN_ATTEMPTS.after(attempt)).await;
         attempt += 1;
     }
+}
+
+/// The same as a span, where the trace is recorded.
+async fn send_traced(line: &Line, deadline: Instant, call: &Call, attempt: u32) -> Result<Response<Bytes>, Failed> {
+    let mut span = trace::child(SpanKind::Client, || {
+        call.path.as_str().trim_start_matches('/').to_owned().into()
+    });
+    span.set("rpc.system.name", || "grpc");
+    span.set("server.address", || line.address().to_string());
+    if attempt > 1 {
+        span.set("rpc.request.resend_count", || i64::from(attempt - 1));
+    }
+    let result = span.scope(send(line, deadline, call)).await;
+    let code = match &result {
+        Ok(_) => Code::Ok,
+        Err(failed) => failed.status().code(),
+    };
+    span.set("rpc.response.status_code", || format!("{code:?}"));
+    if code != Code::Ok {
+        span.fail(format!("{code:?}"));
+    }
+    result
 }
 
 async fn send(line: &Line, deadline: Instant, call: &Call) -> Result<Response<Bytes>, Failed> {

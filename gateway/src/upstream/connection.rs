@@ -15,6 +15,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, Uri, header};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use service_kit::trace;
 use tokio::time::timeout;
 use tonic::body::Body;
 use tower::Service;
@@ -217,6 +218,7 @@ impl Service<Request<Body>> for Channel {
         request
             .headers_mut()
             .insert(header::USER_AGENT, HeaderValue::from_static("voltgate-gateway"));
+        trace::say(request.headers_mut());
         let sent = self.requests.try_send_request(request);
         Box::pin(async move {
             match sent.await {

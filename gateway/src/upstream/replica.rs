@@ -1,6 +1,7 @@
 //! One replica of a service: what is under way there, and whether it can be relied on.
 
 use std::error::Error as _;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use super::dial::Destination;
 use super::ejection::{Failure, Record};
 use super::pool::{Bounds, NoRoom, Pool};
 use super::settings::EjectionRules;
+use crate::observe;
 
 /// Connections for calls, and for sockets. Sockets have their own, so that ten thousand of them do not slow down calls.
 const FOR_CALLS: Bounds = Bounds {
@@ -174,6 +176,7 @@ impl Replica {
             conduct.record.failed(failure, now)
         };
         if ejected {
+            metrics::counter!("voltgate_gateway_ejections_total", "upstream" => self.upstream.to_string()).increment(1);
             tracing::warn!(
                 upstream = %self.upstream,
                 replica = %self.destination.address,
@@ -216,8 +219,14 @@ impl Line {
         self.slot.channel()
     }
 
+    /// Where the replica is.
+    pub fn address(&self) -> SocketAddr {
+        self.replica.destination.address
+    }
+
     /// The replica answered, be it with an error of its own.
     pub fn answered(&self) {
+        observe::answered();
         self.replica.answered();
     }
 
@@ -230,7 +239,10 @@ impl Line {
     /// [`Line::answered`] or [`Line::failed`], by whether the status came from the service or was made on this side.
     pub fn judge(&self, status: &Status) {
         match status.source() {
-            Some(cause) => self.replica.failed(Failure::Broken, Some(cause)),
+            Some(cause) => {
+                observe::answered();
+                self.replica.failed(Failure::Broken, Some(cause));
+            }
             None => self.answered(),
         }
     }

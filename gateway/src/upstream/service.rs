@@ -17,6 +17,7 @@ use super::replica::{Line, Purpose, Replica};
 use super::replicas::Replicas;
 use super::retry::RetryBudget;
 use super::settings::Rules;
+use crate::observe;
 
 /// How soon names are looked up again while there is no replica at all.
 const FIRST_LOOKUP_INTERVAL: Duration = Duration::from_secs(1);
@@ -108,7 +109,10 @@ impl Upstream {
             };
             tried.push(Arc::clone(&replica));
             match replica.line(purpose).await {
-                Ok(line) => return Ok(line),
+                Ok(line) => {
+                    observe::replica(&self.name, line.address());
+                    return Ok(line);
+                }
                 Err(no_room) => why = Some(no_room),
             }
         }
@@ -157,6 +161,11 @@ impl Upstream {
 
     fn count(&self, all: &[Arc<Replica>]) {
         let ejected = all.iter().filter(|replica| replica.is_ejected()).count();
+        for (purpose, of) in [("call", Purpose::Call), ("socket", Purpose::Socket)] {
+            let under_way: usize = all.iter().map(|replica| replica.load(of)).sum();
+            metrics::gauge!("voltgate_gateway_upstream_in_flight", "upstream" => self.name.to_string(), "purpose" => purpose)
+                .set(under_way as f64);
+        }
         for (state, replicas) in [("ejected", ejected), ("healthy", all.len() - ejected)] {
             metrics::gauge!("voltgate_gateway_replicas", "upstream" => self.name.to_string(), "state" => state)
                 .set(replicas as f64);

@@ -24,6 +24,7 @@ mod listed;
 mod own_paths;
 mod peers;
 mod rate_limits;
+mod readiness;
 mod replicas;
 mod requests;
 mod socket_closing;
@@ -37,5 +38,6 @@ mod terminators;
 #[path = "../../src/test_protos.rs"]
 mod test_protos;
 mod tls;
+mod trace_context;
 mod uploads;
 mod watched;

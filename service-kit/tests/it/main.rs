@@ -7,3 +7,4 @@ mod outbox;
 mod rabbitmq;
 mod remote_authority;
 mod rig;
+mod trace;

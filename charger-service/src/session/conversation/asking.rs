@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use ocpp::frame::{Call, Frame};
+use service_kit::trace::{self, Span};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 use voltgate_proto::ocpp::v1::{FromStation, from_station};
 
-use super::inbound::while_gathering;
-use super::{Conversation, End};
+use super::inbound::{kind_of, while_gathering};
+use super::{Conversation, End, traced};
 use crate::session::advice::Advice;
 use crate::session::consult::{Asker, Question, consult};
 use crate::session::inbox::Inbox;
@@ -25,6 +26,8 @@ pub(super) struct Asking {
     text: String,
     number: u64,
     received_at: DateTime<Utc>,
+    /// Ends with the answer.
+    span: Option<Span>,
     /// Nobody waits for it any more when this is gone.
     advice: AbortOnDropHandle<Result<Advice, sqlx::Error>>,
 }
@@ -98,21 +101,34 @@ impl Conversation {
             text: text.to_owned(),
             number,
             received_at,
-            advice: AbortOnDropHandle::new(self.state.tasks.spawn(inquiry)),
+            span: None,
+            advice: AbortOnDropHandle::new(self.state.tasks.spawn(traced::going_on(inquiry))),
         });
+    }
+
+    /// The CALL about which others are asked is not done yet.
+    pub(super) fn goes_on(&mut self, span: Span) {
+        if let Some(asking) = &mut self.asking {
+            asking.span = Some(span);
+        }
     }
 
     /// Others have said what there is to say, and the CALL is answered.
     pub(super) async fn advised(&mut self, advice: Result<Advice, sqlx::Error>, inbox: &mut Inbox) -> Result<(), End> {
-        let Some(asking) = self.asking.take() else {
+        let Some(mut asking) = self.asking.take() else {
             return Ok(());
         };
+        let mut span = asking.span.take();
         // It was one when it came in.
         let Ok(Frame::Call(call)) = Frame::parse(&asking.text) else {
             return Ok(());
         };
         let answer = self.answer_heard(&call, &asking.text, asking.number, asking.received_at, advice);
-        let reply = while_gathering(inbox, answer).await?;
+        let place = span.as_ref().and_then(|span| span.place().cloned());
+        let reply = while_gathering(inbox, trace::within(place, answer)).await?;
+        if let Some(span) = &mut span {
+            traced::answered(span, kind_of(&reply));
+        }
         self.remember(&call, &reply, inbox.last_number().max(asking.number));
         self.send(reply, asking.number).await
     }

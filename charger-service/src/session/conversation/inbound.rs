@@ -9,6 +9,7 @@ use sqlx::PgConnection;
 use super::last_words::TOO_LATE;
 use super::outbound::Settled;
 use super::repetition::{Fingerprint, Repetition};
+use super::traced;
 use super::{Conversation, End};
 use crate::message::record::{Exchange, NotRecorded, Origin, Request, answer_to, is_answered, record};
 use crate::redact;
@@ -67,6 +68,11 @@ fn holds_for_good(reply: &str) -> bool {
     matches!(Frame::parse(reply), Ok(Frame::CallResult(_)))
 }
 
+/// For whoever looks at the trace.
+pub(super) fn kind_of(reply: &str) -> &'static str {
+    if reply.starts_with("[3") { "result" } else { "error" }
+}
+
 /// Waits for an answer, and takes note of what comes in meanwhile.
 pub(super) async fn while_gathering<T>(inbox: &mut Inbox, answer: impl Future<Output = T>) -> T {
     tokio::pin!(answer);
@@ -89,11 +95,21 @@ impl Conversation {
     pub(super) async fn frame(&mut self, text: &str, number: u64, inbox: &mut Inbox) -> Result<(), End> {
         let received_at = self.state.clock.now();
         let reply = match Frame::parse(text) {
-            Ok(Frame::Call(call)) => match self.call(&call, text, number, received_at, inbox).await? {
-                Due::Now(reply) => Some(reply),
-                Due::Nothing => None,
-                Due::Later => return Ok(()),
-            },
+            Ok(Frame::Call(call)) => {
+                let mut span = self.span_of_theirs(&call.action);
+                let due = span.scope(self.call(&call, text, number, received_at, inbox)).await?;
+                match due {
+                    Due::Now(reply) => {
+                        traced::answered(&mut span, kind_of(&reply));
+                        Some(reply)
+                    }
+                    Due::Nothing => None,
+                    Due::Later => {
+                        self.goes_on(span);
+                        return Ok(());
+                    }
+                }
+            }
             Ok(Frame::CallResult(result)) if self.is_outstanding(&result.id) => {
                 self.settle(Settled::Result(result.payload), text, received_at).await?;
                 None

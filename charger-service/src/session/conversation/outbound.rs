@@ -7,12 +7,13 @@ use chrono::{DateTime, Utc};
 use ocpp::frame;
 use ocpp::{Message, Version, validate};
 use serde_json::value::RawValue;
+use service_kit::trace::Span;
 use sqlx::PgConnection;
 use sqlx::types::Json;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use super::{Conversation, End, RETRY};
+use super::{Conversation, End, RETRY, traced};
 use crate::charge_point::rotation;
 use crate::command::ended::{self, Finished};
 use crate::command::ledger::{self, Claimed, Outcome};
@@ -46,6 +47,8 @@ pub(super) struct Outstanding {
     payload: Box<RawValue>,
     /// Its row in the message log.
     message: Option<Pending>,
+    /// From when it leaves until its outcome is stored.
+    span: Span,
     pub(super) deadline: Instant,
 }
 
@@ -146,6 +149,7 @@ impl Conversation {
         let payload = payload.0;
         self.outstanding = Some(Outstanding {
             command: unanswered.id,
+            span: self.span_of_ours(unanswered.id, &unanswered.action),
             message_id,
             action: unanswered.action,
             payload,
@@ -228,6 +232,7 @@ impl Conversation {
         let deadline = Instant::now() + self.state.call_timeout;
         let outstanding = Outstanding {
             command: command.id,
+            span: self.span_of_ours(command.id, &command.action),
             message_id,
             action: command.action,
             payload,
@@ -257,11 +262,13 @@ impl Conversation {
 
     /// The charge point has answered.
     pub(super) async fn settle(&mut self, settled: Settled<'_>, text: &str, now: DateTime<Utc>) -> Result<(), End> {
-        let Some(outstanding) = self.outstanding.take() else {
+        let Some(mut outstanding) = self.outstanding.take() else {
             return Ok(());
         };
         let reading = Reading::of(self.station.version, &outstanding, settled, text);
-        let stored = self.store(&outstanding, &reading, now).await;
+        let status = reading.status.as_str();
+        let stored = outstanding.span.scope(self.store(&outstanding, &reading, now)).await;
+        traced::answered(&mut outstanding.span, status);
         self.handle.work.notify_one();
         stored
     }
@@ -272,7 +279,7 @@ impl Conversation {
     }
 
     async fn give_up(&mut self, why: &'static str) -> Result<(), End> {
-        let Some(outstanding) = self.outstanding.take() else {
+        let Some(mut outstanding) = self.outstanding.take() else {
             return Ok(());
         };
         tracing::info!(action = outstanding.action, why, "A command is given up");
@@ -284,7 +291,9 @@ impl Conversation {
             frame: None,
             violations: Vec::new(),
         };
-        let stored = self.store(&outstanding, &reading, self.state.clock.now()).await;
+        let now = self.state.clock.now();
+        let stored = outstanding.span.scope(self.store(&outstanding, &reading, now)).await;
+        traced::answered(&mut outstanding.span, reading.status.as_str());
         self.handle.work.notify_one();
         stored
     }

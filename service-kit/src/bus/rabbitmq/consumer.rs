@@ -12,13 +12,14 @@ use futures_util::{StreamExt, future, stream};
 use lapin::message::Delivery;
 use lapin::options::{
     BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions,
+    QueueDeclareOptions,
 };
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
 use metrics::{counter, gauge};
 use prost::Message;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{ConnectError, RECONNECT, RabbitMq, topology};
@@ -38,6 +39,9 @@ const HANDLING_RETRY: Backoff = Backoff {
 };
 /// For the events in work when the process is told to stop. What is not done by then stays in the queue.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Between two looks at how long the queues are.
+const MEASURING: Duration = Duration::from_secs(15);
 
 /// Why a consumer has to start anew.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +101,7 @@ struct Link {
     connection: Connection,
     channel: Channel,
     consumers: Vec<Consumer>,
+    queues: Vec<String>,
 }
 
 impl Link {
@@ -121,6 +126,7 @@ impl Link {
             connection,
             channel,
             consumers,
+            queues: topology::queues(subscription),
         })
     }
 
@@ -133,6 +139,8 @@ impl Link {
     ) -> Result<(), Lost> {
         // Bounded by PREFETCH: the broker delivers no more before some are settled.
         let mut in_work = JoinSet::new();
+        let mut measuring = tokio::time::interval(MEASURING);
+        measuring.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let tags: Vec<_> = self.consumers.iter().map(Consumer::tag).collect();
         // Each with its end, which would be lost among the others'.
         let mut deliveries = stream::select_all(self.consumers.into_iter().map(|consumer| {
@@ -147,6 +155,7 @@ impl Link {
                     in_work.spawn(settle(queue, delivery, handler, shutdown));
                 }
                 // A task that panicked has not settled its delivery. Starting anew gives it back, and the broker counts.
+                _ = measuring.tick() => measure(&self.channel, queue, &self.queues).await?,
                 Some(done) = in_work.join_next() => done.map_err(|_| Lost::Handler)??,
                 () = shutdown.cancelled() => break,
             }
@@ -253,6 +262,29 @@ async fn reject(queue: &'static str, delivery: &Delivery, reason: &str) -> Resul
 
 fn count(queue: &'static str, outcome: &'static str) {
     counter!("voltgate_queue_events_total", "queue" => queue, "outcome" => outcome).increment(1);
+}
+
+/// How many events wait in the queues of a subscription, and how many lie among its dead letters.
+async fn measure(channel: &Channel, subscription: &'static str, queues: &[String]) -> Result<(), lapin::Error> {
+    let mut waiting = 0;
+    for queue in queues {
+        waiting += length(channel, queue).await?;
+    }
+    let dead = length(channel, &topology::dead_letter_queue(subscription)).await?;
+    for (state, messages) in [("waiting", waiting), ("dead", dead)] {
+        gauge!("voltgate_queue_messages", "queue" => subscription, "state" => state).set(messages);
+    }
+    Ok(())
+}
+
+/// A passive declaration changes nothing, and tells it.
+async fn length(channel: &Channel, queue: &str) -> Result<u32, lapin::Error> {
+    let look = QueueDeclareOptions {
+        passive: true,
+        ..QueueDeclareOptions::durable()
+    };
+    let declared = channel.queue_declare(queue.into(), look, FieldTable::default()).await?;
+    Ok(declared.message_count())
 }
 
 fn connected(queue: &'static str, connected: bool) {
