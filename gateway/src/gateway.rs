@@ -15,7 +15,7 @@ use crate::client::{Reporter, Terminators, TrustedProxies};
 use crate::export::Exports;
 use crate::grpc;
 use crate::health::LastReport;
-use crate::json::RawJsonFields;
+use crate::json::{Layouts, RawJsonFields};
 use crate::openapi;
 use crate::origins::Origins;
 use crate::routes::{Routes, Rpcs};
@@ -33,6 +33,8 @@ pub struct Parts {
     pub routes: Routes,
     pub rpcs: Rpcs,
     pub raw_json: RawJsonFields,
+    /// How answers are written.
+    pub layouts: Layouts,
     pub upstreams: Upstreams,
     pub access: Access,
     pub service_tokens: ServiceTokens,
@@ -89,10 +91,12 @@ impl Gateway {
             settings.replicas.rules()?,
             shared.tls.as_ref(),
         )?;
+        let raw_json = RawJsonFields::from_descriptors(protos);
         let http_binding = settings.gateway_http_binding.unwrap_or(false);
         Ok(Self(Arc::new(Parts {
             openapi: openapi::document(protos, &routes, http_binding).into(),
-            raw_json: RawJsonFields::from_descriptors(protos),
+            layouts: Layouts::of(routes.endpoints().map(|endpoint| endpoint.rpc.output()), &raw_json),
+            raw_json,
             reflection: settings.gateway_reflection.then(|| grpc::descriptors(protos, &rpcs)),
             access: shared.access_to(protos, shared.authority(crate::NAME)?)?,
             reporter: Reporter::new(shared.service_tokens(crate::NAME), Arc::clone(&shared.clock)),

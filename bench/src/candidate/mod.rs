@@ -142,7 +142,7 @@ impl Candidates {
 }
 
 async fn ask_once(candidate: &Candidate, route: &Route, tokens: &[HeaderValue]) -> Result<Bytes> {
-    let requests = Requests::new(candidate.kind.protocol(), candidate.address, route, tokens)?;
+    let mut requests = Requests::new(candidate.kind.protocol(), candidate.address, route, tokens)?;
     let mut connection = Connection::open(candidate.kind.protocol(), candidate.address).await?;
     let asked = connection.ask(requests.next()).await;
     asked.with_context(|| format!("{} fails at {}", candidate.kind.name(), route.path))

@@ -34,7 +34,7 @@ impl Ticks {
         };
         let began = Instant::now();
         timerfd_settime(&timer, TimerfdTimerFlags::empty(), &times)?;
-        Ok((Self(AsyncFd::with_interest(timer, Interest::READABLE)?), began))
+        Ok((Self(AsyncFd::register_with_interest(timer, Interest::READABLE)?), began))
     }
 
     /// Waits for the next tick, and says how many there were since the last wait.
