@@ -11,7 +11,14 @@ use crate::process::Process;
 use crate::settings::Settings;
 
 /// Bounds that are there to keep load away, wide enough for a benchmark's: they are still looked at for each request.
-const BOUNDS: [(&str, &str); 1] = [("GATEWAY_MAX_CALLS", "10000")];
+const BOUNDS: [(&str, &str); 3] = [
+    ("GATEWAY_MAX_CALLS", "10000"),
+    ("GATEWAY_RATE_LIMIT_READ", RATE_LIMIT),
+    ("GATEWAY_RATE_LIMIT_WRITE", RATE_LIMIT),
+];
+
+/// All requests come from one address.
+const RATE_LIMIT: &str = "stranger=1000000/1s,account=1000000/1s,key=1000000/1s,address=1000000/1s";
 
 /// # Errors
 /// It does not start.
