@@ -96,3 +96,27 @@ fn frame(message: &impl Message) -> Bytes {
     framed.extend_from_slice(&message.encode_to_vec());
     framed.freeze()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use voltgate_proto::pool;
+
+    use super::*;
+
+    #[test]
+    fn every_route_is_an_rpc_of_the_services_that_envoy_is_told() {
+        for route in Route::all().unwrap() {
+            let (service, rpc) = route.grpc_path.trim_start_matches('/').split_once('/').unwrap();
+            assert!(SERVICES.contains(&service), "{service}");
+            let service = pool().get_service_by_name(service).unwrap();
+            assert!(service.methods().any(|method| method.name() == rpc), "{rpc}");
+        }
+    }
+
+    #[test]
+    fn a_frame_says_how_long_its_message_is() {
+        assert_eq!(&frame(&GetTransactionRequest { id: 42 })[..], [0, 0, 0, 0, 2, 8, 42]);
+    }
+}

@@ -71,3 +71,53 @@ pub async fn open(connections: Vec<(Connection, Requests)>, rate: u32, duration:
     whole.failed = whole.failed.max(planned - whole.answered());
     Ok(whole)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::io::{BufRead as _, BufReader, Write as _};
+    use std::net::{SocketAddr, TcpListener};
+    use std::thread;
+
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::load::Protocol;
+    use crate::route::Route;
+
+    const STALL: Duration = Duration::from_millis(400);
+
+    /// Answers one connection, and takes its time over the first answer.
+    fn slow_at_first() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            let mut stream = listener.accept().unwrap().0;
+            let lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            let ends = lines.map_while(Result::ok).filter(String::is_empty);
+            for (index, _) in ends.enumerate() {
+                if index == 0 {
+                    thread::sleep(STALL);
+                }
+                stream
+                    .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                    .unwrap();
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn who_arrives_during_a_stall_has_waited_since_then() {
+        let address = slow_at_first();
+        let connection = Connection::open(Protocol::Http, address).await.unwrap();
+        let token = HeaderValue::from_static("Bearer x");
+        let requests = Requests::new(Protocol::Http, address, &Route::all().unwrap()[0], &[token]).unwrap();
+        let outcome = open(vec![(connection, requests)], 100, STALL).await.unwrap();
+        assert_eq!((outcome.answered(), outcome.failed), (40, 0));
+        // Nearly all of them were due while the first was waited for: half of them for the half of it.
+        let half = Duration::from_nanos(outcome.latencies.value_at_quantile(0.5));
+        assert!(half > STALL / 3, "{half:?}");
+    }
+}
