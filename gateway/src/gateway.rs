@@ -16,7 +16,7 @@ use crate::client::{Reporter, Terminators, TrustedProxies};
 use crate::export::Exports;
 use crate::grpc;
 use crate::health::{LastReport, ReadyNeeds};
-use crate::json::RawJsonFields;
+use crate::json::{Layouts, RawJsonFields};
 use crate::observe::TraceParents;
 use crate::openapi;
 use crate::origins::Origins;
@@ -36,6 +36,8 @@ pub struct Parts {
     pub routes: Routes,
     pub rpcs: Rpcs,
     pub raw_json: RawJsonFields,
+    /// How answers are written.
+    pub layouts: Layouts,
     pub upstreams: Upstreams,
     pub access: Access,
     pub limits: Limits,
@@ -97,10 +99,12 @@ impl Gateway {
             settings.replicas.rules()?,
             shared.tls.as_ref(),
         )?;
+        let raw_json = RawJsonFields::from_descriptors(protos);
         let http_binding = settings.gateway_http_binding.unwrap_or(false);
         Ok(Self(Arc::new(Parts {
             openapi: openapi::document(protos, &routes, http_binding).into(),
-            raw_json: RawJsonFields::from_descriptors(protos),
+            layouts: Layouts::of(routes.endpoints().map(|endpoint| endpoint.rpc.output()), &raw_json),
+            raw_json,
             reflection: settings.gateway_reflection.then(|| grpc::descriptors(protos, &rpcs)),
             limits: Limits::new(&settings.rate_limit)?,
             access: shared.access_to(protos, shared.authority(crate::NAME)?)?,

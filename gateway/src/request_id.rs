@@ -1,10 +1,12 @@
 //! The name of one request, the same in its answer, in our log and in the logs of the services behind us.
 
+use std::time::SystemTime;
+
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
 use http::{HeaderName, HeaderValue};
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
 /// The header, and the metadata to services.
 pub const NAME: &str = "x-request-id";
@@ -54,9 +56,14 @@ fn is_plain(id: &[u8]) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
+/// A UUIDv7 whose randomness is the thread's own: the crate's would be a system call for each request.
 fn new_id() -> HeaderValue {
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let milliseconds = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+    let id = Builder::from_unix_timestamp_millis(milliseconds, &rand::random()).into_uuid();
+    let mut text = Uuid::encode_buffer();
     // A UUID is always a valid header value.
-    HeaderValue::from_str(&Uuid::now_v7().to_string()).unwrap_or_else(|_| HeaderValue::from_static("none"))
+    HeaderValue::from_str(id.hyphenated().encode_lower(&mut text)).unwrap_or_else(|_| HeaderValue::from_static("none"))
 }
 
 /// Names the request and puts the name on the answer.

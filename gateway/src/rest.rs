@@ -21,10 +21,10 @@ use crate::client::Client;
 use crate::export;
 use crate::gateway::Gateway;
 use crate::headers;
-use crate::json::Mask;
+use crate::json::{self, Mask};
 use crate::media_type::{self, Accept};
 use crate::request_id::{self, RequestId};
-use crate::routes::Endpoint;
+use crate::routes::{AnswerBody, Endpoint};
 use crate::transcode::{self, Input};
 use crate::upstream::{self, Call, LARGEST_ANSWER, Upstream};
 
@@ -184,7 +184,7 @@ fn choose(endpoint: &Endpoint, headers: &HeaderMap) -> Result<Form, Status> {
 }
 
 fn largest_body(endpoint: &Endpoint) -> usize {
-    if endpoint.template.to_string().starts_with("/auth/") {
+    if endpoint.label.starts_with("/auth/") {
         LARGEST_AUTH_BODY
     } else {
         LARGEST_BODY
@@ -213,6 +213,12 @@ pub fn respond(
     message: &Bytes,
     metadata: &HeaderMap,
 ) -> Result<Response, Status> {
+    if mask.is_none()
+        && matches!(endpoint.answer, AnswerBody::Whole)
+        && let Some(json) = json::write_encoded(&gateway.layouts, &endpoint.rpc.output(), message)
+    {
+        return success(endpoint, metadata, media_type::JSON, Body::from(json));
+    }
     let message = DynamicMessage::decode(endpoint.rpc.output(), message.as_ref()).map_err(|error| internal(&error))?;
     let mask = match (mask, &endpoint.listing) {
         (Some(mask), Some(listing)) => Some(mask.for_each(&endpoint.rpc.output(), &listing.rows)),

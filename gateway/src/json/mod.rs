@@ -5,10 +5,14 @@
 //! another crate switches on in serde_json make a difference. The writer writes what a client can rely on: scalars
 //! without presence always, absent messages and `optional` fields never.
 //!
+//! Most answers are written straight from their encoding (`straight`), by what was looked up in the descriptors at the start
+//! (`layout`). The text is the same.
+//!
 //! Where the specification leaves a choice, the reader takes the stricter one: no field twice, no unknown enum number, no
 //! integer written with leading zeros, no `null` in a list.
 
 mod any;
+mod layout;
 mod mask;
 mod members;
 mod number;
@@ -16,16 +20,20 @@ mod path;
 mod raw;
 mod read;
 mod scalar;
+mod straight;
 mod structured;
 mod time;
 mod well_known;
+mod wire;
 mod write;
 
+pub use layout::Layouts;
 pub use mask::{Mask, Wanted, members};
 pub use path::lower_camel;
 pub use raw::RawJsonFields;
 pub use read::{Context, MOST_VIOLATIONS, Malformed, Unreadable, read, read_field};
 pub use scalar::parse as parse_text;
+pub use straight::write_encoded;
 pub use well_known::{WellKnown, parse as parse_well_known};
 pub use write::{Unwritable, write, write_field};
 

@@ -298,7 +298,8 @@ impl<'s> Writer<'s> {
     }
 }
 
-fn name_of(value: f64) -> &'static str {
+/// What stands in the place of a number that JSON does not have.
+pub(super) fn name_of(value: f64) -> &'static str {
     if value.is_nan() {
         "NaN"
     } else if value > 0.0 {

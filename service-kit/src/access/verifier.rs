@@ -72,7 +72,14 @@ pub struct Verifier {
     validation: Validation,
     clock: SharedClock,
     /// Tokens whose signature was good, so that it is not checked for every call of a client.
-    verified: Arc<Cache<Box<str>, Arc<AccessClaims>>>,
+    verified: Arc<Cache<Box<str>, Arc<Verified>>>,
+}
+
+/// An access token whose signature was good.
+struct Verified {
+    /// The key that signed it. When that is gone, the token counts no more.
+    kid: Box<str>,
+    claims: AccessClaims,
 }
 
 impl Verifier {
@@ -132,10 +139,24 @@ impl Verifier {
     }
 
     async fn token(&self, token: &str) -> Result<Caller, Status> {
+        // A token that was verified need not be taken apart again.
+        if let Some(verified) = self.verified.get(token)
+            && self.authority.has_key(&verified.kid)
+        {
+            return self.account(&verified.claims);
+        }
         let header = jsonwebtoken::decode_header(token).map_err(|_| invalid("The access token cannot be read"))?;
-        match (header.typ.as_deref(), header.kid.as_deref()) {
+        match (header.typ.as_deref(), header.kid) {
             (Some(SERVICE_TOKEN_TYPE), _) => self.service(token),
-            (Some(ACCESS_TOKEN_TYPE), Some(kid)) => self.account(token, kid).await,
+            (Some(ACCESS_TOKEN_TYPE), Some(kid)) => {
+                let claims = self.verify(token, &kid).await?;
+                let verified = Arc::new(Verified {
+                    kid: kid.into(),
+                    claims,
+                });
+                self.verified.insert(token.into(), Arc::clone(&verified));
+                self.account(&verified.claims)
+            }
             _ => Err(invalid("This is not an access token")),
         }
     }
@@ -158,15 +179,8 @@ impl Verifier {
         self.authority.follow().await;
     }
 
-    async fn account(&self, token: &str, kid: &str) -> Result<Caller, Status> {
-        let claims = match self.verified.get(token).filter(|_| self.authority.has_key(kid)) {
-            Some(claims) => claims,
-            None => {
-                let claims = Arc::new(self.verify(token, kid).await?);
-                self.verified.insert(token.into(), Arc::clone(&claims));
-                claims
-            }
-        };
+    /// Whose token it is, if it is valid now.
+    fn account(&self, claims: &AccessClaims) -> Result<Caller, Status> {
         let now = self.clock.now().timestamp();
         if claims.exp <= now {
             return Err(invalid("The access token has expired"));

@@ -10,7 +10,7 @@ use prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value};
 
 use crate::json::any::{self, Packed};
-use crate::json::{Context, RawJsonFields, WellKnown, read, write};
+use crate::json::{Context, Layouts, RawJsonFields, WellKnown, read, write, write_encoded};
 use crate::test_protos;
 
 const SCALARS: [&str; 15] = [
@@ -312,11 +312,21 @@ fn comes_back(original: &DynamicMessage) -> Result<(), TestCaseError> {
     fill_documents(&mut original);
     let text = write(&original, None, &RAW).unwrap();
     let told = || String::from_utf8_lossy(&text).into_owned();
+    straight_is_the_same(&original, &text)?;
     let read_back = read(&text, &original.descriptor(), Context::alone(&RAW))
         .map_err(|why| TestCaseError::fail(format!("{}: {why:?}", told())))?;
     prop_assert!(over_the_wire(&read_back) == original, "{}", told());
     // What was written is written the same again.
     prop_assert_eq!(write(&read_back, None, &RAW).unwrap(), text);
+    Ok(())
+}
+
+/// Written straight from its encoding a message is the same text, where that can be done at all.
+fn straight_is_the_same(message: &DynamicMessage, text: &[u8]) -> Result<(), TestCaseError> {
+    let layouts = Layouts::of([message.descriptor()], &RAW);
+    if let Some(straight) = write_encoded(&layouts, &message.descriptor(), &message.encode_to_vec()) {
+        prop_assert_eq!(String::from_utf8_lossy(&straight), String::from_utf8_lossy(text));
+    }
     Ok(())
 }
 
