@@ -96,6 +96,13 @@ impl Layouts {
         &self.layouts[place]
     }
 
+    /// Whether messages of all types here are written by them, whatever they hold.
+    #[cfg(test)]
+    pub fn are_whole(&self) -> bool {
+        let mut fields = self.layouts.iter().flat_map(|layout| &layout.fields);
+        !fields.any(|field| field.shape == Shape::Map || matches!(field.form, Form::Other))
+    }
+
     fn add(&mut self, message: &MessageDescriptor, raw_json: &RawJsonFields) -> usize {
         if let Some(&place) = self.by_name.get(message.full_name()) {
             return place;
@@ -165,7 +172,7 @@ impl Layouts {
     }
 }
 
-/// Names in protos have nothing in them that JSON escapes.
+/// A `json_name` may have anything in it.
 fn quoted(name: &str) -> Box<str> {
-    format!("\"{name}\"").into()
+    serde_json::Value::from(name).to_string().into()
 }

@@ -15,15 +15,17 @@ use super::write::name_of;
 /// Messages nest no deeper than this here.
 const DEEPEST: usize = 32;
 
-/// JSON is longer than protobuf; about so many times.
+/// JSON is longer than protobuf, about so many times: room that is made beforehand, for as much as these bytes become. Large answers may be
+/// texts, which stay as long as they are, and their room is kept until their client has read them.
 const GROWTH: usize = 4;
+const SMALL: usize = 16 * 1024;
 
 /// The message in `encoded` as JSON; nothing where that is left to others.
 pub fn write_encoded(layouts: &Layouts, message: &MessageDescriptor, encoded: &[u8]) -> Option<Vec<u8>> {
     let layout = layouts.get(message)?;
     let mut writer = Writer {
         layouts,
-        out: Vec::with_capacity(GROWTH * encoded.len() + 128),
+        out: Vec::with_capacity(GROWTH * encoded.len().min(SMALL) + 128),
         found: Vec::new(),
         depth: 0,
     };
@@ -42,7 +44,6 @@ struct Writer<'l, 'b> {
 /// What a message has of one field.
 #[derive(Clone, Copy, Debug, Default)]
 struct Found<'b> {
-    /// The last one counts where there may be one.
     last: Option<Payload<'b>>,
     times: usize,
     /// The message from the first one on.
@@ -89,13 +90,17 @@ impl<'b> Writer<'_, 'b> {
                     Err(_) => continue,
                 }
             }
+            let is_list = layout.fields[index].shape == Shape::List;
             let found = &mut self.found[base + index];
-            if found.times == 0 {
-                found.from = here;
+            match found.times {
+                0 => found.from = here,
+                // Nobody writes a field twice. What of it counts, and what of it may be wrong, others know.
+                _ if !is_list => return None,
+                _ => {}
             }
             found.times += 1;
             found.last = Some(payload);
-            if layout.fields[index].shape != Shape::List {
+            if !is_list {
                 index += 1;
             }
         }
@@ -115,11 +120,7 @@ impl<'b> Writer<'_, 'b> {
                 Some(())
             }
             (Shape::Map, Some(_)) => None,
-            (Shape::Optional | Shape::Always, Some(payload)) => {
-                // The parts of a message that comes in parts would have to be put together.
-                let in_parts = found.times > 1 && matches!(field.form, Form::Message(_) | Form::Timestamp);
-                (!in_parts).then(|| self.value(&field.form, payload))?
-            }
+            (Shape::Optional | Shape::Always, Some(payload)) => self.value(&field.form, payload),
             (Shape::Optional | Shape::Always, None) => self.default(&field.form),
         }
     }
@@ -331,8 +332,8 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_several_values_counts_and_lists_come_packed_or_not() {
-        let text = straight(&[8, 1, 16, 7, 8, 2, 18, 2, 8, 9, 16, 5]).unwrap();
+    fn lists_come_packed_or_not() {
+        let text = straight(&[8, 2, 16, 7, 18, 2, 8, 9, 16, 5]).unwrap();
         assert_eq!(text, r#"{"id":2,"numbers":[7,8,9,5],"named":{}}"#);
     }
 
@@ -344,10 +345,11 @@ mod tests {
 
     #[test]
     fn what_is_rare_is_left_to_others() {
+        let twice = [8, 1, 8, 2];
         let in_parts = [26, 2, 8, 1, 26, 2, 8, 2];
         let map = [34, 2, 10, 0];
         let oneof = [42, 1, b'x'];
-        for encoded in [&in_parts[..], &map, &oneof] {
+        for encoded in [&twice[..], &in_parts, &map, &oneof] {
             assert_eq!(straight(encoded), None, "{encoded:?}");
         }
     }
@@ -357,7 +359,7 @@ mod tests {
         let row = pool().get_message_by_name("test.Row").unwrap();
         let layouts = Layouts::of([row.clone()], &RawJsonFields::default());
         let no_time = [50, 2, 16, 0x81];
-        for encoded in [&[8][..], &[10, 1, 1], &[26, 9, 1], &[27], &[0, 1], &no_time] {
+        for encoded in [&[8][..], &[10, 1, 1], &[10, 1, 1, 8, 2], &[26, 9, 1], &[27], &[0, 1], &no_time] {
             assert_eq!(write_encoded(&layouts, &row, encoded), None, "{encoded:?}");
         }
     }
