@@ -21,6 +21,7 @@ mod http2;
 mod http_binding;
 mod lifecycle;
 mod listed;
+mod observed;
 mod own_paths;
 mod peers;
 mod rate_limits;
