@@ -42,3 +42,4 @@ mod tls;
 mod trace_context;
 mod uploads;
 mod watched;
+mod zero_window;
