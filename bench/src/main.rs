@@ -38,7 +38,7 @@ async fn main() -> Result<()> {
     let candidates = Candidates::start(&settings, upstream.address(), folder.path()).await?;
     let tokens = credentials.tokens();
     candidates.agree(&routes, tokens, &upstream).await?;
-    let samples = rounds::run(&settings, &candidates, &routes, tokens).await?;
+    let samples = rounds::run(&settings, &candidates, &routes, tokens, &upstream).await?;
 
     let report = Report::new(&candidates, samples);
     if let Some(path) = &settings.json {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use serde::Serialize;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
@@ -79,6 +79,14 @@ impl Process {
         Ok(Duration::from_nanos(nanoseconds))
     }
 
+    /// What it has used since it had used `before`.
+    ///
+    /// # Errors
+    /// As above, or the kernel does not count.
+    pub fn processor_time_since(&self, before: Duration) -> Result<Duration> {
+        spent(before, self.processor_time()?)
+    }
+
     /// # Errors
     /// It has ended, or the kernel does not tell.
     pub fn memory(&self) -> Result<Memory> {
@@ -107,6 +115,34 @@ impl Drop for Process {
     }
 }
 
+fn spent(before: Duration, after: Duration) -> Result<Duration> {
+    // What a thread has used is gone with it.
+    let spent = after
+        .checked_sub(before)
+        .context("threads of the proxy ended while it was measured")?;
+    // Kernels without CONFIG_SCHED_INFO have the file, and only zeros in it.
+    ensure!(
+        !spent.is_zero(),
+        "the kernel does not count processor time: /proc/<pid>/schedstat stands still"
+    );
+    Ok(spent)
+}
+
 fn first_number(text: &str) -> Option<u64> {
     text.split_whitespace().next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn time_that_goes_back_or_stands_still_is_no_measurement() {
+        let second = Duration::from_secs(1);
+        assert_eq!(spent(second, second * 3).unwrap(), second * 2);
+        assert!(spent(second, second).is_err());
+        assert!(spent(second * 2, second).is_err());
+    }
 }

@@ -9,10 +9,11 @@ use serde::Serialize;
 
 use crate::candidate::{Candidate, Candidates, Kind};
 use crate::load::{self, Outcome, Target};
-use crate::process::Memory;
+use crate::process::{Memory, Process};
 use crate::progress::Progress;
 use crate::route::Route;
 use crate::settings::Settings;
+use crate::upstream::Upstream;
 
 /// With open loop and without a rate, where the gateway is not measured.
 const RATE_WITHOUT_GATEWAY: u32 = 1000;
@@ -45,16 +46,21 @@ pub struct Sample {
 }
 
 /// # Errors
-/// A candidate fails a request, or falls hopelessly behind.
+/// A candidate fails a request or falls hopelessly behind, or the service has ended.
 pub async fn run(
     settings: &Settings,
     candidates: &Candidates,
     routes: &[Route],
     tokens: &[HeaderValue],
+    upstream: &Upstream,
 ) -> Result<Vec<Sample>> {
     let each = candidates.iter().count();
     let mut progress = Progress::new(routes.len() + routes.len() * each * settings.rounds as usize * 2);
-    let bench = Bench { settings, tokens };
+    let bench = Bench {
+        settings,
+        tokens,
+        upstream,
+    };
     let mut rates = Vec::new();
     for route in routes {
         progress.step("how much the gateway can do");
@@ -78,6 +84,7 @@ pub async fn run(
 struct Bench<'s> {
     settings: &'s Settings,
     tokens: &'s [HeaderValue],
+    upstream: &'s Upstream,
 }
 
 impl Bench<'_> {
@@ -102,16 +109,17 @@ impl Bench<'_> {
             connections: self.settings.connections,
         };
         let connections = target.connect().await?;
-        let used = || {
-            let process = candidate.process.as_ref();
-            process.map(crate::process::Process::processor_time).transpose()
-        };
-        let before = used()?;
+        let process = candidate.process.as_ref();
+        let before = process.map(Process::processor_time).transpose()?;
         let outcome = match how {
             Loop::Closed => load::closed(connections, self.settings.duration()).await?,
             Loop::Open => load::open(connections, rate, self.settings.duration()).await?,
         };
-        let spent = used()?.zip(before).map(|(after, before)| after - before);
+        let spent = process
+            .zip(before)
+            .map(|(process, before)| process.processor_time_since(before));
+        let spent = spent.transpose()?;
+        self.upstream.check()?;
         ensure!(outcome.failed == 0, "{} requests failed", outcome.failed);
         Ok(Sample {
             route: route.name,
@@ -122,7 +130,7 @@ impl Bench<'_> {
             processor_microseconds: spent.map(|spent| microseconds(spent) / outcome.answered() as f64),
             p50: quantile(&outcome, 0.5),
             p99: quantile(&outcome, 0.99),
-            memory: candidate.process.as_ref().map(|process| process.memory()).transpose()?,
+            memory: process.map(Process::memory).transpose()?,
         })
     }
 }

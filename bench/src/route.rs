@@ -1,10 +1,11 @@
 //! What is asked for: the same over HTTP and over gRPC.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, ensure};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{Method, Uri};
 use prost::Message;
 use prost_types::Timestamp;
+use serde_json::Value;
 use voltgate_proto::ocpp::v1::{CreateIdTokenRequest, GetTransactionRequest, ListTransactionsRequest};
 
 /// A request that is made over and over.
@@ -21,6 +22,8 @@ pub struct Route {
     pub grpc_path: &'static str,
     /// The gRPC message that the request means, framed.
     pub frame: Bytes,
+    /// What the answer says in some places, by their JSON pointers, as JSON.
+    pub expected: &'static [(&'static str, &'static str)],
 }
 
 /// The services with these routes, which Envoy is told.
@@ -46,6 +49,7 @@ impl Route {
                 body: None,
                 grpc_path: "/voltgate.ocpp.v1.TransactionService/GetTransaction",
                 frame: frame(&GetTransactionRequest { id: 42 }),
+                expected: &[("/id", "42"), ("/identity", r#""CP-1""#), ("/energyWh", "8000")],
             },
             Self {
                 name: "GET a list of 20 transactions",
@@ -58,6 +62,12 @@ impl Route {
                     page_size: ROWS,
                     ..ListTransactionsRequest::default()
                 }),
+                expected: &[
+                    ("/transactions/0/id", "1"),
+                    ("/transactions/19/id", "20"),
+                    ("/transactions/19/identity", r#""CP-1""#),
+                    ("/nextPageToken", r#""bm90aGluZyB0byBzZWUgaGVyZQ""#),
+                ],
             },
             Self {
                 name: "POST an id token",
@@ -79,12 +89,35 @@ impl Route {
                     max_concurrent_transactions: Some(2),
                     ..CreateIdTokenRequest::default()
                 }),
+                expected: &[
+                    ("/idToken", r#""04A1B2C3""#),
+                    ("/groupId", r#""FLEET-7""#),
+                    ("/expiresAt", r#""2031-12-31T23:59:59Z""#),
+                    ("/maxConcurrentTransactions", "2"),
+                ],
             },
         ];
         for route in &routes {
             route.path.parse::<Uri>()?;
         }
         Ok(routes)
+    }
+
+    /// Holds an answer against what was asked. Two that are wrong in the same way would agree with each other.
+    ///
+    /// # Errors
+    /// It is another answer.
+    pub fn check(&self, answer: &Value) -> Result<()> {
+        for (pointer, expected) in self.expected {
+            let said = answer
+                .pointer(pointer)
+                .with_context(|| format!("has nothing at {pointer}"))?;
+            ensure!(
+                said.to_string() == *expected,
+                "has {said} at {pointer}, and not {expected}"
+            );
+        }
+        Ok(())
     }
 }
 
@@ -112,6 +145,17 @@ mod tests {
             assert!(SERVICES.contains(&service), "{service}");
             let service = pool().get_service_by_name(service).unwrap();
             assert!(service.methods().any(|method| method.name() == rpc), "{rpc}");
+        }
+    }
+
+    #[test]
+    fn an_answer_that_says_nothing_is_none() {
+        for route in Route::all().unwrap() {
+            assert!(!route.expected.is_empty(), "{}", route.name);
+            for empty in ["null", "{}", r#"{"id":43,"transactions":[],"idToken":""}"#] {
+                let refused = route.check(&serde_json::from_str(empty).unwrap());
+                assert!(refused.is_err(), "{}: {empty}", route.name);
+            }
         }
     }
 

@@ -3,11 +3,12 @@
 //! transcoded badly is noticed. For proxies that do not transcode it answers the same by plain HTTP.
 
 use std::collections::HashMap;
+use std::future::IntoFuture as _;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
@@ -45,9 +46,11 @@ type Copies = Arc<RwLock<HashMap<String, Bytes>>>;
 pub struct Upstream {
     address: SocketAddr,
     copies: Copies,
+    /// Why it ended, where it did so of itself.
+    failure: Arc<OnceLock<std::io::Error>>,
     /// In this order: it is told to end, then waited for.
     _stop: DropGuard,
-    _thread: Joined,
+    thread: Joined,
 }
 
 struct Joined(Option<JoinHandle<()>>);
@@ -74,25 +77,46 @@ impl Upstream {
         let stop = CancellationToken::new();
         let (stopped, routes) = (stop.clone(), router(key_set, Arc::clone(&copies)));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let serve = move || {
-            runtime.block_on(stopped.run_until_cancelled(async {
-                let Ok(listener) = TcpListener::from_std(listener) else {
-                    return;
-                };
+        let listener = {
+            let _inside = runtime.enter();
+            TcpListener::from_std(listener)?
+        };
+        let failure = Arc::new(OnceLock::new());
+        let serve = {
+            let failure = Arc::clone(&failure);
+            move || {
                 let listener = listener.tap_io(|stream| {
                     // A small frame would wait for the acknowledgement of the one before.
                     let _ = stream.set_nodelay(true);
                 });
-                let _ = axum::serve(listener, routes).await;
-            }));
+                let served = stopped.run_until_cancelled(axum::serve(listener, routes).into_future());
+                if let Some(Err(error)) = runtime.block_on(served) {
+                    let _it_is_the_first = failure.set(error);
+                }
+            }
         };
         let thread = std::thread::Builder::new().name("upstream".into()).spawn(serve)?;
         Ok(Self {
             address,
             copies,
+            failure,
             _stop: stop.drop_guard(),
-            _thread: Joined(Some(thread)),
+            thread: Joined(Some(thread)),
         })
+    }
+
+    /// Whether it serves still: without it, it is errors that are measured.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn check(&self) -> Result<()> {
+        if !self.thread.0.as_ref().is_none_or(JoinHandle::is_finished) {
+            return Ok(());
+        }
+        match self.failure.get() {
+            Some(error) => bail!("the service behind the proxies ended: {error}"),
+            None => bail!("the service behind the proxies ended"),
+        }
     }
 
     pub fn address(&self) -> SocketAddr {
@@ -232,5 +256,26 @@ async fn plain(State(copies): State<Copies>, request: Request) -> Response {
     match copies.get(&asked) {
         Some(answer) => ([(header::CONTENT_TYPE, "application/json")], answer.clone()).into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_service_that_has_ended_is_noticed() {
+        let mut upstream = Upstream::start(Bytes::new()).unwrap();
+        upstream.check().unwrap();
+        let ended = std::thread::spawn(|| {});
+        while !ended.is_finished() {
+            std::thread::yield_now();
+        }
+        let serving = upstream.thread.0.replace(ended);
+        assert!(upstream.check().is_err());
+        upstream.thread.0 = serving;
+        upstream.check().unwrap();
     }
 }

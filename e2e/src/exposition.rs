@@ -23,6 +23,16 @@ impl Exposition {
         Self::parse(&answer.text().await.expect("metrics are text"))
     }
 
+    /// What all series of a counter are at together, as a process tells by its admin port.
+    pub async fn total(admin: &str, counter: &str) -> f64 {
+        let answer = reqwest::get(format!("http://{admin}/metrics")).await;
+        let text = answer.expect("the admin port answers").text().await;
+        let text = text.expect("metrics are text");
+        let of_counter = text.lines().filter(|line| series(line).0 == counter);
+        let values = of_counter.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
+        values.sum()
+    }
+
     pub fn parse(text: &str) -> Self {
         let mut all = Self::default();
         for line in text.lines() {

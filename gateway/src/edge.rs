@@ -1,6 +1,7 @@
 //! Everything that the public port answers: the endpoints of the protos, and the few of the gateway's own.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
@@ -17,6 +18,7 @@ use tower::ServiceBuilder;
 
 use crate::gateway::Gateway;
 use crate::grpc::{self, Grpc};
+use crate::observe::Route;
 use crate::problem::Problem;
 use crate::request_id::{self, RequestId};
 use crate::routes::{Found, Kind, Miss};
@@ -82,6 +84,7 @@ async fn endpoint(State(gateway): State<Gateway>, mut request: Request) -> Respo
         },
     };
     let Found { endpoint, variables } = found;
+    observe::found(Route::Rest(Arc::clone(&endpoint)));
     request.extensions_mut().insert(id.clone());
     let (parts, body) = request.into_parts();
     let admitted = admission::admit(&gateway, &endpoint, &variables, &parts).await;
@@ -92,9 +95,7 @@ async fn endpoint(State(gateway): State<Gateway>, mut request: Request) -> Respo
             if endpoint.kind == Kind::Upload {
                 upload::hear_out(request).await;
             }
-            let mut response = Problem::from(status).render(&id);
-            response.extensions_mut().insert(observe::Route::Rest(endpoint));
-            return response;
+            return Problem::from(status).render(&id);
         }
     };
     let result = match endpoint.kind {
@@ -117,7 +118,6 @@ async fn endpoint(State(gateway): State<Gateway>, mut request: Request) -> Respo
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         standing.tell(response.headers_mut());
     }
-    response.extensions_mut().insert(observe::Route::Rest(endpoint));
     response
 }
 

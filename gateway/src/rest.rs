@@ -27,6 +27,7 @@ use crate::request_id::{self, RequestId};
 use crate::routes::{AnswerBody, Endpoint};
 use crate::transcode::{self, Input};
 use crate::upstream::{self, Call, LARGEST_ANSWER, Upstream};
+use crate::watchdog;
 
 /// Bodies may be this large, in bytes; those for accounts and tokens less.
 const LARGEST_BODY: usize = 1024 * 1024;
@@ -217,7 +218,7 @@ pub fn respond(
         && matches!(endpoint.answer, AnswerBody::Whole)
         && let Some(json) = json::write_encoded(&gateway.layouts, &endpoint.rpc.output(), message)
     {
-        return success(endpoint, metadata, media_type::JSON, Body::from(json));
+        return success(endpoint, metadata, media_type::JSON, whole(gateway, json.into()));
     }
     let message = DynamicMessage::decode(endpoint.rpc.output(), message.as_ref()).map_err(|error| internal(&error))?;
     let mask = match (mask, &endpoint.listing) {
@@ -226,7 +227,13 @@ pub fn respond(
     };
     let answer = transcode::answer(&endpoint.answer, &message, mask.as_ref(), &gateway.raw_json);
     let answer = answer.map_err(|error| internal(&error))?;
-    success(endpoint, metadata, &answer.content_type, Body::from(answer.body))
+    success(endpoint, metadata, &answer.content_type, whole(gateway, answer.body))
+}
+
+/// A body that is here. Whoever asks for much and does not take it is not given the memory for good.
+fn whole(gateway: &Gateway, bytes: Bytes) -> Body {
+    let size = bytes.len();
+    watchdog::guard_large(Body::from(bytes), size, gateway.stall, &gateway.tasks)
 }
 
 /// The response of a call that succeeded.

@@ -67,7 +67,7 @@ pub struct Settings {
     /// How often a stream of server-sent events that has nothing to say says so, in seconds
     #[arg(long, env, default_value_t = 15, value_parser = clap::value_parser!(u64).range(1..=300))]
     pub gateway_heartbeat_seconds: u64,
-    /// How long a client may leave a list or a file that it asked for unread, in seconds; then it breaks off
+    /// How long a client may leave an answer unread that is a list, a file, a stream or large, in seconds; then it breaks off
     #[arg(long, env, default_value_t = 300, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub gateway_stall_seconds: u64,
     /// Web origins whose pages may call the API and open WebSockets besides the gateway's own, such as https://console.example.com, separated by commas; `*` for all

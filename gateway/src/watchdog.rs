@@ -34,6 +34,15 @@ pub fn guard(body: Body, patience: Duration, tasks: &TaskTracker) -> Body {
     })
 }
 
+/// The same for a body of this many bytes that is here already: what is held is nothing but memory, so a small one is left alone.
+pub fn guard_large(body: Body, bytes: usize, patience: Duration, tasks: &TaskTracker) -> Body {
+    if bytes > CHUNK {
+        guard(body, patience, tasks)
+    } else {
+        body
+    }
+}
+
 /// What the task and the client's side share.
 struct Answer(Mutex<State>);
 
@@ -229,6 +238,27 @@ mod tests {
             pass(ALMOST).await;
         }
         assert!(read == whole);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_large_answer_that_nobody_takes_is_let_go_and_a_small_one_costs_nothing() {
+        let (held, tasks) = (Arc::new(vec![0; CHUNK + 1]), TaskTracker::new());
+        let bytes = |length| Bytes::from_owner(Held(Arc::clone(&held))).slice(..length);
+        let large = guard_large(Body::from(bytes(CHUNK + 1)), CHUNK + 1, PATIENCE, &tasks);
+        let small = guard_large(Body::from(bytes(CHUNK)), CHUNK, PATIENCE, &tasks);
+        assert_eq!((tasks.len(), Arc::strong_count(&held)), (1, 3));
+        pass(PATIENCE * 2).await;
+        assert_eq!(Arc::strong_count(&held), 2, "the large one is held");
+        drop((large, small));
+    }
+
+    /// The bytes of an answer.
+    struct Held(Arc<Vec<u8>>);
+
+    impl AsRef<[u8]> for Held {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
     }
 
     #[tokio::test(start_paused = true)]

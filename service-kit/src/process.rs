@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::admin::{Admin, Readiness};
 use crate::bus::Bus;
 use crate::clock::{SharedClock, SystemClock};
+use crate::log::LastLines;
 use crate::settings::{AccessSettings, BusSettings, DatabaseSettings, ProcessSettings, ServiceSettings};
 use crate::shared::Shared;
 use crate::start::StartError;
@@ -61,6 +62,7 @@ impl CommonSettings {
 pub struct Process {
     admin: Admin,
     readiness: Readiness,
+    last_lines: LastLines,
 }
 
 impl Process {
@@ -69,10 +71,14 @@ impl Process {
     /// # Errors
     /// A setting cannot be used as it stands.
     pub async fn start(settings: &ProcessSettings) -> Result<Self, StartError> {
-        let metrics = telemetry::init(settings)?;
+        let (metrics, last_lines) = telemetry::init(settings)?;
         let readiness = Readiness::default();
         let admin = Admin::bind(settings, metrics, readiness.clone()).await?;
-        Ok(Self { admin, readiness })
+        Ok(Self {
+            admin,
+            readiness,
+            last_lines,
+        })
     }
 
     /// Where the admin port listens.
@@ -95,7 +101,7 @@ impl Process {
         let stop_service = CancellationToken::new();
         let stop_admin = CancellationToken::new();
         let admin = self.admin.run(stop_admin.clone());
-        let readiness = self.readiness;
+        let (readiness, last_lines) = (self.readiness, self.last_lines);
         let service = async {
             readiness.set(true);
             let result = service(stop_service.clone()).await.map_err(Into::into);
@@ -121,6 +127,7 @@ impl Process {
         };
         // After a failure too: then they are wanted most.
         trace::flush().await;
+        drop(last_lines);
         result
     }
 }

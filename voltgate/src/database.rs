@@ -2,7 +2,8 @@
 
 use anyhow::Context;
 use private_postgres::{Cluster, Durability, Options};
-use sqlx::{Connection, PgConnection};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 
 use crate::data_folder::DataFolder;
 use crate::secrets;
@@ -70,7 +71,7 @@ impl Database {
 
 /// Makes the database with a role and a schema for each service, where they are absent.
 async fn prepare(cluster: &Cluster) -> Result<PgConnection, sqlx::Error> {
-    let mut connection = PgConnection::connect(&cluster.url("postgres")).await?;
+    let mut connection = connect(cluster, "postgres").await?;
     let exists: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_database WHERE datname = 'voltgate')")
         .fetch_one(&mut connection)
         .await?;
@@ -80,9 +81,15 @@ async fn prepare(cluster: &Cluster) -> Result<PgConnection, sqlx::Error> {
             .await?;
     }
     connection.close().await?;
-    let mut connection = PgConnection::connect(&cluster.url("voltgate")).await?;
+    let mut connection = connect(cluster, "voltgate").await?;
     sqlx::raw_sql(ROLES).execute(&mut connection).await?;
     Ok(connection)
+}
+
+/// Without a word of its statements in the log: some of them have passwords in them.
+async fn connect(cluster: &Cluster, database: &str) -> Result<PgConnection, sqlx::Error> {
+    let options: PgConnectOptions = cluster.url(database).parse()?;
+    options.disable_statement_logging().connect().await
 }
 
 /// Gives the role a new password, known to this process only, and returns the URL to log in with.

@@ -111,8 +111,8 @@ impl Candidates {
         self.0.iter().find(|candidate| candidate.kind == Kind::Gateway)
     }
 
-    /// Has every proxy answer every route once. Those that transcode must say the same, and those that do not get their bytes to
-    /// pass on: so the payload is the same for all.
+    /// Has every proxy answer every route once, as it should. Those that transcode must say the same, and those that do not get their
+    /// bytes to pass on: so the payload is the same for all.
     ///
     /// # Errors
     /// One does not answer, or says something else.
@@ -123,22 +123,34 @@ impl Candidates {
         };
         for route in routes {
             let said = ask_once(model, route, tokens).await?;
-            let meant: Value = serde_json::from_slice(&said).context("an answer is no JSON")?;
+            let meant = read(model.kind, route, &said)?;
             upstream.copy(&route.method, route.path, said);
             for candidate in self.0.iter().filter(|other| other.kind.protocol() == Protocol::Http) {
                 let said = ask_once(candidate, route, tokens).await?;
-                let means: Value = serde_json::from_slice(&said).unwrap_or_default();
+                let means = read(candidate.kind, route, &said)?;
                 ensure!(
                     means == meant,
-                    "{} answers {} with\n{}\nand not with\n{meant}",
+                    "{} answers {} with\n{means}\nand not with\n{meant}",
                     candidate.kind.name(),
-                    route.path,
-                    String::from_utf8_lossy(&said)
+                    route.path
                 );
             }
         }
-        Ok(())
+        upstream.check()
     }
+}
+
+/// What an answer means, where it is one to this route.
+fn read(kind: Kind, route: &Route, said: &[u8]) -> Result<Value> {
+    let told = || {
+        let text = String::from_utf8_lossy(said);
+        format!("{} answers {} with\n{text}", kind.name(), route.path)
+    };
+    let meant = serde_json::from_slice(said)
+        .context("which is no JSON")
+        .with_context(told)?;
+    route.check(&meant).with_context(told)?;
+    Ok(meant)
 }
 
 async fn ask_once(candidate: &Candidate, route: &Route, tokens: &[HeaderValue]) -> Result<Bytes> {
@@ -152,4 +164,22 @@ async fn ask_once(candidate: &Candidate, route: &Route, tokens: &[HeaderValue]) 
 fn free_address() -> Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot take a port")?;
     Ok(listener.local_addr()?)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn an_answer_that_cannot_be_read_is_told_with_who_gave_it() {
+        let route = Route::all().unwrap().remove(0);
+        for wrong in ["", "<html>", "null", "{}"] {
+            let error = format!("{:#}", read(Kind::Nginx, &route, wrong.as_bytes()).unwrap_err());
+            assert!(error.contains("nginx") && error.contains(wrong), "{error}");
+        }
+        let right = r#"{"id":42,"identity":"CP-1","energyWh":8000}"#;
+        assert_eq!(read(Kind::Gateway, &route, right.as_bytes()).unwrap()["id"], 42);
+    }
 }

@@ -55,6 +55,20 @@ fn environment(service: &Value, variables: &BTreeMap<String, String>, hosts: &[(
     entries.iter().map(|(name, text)| (name.clone(), value(text))).collect()
 }
 
+#[tokio::test]
+async fn what_a_container_says_does_not_fill_the_disk() {
+    let compose = compose_file().await;
+    let services = compose["services"].as_object().expect("there are services");
+    for (name, service) in services {
+        let logging = &service["logging"];
+        assert_eq!(logging["driver"], "local", "{name}");
+        assert!(
+            logging["options"]["max-size"].is_string() && logging["options"]["max-file"].is_string(),
+            "{name}"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_services_of_the_compose_file_start_by_its_commands_and_environment() {
     let compose = compose_file().await;

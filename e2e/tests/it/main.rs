@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod access_log;
+mod alerts;
 mod api_keys;
 mod bad_input;
 mod campaigns;

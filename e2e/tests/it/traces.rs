@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use e2e::all_in_one::{ADMIN_PASSWORD, Voltgate};
 use e2e::collector::{Collector, Span};
+use e2e::exposition::Exposition;
 use e2e::python::Script;
 use e2e::wait::until;
 use reqwest::Method;
@@ -253,24 +254,66 @@ async fn a_trusted_proxy_decides_and_the_last_spans_go_out_when_the_process_stop
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_collector_that_is_away_is_nobodys_trouble() {
+async fn a_collector_that_is_away_or_hangs_is_nobodys_trouble_and_what_is_lost_is_counted() {
     let nobody = e2e::process::free_address();
-    let endpoint = format!("http://{nobody}");
-    let settings = [
-        ("ADMIN_PASSWORD", ADMIN_PASSWORD),
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
-        ("OTEL_BSP_SCHEDULE_DELAY", "50"),
-        ("OTEL_BSP_MAX_QUEUE_SIZE", "64"),
-        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "16"),
-    ];
-    let mut voltgate = Voltgate::start_with(&settings).await;
-    let api = voltgate.api();
-    let started = std::time::Instant::now();
-    for _ in 0..300 {
-        api.get("/auth/profile").await.problem(401, "MISSING_CREDENTIALS");
+    // Takes connections, and nothing that comes by them.
+    let hanging = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let hanging = (hanging.local_addr().expect("an address").to_string(), hanging);
+    for collector in [&nobody, &hanging.0] {
+        let endpoint = format!("http://{collector}");
+        let settings = [
+            ("ADMIN_PASSWORD", ADMIN_PASSWORD),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
+            ("OTEL_BSP_SCHEDULE_DELAY", "50"),
+            ("OTEL_BSP_MAX_QUEUE_SIZE", "64"),
+            ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "16"),
+        ];
+        let mut voltgate = Voltgate::start_with(&settings).await;
+        let api = voltgate.api();
+        let started = std::time::Instant::now();
+        for _ in 0..300 {
+            api.get("/auth/profile").await.problem(401, "MISSING_CREDENTIALS");
+        }
+        assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+        let total = async |counter| Exposition::total(voltgate.address("ADMIN_LISTEN"), counter).await;
+        let told = total("voltgate_trace_spans_total").await;
+        let ended = total("voltgate_trace_spans_ended_total").await;
+        assert!(
+            ended >= 300.0 && told <= ended,
+            "{ended} ended, {told} went out or failed to"
+        );
+        if *collector == hanging.0 {
+            // More than the queue holds are neither on their way nor failed.
+            assert!(ended - told > 200.0, "{ended} ended, {told} went out or failed to");
+        }
+        let stopping = std::time::Instant::now();
+        voltgate.process.stop().await;
+        assert!(stopping.elapsed() < Duration::from_secs(30), "{:?}", stopping.elapsed());
     }
-    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
-    let stopping = std::time::Instant::now();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_of_grpc_is_traced_to_its_end_and_says_how_it_ended() {
+    let (collector, mut voltgate) = traced(&[]).await;
+    let body = json!({ "username": "admin", "password": "not the password" }).to_string();
+    let (gateway, rpc) = (voltgate.address("GATEWAY_LISTEN"), "voltgate.auth.v1.AuthService/LogIn");
+    let mut script = Script::start("reflect.py", &[gateway, "v1", rpc, &body]);
+    assert_eq!(script.next().await["code"], "UNAUTHENTICATED");
+    script.finish().await;
+    let admin = voltgate.address("ADMIN_LISTEN").to_owned();
+    assert!(Exposition::total(&admin, "voltgate_gateway_grpc_total").await > 0.0);
     voltgate.process.stop().await;
-    assert!(stopping.elapsed() < Duration::from_secs(30), "{:?}", stopping.elapsed());
+    let spans = collector.spans();
+    let door = one(&spans, "gateway", &format!("POST /{rpc}"));
+    assert_eq!(
+        (
+            door.says("http.response.status_code"),
+            door.says("rpc.response.status_code")
+        ),
+        ("200", "Unauthenticated")
+    );
+    let served = spans
+        .iter()
+        .find(|span| span.service == "auth-service" && span.trace == door.trace);
+    assert!(served.is_some_and(|span| span.time.1 <= door.time.1), "{spans:#?}");
 }

@@ -26,7 +26,7 @@ pub use reflection::descriptors;
 
 use crate::admission;
 use crate::gateway::Gateway;
-use crate::observe::Route;
+use crate::observe::{self, Route};
 use crate::problem::Failed;
 use crate::routes::Rpc;
 
@@ -100,9 +100,8 @@ impl Grpc {
         let Some(rpc) = self.gateway.rpcs.get(request.uri().path()).cloned() else {
             return self.answer_itself(request).await;
         };
-        let mut response = self.pass(&rpc, request).await.unwrap_or_else(refuse);
-        response.extensions_mut().insert(Route::Grpc(rpc));
-        Ok(response)
+        observe::found(Route::Grpc(Arc::clone(&rpc)));
+        self.pass(&rpc, request).await
     }
 
     async fn pass(&self, rpc: &Arc<Rpc>, request: Request) -> Result<Response, Status> {

@@ -1,19 +1,15 @@
-//! One call, passed on. Neither side's messages are read; each frame goes on when the other side has room for it, and a
-//! caller that goes away takes the call with it.
+//! One call, passed on. Neither side's messages are read, and a caller that goes away takes the call with it.
 
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+mod streamed;
+mod whole;
 
-use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
-use bytes::Bytes;
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderValue};
+use http::response::Parts;
 use http::{Method, StatusCode, Version};
-use hyper::body::Frame;
 use service_kit::reason::Reason;
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tonic::Status;
 use tower::Service as _;
 
@@ -24,6 +20,9 @@ use crate::headers;
 use crate::request_id::{self, RequestId};
 use crate::routes::Rpc;
 use crate::upstream::{Line, Upstream, explain, too_late};
+
+/// A call, as it goes out.
+type Call = http::Request<tonic::body::Body>;
 
 /// Passes a call on, and its answer back.
 ///
@@ -45,99 +44,39 @@ pub async fn pass(gateway: &Gateway, rpc: &Rpc, request: Request) -> Result<Resp
     if let Some(client) = parts.extensions.get::<Client>() {
         gateway.reporter.tell(client, &mut parts.headers)?;
     }
-    let mut call = http::Request::new(tonic::body::Body::new(body));
+    let mut call = Call::new(tonic::body::Body::new(body));
     *call.method_mut() = Method::POST;
     *call.uri_mut() = rpc.path.clone().into();
     *call.version_mut() = Version::HTTP_2;
     *call.headers_mut() = parts.headers;
+    if rpc.streaming {
+        streamed::pass(gateway, upstream, call, deadline).await
+    } else {
+        whole::pass(gateway, upstream, call, deadline).await
+    }
+}
 
-    // A stream may stay for long: like a charge point's, it is bounded by the room on connections only.
-    let permit = if rpc.streaming { None } else { Some(upstream.admit()?) };
-    let answer = send(upstream, call);
-    let (response, line) = match deadline {
-        Some(deadline) => timeout_at(deadline, answer).await.unwrap_or_else(|_| Err(too_late())),
-        None => answer.await,
-    }?;
-    let (mut parts, body) = response.into_parts();
-    if parts.status != StatusCode::OK {
-        tracing::warn!(upstream = upstream.name(), status = %parts.status, "A service answered without gRPC");
+/// What a service answers with: the head, and what is still to come.
+async fn send(upstream: &Upstream, line: &Line, call: Call) -> Result<(Parts, tonic::body::Body), Status> {
+    let response = line.channel().call(call).await.map_err(|lost| {
+        let status = Status::from_error(lost.into());
+        line.judge(&status);
+        explain(upstream.name(), status)
+    })?;
+    line.answered();
+    let (mut head, body) = response.into_parts();
+    if head.status != StatusCode::OK {
+        tracing::warn!(upstream = upstream.name(), status = %head.status, "A service answered without gRPC");
         return Err(Reason::Unavailable.status("The service behind this endpoint cannot be reached just now"));
     }
-    headers::clean_call(&mut parts.headers);
-    let relay = Relay {
-        upstream: upstream.name().to_owned(),
-        _held: (line, permit),
-        body,
-        deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline))),
-    };
-    let mut response = Response::new(Body::new(relay));
-    *response.headers_mut() = parts.headers;
-    Ok(response)
+    headers::clean_call(&mut head.headers);
+    Ok((head, body))
 }
 
-async fn send(
-    upstream: &Upstream,
-    call: http::Request<tonic::body::Body>,
-) -> Result<(http::Response<tonic::body::Body>, Line), Status> {
-    let line = upstream.for_call().await?;
-    match line.channel().call(call).await {
-        Ok(response) => {
-            line.answered();
-            Ok((response, line))
-        }
-        Err(lost) => {
-            let status = Status::from_error(lost.into());
-            line.judge(&status);
-            Err(explain(upstream.name(), status))
-        }
-    }
-}
-
-/// The messages of an answer and its trailers, with a status where they break off.
-struct Relay {
-    upstream: String,
-    /// Its place at the replica, and among the calls under way.
-    _held: (Line, Option<OwnedSemaphorePermit>),
-    body: tonic::body::Body,
-    deadline: Option<Pin<Box<Sleep>>>,
-}
-
-impl Relay {
-    /// Ends the answer. The service hears of it, since nobody reads on.
-    fn end(&mut self, status: &Status) -> Frame<Bytes> {
-        self.body = tonic::body::Body::empty();
-        let mut trailers = HeaderMap::new();
-        // Only metadata that the status does not have could be refused.
-        if status.add_header(&mut trailers).is_err() {
-            trailers.insert(Status::GRPC_STATUS, HeaderValue::from(status.code() as i32));
-        }
-        Frame::trailers(trailers)
-    }
-}
-
-impl hyper::body::Body for Relay {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        let relay = self.get_mut();
-        match Pin::new(&mut relay.body).poll_frame(context) {
-            Poll::Ready(Some(Err(status))) => {
-                let status = explain(&relay.upstream, status);
-                Poll::Ready(Some(Ok(relay.end(&status))))
-            }
-            Poll::Ready(frame) => Poll::Ready(frame),
-            Poll::Pending => {
-                let Some(deadline) = &mut relay.deadline else {
-                    return Poll::Pending;
-                };
-                ready!(deadline.as_mut().poll(context));
-                Poll::Ready(Some(Ok(relay.end(&too_late()))))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+/// Where there is a deadline, work is given up then.
+async fn in_time<T>(deadline: Option<Instant>, work: impl Future<Output = Result<T, Status>>) -> Result<T, Status> {
+    match deadline {
+        Some(deadline) => timeout_at(deadline, work).await.unwrap_or_else(|_| Err(too_late())),
+        None => work.await,
     }
 }

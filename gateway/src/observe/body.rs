@@ -75,16 +75,17 @@ impl hyper::body::Body for Answer {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let this = &mut *self;
-        // What is asked of services for the rest of it belongs to the same trace.
-        let frame = match &this.exchange.place {
-            Some(place) => place.enter(|| Pin::new(&mut this.body).poll_frame(context)),
-            None => Pin::new(&mut this.body).poll_frame(context),
-        };
-        let frame = ready!(frame);
+        // What is asked of services for the rest of it belongs to the same request.
+        let body = Pin::new(&mut this.body);
+        let frame = ready!(this.exchange.within(|| body.poll_frame(context)));
         match &frame {
             Some(Ok(frame)) => match (frame.data_ref(), frame.trailers_ref()) {
                 (Some(data), _) => this.bytes += data.len() as u64,
-                (None, Some(trailers)) => this.exchange.reads_trailers(trailers),
+                (None, Some(trailers)) => {
+                    this.exchange.reads_trailers(trailers);
+                    // Nothing comes after them, and nobody asks.
+                    this.exchange.ends_answer(this.bytes);
+                }
                 (None, None) => {}
             },
             Some(Err(_)) => {}

@@ -1,29 +1,36 @@
 //! One request and its answer, as the log and the metrics tell it. Whatever becomes of it, there is one line.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock};
 
 use axum::extract::Request;
+use axum::response::Response;
 use http::header::{self, HeaderMap};
-use http::{Method, StatusCode};
 use metrics::Gauge;
 use service_kit::trace::{Place, Span};
 use tokio::time::Instant;
+use tonic::Code;
+use tracing::field::display;
 use tracing::{info, warn};
 
-use super::notes::Notes;
+use super::codes::{code, is_our_fault};
+use super::meters::method_label;
+use super::notes::{self, Notes};
+use super::route::Route;
+use super::traces::{self, Outcome};
 use crate::client::Client;
 use crate::gateway::Gateway;
+use crate::problem::Failed;
 use crate::request_id::RequestId;
 
 /// What others write where a client went away before there was an answer.
 const CLIENT_WENT_AWAY: u16 = 499;
 
-const GRPC_STATUS: &str = "grpc-status";
+static IN_FLIGHT: LazyLock<Gauge> = LazyLock::new(|| metrics::gauge!("voltgate_gateway_requests_in_flight"));
 
 pub struct Exchange {
     gateway: Gateway,
-    method: Method,
+    method: &'static str,
     started: Instant,
     id: RequestId,
     client: Option<Client>,
@@ -31,48 +38,73 @@ pub struct Exchange {
     /// As the client announced it.
     content_length: Option<u64>,
     /// Where in its trace it is.
-    pub place: Option<Place>,
+    place: Option<Place>,
+    /// Until it ends.
+    span: Option<Span>,
     under_way: Option<UnderWay>,
     answer: Option<Answer>,
     is_told: bool,
 }
 
+/// What is known of an answer when it begins; of a call, more becomes known when it ends.
 struct Answer {
-    route: String,
+    route: Route,
     status: u16,
     reason: Option<&'static str>,
-    grpc_status: Option<u16>,
+    code: Option<Code>,
+}
+
+impl Answer {
+    /// There is none, for nobody waited.
+    fn none(route: Route) -> Self {
+        Self {
+            code: matches!(route, Route::Grpc(_)).then_some(Code::Cancelled),
+            route,
+            status: CLIENT_WENT_AWAY,
+            reason: None,
+        }
+    }
+
+    fn is_of_call(&self) -> bool {
+        self.code.is_some() || matches!(self.route, Route::Grpc(_))
+    }
+
+    /// By this side's fault. That there is no such RPC is so only where there should be.
+    fn is_failure(&self) -> bool {
+        let is_call_of_ours = matches!(self.route, Route::Grpc(_));
+        self.status >= 500 || is_call_of_ours && self.code.is_some_and(is_our_fault)
+    }
 }
 
 /// A request that waits for its answer.
-struct UnderWay(Gauge);
+struct UnderWay;
 
 impl UnderWay {
     fn begin() -> Self {
-        let gauge = metrics::gauge!("voltgate_gateway_requests_in_flight");
-        gauge.increment(1.0);
-        Self(gauge)
+        IN_FLIGHT.increment(1.0);
+        Self
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.decrement(1.0);
+        IN_FLIGHT.decrement(1.0);
     }
 }
 
 impl Exchange {
-    pub fn begin(gateway: &Gateway, request: &Request, span: &Span) -> Self {
+    pub fn begin(gateway: &Gateway, request: &Request, route: Route, span: Span) -> Self {
         let length = request.headers().get(header::CONTENT_LENGTH);
         Self {
             gateway: gateway.clone(),
-            method: request.method().clone(),
+            method: method_label(request.method()),
             started: Instant::now(),
             id: request.extensions().get::<RequestId>().cloned().unwrap_or_default(),
             client: request.extensions().get::<Client>().cloned(),
-            notes: Arc::default(),
+            notes: Arc::new(Notes::of(route)),
             content_length: length.and_then(|length| length.to_str().ok()?.parse().ok()),
             place: span.place().cloned(),
+            span: Some(span),
             under_way: Some(UnderWay::begin()),
             answer: None,
             is_told: false,
@@ -83,90 +115,116 @@ impl Exchange {
         Arc::clone(&self.notes)
     }
 
-    /// The status is known, and the time that it took.
-    pub fn begins_answer(
-        &mut self,
-        route: &str,
-        status: StatusCode,
-        reason: Option<&'static str>,
-        headers: &HeaderMap,
-    ) {
-        self.under_way = None;
-        self.measure(route, status.as_u16());
-        self.answer = Some(Answer {
-            route: route.to_owned(),
-            status: status.as_u16(),
-            reason,
-            grpc_status: grpc_status(headers),
-        });
+    /// Works for it, in its trace and with its notes at hand.
+    pub fn work<F: Future>(&self, work: F) -> impl Future<Output = F::Output> + use<F> {
+        service_kit::trace::within(self.place.clone(), notes::keep(self.notes(), work))
     }
 
-    /// A call of gRPC says at its end whether it succeeded.
+    /// The same for what is polled by the task that sends its answer.
+    pub fn within<T>(&self, work: impl FnOnce() -> T) -> T {
+        notes::within(&self.notes, || match &self.place {
+            Some(place) => place.enter(work),
+            None => work(),
+        })
+    }
+
+    /// The status is known, and the time that it took.
+    pub fn begins_answer(&mut self, response: &Response) {
+        self.under_way = None;
+        let answer = Answer {
+            route: self.notes.route(),
+            status: response.status().as_u16(),
+            reason: response.extensions().get::<Failed>().map(|failed| failed.0.as_str()),
+            code: code(response.headers()),
+        };
+        self.measure(&answer);
+        // A call says at its end whether it succeeded.
+        if !answer.is_of_call() {
+            self.end_span(&answer);
+        }
+        self.answer = Some(answer);
+    }
+
     pub fn reads_trailers(&mut self, trailers: &HeaderMap) {
         if let Some(answer) = &mut self.answer {
-            answer.grpc_status = grpc_status(trailers);
+            answer.code = code(trailers).or(answer.code);
         }
     }
 
     /// All of the answer has gone.
     pub fn ends_answer(&mut self, bytes: u64) {
-        self.tell(bytes, None);
+        self.end(bytes, None);
     }
 
     /// The client did not take all of it, or there was no more of it.
     pub fn breaks_off(&mut self, bytes: u64) {
-        let has_body = self.method != Method::HEAD && !matches!(self.status(), 101 | 204 | 304);
-        self.tell(bytes, has_body.then_some(true));
+        let is_without_body = |answer: &Answer| matches!(answer.status, 101 | 204 | 304);
+        let has_body = self.method != "HEAD" && !self.answer.as_ref().is_some_and(is_without_body);
+        self.end(bytes, has_body.then_some(true));
     }
 
-    pub fn method(&self) -> &'static str {
-        method_label(&self.method)
+    fn measure(&self, answer: &Answer) {
+        answer
+            .route
+            .meters()
+            .answered(self.method, answer.status, self.started.elapsed());
     }
 
-    pub fn route(&self) -> &str {
-        self.answer.as_ref().map_or("none", |answer| &answer.route)
+    fn end_span(&mut self, answer: &Answer) {
+        if let Some(span) = self.span.take() {
+            let outcome = Outcome {
+                method: self.method,
+                route: answer.route.label(),
+                status: answer.status,
+                reason: answer.reason,
+                code: answer.code,
+                is_failure: answer.is_failure(),
+            };
+            traces::end(span, &outcome);
+        }
     }
 
-    pub fn status(&self) -> u16 {
-        self.answer.as_ref().map_or(CLIENT_WENT_AWAY, |answer| answer.status)
-    }
-
-    fn measure(&self, route: &str, status: u16) {
-        let labels = [("route", route.to_owned()), ("method", self.method().to_owned())];
-        metrics::histogram!("voltgate_gateway_request_seconds", &labels).record(self.started.elapsed());
-        metrics::counter!("voltgate_gateway_requests_total", "route" => route.to_owned(), "method" => self.method(),
-            "status" => status.to_string())
-        .increment(1);
-    }
-
-    fn tell(&mut self, bytes: u64, broken_off: Option<bool>) {
+    fn end(&mut self, bytes: u64, broken_off: Option<bool>) {
         if std::mem::replace(&mut self.is_told, true) {
             return;
         }
-        let (method, route, status) = (self.method(), self.route(), self.status());
-        let known = self.notes.known();
+        let answer = self.answer.take();
+        let is_answered = answer.is_some();
+        let mut answer = answer.unwrap_or_else(|| Answer::none(self.notes.route()));
+        if !is_answered {
+            self.measure(&answer);
+        }
+        if answer.is_of_call() {
+            // Who goes away before the end takes the call back.
+            let code = *answer.code.get_or_insert(Code::Cancelled);
+            answer.route.meters().called(code);
+        }
+        self.end_span(&answer);
+        self.tell(&answer, is_answered, bytes, broken_off);
+    }
+
+    /// Whatever costs something is written only where somebody reads it.
+    fn tell(&self, answer: &Answer, is_answered: bool, bytes: u64, broken_off: Option<bool>) {
+        let (method, route) = (self.method, answer.route.label());
+        let (status, reason) = (answer.status, answer.reason);
+        let grpc_status = answer.code.map(|code| code as i32);
+        let known = self.notes.take();
         let replica = known.replica.as_ref();
         let milliseconds = milliseconds(self.started.elapsed());
         let bytes_in = self
             .content_length
             .unwrap_or_else(|| self.notes.bytes_in.load(Ordering::Relaxed));
-        let bytes_out = if self.method == Method::HEAD { 0 } else { bytes };
+        let bytes_out = if method == "HEAD" { 0 } else { bytes };
         let request_id = self.id.as_str();
-        let trace_id = self.place.as_ref().map(|place| place.context.trace_id.to_string());
-        let trace_id = trace_id.as_deref();
-        let client = self.client.as_ref().map(|client| client.address.to_string());
-        let client = client.as_deref();
+        let trace_id = self.place.as_ref().map(|place| display(place.context.trace_id));
+        let client = self.client.as_ref().map(|client| display(client.address));
         let user_agent = self.client.as_ref().and_then(Client::device);
-        let account = known.account.map(|account| account.to_string());
-        let account = account.as_deref();
+        let account = known.account.map(display);
         let upstream = replica.map(|asked| &*asked.upstream);
         let upstream_milliseconds = replica.and_then(|asked| asked.took).map(self::milliseconds);
-        let replica = replica.map(|asked| asked.address.to_string());
-        let replica = replica.as_deref();
+        let replica = replica.map(|asked| display(asked.address));
         let attempts = (known.attempts > 1).then_some(known.attempts);
-        let reason = self.answer.as_ref().and_then(|answer| answer.reason);
-        let grpc_status = self.answer.as_ref().and_then(|answer| answer.grpc_status);
-        if status >= 500 {
+        if answer.is_failure() {
             let open_sockets = self.gateway.sockets.open();
             warn!(
                 method,
@@ -190,9 +248,10 @@ impl Exchange {
                 open_sockets,
                 "A request failed"
             );
-        } else if self.answer.is_none() {
+        } else if !is_answered {
             info!(
                 method,
+                route,
                 status,
                 milliseconds,
                 bytes_in,
@@ -235,34 +294,11 @@ impl Exchange {
 impl Drop for Exchange {
     /// What was not told before never had an answer.
     fn drop(&mut self) {
-        if !self.is_told {
-            if self.answer.is_none() {
-                self.measure("none", CLIENT_WENT_AWAY);
-            }
-            self.tell(0, None);
-        }
+        self.end(0, None);
     }
 }
 
 /// To the microsecond.
 fn milliseconds(time: std::time::Duration) -> f64 {
     time.as_micros() as f64 / 1000.0
-}
-
-fn grpc_status(headers: &HeaderMap) -> Option<u16> {
-    headers.get(GRPC_STATUS)?.to_str().ok()?.parse().ok()
-}
-
-/// Methods are free text; a label is not.
-fn method_label(method: &Method) -> &'static str {
-    match method.as_str() {
-        "GET" => "GET",
-        "HEAD" => "HEAD",
-        "POST" => "POST",
-        "PUT" => "PUT",
-        "PATCH" => "PATCH",
-        "DELETE" => "DELETE",
-        "OPTIONS" => "OPTIONS",
-        _ => "other",
-    }
 }

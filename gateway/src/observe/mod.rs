@@ -4,11 +4,12 @@
 //! told of by their size at the most.
 
 mod body;
+mod codes;
 mod exchange;
+mod meters;
 mod notes;
+mod route;
 mod traces;
-
-use std::sync::Arc;
 
 use axum::body::HttpBody as _;
 use axum::extract::{Request, State};
@@ -17,57 +18,39 @@ use axum::response::Response;
 use http::header;
 
 use crate::gateway::Gateway;
-use crate::problem::Failed;
-use crate::routes::{Endpoint, Rpc};
 use crate::upstream::Upstreams;
 
-pub use notes::{account, answered, replica};
+pub use codes::{code, code_name};
+pub use meters::Meters;
+pub use notes::{account, answered, found, replica};
+pub use route::Route;
 pub use traces::TraceParents;
 
 use body::{Answer, Counted};
 use exchange::Exchange;
 
-/// Left in the extensions of a response: what was asked for.
-#[derive(Clone, Debug)]
-pub enum Route {
-    Rest(Arc<Endpoint>),
-    Grpc(Arc<Rpc>),
-}
-
-impl Route {
-    fn label(&self) -> &str {
-        match self {
-            Self::Rest(endpoint) => &endpoint.label,
-            Self::Grpc(rpc) => rpc.path.as_str(),
-        }
-    }
-}
+/// Of an answer that is here and as small as this, in bytes, the line is written as soon as it is: it goes out at once.
+const SMALL: u64 = 16 * 1024;
 
 /// Logs, measures and traces.
 pub async fn observe(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
-    let own_path = own_path(request.uri().path());
-    let mut span = traces::begin(&gateway, &request, own_path);
-    let mut exchange = Exchange::begin(&gateway, &request, &span);
-    let notes = exchange.notes();
+    let own = Route::own(request.uri().path());
+    let span = traces::begin(&gateway, &request, own.is_some());
+    let mut exchange = Exchange::begin(&gateway, &request, own.unwrap_or_default(), span);
     let request = match request.headers().contains_key(header::CONTENT_LENGTH) || request.body().is_end_stream() {
         true => request,
         // How much comes in is known when it is in.
-        false => request.map(|body| Counted::around(body, Arc::clone(&notes))),
+        false => request.map(|body| Counted::around(body, exchange.notes())),
     };
-    let response = span.scope(notes::keep(notes, next.run(request))).await;
-
-    let route = response.extensions().get::<Route>().map(Route::label);
-    let route = route.or(own_path).unwrap_or("none");
-    let reason = response.extensions().get::<Failed>().map(|failed| failed.0.as_str());
-    exchange.begins_answer(route, response.status(), reason, response.headers());
-    traces::end(&mut span, &exchange, reason);
+    let response = exchange.work(next.run(request)).await;
+    exchange.begins_answer(&response);
     match response.body().size_hint().exact() {
-        Some(bytes) => {
+        Some(bytes) if bytes <= SMALL => {
             exchange.ends_answer(bytes);
             response
         }
         // The line is written when the last of it has gone.
-        None => response.map(|body| Answer::around(body, exchange)),
+        _ => response.map(|body| Answer::around(body, exchange)),
     }
 }
 
@@ -77,6 +60,7 @@ pub fn announce(upstreams: &Upstreams) {
     metrics::gauge!("voltgate_gateway_sockets_open").increment(0.0);
     metrics::gauge!("voltgate_gateway_streams_open").increment(0.0);
     metrics::counter!("voltgate_gateway_sessions_resumed_total").increment(0);
+    metrics::counter!("voltgate_gateway_rate_limit_without_redis_total").increment(0);
     for direction in ["from_station", "to_station"] {
         metrics::counter!("voltgate_gateway_frames_total", "direction" => direction).increment(0);
     }
@@ -88,17 +72,5 @@ pub fn announce(upstreams: &Upstreams) {
         ] {
             metrics::counter!(name, "upstream" => upstream.name().to_owned()).increment(0);
         }
-    }
-}
-
-/// The label of the gateway's own paths.
-fn own_path(path: &str) -> Option<&'static str> {
-    match path {
-        "/health" => Some("/health"),
-        "/livez" => Some("/livez"),
-        "/readyz" => Some("/readyz"),
-        "/openapi.json" => Some("/openapi.json"),
-        _ if path == "/docs" || path.starts_with("/docs/") => Some("/docs"),
-        _ => None,
     }
 }

@@ -1,4 +1,5 @@
-//! What becomes known of a request on its way, noted for its line. Wherever that is, it is the request's own task that works.
+//! What becomes known of a request on its way, noted for its line. Wherever that is, it is the request's own task that works, or
+//! the one that sends its answer.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,6 +9,8 @@ use std::time::Duration;
 use service_kit::access::Caller;
 use tokio::time::Instant;
 use uuid::Uuid;
+
+use super::route::Route;
 
 tokio::task_local! {
     static NOTES: Arc<Notes>;
@@ -20,8 +23,9 @@ pub struct Notes {
     known: Mutex<Known>,
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Known {
+    pub route: Route,
     pub account: Option<Uuid>,
     /// The last replica that was asked.
     pub replica: Option<Asked>,
@@ -29,7 +33,7 @@ pub struct Known {
     pub attempts: u32,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Asked {
     pub upstream: Arc<str>,
     pub address: SocketAddr,
@@ -39,8 +43,25 @@ pub struct Asked {
 }
 
 impl Notes {
-    pub fn known(&self) -> Known {
-        self.lock().clone()
+    /// Of a request whose route may be known already.
+    pub fn of(route: Route) -> Self {
+        let known = Known {
+            route,
+            ..Known::default()
+        };
+        Self {
+            known: Mutex::new(known),
+            ..Self::default()
+        }
+    }
+
+    pub fn route(&self) -> Route {
+        self.lock().route.clone()
+    }
+
+    /// All of it, for the line. Nothing is left.
+    pub fn take(&self) -> Known {
+        std::mem::take(&mut *self.lock())
     }
 
     pub fn count_in(&self, bytes: usize) {
@@ -53,13 +74,23 @@ impl Notes {
 }
 
 /// Works with these notes at hand.
-pub async fn keep<T>(notes: Arc<Notes>, work: impl Future<Output = T>) -> T {
-    NOTES.scope(notes, work).await
+pub fn keep<F: Future>(notes: Arc<Notes>, work: F) -> impl Future<Output = F::Output> {
+    NOTES.scope(notes, work)
+}
+
+/// For what is polled by somebody else's task, such as the body of an answer.
+pub fn within<T>(notes: &Arc<Notes>, work: impl FnOnce() -> T) -> T {
+    NOTES.sync_scope(Arc::clone(notes), work)
 }
 
 fn note(write: impl FnOnce(&mut Known)) {
     // Where nobody asked for anything, such as for a probe, there is no line to be written.
     let _noted = NOTES.try_with(|notes| write(&mut notes.lock()));
+}
+
+/// What it asks for.
+pub fn found(route: Route) {
+    note(|known| known.route = route);
 }
 
 /// Whose request it is.

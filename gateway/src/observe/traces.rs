@@ -3,8 +3,9 @@
 use axum::extract::Request;
 use clap::ValueEnum;
 use service_kit::trace::{Context, Parent, Span, SpanKind, Tracer};
+use tonic::Code;
 
-use super::exchange::Exchange;
+use super::codes::code_name;
 use crate::gateway::Gateway;
 use crate::request_id::RequestId;
 use crate::server::Peer;
@@ -20,9 +21,9 @@ pub enum TraceParents {
 }
 
 /// Begins the span of a request. What the gateway answers about itself is asked all day by load balancers, and never recorded.
-pub fn begin(gateway: &Gateway, request: &Request, own_path: Option<&str>) -> Span {
+pub fn begin(gateway: &Gateway, request: &Request, is_own_path: bool) -> Span {
     let parent = parent(gateway, request);
-    if own_path.is_some() {
+    if is_own_path {
         return Tracer::pass(parent);
     }
     let mut span = gateway.tracer.begin(parent, SpanKind::Server, || "HTTP".into());
@@ -49,19 +50,42 @@ fn parent(gateway: &Gateway, request: &Request) -> Parent {
     }
 }
 
-/// What the span says, by OpenTelemetry's names. Neither the path nor the query, nor who asked.
-pub fn end(span: &mut Span, exchange: &Exchange, reason: Option<&'static str>) {
+/// How a request went, for its span.
+pub struct Outcome<'a> {
+    pub method: &'static str,
+    pub route: &'a str,
+    pub status: u16,
+    pub reason: Option<&'static str>,
+    /// Of a call.
+    pub code: Option<Code>,
+    /// This side is at fault.
+    pub is_failure: bool,
+}
+
+/// Ends it. What it says is by OpenTelemetry's names: neither the path nor the query, nor who asked.
+pub fn end(mut span: Span, outcome: &Outcome<'_>) {
     if !span.is_recorded() {
         return;
     }
-    let (method, route, status) = (exchange.method(), exchange.route(), exchange.status());
+    let &Outcome {
+        method,
+        route,
+        status,
+        reason,
+        code,
+        is_failure,
+    } = outcome;
     span.rename(|| format!("{method} {route}").into());
     span.set("http.request.method", || method);
     span.set("http.route", || route.to_owned());
     span.set("http.response.status_code", || i64::from(status));
-    if status >= 500 {
-        span.fail(reason.unwrap_or("error"));
-    } else if let Some(reason) = reason {
-        span.set("error.type", || reason);
+    if let Some(code) = code {
+        span.set("rpc.response.status_code", || code_name(code));
+    }
+    let kind = reason.or(code.filter(|code| *code != Code::Ok).map(code_name));
+    if is_failure {
+        span.fail(kind.unwrap_or("error"));
+    } else if let Some(kind) = kind {
+        span.set("error.type", || kind);
     }
 }

@@ -16,6 +16,7 @@ use super::listing::Listing;
 use super::template::Template;
 use crate::json::{self, WellKnown};
 use crate::media_type;
+use crate::observe::Meters;
 use crate::rate_limit::Class;
 
 /// The longest that an endpoint may be given to answer, in seconds.
@@ -44,6 +45,7 @@ pub struct Endpoint {
     pub template: Template,
     /// The template as metrics and OpenAPI show it.
     pub label: String,
+    pub meters: Meters,
     pub kind: Kind,
     pub rpc: MethodDescriptor,
     /// `/package.Service/Method`
@@ -135,9 +137,11 @@ fn read(
         Kind::Door => Vec::new(),
     };
     let grpc_path = format!("/{}/{}", rpc.parent_service().full_name(), rpc.name());
+    let label = template.label();
     Ok(Endpoint {
         listing: Listing::of(&method, kind, rpc, &answer),
-        label: template.label(),
+        meters: Meters::of(&label),
+        label,
         grpc_path: grpc_path.parse().map_err(|_| Problem::Unreadable(grpc_path))?,
         upstream: annotation::upstream(pool, rpc)?,
         event_id: event_field(&options.event_id, kind, rpc)?,

@@ -10,6 +10,7 @@ use voltgate_proto::api::v1::Access;
 
 use super::annotation::{self, BrokenAnnotation, Problem};
 use super::endpoint;
+use crate::observe::Meters;
 use crate::rate_limit::Class;
 
 /// An RPC as gRPC reaches it.
@@ -17,6 +18,7 @@ use crate::rate_limit::Class;
 pub struct Rpc {
     /// `/package.Service/Method`
     pub path: PathAndQuery,
+    pub meters: Meters,
     /// `package.Service`
     pub service: String,
     pub upstream: String,
@@ -78,6 +80,7 @@ fn read(pool: &DescriptorPool, method: &MethodDescriptor) -> Result<Rpc, Problem
         .first()
         .and_then(|rule| annotation::pattern(rule).ok()?.0.into_iter().next());
     Ok(Rpc {
+        meters: Meters::of(&path),
         path: path.parse().map_err(|_| Problem::Unreadable(path))?,
         service,
         upstream: annotation::upstream(pool, method)?,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use http::Uri;
+use metrics::SharedString;
 use service_kit::reason::Reason;
 use service_kit::tls::ServiceTls;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
@@ -69,6 +70,11 @@ impl Upstream {
         &self.name
     }
 
+    /// Its name, as metrics take it.
+    pub fn label(&self) -> SharedString {
+        SharedString::from_shared(Arc::clone(&self.name))
+    }
+
     pub fn replicas(&self) -> Arc<[Arc<Replica>]> {
         self.replicas.all()
     }
@@ -79,7 +85,7 @@ impl Upstream {
     /// Too many are under way: better none than one that waits for its turn until nobody wants its answer.
     pub fn admit(&self) -> Result<OwnedSemaphorePermit, Status> {
         Arc::clone(&self.calls).try_acquire_owned().map_err(|_| {
-            metrics::counter!("voltgate_gateway_shed_total", "upstream" => self.name.to_string()).increment(1);
+            metrics::counter!("voltgate_gateway_shed_total", "upstream" => self.label()).increment(1);
             overloaded()
         })
     }
@@ -163,11 +169,11 @@ impl Upstream {
         let ejected = all.iter().filter(|replica| replica.is_ejected()).count();
         for (purpose, of) in [("call", Purpose::Call), ("socket", Purpose::Socket)] {
             let under_way: usize = all.iter().map(|replica| replica.load(of)).sum();
-            metrics::gauge!("voltgate_gateway_upstream_in_flight", "upstream" => self.name.to_string(), "purpose" => purpose)
+            metrics::gauge!("voltgate_gateway_upstream_in_flight", "upstream" => self.label(), "purpose" => purpose)
                 .set(under_way as f64);
         }
         for (state, replicas) in [("ejected", ejected), ("healthy", all.len() - ejected)] {
-            metrics::gauge!("voltgate_gateway_replicas", "upstream" => self.name.to_string(), "state" => state)
+            metrics::gauge!("voltgate_gateway_replicas", "upstream" => self.label(), "state" => state)
                 .set(replicas as f64);
         }
     }

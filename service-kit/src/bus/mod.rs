@@ -110,6 +110,12 @@ pub(crate) fn must_expire(kind: &str) -> bool {
         .any(|subscription| subscription.expiring.contains(&kind))
 }
 
+/// The types of all events that somebody wants to know of.
+pub(crate) fn types() -> impl Iterator<Item = &'static str> {
+    let subscriptions = rabbitmq::topology::SUBSCRIPTIONS.iter();
+    subscriptions.flat_map(|subscription| subscription.types.iter().chain(subscription.expiring).copied())
+}
+
 /// The bus of a process, whichever it is.
 #[derive(Clone)]
 pub enum Bus {

@@ -126,10 +126,19 @@ impl Line {
         let _written = write!(self.0, "{value}");
     }
 
-    /// With everything escaped that would end it, or the line.
     fn string(&mut self, text: &str) {
-        use fmt::Write as _;
         self.0.push('"');
+        Escaped(&mut self.0).push(text);
+        self.0.push('"');
+    }
+}
+
+/// Text within quotes, with everything escaped that would end it, or the line.
+struct Escaped<'l>(&'l mut String);
+
+impl Escaped<'_> {
+    fn push(&mut self, text: &str) {
+        use fmt::Write as _;
         let mut plain = 0;
         for (at, byte) in text.bytes().enumerate() {
             if byte >= b' ' && byte != b'"' && byte != b'\\' {
@@ -149,7 +158,13 @@ impl Line {
             }
         }
         self.0.push_str(&text[plain..]);
-        self.0.push('"');
+    }
+}
+
+impl fmt::Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.push(text);
+        Ok(())
     }
 }
 
@@ -185,8 +200,17 @@ impl Visit for Line {
         self.text(field.name(), &text);
     }
 
+    /// Written at once, without a text between.
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.text(field.name(), &format!("{value:?}"));
+        use fmt::Write as _;
+        self.name(field.name());
+        if is_secret(field.name()) {
+            return self.string(REDACTED);
+        }
+        self.0.push('"');
+        // What cannot be told ends where it fails; the line goes on.
+        let _written = write!(Escaped(&mut self.0), "{value:?}");
+        self.0.push('"');
     }
 }
 

@@ -9,7 +9,7 @@
 
 use std::time::Duration;
 
-use metrics::counter;
+use metrics::{Counter, SharedString, counter};
 use sqlx::PgPool;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     backoff::Backoff,
-    bus::{Outcome, Publisher, Unavailable},
+    bus::{self, Outcome, Publisher, Unavailable},
     event::Event,
     wake::Wake,
 };
@@ -107,6 +107,7 @@ impl Relay {
 
     /// Runs until `shutdown`, finishing the batch at hand. Neither a dead bus nor a dead database ends it.
     pub async fn run(mut self, shutdown: CancellationToken) {
+        announce();
         let Some(schema) = self.schema(&shutdown).await else {
             return;
         };
@@ -287,6 +288,19 @@ impl Relay {
     }
 }
 
+/// Has counters begin with 0, so that their first rise is seen as one.
+fn announce() {
+    for kind in bus::types() {
+        for outcome in ["published", "retried", "expired", "dead"] {
+            counter(outcome, kind.into()).increment(0);
+        }
+    }
+}
+
 fn count(outcome: &'static str, kind: &str) {
-    counter!("voltgate_outbox_events_total", "outcome" => outcome, "type" => kind.to_owned()).increment(1);
+    counter(outcome, kind.to_owned().into()).increment(1);
+}
+
+fn counter(outcome: &'static str, kind: SharedString) -> Counter {
+    counter!("voltgate_outbox_events_total", "outcome" => outcome, "type" => kind)
 }

@@ -9,11 +9,14 @@ use std::time::Duration;
 
 use clap::Args;
 use http::Uri;
+use metrics::Counter;
 use opentelemetry::KeyValue;
 use opentelemetry_otlp::{SpanExporter as Otlp, WithExportConfig as _, WithTonicConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
-use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, SpanData, SpanExporter};
+use opentelemetry_sdk::trace::{
+    self as sdk, BatchSpanProcessor, Sampler, SdkTracerProvider, SpanData, SpanExporter, SpanProcessor,
+};
 use tonic::metadata::{MetadataKey, MetadataMap, MetadataValue};
 use tonic::transport::ClientTlsConfig;
 use uuid::Uuid;
@@ -148,7 +151,7 @@ pub(super) fn provider(service: &'static str) -> Option<(SdkTracerProvider, Shar
         // Which traces are recorded is decided where they begin.
         .with_sampler(Sampler::AlwaysOn)
         .with_resource(resource)
-        .with_batch_exporter(Counted(exporter))
+        .with_span_processor(Queued::new(exporter))
         .build();
     providers.push((service, provider.clone()));
     Some((provider, export.share))
@@ -175,6 +178,54 @@ pub async fn flush() {
     }
 }
 
+/// The queue, with what goes in counted: what does not come out again was dropped, and the queue tells nobody.
+#[derive(Debug)]
+struct Queued {
+    queue: BatchSpanProcessor,
+    ended: Counter,
+}
+
+impl Queued {
+    fn new(exporter: Otlp) -> Self {
+        let ended = metrics::counter!("voltgate_trace_spans_ended_total");
+        ended.increment(0);
+        for outcome in ["exported", "failed"] {
+            count(outcome, 0);
+        }
+        Self {
+            queue: BatchSpanProcessor::builder(Counted(exporter)).build(),
+            ended,
+        }
+    }
+}
+
+impl SpanProcessor for Queued {
+    fn on_start(&self, span: &mut sdk::Span, context: &opentelemetry::Context) {
+        self.queue.on_start(span, context);
+    }
+
+    fn on_end(&self, span: SpanData) {
+        self.ended.increment(1);
+        self.queue.on_end(span);
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.queue.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.queue.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.queue.set_resource(resource);
+    }
+}
+
+fn count(outcome: &'static str, spans: u64) {
+    metrics::counter!("voltgate_trace_spans_total", "outcome" => outcome).increment(spans);
+}
+
 /// Counts what goes out.
 #[derive(Debug)]
 struct Counted(Otlp);
@@ -183,8 +234,7 @@ impl SpanExporter for Counted {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len() as u64;
         let result = self.0.export(batch).await;
-        let outcome = if result.is_ok() { "exported" } else { "failed" };
-        metrics::counter!("voltgate_trace_spans_total", "outcome" => outcome).increment(spans);
+        count(if result.is_ok() { "exported" } else { "failed" }, spans);
         result
     }
 

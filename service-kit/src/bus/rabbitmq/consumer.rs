@@ -16,7 +16,7 @@ use lapin::options::{
 };
 use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
-use metrics::{counter, gauge};
+use metrics::{Counter, counter, gauge};
 use prost::Message;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, timeout};
@@ -64,6 +64,7 @@ pub(super) async fn consume(
     shutdown: CancellationToken,
 ) {
     let queue = subscription.queue;
+    announce(queue);
     let mut failures = 0;
     while !shutdown.is_cancelled() {
         let opened = tokio::select! {
@@ -260,8 +261,19 @@ async fn reject(queue: &'static str, delivery: &Delivery, reason: &str) -> Resul
     Ok(())
 }
 
+/// Has counters begin with 0, so that their first rise is seen as one.
+fn announce(queue: &'static str) {
+    for outcome in ["handled", "retried", "expired", "rejected"] {
+        counter(queue, outcome).increment(0);
+    }
+}
+
 fn count(queue: &'static str, outcome: &'static str) {
-    counter!("voltgate_queue_events_total", "queue" => queue, "outcome" => outcome).increment(1);
+    counter(queue, outcome).increment(1);
+}
+
+fn counter(queue: &'static str, outcome: &'static str) -> Counter {
+    counter!("voltgate_queue_events_total", "queue" => queue, "outcome" => outcome)
 }
 
 /// How many events wait in the queues of a subscription, and how many lie among its dead letters.
