@@ -2,7 +2,8 @@
 //! services decide again who may; how often is the gateway's alone.
 //!
 //! First it is found out who asks, then the request is counted for them, and then they are refused where they may not. So whoever tries
-//! tokens is counted as a stranger, and somebody who is logged in waits for nobody who shares the address.
+//! tokens is counted as a stranger, and somebody who is logged in waits for nobody who shares the address. Who asks is found out here,
+//! but for API keys that are new to this gateway: these are auth-service's to tell, and counted for their address before it is asked.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -11,6 +12,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::request::Parts;
 use http::{Extensions, HeaderMap, Method};
+use service_kit::reason::Reason;
 use tonic::Status;
 
 use crate::client::Client;
@@ -93,7 +95,17 @@ async fn judge<'g>(
     headers: &HeaderMap,
     address: IpAddr,
 ) -> Result<Standing<'g>, Status> {
-    let (caller, judgement) = gateway.access.judge(path, headers).await;
+    let may_ask = || async {
+        let counted = gateway.limits.count(Class::Credential, Who::Stranger, address).await;
+        counted.map(|_| ())
+    };
+    let (caller, judgement) = gateway.access.judge(path, headers, may_ask).await;
+    // What was refused for one limit is not counted for another.
+    if let Err(status) = &judgement
+        && Reason::of(status) == Reason::TooManyRequests
+    {
+        return judgement.map(|()| Standing::default());
+    }
     observe::account(&caller);
     let standing = gateway.limits.count(class, Who::of(&caller), address).await?;
     match judgement {

@@ -14,10 +14,12 @@ pub enum Class {
     Device,
     /// Frames of OCPP by POST. It is the door's alone, and no RPC's.
     Frame,
+    /// API keys that this gateway has to ask auth-service about. No RPC's either: it comes before it is known what is asked by whom.
+    Credential,
 }
 
 impl Class {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Read,
         Self::Write,
         Self::SignIn,
@@ -25,6 +27,7 @@ impl Class {
         Self::Stream,
         Self::Device,
         Self::Frame,
+        Self::Credential,
     ];
 
     /// That of an RPC: the one that it names, or what follows from how it is called.
@@ -51,6 +54,7 @@ impl Class {
             Self::Stream => "stream",
             Self::Device => "device",
             Self::Frame => "frame",
+            Self::Credential => "credential",
         }
     }
 }

@@ -50,6 +50,9 @@ pub struct RateLimitSettings {
     /// How often each charge point may post a frame from one address, and all from there
     #[arg(long, env, default_value = "station=1200/1m,address=12000/1m")]
     pub gateway_rate_limit_frame: ClassLimits,
+    /// How often an API key that this gateway does not know may be shown from one address; each takes a question to auth-service
+    #[arg(long, env, default_value = "address=300/1m")]
+    pub gateway_rate_limit_credential: ClassLimits,
     /// A Redis where all gateways count together, such as redis://:password@redis:6379/0; each counts for itself where it is left out
     #[arg(long, env, hide_env_values = true)]
     pub redis_url: Option<String>,
@@ -74,6 +77,7 @@ impl RateLimitSettings {
             Class::Stream => &self.gateway_rate_limit_stream,
             Class::Device => &self.gateway_rate_limit_device,
             Class::Frame => &self.gateway_rate_limit_frame,
+            Class::Credential => &self.gateway_rate_limit_credential,
         })
     }
 

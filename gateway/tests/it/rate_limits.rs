@@ -6,6 +6,7 @@ use std::time::Duration;
 use http::HeaderMap;
 use reqwest::Response;
 use serde_json::{Value, json};
+use service_kit::access::ApiKey;
 use testbed::{Proxy, redis_url};
 use tonic::{Code, Request};
 use tonic_types::StatusExt as _;
@@ -106,6 +107,46 @@ async fn whoever_is_logged_in_waits_for_no_stranger_at_the_same_address_and_the_
         statuses(&system, 5, COMMANDS, &as_driver).await,
         [403, 403, 403, 403, 429]
     );
+}
+
+#[tokio::test]
+async fn whoever_makes_up_api_keys_has_auth_service_asked_no_more_often_than_their_address_may() {
+    let flags = [
+        "--gateway-rate-limit-credential=address=5/1h",
+        "--gateway-rate-limit-read=stranger=100/1h",
+        TRUSTING,
+    ];
+    let mut system = System::start_with(&flags).await;
+    let show = async |system: &System, from: &str| {
+        let bearer = format!("Bearer {}", ApiKey::generate().write());
+        let answer = get(
+            system,
+            COMMANDS,
+            &[("authorization", &bearer), ("x-forwarded-for", from)],
+        );
+        let answer = answer.await;
+        let limit = text(answer.headers(), "ratelimit").map(str::to_owned);
+        (answer.status().as_u16(), limit.unwrap_or_default())
+    };
+    for number in 0..40 {
+        let (status, limit) = show(&system, "192.0.2.1").await;
+        assert_eq!(status, if number < 5 { 401 } else { 429 }, "{number}");
+        assert_eq!(limit.starts_with("\"credential-address\";r=0"), number >= 5, "{limit}");
+    }
+    assert_eq!(system.peers.api_keys(), 5);
+    // What was refused for that is not counted for anything else.
+    let read = get(&system, "/.well-known/jwks.json", &[("x-forwarded-for", "192.0.2.1")]).await;
+    assert!(
+        text(read.headers(), "ratelimit")
+            .unwrap()
+            .starts_with("\"read-stranger\";r=94;")
+    );
+    // Others at other addresses are asked about, and whoever has another credential needs no question.
+    assert_eq!(show(&system, "192.0.2.2").await.0, 401);
+    let bearer = format!("Bearer {}", token(&["operator"]));
+    let logged_in = [("authorization", bearer.as_str()), ("x-forwarded-for", "192.0.2.1")];
+    assert_eq!(statuses(&system, 3, COMMANDS, &logged_in).await, [200; 3]);
+    assert_eq!(system.peers.api_keys(), 1);
 }
 
 #[tokio::test]
