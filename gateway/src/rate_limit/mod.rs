@@ -9,6 +9,7 @@
 
 mod answer;
 mod class;
+mod connection;
 mod key;
 mod memory;
 mod policy;
@@ -99,6 +100,21 @@ impl Limits {
             Some(_) | None => Counter::Memory(memory),
         };
         Ok(Self { policies, counter })
+    }
+
+    /// Connects to Redis, where there is one and it can be done now.
+    pub async fn connect(&self) {
+        if let Counter::Shared(shared) = &self.counter {
+            shared.redis.connect().await;
+        }
+    }
+
+    /// Looks after the connection to Redis, for as long as it is polled. It never ends by itself.
+    pub async fn follow(&self) {
+        match &self.counter {
+            Counter::Memory(_) => std::future::pending().await,
+            Counter::Shared(shared) => shared.redis.follow().await,
+        }
     }
 
     /// Counts a request.

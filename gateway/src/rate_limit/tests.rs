@@ -1,6 +1,9 @@
 //! One way of counting, here and at Redis: the same histories, told to both and to a model in plain words.
 #![allow(clippy::unwrap_used)]
 
+mod fake_redis;
+mod outage;
+
 use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -96,20 +99,13 @@ impl Counter for Here {
 struct There {
     runtime: Runtime,
     url: String,
-}
-
-impl There {
-    /// One that remembers nothing, so that each question is Redis's to answer.
-    fn redis(&self) -> Redis {
-        Redis::new(&self.url, Duration::from_secs(5)).unwrap()
-    }
+    redis: Redis,
 }
 
 impl Counter for There {
+    /// Each question is Redis's to answer, whatever is remembered.
     fn count<'l>(&self, counts: &Counts<'l>) -> super::Verdict<'l> {
-        self.runtime
-            .block_on(async { self.redis().count(counts).await })
-            .unwrap()
+        self.runtime.block_on(async { self.redis.count(counts).await }).unwrap()
     }
 
     /// Its clock cannot be set. So what it has written is made older.
@@ -197,7 +193,9 @@ fn counting_in_memory_is_counting_as_the_model_does() {
 fn counting_at_redis_is_counting_as_the_model_does() {
     let runtime = Runtime::new().unwrap();
     let url = testbed::redis_url();
-    counts_as_the_model_does(&There { runtime, url }, 40);
+    let redis = Redis::new(&url, Duration::from_secs(5)).unwrap();
+    runtime.block_on(redis.connect());
+    counts_as_the_model_does(&There { runtime, url, redis }, 40);
 }
 
 #[test]
@@ -239,9 +237,11 @@ fn of_many_at_once_as_many_get_through_as_may() {
 async fn a_key_that_is_full_is_not_asked_about_again_until_it_is_not() {
     let policies = policies("account=2/2s");
     let redis = Redis::new(&testbed::redis_url(), Duration::from_secs(5)).unwrap();
+    redis.connect().await;
     let counts = counts(&policies, rand::random(), 0);
     for _ in 0..2 {
         assert!(redis.count(&counts).await.unwrap().is_ok());
+        assert!(redis.remembered(&counts).is_none());
     }
     assert!(redis.count(&counts).await.unwrap().is_err());
     let key = counts[0].unwrap().key.in_redis(counts[0].unwrap().policy);
@@ -250,8 +250,9 @@ async fn a_key_that_is_full_is_not_asked_about_again_until_it_is_not() {
         .get_connection()
         .unwrap();
     let () = redis::cmd("DEL").arg(&key).query(&mut connection).unwrap();
-    assert!(redis.count(&counts).await.unwrap().is_err(), "from memory");
+    assert!(redis.remembered(&counts).is_some());
     tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert!(redis.remembered(&counts).is_none());
     assert!(redis.count(&counts).await.unwrap().is_ok());
     let left: i64 = redis::cmd("PTTL").arg(&key).query(&mut connection).unwrap();
     assert!(
@@ -279,35 +280,6 @@ fn settings(url: &str, outage: Outage) -> RateLimitSettings {
         redis_url: Some(url.to_owned()),
         gateway_rate_limit_outage: outage,
         gateway_rate_limit_patience: 100,
-    }
-}
-
-#[tokio::test]
-async fn without_redis_the_setting_says_who_gets_in() {
-    let address: IpAddr = "192.0.2.7".parse().unwrap();
-    for (outage, expected) in [(Outage::Memory, 3), (Outage::Open, 10), (Outage::Closed, 0)] {
-        let limits = super::Limits::new(&settings(NOWHERE, outage)).unwrap();
-        let started = std::time::Instant::now();
-        let mut let_in = 0;
-        for _ in 0..10 {
-            match limits.count(Class::Read, super::Who::Stranger, address).await {
-                Ok(_) => let_in += 1,
-                Err(status) => {
-                    let reason = service_kit::reason::Reason::of(&status).as_str();
-                    let expected = if outage == Outage::Closed {
-                        "UNAVAILABLE"
-                    } else {
-                        "TOO_MANY_REQUESTS"
-                    };
-                    assert_eq!(reason, expected);
-                }
-            }
-        }
-        assert_eq!(let_in, expected, "{outage:?}");
-        assert!(
-            started.elapsed() < Duration::from_secs(2),
-            "{outage:?}: nobody waits for it"
-        );
     }
 }
 
