@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use http::header::{HeaderMap, HeaderValue};
-use service_kit::reason::Reason;
+use service_kit::reason::{Reason, whole_seconds};
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
@@ -66,7 +66,7 @@ impl From<Refusal<'_>> for Status {
 /// `RateLimit-Policy`, how many there are in how many seconds, and `RateLimit`, how many of these are left and in how many seconds there
 /// is one more.
 fn tell(policy: &Policy, remaining: u32, wait: Duration, headers: &mut HeaderMap) {
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let seconds = whole_seconds(wait);
     let mut left = BytesMut::with_capacity(64);
     let written = write!(left, "\"{}\";r={remaining};t={seconds}", policy.name);
     if let (Ok(()), Ok(left)) = (written, HeaderValue::from_maybe_shared(left.freeze())) {

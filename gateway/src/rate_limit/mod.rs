@@ -22,6 +22,7 @@ mod tests;
 use std::net::IpAddr;
 
 use service_kit::access::Caller;
+use service_kit::network::Network;
 use service_kit::start::StartError;
 use tonic::Status;
 use uuid::Uuid;
@@ -139,15 +140,16 @@ impl Limits {
 
     fn counts(&self, class: Class, who: Who<'_>, address: IpAddr) -> Counts<'_> {
         let limits = self.policies.of(class);
-        let network = Subject::network(address);
+        let network = Network::of(address);
+        let at = Subject::network(network);
         let (policy, subject) = match who {
-            Who::Stranger => (&limits.stranger, network),
+            Who::Stranger => (&limits.stranger, at),
             Who::Account(id) => (&limits.account, Subject::id(id)),
             Who::ApiKey(id) => (&limits.key, Subject::id(id)),
             // A stranger who says somebody's identity elsewhere takes nothing away from the charge point.
-            Who::Station(identity) => (&limits.station, Subject::station(identity, address)),
+            Who::Station(identity) => (&limits.station, Subject::station(identity, network)),
         };
-        [counted(policy, subject), counted(&limits.address, network)]
+        [counted(policy, subject), counted(&limits.address, at)]
     }
 }
 
