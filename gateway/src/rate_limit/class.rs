@@ -9,9 +9,11 @@ pub enum Class {
     Read,
     Write,
     SignIn,
+    Refresh,
     Heavy,
     Stream,
     Device,
+    Transfer,
     /// Frames of OCPP by POST. It is the door's alone, and no RPC's.
     Frame,
     /// API keys that this gateway has to ask auth-service about. No RPC's either: it comes before it is known what is asked by whom.
@@ -19,13 +21,15 @@ pub enum Class {
 }
 
 impl Class {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Read,
         Self::Write,
         Self::SignIn,
+        Self::Refresh,
         Self::Heavy,
         Self::Stream,
         Self::Device,
+        Self::Transfer,
         Self::Frame,
         Self::Credential,
     ];
@@ -41,6 +45,8 @@ impl Class {
             RateClass::Heavy => Self::Heavy,
             RateClass::Stream => Self::Stream,
             RateClass::Device => Self::Device,
+            RateClass::Refresh => Self::Refresh,
+            RateClass::Transfer => Self::Transfer,
         }
     }
 
@@ -50,9 +56,11 @@ impl Class {
             Self::Read => "read",
             Self::Write => "write",
             Self::SignIn => "sign-in",
+            Self::Refresh => "refresh",
             Self::Heavy => "heavy",
             Self::Stream => "stream",
             Self::Device => "device",
+            Self::Transfer => "transfer",
             Self::Frame => "frame",
             Self::Credential => "credential",
         }

@@ -31,9 +31,12 @@ pub struct RateLimitSettings {
         default_value = "stranger=300/10s,account=200/10s,key=600/10s,address=2000/10s"
     )]
     pub gateway_rate_limit_write: ClassLimits,
-    /// How often somebody may sign up, log in, or have a mail sent; failures are counted by auth-service besides
-    #[arg(long, env, default_value = "account=60/1m,key=60/1m,address=300/30s")]
+    /// How often somebody may sign up, log in, or have a mail sent; auth-service throttles those who fail, and this holds back floods only
+    #[arg(long, env, default_value = "account=60/1m,key=60/1m,address=3000/30s")]
     pub gateway_rate_limit_sign_in: ClassLimits,
+    /// How often logins may be renewed from one address
+    #[arg(long, env, default_value = "address=3000/30s")]
+    pub gateway_rate_limit_refresh: ClassLimits,
     /// How often what takes much work may be asked for: imports, exports, and lists as files
     #[arg(long, env, default_value = "stranger=10/1m,account=30/1m,key=60/1m,address=300/1m")]
     pub gateway_rate_limit_heavy: ClassLimits,
@@ -44,9 +47,12 @@ pub struct RateLimitSettings {
         default_value = "stranger=60/1m,account=120/1m,key=120/1m,address=1200/1m"
     )]
     pub gateway_rate_limit_stream: ClassLimits,
-    /// How often each charge point may connect from one address, and all from there may connect, fetch and leave files
+    /// How often each charge point may connect from one address, and all from there
     #[arg(long, env, default_value = "station=30/90s,address=3000/30s")]
     pub gateway_rate_limit_device: ClassLimits,
+    /// How often files of charge points may be fetched and left from one address
+    #[arg(long, env, default_value = "address=3000/30s")]
+    pub gateway_rate_limit_transfer: ClassLimits,
     /// How often each charge point may post a frame from one address, and all from there
     #[arg(long, env, default_value = "station=1200/1m,address=12000/1m")]
     pub gateway_rate_limit_frame: ClassLimits,
@@ -73,9 +79,11 @@ impl RateLimitSettings {
             Class::Read => &self.gateway_rate_limit_read,
             Class::Write => &self.gateway_rate_limit_write,
             Class::SignIn => &self.gateway_rate_limit_sign_in,
+            Class::Refresh => &self.gateway_rate_limit_refresh,
             Class::Heavy => &self.gateway_rate_limit_heavy,
             Class::Stream => &self.gateway_rate_limit_stream,
             Class::Device => &self.gateway_rate_limit_device,
+            Class::Transfer => &self.gateway_rate_limit_transfer,
             Class::Frame => &self.gateway_rate_limit_frame,
             Class::Credential => &self.gateway_rate_limit_credential,
         })

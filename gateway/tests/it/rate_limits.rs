@@ -1,8 +1,10 @@
 //! How often somebody may ask, and what they hear who ask too often.
 
+use std::future::ready;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, stream};
 use http::HeaderMap;
 use reqwest::Response;
 use serde_json::{Value, json};
@@ -29,6 +31,13 @@ async fn get(system: &System, path: &str, headers: &[(&str, &str)]) -> Response 
         request = request.header(*name, *value);
     }
     request.send().await.unwrap()
+}
+
+/// How many of so many requests, some dozens at a time, were refused because there were too many.
+async fn refused(count: usize, request: impl Fn() -> reqwest::RequestBuilder) -> usize {
+    let answers = stream::iter(0..count).map(|_| request().send()).buffer_unordered(50);
+    let refused = answers.filter(|answer| ready(answer.as_ref().unwrap().status() == 429));
+    refused.count().await
 }
 
 /// The statuses of so many requests in turn.
@@ -160,6 +169,20 @@ async fn all_of_an_address_have_a_limit_together_which_nobody_fills_who_is_refus
             expected
         );
     }
+}
+
+#[tokio::test]
+async fn a_neighbour_keeps_nobody_from_logging_in_or_from_staying_so_by_the_default_limits() {
+    let system = System::start_with(&["--gateway-rate-limit=true"]).await;
+    let log_in = || {
+        let words = json!({"username": "ada", "password": "wrong"});
+        system.post("/auth/login").json(&words)
+    };
+    let renew = || system.post("/auth/refresh").json(&json!({"refresh_token": "none"}));
+    // All that a stranger may write.
+    assert!(refused(1000, || system.post(COMMANDS).json(&json!({}))).await > 100);
+    assert_eq!(refused(700, log_in).await, 0);
+    assert_eq!(refused(700, renew).await, 0);
 }
 
 #[tokio::test]
