@@ -16,6 +16,11 @@ impl Subject {
         Self(network.bits())
     }
 
+    /// All networks of the IPv6 site that this one is in.
+    pub fn site(network: Network) -> Option<Self> {
+        network.site().map(Self)
+    }
+
     pub fn id(id: Uuid) -> Self {
         Self(id.as_u128())
     }
@@ -46,9 +51,9 @@ impl Key {
         }
     }
 
-    /// As Redis knows it. It goes by the policy's name, so that gateways with other limits do not mix them up.
+    /// As Redis knows it.
     pub fn in_redis(&self, policy: &Policy) -> String {
-        format!("voltgate:rate:{}:{:032x}", policy.name, self.subject.0)
+        format!("{}{:032x}", policy.redis_prefix, self.subject.0)
     }
 }
 

@@ -52,13 +52,13 @@ async fn statuses(system: &System, count: usize, path: &str, headers: &[(&str, &
 #[tokio::test]
 async fn who_asks_too_often_is_told_how_long_to_wait_and_in_which_limit_they_ran() {
     let system = System::start_with(&["--gateway-rate-limit-read=stranger=2/100s"]).await;
-    for left in ["1", "0"] {
+    for (left, all_there) in [(1, 50), (0, 100)] {
         let answer = get(&system, "/.well-known/jwks.json", &[]).await;
         assert_eq!(answer.status(), 200);
         let headers = answer.headers();
         assert_eq!(
             text(headers, "ratelimit"),
-            Some(&*format!("\"read-stranger\";r={left};t=50"))
+            Some(&*format!("\"read-stranger\";r={left};t={all_there}"))
         );
         assert_eq!(text(headers, "ratelimit-policy"), Some("\"read-stranger\";q=2;w=100"));
     }
@@ -275,29 +275,61 @@ async fn by_grpc_the_refusal_is_a_status_with_the_time_to_wait() {
 
 #[tokio::test]
 async fn a_charge_point_that_connects_too_often_waits_and_no_other_does() {
-    let flags = ["--gateway-rate-limit-device=station=2/100s,address=5/100s", TRUSTING];
+    let flags = [
+        "--gateway-rate-limit-device=station=2/100s,stranger=4/100s,address=2/100s",
+        TRUSTING,
+    ];
     let mut system = System::start_with(&flags).await;
     let protocol = "Sec-WebSocket-Protocol: ocpp1.6\r\n";
-    for (identity, from, status) in [
-        ("CP-1", "192.0.2.1", 101),
-        ("CP-1", "192.0.2.1", 101),
-        ("CP-1", "192.0.2.1", 429),
+    for (identity, from, refused_for) in [
+        ("CP-1", "192.0.2.1", None),
+        ("CP-1", "192.0.2.1", None),
+        ("CP-1", "192.0.2.1", Some("device-station")),
         // A stranger elsewhere who says its name takes nothing away from it, nor it from them.
-        ("CP-1", "192.0.2.9", 101),
-        ("CP-2", "192.0.2.1", 101),
-        ("CP-3", "192.0.2.1", 101),
-        ("CP-4", "192.0.2.1", 101),
-        ("CP-5", "192.0.2.1", 429),
+        ("CP-1", "192.0.2.9", None),
+        // One that comes for the first time is a stranger, and one that was let in before is none: the first that CP-1 came, and these
+        // three, are the four of the address.
+        ("CP-2", "192.0.2.1", None),
+        ("CP-3", "192.0.2.1", None),
+        ("CP-4", "192.0.2.1", None),
+        ("CP-5", "192.0.2.1", Some("device-stranger")),
+        ("CP-2", "192.0.2.1", None),
+        ("CP-3", "192.0.2.1", Some("device-address")),
     ] {
         let headers = format!("{UPGRADE}{protocol}X-Forwarded-For: {from}\r\n");
         let (answer, _stream) = knock(&system, &format!("/ocpp/{identity}"), &headers).await;
+        let status = if refused_for.is_some() { 429 } else { 101 };
         assert_eq!(answer.status, status, "{identity} from {from}: {}", answer.body);
-        if status == 429 {
+        if let Some(policy) = refused_for {
             assert!(answer.header("retry-after").is_some());
+            let told = answer.header("ratelimit").unwrap();
+            assert!(told.starts_with(&format!("\"{policy}\";r=0;")), "{identity}: {told}");
         }
     }
-    for _ in 0..6 {
+    for _ in 0..7 {
         system.peers.opened().await;
+    }
+}
+
+#[tokio::test]
+async fn whoever_says_many_identities_keeps_no_charge_point_out_that_was_let_in_before() {
+    let flags = [
+        "--gateway-rate-limit-device=station=30/90s,stranger=5/100s,address=100/100s",
+        "--gateway-http-binding=true",
+    ];
+    let system = System::start_with(&flags).await;
+    let connect = async |identity: &str| {
+        let headers = format!("{UPGRADE}Sec-WebSocket-Protocol: ocpp1.6\r\n");
+        let (answer, _stream) = knock(&system, &format!("/ocpp/{identity}"), &headers).await;
+        answer.status
+    };
+    assert_eq!(connect("CP-1").await, 101);
+    for number in 0..50 {
+        let expected = if number < 4 { 404 } else { 429 };
+        assert_eq!(connect(&format!("unknown-{number}")).await, expected, "{number}");
+    }
+    for _ in 0..10 {
+        assert_eq!(connect("CP-1").await, 101);
     }
 }
 

@@ -189,5 +189,5 @@ async fn scripts_that_redis_has_forgotten_are_told_again() {
         .unwrap();
     let () = redis::cmd("SCRIPT").arg("FLUSH").query(&mut connection).unwrap();
     let standing = redis.count(&counts).await.unwrap().unwrap();
-    assert_eq!(standing.remaining(), Some(3));
+    assert_eq!(standing.told(), Some(("read-account", 3)));
 }
