@@ -21,7 +21,7 @@ use crate::problem::Problem;
 use crate::rate_limit::{Class, Standing, Who};
 use crate::request_id::RequestId;
 use crate::routes::{Endpoint, Kind, Rpc};
-use crate::{observe, rest};
+use crate::{cors, observe, rest};
 
 /// Lets a request of an endpoint in. At the door of charge points it is the service that tells who they are.
 ///
@@ -64,18 +64,24 @@ pub async fn admit_call<'g>(gateway: &'g Gateway, rpc: &Rpc, request: &Parts) ->
 ///
 /// # Errors
 /// There were too many.
-pub async fn nothing_here<'g>(gateway: &'g Gateway, method: &Method, address: IpAddr) -> Result<Standing<'g>, Status> {
+pub fn nothing_here<'g>(
+    gateway: &'g Gateway,
+    request: &Request,
+) -> impl Future<Output = Result<Standing<'g>, Status>> + use<'g> {
     // Browsers ask before they ask. They remember the answer, and it costs nothing.
-    if *method == Method::OPTIONS {
-        return Ok(Standing::default());
+    let is_free = cors::is_preflight(request);
+    let address = address(request.extensions());
+    async move {
+        if is_free {
+            return Ok(Standing::default());
+        }
+        gateway.limits.count(Class::Read, Who::Stranger, address).await
     }
-    gateway.limits.count(Class::Read, Who::Stranger, address).await
 }
 
 /// Counts requests for the gateway's own paths.
 pub async fn own_path(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
-    let from = address(request.extensions());
-    match nothing_here(&gateway, request.method(), from).await {
+    match nothing_here(&gateway, &request).await {
         Ok(standing) => {
             let mut response = next.run(request).await;
             standing.tell(response.headers_mut());

@@ -49,7 +49,7 @@ pub fn router(gateway: Gateway) -> Router {
                 // Sees the final status, and times everything within.
                 .layer(from_fn_with_state(gateway.clone(), observe::observe))
                 // Whoever leaves open what is asked of whom gets no further.
-                .layer(from_fn(authority::check))
+                .layer(from_fn_with_state(gateway.clone(), authority::check))
                 // A gRPC call takes its own way from here.
                 .layer(from_fn_with_state(Grpc::new(&gateway), grpc::divert))
                 // Pages of other origins are told whether they may read the answer, errors included.
@@ -72,8 +72,7 @@ async fn endpoint(State(gateway): State<Gateway>, mut request: Request) -> Respo
         Err(miss) => match websocket::door_for(&gateway, request.method(), request.uri().path()) {
             Some(door) => door,
             None => {
-                let from = admission::address(request.extensions());
-                if let Err(status) = admission::nothing_here(&gateway, request.method(), from).await {
+                if let Err(status) = admission::nothing_here(&gateway, &request).await {
                     return Problem::from(status).render(&id);
                 }
                 let miss = websocket::wrong_method(&gateway, request.uri().path(), miss);
@@ -90,7 +89,7 @@ async fn endpoint(State(gateway): State<Gateway>, mut request: Request) -> Respo
         Ok(standing) => standing,
         Err(status) => {
             if endpoint.kind == Kind::Upload {
-                upload::hear_out(request).await;
+                upload::hear_out(request, &status).await;
             }
             let mut response = Problem::from(status).render(&id);
             response.extensions_mut().insert(observe::Route::Rest(endpoint));
@@ -130,10 +129,17 @@ fn missed(miss: Miss, method: &Method, id: &RequestId) -> Response {
     Problem::from(status).render(id)
 }
 
-/// The gateway's own paths can only be read.
-async fn own_path(request: Request) -> Response {
+/// The gateway's own paths can only be read. What else is asked of them is counted here: this answers for health too, which is not.
+async fn own_path(State(gateway): State<Gateway>, request: Request) -> Response {
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-    other_method(request.method(), "GET, HEAD", &id)
+    match admission::nothing_here(&gateway, &request).await {
+        Ok(standing) => {
+            let mut response = other_method(request.method(), "GET, HEAD", &id);
+            standing.tell(response.headers_mut());
+            response
+        }
+        Err(status) => Problem::from(status).render(&id),
+    }
 }
 
 /// A path that exists, asked by another method than it takes. To ask which those are is one that every path takes.

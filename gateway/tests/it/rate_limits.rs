@@ -89,7 +89,76 @@ async fn who_asks_too_often_is_told_how_long_to_wait_and_in_which_limit_they_ran
         let told = statuses(&system, 20, path, &[]).await;
         assert!(!told.contains(&429), "{path}: {told:?}");
     }
-    assert_eq!(system.options("/nothing").send().await.unwrap().status(), 404);
+    // Nor are preflights; every other `OPTIONS` is.
+    let preflight = [
+        ("origin", "https://example.org"),
+        ("access-control-request-method", "GET"),
+    ];
+    let asked = |headers: &[(&'static str, &'static str)]| {
+        let request = system.options("/nothing");
+        headers
+            .iter()
+            .fold(request, |request, (name, value)| request.header(*name, *value))
+            .send()
+    };
+    assert_eq!(asked(&preflight).await.unwrap().status(), 404);
+    for headers in [&preflight[..0], &preflight[..1], &preflight[1..]] {
+        assert_eq!(asked(headers).await.unwrap().status(), 429, "{headers:?}");
+    }
+}
+
+/// What goes nowhere is no way round the limits.
+#[tokio::test]
+async fn whatever_is_refused_for_its_form_is_counted_too() {
+    let system = System::start_with(&["--gateway-rate-limit-read=stranger=1/1h", TRUSTING]).await;
+    for (number, (method, path, header, refusal)) in [
+        ("DELETE", "/docs/", ("accept", "*/*"), 405),
+        ("OPTIONS", "/docs/", ("accept", "*/*"), 204),
+        ("POST", "/openapi.json", ("accept", "*/*"), 405),
+        ("GET", "/nothing", ("host", "a b"), 400),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let from = format!("192.0.2.{number}");
+        for expected in [refusal, 429] {
+            let request = system.http.request(method.parse().unwrap(), system.url(path));
+            let request = request.header(header.0, header.1).header("x-forwarded-for", &from);
+            assert_eq!(
+                request.send().await.unwrap().status(),
+                expected,
+                "{method} {path} {header:?}"
+            );
+        }
+    }
+    // By HTTP/1.1, and by a method and in an encoding that gRPC has not.
+    let http2 = reqwest::Client::builder()
+        .no_proxy()
+        .http2_prior_knowledge()
+        .build()
+        .unwrap();
+    for (number, (client, method, media_type)) in [
+        (&system.http, "POST", "application/grpc"),
+        (&http2, "GET", "application/grpc"),
+        (&http2, "POST", "application/grpc+json"),
+        (&http2, "POST", "application/grpc"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let from = format!("192.0.2.1{number}");
+        let mut codes = Vec::new();
+        for _ in 0..2 {
+            let request = client.request(method.parse().unwrap(), system.url("/voltgate.nothing.v1.Nothing/Do"));
+            let request = request
+                .header("content-type", media_type)
+                .header("x-forwarded-for", &from);
+            let answer = request.send().await.unwrap();
+            codes.push(text(answer.headers(), "grpc-status").unwrap().to_owned());
+        }
+        assert_ne!(codes[0], "8", "{method} {media_type}");
+        assert_eq!(codes[1], "8", "{method} {media_type}");
+    }
 }
 
 #[tokio::test]
@@ -128,12 +197,8 @@ async fn whoever_makes_up_api_keys_has_auth_service_asked_no_more_often_than_the
     let mut system = System::start_with(&flags).await;
     let show = async |system: &System, from: &str| {
         let bearer = format!("Bearer {}", ApiKey::generate().write());
-        let answer = get(
-            system,
-            COMMANDS,
-            &[("authorization", &bearer), ("x-forwarded-for", from)],
-        );
-        let answer = answer.await;
+        let headers = [("authorization", bearer.as_str()), ("x-forwarded-for", from)];
+        let answer = get(system, COMMANDS, &headers).await;
         let limit = text(answer.headers(), "ratelimit").map(str::to_owned);
         (answer.status().as_u16(), limit.unwrap_or_default())
     };
@@ -366,15 +431,21 @@ async fn gateways_that_share_a_redis_count_together() {
     let (one, other) = (System::start_with(&flags).await, System::start_with(&flags).await);
     let from = own_address();
     let headers = [("x-forwarded-for", from.as_str())];
+    let path = "/.well-known/jwks.json";
     let mut let_in = 0;
     for _ in 0..5 {
         for system in [&one, &other] {
-            let status = get(system, "/.well-known/jwks.json", &headers).await.status().as_u16();
+            let status = get(system, path, &headers).await.status().as_u16();
             assert!([200, 429].contains(&status), "{status}");
             let_in += u32::from(status == 200);
         }
     }
     assert_eq!(let_in, 5);
+    // Whichever of them is asked, one of both alone included.
+    let from = own_address();
+    let headers = [("x-forwarded-for", from.as_str())];
+    assert_eq!(statuses(&one, 5, path, &headers).await, [200; 5]);
+    assert_eq!(statuses(&other, 1, path, &headers).await, [429]);
     let elsewhere = own_address();
     let headers = [("x-forwarded-for", elsewhere.as_str())];
     assert_eq!(statuses(&other, 1, "/.well-known/jwks.json", &headers).await, [200]);
@@ -404,19 +475,24 @@ async fn while_redis_is_away_the_setting_says_who_gets_in_and_afterwards_it_coun
         let headers = [("x-forwarded-for", from.as_str())];
         assert_eq!(statuses(&system, 3, path, &headers).await, while_away, "{outage}");
 
+        // Counted at Redis again: another gateway hears of it, that was never cut off.
         proxy.resume().await;
-        let from = own_address();
-        let headers = [("x-forwarded-for", from.as_str())];
-        let mut told = Vec::new();
-        for _ in 0..100 {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            told = statuses(&system, 1, path, &headers).await;
-            // Counted at Redis: another gateway hears of it.
-            if told == [429] {
-                break;
+        let direct = format!("--redis-url={}", redis_url());
+        let witness = System::start_with(&[&limit, &direct, TRUSTING, "--gateway-rate-limit-patience=5000"]).await;
+        let heard_of = async || {
+            let from = own_address();
+            let headers = [("x-forwarded-for", from.as_str())];
+            let there = statuses(&system, 2, path, &headers).await;
+            there == [200; 2] && statuses(&witness, 1, path, &headers).await == [429]
+        };
+        let heard = async {
+            while !heard_of().await {
+                tokio::time::sleep(Duration::from_millis(100)).await;
             }
-        }
-        assert_eq!(told, [429], "{outage}");
+        };
+        tokio::time::timeout(Duration::from_secs(15), heard)
+            .await
+            .expect(&outage);
     }
 }
 
