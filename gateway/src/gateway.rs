@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::client::{Reporter, Terminators, TrustedProxies};
 use crate::export::Exports;
 use crate::grpc;
-use crate::health::{LastReport, ReadyNeeds};
+use crate::health::{LastWords, ReadyNeeds};
 use crate::json::{Layouts, RawJsonFields};
 use crate::observe::TraceParents;
 use crate::openapi;
@@ -60,7 +60,8 @@ pub struct Parts {
     pub stall: Duration,
     /// What goes on beside requests, or after them. The server waits for it at its end.
     pub tasks: TaskTracker,
-    pub last_report: LastReport,
+    /// How the services behind are.
+    pub last_words: LastWords,
     /// The services without which it wants no work.
     pub ready_needs: ReadyNeeds,
     pub tracer: Tracer,
@@ -119,7 +120,7 @@ impl Gateway {
             stall: settings.stall(),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
-            last_report: LastReport::default(),
+            last_words: LastWords::new(&upstreams, &routes, &rpcs),
             ready_needs: settings.ready_needs(&upstreams)?,
             tracer: Tracer::of(crate::NAME),
             trace_parents: settings.gateway_trace_parents,

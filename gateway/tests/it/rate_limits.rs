@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 use service_kit::access::ApiKey;
 use testbed::{Proxy, redis_url};
 use tonic::{Code, Request};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 use tonic_types::StatusExt as _;
 
 use crate::admission::{Guarded, KINDS};
@@ -336,6 +338,56 @@ async fn by_grpc_the_refusal_is_a_status_with_the_time_to_wait() {
             .await
             .is_ok()
     );
+}
+
+#[tokio::test]
+async fn by_grpc_the_gateway_may_be_asked_how_it_is_by_whoever_wants_and_a_service_is_asked_as_others_are() {
+    let flags = [
+        "--gateway-rate-limit-read=stranger=2/1h",
+        "--gateway-rate-limit-stream=stranger=1/1h",
+    ];
+    let system = System::start_with(&flags).await;
+    let connect = async || {
+        let channel = tonic::transport::Channel::from_shared(system.url("")).unwrap();
+        HealthClient::new(channel.connect().await.unwrap())
+    };
+    let health = connect().await;
+    let check = async |service: &str| {
+        let service = service.to_owned();
+        let answer = health.clone().check(HealthCheckRequest { service }).await;
+        answer.map_or_else(|status| status.code(), |_| Code::Ok)
+    };
+    let watch = async |health: &HealthClient<_>, service: &str| {
+        let service = service.to_owned();
+        health.clone().watch(HealthCheckRequest { service }).await
+    };
+    let auth = "voltgate.auth.v1.AuthService";
+    assert_eq!([check(auth).await, check("nothing").await], [Code::Ok, Code::NotFound]);
+    assert_eq!(check(auth).await, Code::ResourceExhausted);
+    for _ in 0..10 {
+        assert_eq!(check("").await, Code::Ok);
+    }
+    let watched = watch(&health, auth).await;
+    assert!(watched.is_ok());
+    assert_eq!(watch(&health, auth).await.unwrap_err().code(), Code::ResourceExhausted);
+    // Those who watch the gateway itself are not counted, but there are not any number of them.
+    let mut watching = vec![watched.unwrap()];
+    let told = loop {
+        // A connection has room for so many streams.
+        let another = connect().await;
+        let mut told = None;
+        for _ in 0..90 {
+            match watch(&another, "").await {
+                Ok(stream) => watching.push(stream),
+                Err(status) => told = Some(status),
+            }
+        }
+        if let Some(told) = told {
+            break told;
+        }
+    };
+    assert_eq!(service_kit::reason::Reason::of(&told).as_str(), "OVERLOADED");
+    assert_eq!(watching.len(), 200);
 }
 
 #[tokio::test]
