@@ -12,7 +12,7 @@ use service_kit::trace::Tracer;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::client::{Reporter, Terminators, TrustedProxies};
+use crate::client::{ForwardedHeader, Reporter, Terminators, TrustedProxies};
 use crate::export::Exports;
 use crate::grpc;
 use crate::health::{LastWords, ReadyNeeds};
@@ -45,6 +45,8 @@ pub struct Parts {
     /// Tells services for whom they are called.
     pub reporter: Reporter,
     pub trusted_proxies: TrustedProxies,
+    /// Where these say whom they speak for.
+    pub forwarded_header: ForwardedHeader,
     /// Proxies that end TLS before us, where there are any.
     pub terminators: Option<Terminators>,
     pub request_timeout: Duration,
@@ -112,6 +114,7 @@ impl Gateway {
             reporter: Reporter::new(shared.service_tokens(crate::NAME), Arc::clone(&shared.clock)),
             service_tokens: shared.service_tokens(crate::NAME),
             trusted_proxies: settings.trusted_proxies(),
+            forwarded_header: settings.gateway_forwarded_header,
             terminators: settings.terminators(stations, Arc::clone(&shared.clock))?,
             request_timeout: settings.request_timeout(),
             sockets: Sockets::new(settings.ping(), settings.resume()),

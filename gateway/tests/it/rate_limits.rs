@@ -268,6 +268,27 @@ async fn an_address_is_the_clients_and_of_ipv6_the_network() {
         let told = get(&system, path, &[("x-forwarded-for", client)]).await.status();
         assert_eq!(told.as_u16(), status, "{client}");
     }
+    // The standard's header says the same, and where it is known that the proxy writes the other, nothing.
+    for (flags, statuses) in [
+        (&[TRUSTING][..], [200, 429, 200, 200]),
+        (
+            &[TRUSTING, "--gateway-forwarded-header=x-forwarded-for"][..],
+            [200, 429, 429, 429],
+        ),
+    ] {
+        let flags = [&["--gateway-rate-limit-read=stranger=1/100s"], flags].concat();
+        let system = System::start_with(&flags).await;
+        for (number, (client, status)) in ["192.0.2.1", "192.0.2.1", "192.0.2.2", "192.0.2.3"]
+            .into_iter()
+            .zip(statuses)
+            .enumerate()
+        {
+            let forwarded = format!("for={client}");
+            let headers = [("forwarded", forwarded.as_str())];
+            let told = get(&system, "/.well-known/jwks.json", &headers).await.status();
+            assert_eq!(told.as_u16(), status, "{number}: {client} {flags:?}");
+        }
+    }
     // Whom no proxy speaks for cannot choose where they come from.
     let system = System::start_with(&["--gateway-rate-limit-read=stranger=1/100s"]).await;
     for (client, status) in [("192.0.2.1", 200), ("192.0.2.2", 429)] {
