@@ -12,8 +12,11 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::request::Parts;
 use http::{Extensions, HeaderMap, Method};
+use service_kit::access::Caller;
+use service_kit::network::Network;
 use service_kit::reason::Reason;
 use tonic::Status;
+use uuid::Uuid;
 
 use crate::client::Client;
 use crate::gateway::Gateway;
@@ -22,6 +25,35 @@ use crate::rate_limit::{Class, Standing, Who};
 use crate::request_id::RequestId;
 use crate::routes::{Endpoint, Kind, Rpc};
 use crate::{cors, observe, rest};
+
+/// Whoever was let in.
+#[derive(Clone, Copy, Debug)]
+pub struct Admitted<'g> {
+    /// How far they are from their limits.
+    pub standing: Standing<'g>,
+    pub party: Party,
+}
+
+/// For whom places are kept that a request may hold for long.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Party {
+    Account(Uuid),
+    /// All who have not proven who they are, where they are.
+    Network(Network),
+}
+
+impl Party {
+    fn of(caller: &Caller, address: IpAddr) -> Self {
+        match caller {
+            Caller::Account { id, .. } => Self::Account(*id),
+            Caller::Anonymous | Caller::Service { .. } => Self::stranger(address),
+        }
+    }
+
+    fn stranger(address: IpAddr) -> Self {
+        Self::Network(Network::of(address))
+    }
+}
 
 /// Lets a request of an endpoint in. At the door of charge points it is the service that tells who they are.
 ///
@@ -32,7 +64,7 @@ pub async fn admit<'g>(
     endpoint: &Endpoint,
     variables: &[String],
     request: &Parts,
-) -> Result<Standing<'g>, Status> {
+) -> Result<Admitted<'g>, Status> {
     let address = address(&request.extensions);
     if endpoint.kind == Kind::Door {
         let identity = variables.first().map(String::as_str).unwrap_or_default();
@@ -41,7 +73,9 @@ pub async fn admit<'g>(
         } else {
             endpoint.class
         };
-        return gateway.limits.count(class, Who::Station(identity), address).await;
+        let standing = gateway.limits.count(class, Who::Station(identity), address).await?;
+        let party = Party::stranger(address);
+        return Ok(Admitted { standing, party });
     }
     let class = if rest::wants_file(endpoint, &request.headers) {
         Class::Heavy
@@ -55,7 +89,7 @@ pub async fn admit<'g>(
 ///
 /// # Errors
 /// As above.
-pub async fn admit_call<'g>(gateway: &'g Gateway, rpc: &Rpc, request: &Parts) -> Result<Standing<'g>, Status> {
+pub async fn admit_call<'g>(gateway: &'g Gateway, rpc: &Rpc, request: &Parts) -> Result<Admitted<'g>, Status> {
     let address = address(&request.extensions);
     judge(gateway, rpc.path.as_str(), rpc.class, &request.headers, address).await
 }
@@ -100,7 +134,7 @@ async fn judge<'g>(
     class: Class,
     headers: &HeaderMap,
     address: IpAddr,
-) -> Result<Standing<'g>, Status> {
+) -> Result<Admitted<'g>, Status> {
     let may_ask = || async {
         let counted = gateway.limits.count(Class::Credential, Who::Stranger, address).await;
         counted.map(|_| ())
@@ -110,12 +144,15 @@ async fn judge<'g>(
     if let Err(status) = &judgement
         && Reason::of(status) == Reason::TooManyRequests
     {
-        return judgement.map(|()| Standing::default());
+        return Err(status.clone());
     }
     observe::account(&caller);
     let standing = gateway.limits.count(class, Who::of(&caller), address).await?;
     match judgement {
-        Ok(()) => Ok(standing),
+        Ok(()) => Ok(Admitted {
+            standing,
+            party: Party::of(&caller, address),
+        }),
         Err(status) => Err(standing.with(status)),
     }
 }

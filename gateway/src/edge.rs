@@ -15,6 +15,7 @@ use http::{Method, StatusCode};
 use service_kit::reason::Reason;
 use tower::ServiceBuilder;
 
+use crate::admission::Admitted;
 use crate::gateway::Gateway;
 use crate::grpc::{self, Grpc};
 use crate::problem::Problem;
@@ -85,8 +86,8 @@ async fn endpoint(State(gateway): State<Gateway>, mut request: Request) -> Respo
     let (parts, body) = request.into_parts();
     let admitted = admission::admit(&gateway, &endpoint, &variables, &parts).await;
     let request = Request::from_parts(parts, body);
-    let standing = match admitted {
-        Ok(standing) => standing,
+    let Admitted { standing, party } = match admitted {
+        Ok(admitted) => admitted,
         Err(status) => {
             if endpoint.kind == Kind::Upload {
                 upload::hear_out(request, &status).await;
@@ -103,10 +104,10 @@ async fn endpoint(State(gateway): State<Gateway>, mut request: Request) -> Respo
         Kind::Unary => rest::serve(&gateway, &endpoint, &variables, request)
             .await
             .map_err(|status| Problem::from(status).at(&endpoint)),
-        Kind::Stream => crate::stream::serve(&gateway, &endpoint, &variables, request)
+        Kind::Stream => crate::stream::serve(&gateway, &endpoint, &variables, request, party)
             .await
             .map_err(|status| Problem::from(status).at(&endpoint)),
-        Kind::Upload => upload::serve(&gateway, &endpoint, &variables, request)
+        Kind::Upload => upload::serve(&gateway, &endpoint, &variables, request, party)
             .await
             .map_err(|status| Problem::from(status).at(&endpoint)),
         Kind::Door => websocket::admit(&gateway, &endpoint, &variables, request).await,

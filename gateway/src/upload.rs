@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tonic::Status;
 
+use crate::admission::Party;
 use crate::gateway::Gateway;
 use crate::rest;
 use crate::routes::{self, Endpoint};
@@ -61,8 +62,9 @@ pub async fn serve(
     endpoint: &Endpoint,
     variables: &[String],
     request: Request,
+    party: Party,
 ) -> Result<Response, Status> {
-    let place = gateway.streams.enter()?;
+    let place = gateway.streams.enter(party)?;
     let (parts, body) = request.into_parts();
     let mut sent = Sent::new(&parts.headers, body);
     let result = async {

@@ -25,7 +25,7 @@ use tower::ServiceExt as _;
 
 pub use reflection::descriptors;
 
-use crate::admission;
+use crate::admission::{self, Admitted};
 use crate::gateway::Gateway;
 use crate::observe::Route;
 use crate::problem::Failed;
@@ -124,9 +124,9 @@ impl Grpc {
             return Err(self.refuse_as(&request, status).await);
         }
         let (parts, body) = request.into_parts();
-        let standing = admission::admit_call(&self.gateway, rpc, &parts).await?;
+        let Admitted { standing, party } = admission::admit_call(&self.gateway, rpc, &parts).await?;
         let request = Request::from_parts(parts, body);
-        let mut response = relay::pass(&self.gateway, rpc, request).await?;
+        let mut response = relay::pass(&self.gateway, rpc, request, party).await?;
         standing.tell(response.headers_mut());
         Ok(response)
     }

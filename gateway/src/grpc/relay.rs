@@ -18,18 +18,20 @@ use tonic::Status;
 use tower::Service as _;
 
 use super::deadline;
+use crate::admission::Party;
 use crate::client::Client;
 use crate::gateway::Gateway;
 use crate::headers;
 use crate::request_id::{self, RequestId};
 use crate::routes::Rpc;
+use crate::stream::Place;
 use crate::upstream::{Line, Upstream, explain, too_late};
 
 /// Passes a call on, and its answer back.
 ///
 /// # Errors
 /// The service cannot be reached, or its answer does not begin in time.
-pub async fn pass(gateway: &Gateway, rpc: &Rpc, request: Request) -> Result<Response, Status> {
+pub async fn pass(gateway: &Gateway, rpc: &Rpc, request: Request, party: Party) -> Result<Response, Status> {
     let upstream = gateway.upstreams.get(&rpc.upstream);
     let upstream = upstream.ok_or_else(|| Reason::Unavailable.status("The service is not set up here"))?;
     let (mut parts, body) = request.into_parts();
@@ -51,8 +53,11 @@ pub async fn pass(gateway: &Gateway, rpc: &Rpc, request: Request) -> Result<Resp
     *call.version_mut() = Version::HTTP_2;
     *call.headers_mut() = parts.headers;
 
-    // A stream may stay for long: like a charge point's, it is bounded by the room on connections only.
-    let permit = if rpc.streaming { None } else { Some(upstream.admit()?) };
+    let held = if rpc.streaming {
+        Held::Stream(gateway.streams.enter(party)?)
+    } else {
+        Held::Call(upstream.admit()?)
+    };
     let answer = send(upstream, call);
     let (response, line) = match deadline {
         Some(deadline) => timeout_at(deadline, answer).await.unwrap_or_else(|_| Err(too_late())),
@@ -66,7 +71,7 @@ pub async fn pass(gateway: &Gateway, rpc: &Rpc, request: Request) -> Result<Resp
     headers::clean_call(&mut parts.headers);
     let relay = Relay {
         upstream: upstream.name().to_owned(),
-        _held: (line, permit),
+        _held: (line, held),
         body,
         deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline))),
     };
@@ -93,11 +98,19 @@ async fn send(
     }
 }
 
+/// The place of a call among those that are like it.
+enum Held {
+    /// It ends soon.
+    Call(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit),
+    /// It may stay for long, and is one of the streams, as by REST.
+    Stream(#[expect(dead_code, reason = "it is held")] Place),
+}
+
 /// The messages of an answer and its trailers, with a status where they break off.
 struct Relay {
     upstream: String,
     /// Its place at the replica, and among the calls under way.
-    _held: (Line, Option<OwnedSemaphorePermit>),
+    _held: (Line, Held),
     body: tonic::body::Body,
     deadline: Option<Pin<Box<Sleep>>>,
 }
