@@ -12,12 +12,9 @@ use std::time::Duration;
 
 use governor::clock::{Clock, FakeRelativeClock};
 use governor::nanos::Nanos;
-use proptest::prelude::*;
 use service_kit::access::{Caller, Role, Scopes};
-use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use super::answer::Refusal;
 use super::key::{Key, Subject};
 use super::memory::Memory;
 use super::policy::{ClassLimits, Policies, Policy, Quota};
