@@ -89,7 +89,8 @@ async fn without_redis_the_setting_says_who_gets_in() {
 async fn before_anybody_asks_it_is_known_whether_redis_is_there() {
     let there = followed(&testbed::redis_url(), Outage::Memory).await;
     assert!(is_connected(&there));
-    assert!(!is_connected(&followed(NOWHERE, Outage::Memory).await));
+    let nowhere = followed(NOWHERE, Outage::Memory).await;
+    assert!(!is_connected(&nowhere));
 }
 
 #[tokio::test]
