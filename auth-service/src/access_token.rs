@@ -137,7 +137,10 @@ mod tests {
             ServiceSecret::new(b"of no matter here"),
             Arc::new(SystemClock),
         );
-        verifier.caller(Some(format!("Bearer {token}").as_bytes())).await
+        let bearer = format!("Bearer {token}");
+        verifier
+            .caller(Some(bearer.as_bytes()), || std::future::ready(Ok(())))
+            .await
     }
 
     #[tokio::test]

@@ -26,7 +26,8 @@ pub struct Application {
 }
 
 impl Application {
-    /// Reads the protos, looks up where the services are, then takes the ports. No service is asked for anything yet.
+    /// Reads the protos, looks up where the services are, connects to Redis where one is set, then takes the ports. No service is asked
+    /// for anything yet, and a Redis that is away holds nothing up for long.
     ///
     /// # Errors
     /// A setting or an annotation in the protos cannot be used, or a port is in use.
@@ -41,7 +42,7 @@ impl Application {
     pub async fn build_for(protos: &DescriptorPool, settings: Settings, shared: Shared) -> Result<Self, StartError> {
         let stations = StationAuthorities::default();
         let gateway = Gateway::new(protos, &settings, &shared, stations.clone())?;
-        gateway.upstreams.look_up().await;
+        tokio::join!(gateway.upstreams.look_up(), gateway.limits.connect());
         let tls = settings.public_tls(stations.clone(), Arc::clone(&shared.clock))?;
         let shown_somewhere = tls.is_some() || gateway.terminators.is_some();
         let followed = shown_somewhere && settings.gateway_tls_station_authority;
@@ -95,6 +96,7 @@ impl Application {
             () = follow_stations => {}
             () = upstreams.maintain() => {}
             () = access.follow() => {}
+            () = gateway.limits.follow() => {}
         }
         Ok(())
     }

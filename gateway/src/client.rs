@@ -22,7 +22,7 @@ use service_kit::clock::SharedClock;
 use service_kit::reason::internal;
 use tonic::Status;
 
-pub use proxies::TrustedProxies;
+pub use proxies::{ForwardedHeader, TrustedProxies};
 pub use terminators::{CLIENT_CERT, CLIENT_CERT_CHAIN, Terminators};
 
 use crate::gateway::Gateway;
@@ -77,7 +77,9 @@ impl Client {
 /// Finds out who makes a request, before the headers that tell are dropped.
 pub async fn identify(State(gateway): State<Gateway>, mut request: Request, next: Next) -> Response {
     if let Some(peer) = request.extensions().get::<Peer>() {
-        let address = gateway.trusted_proxies.client(peer.address.ip(), request.headers());
+        let address = gateway
+            .trusted_proxies
+            .client(peer.address.ip(), request.headers(), gateway.forwarded_header);
         let client = Client {
             address,
             tls: tls(&gateway, peer, request.headers()),

@@ -28,8 +28,7 @@ pub async fn answer(State(gateway): State<Gateway>, request: Request, next: Next
     let origins = &gateway.origins;
     let origin = request.headers().get(header::ORIGIN);
     let allow_origin = origin.and_then(|origin| origins.allow(origin));
-    let preflight =
-        *request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let preflight = is_preflight(&request);
     let mut response = next.run(request).await;
     let known_path = response.status() == StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
@@ -54,4 +53,10 @@ pub async fn answer(State(gateway): State<Gateway>, request: Request, next: Next
         headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE));
     }
     response
+}
+
+/// Whether a browser asks what a page of another origin may ask. Any other `OPTIONS` is a request like others.
+pub fn is_preflight(request: &Request) -> bool {
+    let has = |name| request.headers().contains_key(name);
+    *request.method() == Method::OPTIONS && has(header::ORIGIN) && has(header::ACCESS_CONTROL_REQUEST_METHOD)
 }

@@ -16,6 +16,7 @@ use http::{Method, StatusCode};
 use service_kit::reason::Reason;
 use tower::ServiceBuilder;
 
+use crate::admission::Admitted;
 use crate::gateway::Gateway;
 use crate::grpc::{self, Grpc};
 use crate::observe::Route;
@@ -51,7 +52,7 @@ pub fn router(gateway: Gateway) -> Router {
                 // Sees the final status, and times everything within.
                 .layer(from_fn_with_state(gateway.clone(), observe::observe))
                 // Whoever leaves open what is asked of whom gets no further.
-                .layer(from_fn(authority::check))
+                .layer(from_fn_with_state(gateway.clone(), authority::check))
                 // A gRPC call takes its own way from here.
                 .layer(from_fn_with_state(Grpc::new(&gateway), grpc::divert))
                 // Pages of other origins are told whether they may read the answer, errors included.
@@ -74,8 +75,7 @@ async fn endpoint(State(gateway): State<Gateway>, mut request: Request) -> Respo
         Err(miss) => match websocket::door_for(&gateway, request.method(), request.uri().path()) {
             Some(door) => door,
             None => {
-                let from = admission::address(request.extensions());
-                if let Err(status) = admission::nothing_here(&gateway, request.method(), from).await {
+                if let Err(status) = admission::nothing_here(&gateway, &request).await {
                     return Problem::from(status).render(&id);
                 }
                 let miss = websocket::wrong_method(&gateway, request.uri().path(), miss);
@@ -89,11 +89,11 @@ async fn endpoint(State(gateway): State<Gateway>, mut request: Request) -> Respo
     let (parts, body) = request.into_parts();
     let admitted = admission::admit(&gateway, &endpoint, &variables, &parts).await;
     let request = Request::from_parts(parts, body);
-    let standing = match admitted {
-        Ok(standing) => standing,
+    let Admitted { standing, party } = match admitted {
+        Ok(admitted) => admitted,
         Err(status) => {
             if endpoint.kind == Kind::Upload {
-                upload::hear_out(request).await;
+                upload::hear_out(request, &status).await;
             }
             return Problem::from(status).render(&id);
         }
@@ -105,10 +105,10 @@ async fn endpoint(State(gateway): State<Gateway>, mut request: Request) -> Respo
         Kind::Unary => rest::serve(&gateway, &endpoint, &variables, request)
             .await
             .map_err(|status| Problem::from(status).at(&endpoint)),
-        Kind::Stream => crate::stream::serve(&gateway, &endpoint, &variables, request)
+        Kind::Stream => crate::stream::serve(&gateway, &endpoint, &variables, request, party)
             .await
             .map_err(|status| Problem::from(status).at(&endpoint)),
-        Kind::Upload => upload::serve(&gateway, &endpoint, &variables, request)
+        Kind::Upload => upload::serve(&gateway, &endpoint, &variables, request, party)
             .await
             .map_err(|status| Problem::from(status).at(&endpoint)),
         Kind::Door => websocket::admit(&gateway, &endpoint, &variables, request).await,
@@ -130,10 +130,17 @@ fn missed(miss: Miss, method: &Method, id: &RequestId) -> Response {
     Problem::from(status).render(id)
 }
 
-/// The gateway's own paths can only be read.
-async fn own_path(request: Request) -> Response {
+/// The gateway's own paths can only be read. What else is asked of them is counted here: this answers for health too, which is not.
+async fn own_path(State(gateway): State<Gateway>, request: Request) -> Response {
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-    other_method(request.method(), "GET, HEAD", &id)
+    match admission::nothing_here(&gateway, &request).await {
+        Ok(standing) => {
+            let mut response = other_method(request.method(), "GET, HEAD", &id);
+            standing.tell(response.headers_mut());
+            response
+        }
+        Err(status) => Problem::from(status).render(&id),
+    }
 }
 
 /// A path that exists, asked by another method than it takes. To ask which those are is one that every path takes.

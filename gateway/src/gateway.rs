@@ -12,10 +12,10 @@ use service_kit::trace::Tracer;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::client::{Reporter, Terminators, TrustedProxies};
+use crate::client::{ForwardedHeader, Reporter, Terminators, TrustedProxies};
 use crate::export::Exports;
 use crate::grpc;
-use crate::health::{LastReport, ReadyNeeds};
+use crate::health::{LastWords, ReadyNeeds};
 use crate::json::{Layouts, RawJsonFields};
 use crate::observe::TraceParents;
 use crate::openapi;
@@ -45,6 +45,8 @@ pub struct Parts {
     /// Tells services for whom they are called.
     pub reporter: Reporter,
     pub trusted_proxies: TrustedProxies,
+    /// Where these say whom they speak for.
+    pub forwarded_header: ForwardedHeader,
     /// Proxies that end TLS before us, where there are any.
     pub terminators: Option<Terminators>,
     pub request_timeout: Duration,
@@ -60,7 +62,8 @@ pub struct Parts {
     pub stall: Duration,
     /// What goes on beside requests, or after them. The server waits for it at its end.
     pub tasks: TaskTracker,
-    pub last_report: LastReport,
+    /// How the services behind are.
+    pub last_words: LastWords,
     /// The services without which it wants no work.
     pub ready_needs: ReadyNeeds,
     pub tracer: Tracer,
@@ -111,6 +114,7 @@ impl Gateway {
             reporter: Reporter::new(shared.service_tokens(crate::NAME), Arc::clone(&shared.clock)),
             service_tokens: shared.service_tokens(crate::NAME),
             trusted_proxies: settings.trusted_proxies(),
+            forwarded_header: settings.gateway_forwarded_header,
             terminators: settings.terminators(stations, Arc::clone(&shared.clock))?,
             request_timeout: settings.request_timeout(),
             sockets: Sockets::new(settings.ping(), settings.resume()),
@@ -119,7 +123,7 @@ impl Gateway {
             stall: settings.stall(),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
-            last_report: LastReport::default(),
+            last_words: LastWords::new(&upstreams, &routes, &rpcs),
             ready_needs: settings.ready_needs(&upstreams)?,
             tracer: Tracer::of(crate::NAME),
             trace_parents: settings.gateway_trace_parents,

@@ -41,7 +41,7 @@ mod websocket;
 mod test_protos;
 
 pub use application::Application;
-pub use client::TrustedProxies;
+pub use client::{ForwardedHeader, TrustedProxies};
 pub use health::ReadyNeeds;
 pub use observe::TraceParents;
 pub use origins::Origins;

@@ -8,7 +8,7 @@ use axum::response::Response;
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
-use service_kit::reason::{DOMAIN, Reason};
+use service_kit::reason::{DOMAIN, Reason, whole_seconds};
 use tonic::Status;
 use tonic_types::StatusExt as _;
 
@@ -172,10 +172,6 @@ impl Problem {
 pub fn type_of(reason: Reason) -> String {
     let name = reason.as_str().to_ascii_lowercase().replace('_', "-");
     format!("urn:voltgate:problem:{name}")
-}
-
-fn whole_seconds(wait: Duration) -> u64 {
-    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use clap::Args;
 use service_kit::clock::SharedClock;
 use service_kit::start::StartError;
 
-use crate::client::{Terminators, TrustedProxies};
+use crate::client::{ForwardedHeader, Terminators, TrustedProxies};
 use crate::health::ReadyNeeds;
 use crate::observe::TraceParents;
 use crate::origins::Origins;
@@ -76,6 +76,9 @@ pub struct Settings {
     /// Addresses and networks of the proxies before the gateway, such as 10.0.0.0/8, separated by commas; whom they say they speak for (X-Forwarded-For or Forwarded) is believed, and nobody else
     #[arg(long, env, default_value = "")]
     pub gateway_trusted_proxies: TrustedProxies,
+    /// The header that these proxies write; where that is not said, a client's other one makes that neither is believed, and the client is taken to be the proxy
+    #[arg(long, env, value_enum, default_value_t = ForwardedHeader::Either)]
+    pub gateway_forwarded_header: ForwardedHeader,
     /// Those of the proxies that end TLS before the gateway; what they say of it (X-Forwarded-Proto, Client-Cert and Client-Cert-Chain) is believed, and they are trusted proxies too
     #[arg(long, env, default_value = "")]
     pub gateway_tls_terminators: TrustedProxies,

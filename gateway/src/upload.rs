@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tonic::Status;
 
+use crate::admission::Party;
 use crate::gateway::Gateway;
 use crate::rest;
 use crate::routes::{self, Endpoint};
@@ -37,6 +38,9 @@ const LONGEST: Duration = Duration::from_secs(3600);
 /// A client that is refused may still be sending, and few look for an answer meanwhile: so what it sends is read for this long, and
 /// dropped.
 const LINGER: Duration = Duration::from_secs(5);
+
+/// Of a client that was refused by its head alone no more than this is read: it is what may be under way before it can have heard.
+const LINGERING_BYTES: usize = 256 * 1024;
 
 /// A client that asks before it sends is told to go on when the service has had this long to refuse. It would send without being
 /// told so before long (RFC 9110, section 10.1.1): curl after a second.
@@ -58,8 +62,9 @@ pub async fn serve(
     endpoint: &Endpoint,
     variables: &[String],
     request: Request,
+    party: Party,
 ) -> Result<Response, Status> {
-    let place = gateway.streams.enter()?;
+    let place = gateway.streams.enter(party)?;
     let (parts, body) = request.into_parts();
     let mut sent = Sent::new(&parts.headers, body);
     let result = async {
@@ -73,16 +78,20 @@ pub async fn serve(
         Ok(response) => Ok(response),
         Err(status) => {
             drop(place);
-            sent.drain().await;
+            sent.drain(usize::MAX).await;
             Err(status)
         }
     }
 }
 
-/// Hears somebody out who was refused before any of the body was read, so that they see why.
-pub async fn hear_out(request: Request) {
+/// Hears somebody out who was refused before any of the body was read, so that they see why. Whoever asks too often is not listened to:
+/// that is what they were refused for.
+pub async fn hear_out(request: Request, status: &Status) {
+    if Reason::of(status) == Reason::TooManyRequests {
+        return;
+    }
     let (parts, body) = request.into_parts();
-    Sent::new(&parts.headers, body).drain().await;
+    Sent::new(&parts.headers, body).drain(LINGERING_BYTES).await;
 }
 
 /// The service's answer, which may come before it has all.
@@ -172,12 +181,22 @@ impl Sent {
         self.body.frame().await
     }
 
-    /// Whoever waits for our word sends nothing, and need not be heard out.
-    async fn drain(&mut self) {
+    /// Reads on until the end, until there was `most`, or for a while. Whoever waits for our word sends nothing, and need not be heard
+    /// out.
+    async fn drain(&mut self, most: usize) {
         if self.waits {
             return;
         }
-        let all = async { while let Some(Ok(_)) = self.frame().await {} };
+        let all = async {
+            let mut left = most;
+            while let Some(Ok(frame)) = self.frame().await {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                match left.checked_sub(length) {
+                    Some(rest) => left = rest,
+                    None => break,
+                }
+            }
+        };
         if timeout(LINGER, all).await.is_err() {
             tracing::debug!("A client went on sending after it had been refused");
         }

@@ -16,6 +16,7 @@ pub mod event;
 pub mod grpc;
 pub mod housekeeping;
 mod log;
+pub mod network;
 pub mod outbox;
 pub mod page;
 pub mod process;

@@ -260,6 +260,11 @@ pub fn internal(error: &(dyn std::error::Error + 'static)) -> Status {
     Reason::Internal.status("Something went wrong on our side; it has been logged")
 }
 
+/// A wait as headers tell it, in seconds. Whoever comes back after these does not come too early.
+pub fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

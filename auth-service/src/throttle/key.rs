@@ -1,7 +1,8 @@
 //! What attempts are counted under.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
+use service_kit::network;
 use sha2::{Digest, Sha256};
 
 use super::policy::{Kind, Purpose};
@@ -9,19 +10,13 @@ use super::policy::{Kind, Purpose};
 /// SHA-256 of what is counted: of one length, whatever somebody sends as a name, and nothing to read.
 pub type Key = [u8; 32];
 
-/// What counts as one address: whoever has an IPv6 address has the whole /64 to choose from.
+/// What counts as one address, as the database keeps it.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Network(String);
 
 impl Network {
     pub fn of(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V4(address) => address.to_string(),
-            IpAddr::V6(address) => {
-                let prefix = Ipv6Addr::from_bits(address.to_bits() >> 64 << 64);
-                format!("{prefix}/64")
-            }
-        })
+        Self(network::Network::of(address).to_string())
     }
 
     pub fn as_str(&self) -> &str {

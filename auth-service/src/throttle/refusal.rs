@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use service_kit::database;
-use service_kit::reason::Reason;
+use service_kit::reason::{Reason, whole_seconds};
 use thiserror::Error;
 use tonic::Status;
 use tonic::metadata::MetadataValue;
@@ -57,11 +57,11 @@ impl From<ThrottleError> for Status {
     }
 }
 
-/// A refusal with the headers that tell of the limit (draft-ietf-httpapi-ratelimit-headers): `RateLimit-Policy`, how many attempts
+/// A refusal with the headers that tell of the limit (draft-ietf-httpapi-ratelimit-headers-10): `RateLimit-Policy`, how many attempts
 /// there are in how many seconds, and `RateLimit`, that none are left for so many seconds.
 pub fn too_many(limit: &str, (quota, window): (u32, u32), wait: Duration, message: &str) -> Status {
     let mut status = Reason::TooManyRequests.retry_after(wait, message);
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+    let seconds = whole_seconds(wait);
     for (name, value) in [
         ("ratelimit", format!("\"{limit}\";r=0;t={seconds}")),
         ("ratelimit-policy", format!("\"{limit}\";q={quota};w={window}")),

@@ -4,6 +4,7 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use clap::ValueEnum;
 use http::HeaderMap;
 use ipnet::{IpNet, Ipv4Net};
 
@@ -15,6 +16,17 @@ const MAPPED_PREFIX: u8 = 96;
 /// Proxies that are believed.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct TrustedProxies(Vec<IpNet>);
+
+/// The header in which proxies say whom they speak for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub enum ForwardedHeader {
+    /// Not known. Where there are both, they have to agree.
+    #[default]
+    Either,
+    XForwardedFor,
+    /// RFC 7239.
+    Forwarded,
+}
 
 /// Why the setting cannot be used; the rest of a sentence that starts with its name.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
@@ -58,20 +70,24 @@ impl TrustedProxies {
     /// The client behind a connection from `peer`: of those who stand on the way here, the nearest that is no proxy of ours.
     ///
     /// Each proxy adds to the right whom it was reached from. Where an entry is no address, the way is known only as far as the
-    /// proxy that wrote it. A proxy that writes one header passes a stranger's other one on as it is: where there are both and
-    /// they disagree, neither is believed.
-    pub fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    /// proxy that wrote it. A proxy that writes one header passes a stranger's other one on as it is: where it is not known which
+    /// header they write, there are both and they disagree, neither is believed.
+    pub fn client(&self, peer: IpAddr, headers: &HeaderMap, written: ForwardedHeader) -> IpAddr {
         let peer = peer.to_canonical();
         if !self.contains(peer) {
             return peer;
         }
-        let by_custom = forwarded::x_forwarded_for(headers).map(|hops| self.farthest(peer, hops));
-        let by_standard = forwarded::forwarded(headers).map(|hops| self.farthest(peer, hops));
-        match (by_custom, by_standard) {
-            (None, None) => peer,
-            (Some(client), None) | (None, Some(client)) => client,
-            (Some(client), Some(same)) if client == same => client,
-            (Some(_), Some(_)) => peer,
+        let by_custom = || forwarded::x_forwarded_for(headers).map(|hops| self.farthest(peer, hops));
+        let by_standard = || forwarded::forwarded(headers).map(|hops| self.farthest(peer, hops));
+        match written {
+            ForwardedHeader::XForwardedFor => by_custom().unwrap_or(peer),
+            ForwardedHeader::Forwarded => by_standard().unwrap_or(peer),
+            ForwardedHeader::Either => match (by_custom(), by_standard()) {
+                (None, None) => peer,
+                (Some(client), None) | (None, Some(client)) => client,
+                (Some(client), Some(same)) if client == same => client,
+                (Some(_), Some(_)) => peer,
+            },
         }
     }
 
@@ -135,7 +151,8 @@ mod tests {
 
     fn client(peer: &str, headers: &[(&'static str, &str)]) -> String {
         let proxies: TrustedProxies = PROXIES.parse().unwrap();
-        proxies.client(peer.parse().unwrap(), &read(headers)).to_string()
+        let client = proxies.client(peer.parse().unwrap(), &read(headers), ForwardedHeader::Either);
+        client.to_string()
     }
 
     fn x_forwarded_for(lines: &[&str]) -> String {
@@ -160,7 +177,7 @@ mod tests {
         assert_eq!(client("10.1.2.3", &lies[2..]), "10.1.2.3");
         assert_eq!(
             TrustedProxies::default()
-                .client("10.1.2.3".parse().unwrap(), &HeaderMap::new())
+                .client("10.1.2.3".parse().unwrap(), &HeaderMap::new(), ForwardedHeader::Either)
                 .to_string(),
             "10.1.2.3"
         );
@@ -248,6 +265,25 @@ mod tests {
         );
         assert_eq!(client("10.1.2.3", &[custom, ("forwarded", "for=1.1.1.1")]), "10.1.2.3");
         assert_eq!(client("10.1.2.3", &[custom, ("forwarded", "for=unknown")]), "10.1.2.3");
+    }
+
+    #[test]
+    fn where_it_is_known_which_header_the_proxies_write_the_other_one_says_nothing() {
+        let proxies: TrustedProxies = PROXIES.parse().unwrap();
+        let client = |written, headers: &[(&'static str, &str)]| {
+            let client = proxies.client("10.1.2.3".parse().unwrap(), &read(headers), written);
+            client.to_string()
+        };
+        let headers = [("x-forwarded-for", "203.0.113.9"), ("forwarded", "for=198.51.100.1")];
+        for (written, expected) in [
+            (ForwardedHeader::Either, "10.1.2.3"),
+            (ForwardedHeader::XForwardedFor, "203.0.113.9"),
+            (ForwardedHeader::Forwarded, "198.51.100.1"),
+        ] {
+            assert_eq!(client(written, &headers), expected, "{written:?}");
+        }
+        assert_eq!(client(ForwardedHeader::XForwardedFor, &headers[1..]), "10.1.2.3");
+        assert_eq!(client(ForwardedHeader::Forwarded, &headers[..1]), "10.1.2.3");
     }
 
     #[test]

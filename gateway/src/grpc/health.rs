@@ -1,49 +1,72 @@
 //! How the gateway and the services behind it are, for those that ask by gRPC (`grpc.health.v1`).
 //!
 //! The empty name means the gateway, which wants work unless it drains: a service that fails must not take every gateway
-//! out of the load balancer. A service's name means that service, and is asked there.
+//! out of the load balancer, and whoever asks that is not counted. A service's name means that service, of which it is known what it last
+//! said; questions about services are counted like others.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::stream::{self, Stream};
 use service_kit::reason::Reason;
+use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_server::{Health as HealthService, HealthServer};
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 
+use crate::admission;
 use crate::gateway::Gateway;
-use crate::health::{self, Health};
+use crate::health::Health;
+use crate::rate_limit::{Class, Who};
 
 pub const SERVICE: &str = "grpc.health.v1.Health";
 
-/// How often one that watches a service has it asked.
+/// How often it is looked how a service is that somebody watches.
 const WATCH_INTERVAL: Duration = Duration::from_secs(5);
 
+/// Those who watch may be this many at once. A load balancer watches once, and need not wait for strangers who do for long: it may ask
+/// again and again in place of that.
+const MOST_WATCHES: usize = 200;
+
 pub fn server(gateway: Gateway) -> HealthServer<impl HealthService> {
-    HealthServer::new(Speaker(gateway))
+    HealthServer::new(Speaker {
+        gateway,
+        watches: Arc::new(Semaphore::new(MOST_WATCHES)),
+    })
 }
 
 /// Speaks for the gateway and what is behind it.
 #[derive(Clone)]
-struct Speaker(Gateway);
+struct Speaker {
+    gateway: Gateway,
+    /// Places for those who watch.
+    watches: Arc<Semaphore>,
+}
 
 impl Speaker {
+    /// Counts a question, unless it is about the gateway itself.
+    async fn count(&self, class: Class, request: &Request<HealthCheckRequest>) -> Result<(), Status> {
+        if request.get_ref().service.is_empty() {
+            return Ok(());
+        }
+        let address = admission::address(request.extensions());
+        let counted = self.gateway.limits.count(class, Who::Stranger, address).await;
+        counted.map(|_| ())
+    }
+
     async fn status(&self, service: &str) -> ServingStatus {
-        let gateway = &self.0;
+        let gateway = &self.gateway;
         if gateway.draining.is_cancelled() {
             return ServingStatus::NotServing;
         }
         if service.is_empty() {
             return ServingStatus::Serving;
         }
-        let upstream = gateway.rpcs.public_rpc_of(service);
-        match upstream.and_then(|rpc| gateway.upstreams.get(&rpc.upstream)) {
-            Some(upstream) => match health::check(upstream, service.to_owned()).await {
-                Health::Serving => ServingStatus::Serving,
-                Health::NotServing | Health::Unreachable => ServingStatus::NotServing,
-            },
+        match gateway.last_words.of_public(&gateway.tasks, service).await {
+            Some(Health::Serving) => ServingStatus::Serving,
+            Some(Health::NotServing | Health::Unreachable) => ServingStatus::NotServing,
             None => ServingStatus::ServiceUnknown,
         }
     }
@@ -52,7 +75,7 @@ impl Speaker {
     /// stayed would hold that up.
     async fn change(&self, service: &str, last: Option<ServingStatus>) -> Option<ServingStatus> {
         loop {
-            let draining = self.0.draining.is_cancelled();
+            let draining = self.gateway.draining.is_cancelled();
             let status = self.status(service).await;
             if last != Some(status) {
                 return Some(status);
@@ -62,7 +85,7 @@ impl Speaker {
             }
             tokio::select! {
                 () = tokio::time::sleep(WATCH_INTERVAL) => {}
-                () = self.0.draining.cancelled() => {}
+                () = self.gateway.draining.cancelled() => {}
             }
         }
     }
@@ -73,6 +96,7 @@ impl HealthService for Speaker {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<HealthCheckResponse, Status>> + Send>>;
 
     async fn check(&self, request: Request<HealthCheckRequest>) -> Result<Response<HealthCheckResponse>, Status> {
+        self.count(Class::Read, &request).await?;
         match self.status(&request.into_inner().service).await {
             ServingStatus::ServiceUnknown => Err(Reason::NotFound.status("There is no such service")),
             status => Ok(Response::new(answer(status))),
@@ -80,11 +104,17 @@ impl HealthService for Speaker {
     }
 
     async fn watch(&self, request: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        self.count(Class::Stream, &request).await?;
+        let place = Arc::clone(&self.watches).try_acquire_owned();
+        let place = place.map_err(|_| Reason::Overloaded.retry_after(WATCH_INTERVAL, "Too many watch already"))?;
         let (speaker, service) = (self.clone(), request.into_inner().service);
-        let changes = stream::unfold((speaker, service, None), |(speaker, service, last)| async move {
-            let status = speaker.change(&service, last).await?;
-            Some((Ok(answer(status)), (speaker, service, Some(status))))
-        });
+        let changes = stream::unfold(
+            (speaker, service, None, place),
+            |(speaker, service, last, place)| async move {
+                let status = speaker.change(&service, last).await?;
+                Some((Ok(answer(status)), (speaker, service, Some(status), place)))
+            },
+        );
         Ok(Response::new(Box::pin(changes)))
     }
 }

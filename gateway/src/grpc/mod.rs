@@ -17,6 +17,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::header::{self, HeaderMap};
 use http::{Method, Version};
+use http_body_util::Limited;
 use service_kit::reason::Reason;
 use tonic::Status;
 use tonic::service::Routes;
@@ -24,11 +25,15 @@ use tower::ServiceExt as _;
 
 pub use reflection::descriptors;
 
-use crate::admission;
+use crate::admission::{self, Admitted};
 use crate::gateway::Gateway;
 use crate::observe::{self, Route};
 use crate::problem::Failed;
 use crate::routes::Rpc;
+
+/// What one call may ask of the gateway's own services, in bytes: some hundreds of questions of reflection, which has a stream of them for
+/// one request, and a few kilobytes of descriptors for each. Clients that want to know everything ask some dozens.
+const LONGEST_CONVERSATION: usize = 16 * 1024;
 
 /// Everything that answers gRPC.
 #[derive(Clone)]
@@ -67,6 +72,19 @@ fn media_type(headers: &HeaderMap) -> Option<Encoding> {
     }
 }
 
+/// Why it is no call, though it says that it is one.
+fn objection(encoding: Encoding, request: &Request) -> Option<Status> {
+    if request.version() != Version::HTTP_2 {
+        Some(Reason::UnknownRpc.status("gRPC needs HTTP/2"))
+    } else if request.method() != Method::POST {
+        Some(Reason::MethodNotAllowed.status("gRPC calls are sent by POST"))
+    } else if encoding != Encoding::Protobuf {
+        Some(Reason::UnsupportedMediaType.status("Messages are encoded as protobuf here"))
+    } else {
+        None
+    }
+}
+
 /// An answer of a status alone, with HTTP's 200 as gRPC wants it.
 fn refuse(status: Status) -> Response {
     let reason = Reason::of(&status);
@@ -88,14 +106,8 @@ impl Grpc {
     }
 
     async fn serve(&self, encoding: Encoding, request: Request) -> Result<Response, Status> {
-        if request.version() != Version::HTTP_2 {
-            return Err(Reason::UnknownRpc.status("gRPC needs HTTP/2"));
-        }
-        if request.method() != Method::POST {
-            return Err(Reason::MethodNotAllowed.status("gRPC calls are sent by POST"));
-        }
-        if encoding != Encoding::Protobuf {
-            return Err(Reason::UnsupportedMediaType.status("Messages are encoded as protobuf here"));
+        if let Some(status) = objection(encoding, &request) {
+            return Err(self.refuse_as(&request, status).await);
         }
         let Some(rpc) = self.gateway.rpcs.get(request.uri().path()).cloned() else {
             return self.answer_itself(request).await;
@@ -105,18 +117,28 @@ impl Grpc {
     }
 
     async fn pass(&self, rpc: &Arc<Rpc>, request: Request) -> Result<Response, Status> {
-        let (parts, body) = request.into_parts();
         // Not even for one that has a service token: those of Voltgate's own processes do not come this way.
         if rpc.internal {
-            let from = admission::address(&parts.extensions);
-            admission::nothing_here(&self.gateway, &parts.method, from).await?;
-            return Err(Reason::PermissionDenied.status("This call is for Voltgate's own processes"));
+            let status = Reason::PermissionDenied.status("This call is for Voltgate's own processes");
+            return Err(self.refuse_as(&request, status).await);
         }
-        let standing = admission::admit_call(&self.gateway, rpc, &parts).await?;
+        let (parts, body) = request.into_parts();
+        let Admitted { standing, party } = admission::admit_call(&self.gateway, rpc, &parts).await?;
         let request = Request::from_parts(parts, body);
-        let mut response = relay::pass(&self.gateway, rpc, request).await?;
+        let mut response = relay::pass(&self.gateway, rpc, request, party).await?;
         standing.tell(response.headers_mut());
         Ok(response)
+    }
+
+    /// The refusal of a call that goes nowhere: this one, unless there were too many.
+    fn refuse_as<'g>(&'g self, request: &Request, status: Status) -> impl Future<Output = Status> + use<'g> {
+        let counted = admission::nothing_here(&self.gateway, request);
+        async {
+            match counted.await {
+                Ok(standing) => standing.with(status),
+                Err(too_many) => too_many,
+            }
+        }
     }
 
     /// Health and reflection, or nothing that anybody knows.
@@ -127,13 +149,15 @@ impl Grpc {
             Some(service) => self.gateway.reflection.is_some() && reflection::SERVICES.contains(&service),
             None => false,
         };
-        if service != Some(health::SERVICE) {
-            let from = admission::address(request.extensions());
-            admission::nothing_here(&self.gateway, request.method(), from).await?;
-        }
         if !known {
-            return Err(Reason::UnknownRpc.status("No service here has such an RPC"));
+            let status = Reason::UnknownRpc.status("No service here has such an RPC");
+            return Err(self.refuse_as(&request, status).await);
         }
+        // Health is counted by itself, where it costs anything.
+        if service != Some(health::SERVICE) {
+            admission::nothing_here(&self.gateway, &request).await?;
+        }
+        let request = request.map(|body| Body::new(Limited::new(body, LONGEST_CONVERSATION)));
         let Ok(response) = self.own.clone().oneshot(request).await;
         Ok(response.map(Body::new))
     }

@@ -14,6 +14,7 @@ use tonic::Status;
 use tower::Service as _;
 
 use super::deadline;
+use crate::admission::Party;
 use crate::client::Client;
 use crate::gateway::Gateway;
 use crate::headers;
@@ -28,7 +29,7 @@ type Call = http::Request<tonic::body::Body>;
 ///
 /// # Errors
 /// The service cannot be reached, or its answer does not begin in time.
-pub async fn pass(gateway: &Gateway, rpc: &Rpc, request: Request) -> Result<Response, Status> {
+pub async fn pass(gateway: &Gateway, rpc: &Rpc, request: Request, party: Party) -> Result<Response, Status> {
     let upstream = gateway.upstreams.get(&rpc.upstream);
     let upstream = upstream.ok_or_else(|| Reason::Unavailable.status("The service is not set up here"))?;
     let (mut parts, body) = request.into_parts();
@@ -50,7 +51,8 @@ pub async fn pass(gateway: &Gateway, rpc: &Rpc, request: Request) -> Result<Resp
     *call.version_mut() = Version::HTTP_2;
     *call.headers_mut() = parts.headers;
     if rpc.streaming {
-        streamed::pass(gateway, upstream, call, deadline).await
+        let place = gateway.streams.enter(party)?;
+        streamed::pass(gateway, upstream, call, (place, deadline)).await
     } else {
         whole::pass(gateway, upstream, call, deadline).await
     }

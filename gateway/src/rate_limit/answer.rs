@@ -1,30 +1,35 @@
-//! What somebody is told of the limits that they are under (draft-ietf-httpapi-ratelimit-headers), as auth-service tells it of its own.
+//! What somebody is told of the limits that they are under (draft-ietf-httpapi-ratelimit-headers-10), as auth-service tells it of its own.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use http::header::{HeaderMap, HeaderValue};
-use service_kit::reason::Reason;
+use service_kit::reason::{Reason, whole_seconds};
 use tonic::Status;
 use tonic::metadata::MetadataMap;
 
 use super::policy::Policy;
 use crate::headers::{RATELIMIT, RATELIMIT_POLICY};
 
-/// How much is left of the narrowest limit that a request was counted under; nothing where there was none.
+/// How much is left of the limit that is nearest, of those that a request was counted under; nothing where there was none.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Standing<'l>(Option<(&'l Policy, u32)>);
 
 impl<'l> Standing<'l> {
-    /// Itself, or this where it says nothing.
+    /// Itself, or this where less is left of it. Of two that are as near it is the narrower, which comes first.
     pub(super) fn or(self, policy: &'l Policy, remaining: u32) -> Self {
-        Self(self.0.or(Some((policy, remaining))))
+        let is_nearer = self.0.is_none_or(|(_, nearest)| remaining < nearest);
+        if is_nearer {
+            Self(Some((policy, remaining)))
+        } else {
+            self
+        }
     }
 
     #[cfg(test)]
-    pub(super) fn remaining(&self) -> Option<u32> {
-        self.0.map(|(_, remaining)| remaining)
+    pub(super) fn told(&self) -> Option<(&str, u32)> {
+        self.0.map(|(policy, remaining)| (policy.name.as_str(), remaining))
     }
 
     /// Tells it with an answer. What its service has said of a limit of its own stays.
@@ -32,7 +37,7 @@ impl<'l> Standing<'l> {
         if let Some((policy, remaining)) = self.0
             && !headers.contains_key(RATELIMIT)
         {
-            tell(policy, remaining, policy.interval(), headers);
+            tell(policy, remaining, policy.until_all_there(remaining), headers);
         }
     }
 
@@ -57,18 +62,18 @@ impl From<Refusal<'_>> for Status {
         let message = "There were too many requests of late; wait before the next one";
         let mut status = Reason::TooManyRequests.retry_after(refusal.wait, message);
         let mut headers = HeaderMap::with_capacity(2);
+        // The same time as `Retry-After` says: a client must not have to choose between two.
         tell(refusal.policy, 0, refusal.wait, &mut headers);
         *status.metadata_mut() = MetadataMap::from_headers(headers);
         status
     }
 }
 
-/// `RateLimit-Policy`, how many there are in how many seconds, and `RateLimit`, how many of these are left and in how many seconds there
-/// is one more.
-fn tell(policy: &Policy, remaining: u32, wait: Duration, headers: &mut HeaderMap) {
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+/// `RateLimit-Policy`, how many there are in how many seconds, and `RateLimit`, how many of these are left and for how many seconds they
+/// have to do: when these have passed, all are there again, or, where none is left, one.
+fn tell(policy: &Policy, remaining: u32, time: Duration, headers: &mut HeaderMap) {
     let mut left = BytesMut::with_capacity(64);
-    let written = write!(left, "\"{}\";r={remaining};t={seconds}", policy.name);
+    let written = write!(left, "\"{}\";r={remaining};t={}", policy.name, whole_seconds(time));
     if let (Ok(()), Ok(left)) = (written, HeaderValue::from_maybe_shared(left.freeze())) {
         headers.insert(RATELIMIT, left);
         headers.insert(RATELIMIT_POLICY, policy.header.clone());

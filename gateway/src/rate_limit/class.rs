@@ -9,22 +9,29 @@ pub enum Class {
     Read,
     Write,
     SignIn,
+    Refresh,
     Heavy,
     Stream,
     Device,
+    Transfer,
     /// Frames of OCPP by POST. It is the door's alone, and no RPC's.
     Frame,
+    /// API keys that this gateway has to ask auth-service about. No RPC's either: it comes before it is known what is asked by whom.
+    Credential,
 }
 
 impl Class {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Read,
         Self::Write,
         Self::SignIn,
+        Self::Refresh,
         Self::Heavy,
         Self::Stream,
         Self::Device,
+        Self::Transfer,
         Self::Frame,
+        Self::Credential,
     ];
 
     /// That of an RPC: the one that it names, or what follows from how it is called.
@@ -38,6 +45,8 @@ impl Class {
             RateClass::Heavy => Self::Heavy,
             RateClass::Stream => Self::Stream,
             RateClass::Device => Self::Device,
+            RateClass::Refresh => Self::Refresh,
+            RateClass::Transfer => Self::Transfer,
         }
     }
 
@@ -47,10 +56,13 @@ impl Class {
             Self::Read => "read",
             Self::Write => "write",
             Self::SignIn => "sign-in",
+            Self::Refresh => "refresh",
             Self::Heavy => "heavy",
             Self::Stream => "stream",
             Self::Device => "device",
+            Self::Transfer => "transfer",
             Self::Frame => "frame",
+            Self::Credential => "credential",
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What is counted under.
 
-use std::net::IpAddr;
-
+use service_kit::network::Network;
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
@@ -12,13 +11,14 @@ use super::policy::Policy;
 pub struct Subject(u128);
 
 impl Subject {
-    /// What counts as one address: whoever has an IPv6 address has the whole /64 to choose from.
-    pub fn network(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            // Where IPv6 has addresses that are IPv4's.
-            IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
-            IpAddr::V6(address) => address.to_bits() >> 64 << 64,
-        })
+    /// What counts as one address.
+    pub fn network(network: Network) -> Self {
+        Self(network.bits())
+    }
+
+    /// All networks of the IPv6 site that this one is in.
+    pub fn site(network: Network) -> Option<Self> {
+        network.site().map(Self)
     }
 
     pub fn id(id: Uuid) -> Self {
@@ -26,9 +26,9 @@ impl Subject {
     }
 
     /// An identity at an address.
-    pub fn station(identity: &str, address: IpAddr) -> Self {
+    pub fn station(identity: &str, network: Network) -> Self {
         let mut hash = Sha256::new();
-        hash.update(Self::network(address).0.to_be_bytes());
+        hash.update(network.bits().to_be_bytes());
         hash.update(identity);
         let hash: [u8; 32] = hash.finalize().into();
         let (first, _) = hash.split_at(size_of::<u128>());
@@ -51,9 +51,9 @@ impl Key {
         }
     }
 
-    /// As Redis knows it. It goes by the policy's name, so that gateways with other limits do not mix them up.
+    /// As Redis knows it.
     pub fn in_redis(&self, policy: &Policy) -> String {
-        format!("voltgate:rate:{}:{:032x}", policy.name, self.subject.0)
+        format!("{}{:032x}", policy.redis_prefix, self.subject.0)
     }
 }
 
@@ -63,22 +63,9 @@ mod tests {
 
     use super::*;
 
-    fn network(address: &str) -> Subject {
-        Subject::network(address.parse().unwrap())
-    }
-
-    #[test]
-    fn the_addresses_of_one_ipv6_network_are_one_and_those_of_ipv4_are_not() {
-        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff:0:0:1"));
-        assert_ne!(network("2001:db8:0:1::1"), network("2001:db8:0:2::1"));
-        assert_ne!(network("192.0.2.7"), network("192.0.2.8"));
-        assert_eq!(network("192.0.2.7"), network("::ffff:192.0.2.7"));
-        assert_ne!(network("::1"), network("0.0.0.0"));
-    }
-
     #[test]
     fn a_charge_point_is_one_at_each_address() {
-        let station = |identity, address: &str| Subject::station(identity, address.parse().unwrap());
+        let station = |identity, address: &str| Subject::station(identity, Network::of(address.parse().unwrap()));
         assert_eq!(station("CP1", "2001:db8::1"), station("CP1", "2001:db8::2"));
         assert_ne!(station("CP1", "192.0.2.7"), station("CP1", "192.0.2.8"));
         assert_ne!(station("CP1", "192.0.2.7"), station("CP2", "192.0.2.7"));

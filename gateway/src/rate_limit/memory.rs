@@ -4,6 +4,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use governor::clock::Clock;
 use governor::middleware::StateInformationMiddleware;
@@ -11,11 +12,12 @@ use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed, StateStore};
 use governor::{Quota, RateLimiter};
 use quick_cache::sync::Cache;
+use service_kit::start::StartError;
 use tokio::time::Instant;
 
 use super::answer::{Refusal, Standing};
 use super::key::Key;
-use super::policy::Policies;
+use super::policy::{Policies, Policy};
 use super::{Counted, Counts, Verdict};
 
 /// Keys that are remembered: some 15 MB at the most.
@@ -71,35 +73,63 @@ impl<C: Clock<Instant = Nanos> + Clone> fmt::Debug for Memory<C> {
 }
 
 impl<C: Clock<Instant = Nanos> + Clone> Memory<C> {
-    pub fn new(policies: &Policies, clock: C) -> Self {
+    /// # Errors
+    /// A policy has no interval.
+    pub fn new(policies: &Policies, clock: C) -> Result<Self, StartError> {
         let states = States(Arc::new(Cache::new(MOST_KEYS)));
-        let limiter = |policy: &super::Policy| {
-            // No interval is zero: a quota has at most as many requests as its window has microseconds.
-            let quota = Quota::with_period(policy.interval()).unwrap_or(Quota::per_second(policy.quota.requests));
-            RateLimiter::new(quota.allow_burst(policy.quota.requests), states.clone(), clock.clone())
+        let limiter = |policy: &Policy| {
+            let quota = Quota::with_period(policy.interval());
+            let quota = quota.ok_or_else(|| StartError::other("a rate limit cannot be kept", policy.name.as_str()))?;
+            let quota = quota.allow_burst(policy.quota.requests);
+            Ok(RateLimiter::new(quota, states.clone(), clock.clone()))
         };
-        Self {
-            limiters: policies.iter().map(limiter).collect(),
+        Ok(Self {
+            limiters: policies.iter().map(limiter).collect::<Result<_, StartError>>()?,
             clock,
             states,
-        }
+        })
     }
 
     pub fn count<'l>(&self, counts: &Counts<'l>) -> Verdict<'l> {
         let mut standing = Standing::default();
-        for Counted { policy, key } in counts.iter().flatten() {
-            let Some(limiter) = self.limiters.get(usize::from(key.policy)) else {
-                continue;
-            };
-            match limiter.check_key(key) {
-                Ok(state) => standing = standing.or(policy, state.remaining_burst_capacity()),
-                Err(not_yet) => {
-                    let wait = not_yet.wait_time_from(self.clock.now());
+        for (place, counted) in counts.iter().flatten().enumerate() {
+            match self.take(counted) {
+                Ok(left) => standing = standing.or(counted.policy, left),
+                Err(wait) => {
+                    // A request that is refused changes nothing: what it had of narrower limits goes back.
+                    counts
+                        .iter()
+                        .flatten()
+                        .take(place)
+                        .for_each(|taken| self.give_back(taken));
+                    let policy = counted.policy;
                     return Err(Refusal { policy, wait });
                 }
             }
         }
         Ok(standing)
+    }
+
+    /// What is left, or how long to wait.
+    fn take(&self, Counted { policy, key }: &Counted<'_>) -> Result<u32, Duration> {
+        // Whoever has a policy has it from the same place as the limiters; nobody gets in uncounted for want of one.
+        let limiter = self.limiters.get(usize::from(key.policy)).ok_or(policy.interval())?;
+        match limiter.check_key(key) {
+            Ok(state) => Ok(state.remaining_burst_capacity()),
+            Err(not_yet) => Err(not_yet.wait_time_from(self.clock.now())),
+        }
+    }
+
+    /// Has a key as full as if one request less had been counted. GCRA keeps one time for a key, and each request puts it off by the
+    /// same; so it does not matter which others were counted in between.
+    fn give_back(&self, Counted { policy, key }: &Counted<'_>) {
+        if let Some(state) = self.states.0.get(key) {
+            let before = |arrival: Option<Nanos>| {
+                let arrival = arrival.unwrap_or(Nanos::new(0));
+                Ok::<_, Infallible>(((), arrival.saturating_sub(policy.interval().into())))
+            };
+            let Ok(()) = state.measure_and_replace(&NotKeyed::NonKey, before);
+        }
     }
 
     #[cfg(test)]

@@ -1,17 +1,19 @@
 //! How often somebody may ask.
 //!
-//! Each request is counted once, by its head alone, under at most two keys: for who it comes from, as far as they have proven it, and
-//! for the address that it comes from. What is counted together is the class of its RPC (`class`), how much there is for whom is a
-//! setting (`policy`). Whoever asks too often hears how long to wait (`answer`).
+//! Each request is counted by its head alone, under a few keys at once: for who it comes from, as far as they have proven it, for those
+//! whom they belong to, and for the address that it comes from. What is counted together is the class of its RPC (`class`), how much
+//! there is for whom is a setting (`policy`). Whoever asks too often hears how long to wait (`answer`).
 //!
 //! Counting is GCRA, here (`memory`) or at a Redis that all gateways share (`shared`), with the same outcome. A request that is refused
-//! changes nothing, so that asking on does not make the wait longer.
+//! for one key changes nothing of any, so that asking on does not make the wait longer.
 
 mod answer;
 mod class;
+mod connection;
 mod key;
 mod memory;
 mod policy;
+mod proven;
 mod redis;
 mod settings;
 mod shared;
@@ -21,6 +23,7 @@ mod tests;
 use std::net::IpAddr;
 
 use service_kit::access::Caller;
+use service_kit::network::Network;
 use service_kit::start::StartError;
 use tonic::Status;
 use uuid::Uuid;
@@ -33,6 +36,7 @@ use answer::Refusal;
 use key::{Key, Subject};
 use memory::{Memory, Ticking};
 use policy::{Policies, Policy};
+use proven::Proven;
 use shared::Shared;
 
 /// From whom a request comes.
@@ -41,7 +45,10 @@ pub enum Who<'r> {
     /// Has not proven who they are.
     Stranger,
     Account(Uuid),
-    ApiKey(Uuid),
+    ApiKey {
+        key: Uuid,
+        account: Uuid,
+    },
     /// Says that it is the charge point of this identity; whether it is, only its service can tell.
     Station(&'r str),
 }
@@ -50,10 +57,14 @@ impl Who<'_> {
     pub fn of(caller: &Caller) -> Self {
         match caller {
             Caller::Account {
+                id,
                 session,
                 scopes: Some(_),
                 ..
-            } => Self::ApiKey(*session),
+            } => Self::ApiKey {
+                key: *session,
+                account: *id,
+            },
             Caller::Account { id, .. } => Self::Account(*id),
             Caller::Anonymous | Caller::Service { .. } => Self::Stranger,
         }
@@ -67,8 +78,8 @@ struct Counted<'l> {
     key: Key,
 }
 
-/// Those of a request, the narrowest first. Where one is full, those behind it are left as they are.
-type Counts<'l> = [Option<Counted<'l>>; 2];
+/// Those of a request, the narrowest first. Where one is full, none is counted under.
+type Counts<'l> = [Option<Counted<'l>>; 4];
 
 /// What counting came to: a refusal where one of the keys is full.
 type Verdict<'l> = Result<Standing<'l>, Refusal<'l>>;
@@ -77,6 +88,7 @@ type Verdict<'l> = Result<Standing<'l>, Refusal<'l>>;
 #[derive(Debug)]
 pub struct Limits {
     policies: Policies,
+    proven: Proven,
     counter: Counter,
 }
 
@@ -90,15 +102,34 @@ impl Limits {
     /// # Errors
     /// A setting cannot be used.
     pub fn new(settings: &RateLimitSettings) -> Result<Self, StartError> {
-        let policies = settings.policies();
-        let memory = Memory::new(&policies, Ticking::new());
+        let policies = settings.policies()?;
+        let memory = Memory::new(&policies, Ticking::new())?;
         let counter = match settings.redis()? {
             Some(redis) if !policies.is_empty() => {
                 Counter::Shared(Box::new(Shared::new(redis, memory, settings.gateway_rate_limit_outage)))
             }
             Some(_) | None => Counter::Memory(memory),
         };
-        Ok(Self { policies, counter })
+        Ok(Self {
+            policies,
+            proven: Proven::default(),
+            counter,
+        })
+    }
+
+    /// Connects to Redis, where there is one and it can be done now.
+    pub async fn connect(&self) {
+        if let Counter::Shared(shared) = &self.counter {
+            shared.redis.connect().await;
+        }
+    }
+
+    /// Looks after the connection to Redis, for as long as it is polled. It never ends by itself.
+    pub async fn follow(&self) {
+        match &self.counter {
+            Counter::Memory(_) => std::future::pending().await,
+            Counter::Shared(shared) => shared.redis.follow().await,
+        }
     }
 
     /// Counts a request.
@@ -115,23 +146,41 @@ impl Limits {
             Counter::Shared(shared) => shared.count(&counts).await?,
         };
         verdict.map_err(|refusal| {
-            metrics::counter!("voltgate_gateway_rate_limited_total", "policy" => refusal.policy.name.clone())
-                .increment(1);
+            refusal.policy.refused.increment(1);
             refusal.into()
         })
     }
 
+    /// A charge point was let in from this address, by its service.
+    pub fn prove(&self, identity: &str, address: IpAddr) {
+        self.proven.remember(Subject::station(identity, Network::of(address)));
+    }
+
     fn counts(&self, class: Class, who: Who<'_>, address: IpAddr) -> Counts<'_> {
         let limits = self.policies.of(class);
-        let network = Subject::network(address);
-        let (policy, subject) = match who {
-            Who::Stranger => (&limits.stranger, network),
-            Who::Account(id) => (&limits.account, Subject::id(id)),
-            Who::ApiKey(id) => (&limits.key, Subject::id(id)),
-            // A stranger who says somebody's identity elsewhere takes nothing away from the charge point.
-            Who::Station(identity) => (&limits.station, Subject::station(identity, address)),
+        let network = Network::of(address);
+        let (at, site) = (Subject::network(network), Subject::site(network));
+        let of_site = |policy| site.and_then(|site| counted(policy, site));
+        let (one, beside) = match who {
+            Who::Stranger => (counted(&limits.stranger, at), of_site(&limits.stranger_site)),
+            Who::Account(id) => (counted(&limits.account, Subject::id(id)), None),
+            Who::ApiKey { key, account } => (
+                counted(&limits.key, Subject::id(key)),
+                counted(&limits.account_keys, Subject::id(account)),
+            ),
+            Who::Station(identity) => {
+                // A stranger who says somebody's identity elsewhere takes nothing away from the charge point.
+                let station = Subject::station(identity, network);
+                let one = counted(&limits.station, station);
+                if !self.proven.contains(&station) {
+                    // Nor does one at its address, with as many identities as they can think of.
+                    let strangers = counted(&limits.stranger, at);
+                    return [one, strangers, of_site(&limits.stranger_site), None];
+                }
+                (one, None)
+            }
         };
-        [counted(policy, subject), counted(&limits.address, network)]
+        [one, beside, counted(&limits.address, at), of_site(&limits.site)]
     }
 }
 

@@ -7,6 +7,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use http::HeaderValue;
+use metrics::Counter;
+use service_kit::start::StartError;
 
 use super::class::Class;
 
@@ -15,6 +17,9 @@ const LONGEST_WINDOW: u64 = 24 * 60 * 60;
 
 /// The largest quota.
 const MOST: u32 = 1_000_000;
+
+/// An IPv6 site may ask as often as this many addresses.
+const NETWORKS_OF_A_SITE: NonZeroU32 = NonZeroU32::MIN.saturating_add(7);
 
 /// So many requests at once; after a whole window without one, they are all there again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -25,6 +30,15 @@ pub struct Quota {
 }
 
 impl Quota {
+    /// For all networks of one IPv6 site together, where this is for each. Most sites use a few of their networks; whoever wants to be
+    /// many has sixty-five thousand.
+    pub fn of_site(self) -> Self {
+        Self {
+            requests: self.requests.saturating_mul(NETWORKS_OF_A_SITE),
+            ..self
+        }
+    }
+
     /// After how long there is one more, in microseconds. Redis counts in these.
     pub fn interval(&self) -> u64 {
         (self.window * 1_000_000).div_ceil(u64::from(self.requests.get()))
@@ -36,7 +50,7 @@ impl Quota {
 pub enum BadLimits {
     #[error("has `{0}`, which is not of the form account=600/10s")]
     Form(String),
-    #[error("has `{0}`, and counts for `stranger`, `account`, `key`, `station` and `address` only")]
+    #[error("has `{0}`, and counts for `stranger`, `account`, `key`, `account-keys`, `station` and `address` only")]
     Kind(String),
     #[error("has `{0}` twice")]
     Twice(String),
@@ -72,6 +86,8 @@ pub struct ClassLimits {
     pub stranger: Option<Quota>,
     pub account: Option<Quota>,
     pub key: Option<Quota>,
+    /// For each account, of what all of its keys do.
+    pub account_keys: Option<Quota>,
     /// For each charge point at each address.
     pub station: Option<Quota>,
     /// For each address, of all that comes from there.
@@ -94,6 +110,7 @@ impl FromStr for ClassLimits {
                 "stranger" => &mut limits.stranger,
                 "account" => &mut limits.account,
                 "key" => &mut limits.key,
+                "account-keys" => &mut limits.account_keys,
                 "station" => &mut limits.station,
                 "address" => &mut limits.address,
                 _ => return Err(BadLimits::Kind(kind.to_owned())),
@@ -117,6 +134,11 @@ pub struct Policy {
     pub quota: Quota,
     /// Its `RateLimit-Policy`.
     pub header: HeaderValue,
+    /// What its keys at Redis begin with. It has the quota in it, so that gateways with other limits, and this one after a change, do
+    /// not go by what was counted under these.
+    pub redis_prefix: String,
+    /// Requests that were refused for it.
+    pub refused: Counter,
 }
 
 impl fmt::Debug for Policy {
@@ -126,6 +148,19 @@ impl fmt::Debug for Policy {
 }
 
 impl Policy {
+    fn new(index: u8, name: String, quota: Quota) -> Result<Self, StartError> {
+        let Quota { requests, window } = quota;
+        let header = HeaderValue::try_from(format!("\"{name}\";q={requests};w={window}"));
+        Ok(Self {
+            index,
+            header: header.map_err(|error| StartError::other("a rate limit cannot be told", error))?,
+            redis_prefix: format!("voltgate:rate:{name}:{requests}/{window}:"),
+            refused: metrics::counter!("voltgate_gateway_rate_limited_total", "policy" => name.clone()),
+            name,
+            quota,
+        })
+    }
+
     pub fn interval(&self) -> Duration {
         Duration::from_micros(self.quota.interval())
     }
@@ -134,28 +169,50 @@ impl Policy {
     pub fn tolerance(&self) -> u64 {
         self.quota.interval() * u64::from(self.quota.requests.get() - 1)
     }
+
+    /// When all of it is there again, if nobody asks.
+    pub fn until_all_there(&self, remaining: u32) -> Duration {
+        self.interval() * self.quota.requests.get().saturating_sub(remaining)
+    }
 }
 
 /// The policies of a class.
 #[derive(Clone, Debug, Default)]
 pub struct ClassPolicies {
     pub stranger: Option<Policy>,
+    /// For each site of IPv6.
+    pub stranger_site: Option<Policy>,
     pub account: Option<Policy>,
     pub key: Option<Policy>,
+    pub account_keys: Option<Policy>,
     pub station: Option<Policy>,
     pub address: Option<Policy>,
+    /// For each site of IPv6.
+    pub site: Option<Policy>,
 }
 
 impl ClassPolicies {
-    fn all(&self) -> [&Option<Policy>; 5] {
+    fn all(&self) -> [&Option<Policy>; 8] {
         let Self {
             stranger,
+            stranger_site,
             account,
             key,
+            account_keys,
             station,
             address,
+            site,
         } = self;
-        [stranger, account, key, station, address]
+        [
+            stranger,
+            stranger_site,
+            account,
+            key,
+            account_keys,
+            station,
+            address,
+            site,
+        ]
     }
 }
 
@@ -164,32 +221,32 @@ impl ClassPolicies {
 pub struct Policies([ClassPolicies; Class::ALL.len()]);
 
 impl Policies {
-    pub fn new<'l>(limits: impl Fn(Class) -> &'l ClassLimits) -> Self {
-        let mut index = 0;
+    /// # Errors
+    /// A limit cannot be told to clients.
+    pub fn new<'l>(limits: impl Fn(Class) -> &'l ClassLimits) -> Result<Self, StartError> {
+        let mut indices = 0..=u8::MAX;
         let mut policies = Self::default();
         for class in Class::ALL {
+            // In the order in which `ClassPolicies::all` has them.
             let mut policy = |kind: &str, quota: Option<Quota>| {
-                let quota = quota?;
-                let name = format!("{}-{kind}", class.name());
-                let header = format!("\"{name}\";q={};w={}", quota.requests, quota.window);
-                index += 1;
-                Some(Policy {
-                    index: index - 1,
-                    header: HeaderValue::try_from(header).ok()?,
-                    name,
-                    quota,
-                })
+                let Some(quota) = quota else { return Ok(None) };
+                let index = indices.next();
+                let index = index.ok_or_else(|| StartError::other("there are too many rate limits", kind))?;
+                Policy::new(index, format!("{}-{kind}", class.name()), quota).map(Some)
             };
             let limits = limits(class);
             policies.0[class as usize] = ClassPolicies {
-                stranger: policy("stranger", limits.stranger),
-                account: policy("account", limits.account),
-                key: policy("key", limits.key),
-                station: policy("station", limits.station),
-                address: policy("address", limits.address),
+                stranger: policy("stranger", limits.stranger)?,
+                stranger_site: policy("stranger-site", limits.stranger.map(Quota::of_site))?,
+                account: policy("account", limits.account)?,
+                key: policy("key", limits.key)?,
+                account_keys: policy("account-keys", limits.account_keys)?,
+                station: policy("station", limits.station)?,
+                address: policy("address", limits.address)?,
+                site: policy("site", limits.address.map(Quota::of_site))?,
             };
         }
-        policies
+        Ok(policies)
     }
 
     pub fn of(&self, class: Class) -> &ClassPolicies {
@@ -254,24 +311,33 @@ mod tests {
 
     #[test]
     fn policies_have_places_of_their_own_and_names_for_clients() {
-        let limits: ClassLimits = "stranger=3/10s,account=4/10s,key=5/10s,station=6/10s,address=7/10s"
-            .parse()
-            .unwrap();
-        let policies = Policies::new(|_| &limits);
+        let limits: ClassLimits =
+            "stranger=3/10s,account=4/10s,key=5/10s,account-keys=9/10s,station=6/10s,address=7/10s"
+                .parse()
+                .unwrap();
+        let policies = Policies::new(|_| &limits).unwrap();
         let indices: Vec<_> = policies.iter().map(|policy| usize::from(policy.index)).collect();
-        assert_eq!(indices, (0..5 * Class::ALL.len()).collect::<Vec<_>>());
+        // Those of addresses are for sites besides.
+        assert_eq!(indices, (0..8 * Class::ALL.len()).collect::<Vec<_>>());
+        let names: BTreeSet<_> = policies.iter().map(|policy| &policy.name).collect();
+        assert_eq!(names.len(), indices.len());
         let header = |policy: &Option<Policy>| policy.as_ref().unwrap().header.clone();
         assert_eq!(
             header(&policies.of(Class::SignIn).address),
             "\"sign-in-address\";q=7;w=10"
         );
-        assert!(Policies::new(|_| const { &NONE }).is_empty());
+        assert_eq!(
+            header(&policies.of(Class::Read).stranger_site),
+            "\"read-stranger-site\";q=24;w=10"
+        );
+        assert!(Policies::new(|_| const { &NONE }).unwrap().is_empty());
     }
 
     const NONE: ClassLimits = ClassLimits {
         stranger: None,
         account: None,
         key: None,
+        account_keys: None,
         station: None,
         address: None,
     };

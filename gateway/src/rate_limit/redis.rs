@@ -4,18 +4,25 @@ use std::fmt;
 use std::time::Duration;
 
 use quick_cache::sync::Cache;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
-use redis::{Client, IntoConnectionInfo as _, RedisError, Script};
+use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo as _, RedisError, Script};
 use service_kit::start::StartError;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::answer::{Refusal, Standing};
+use super::connection::Connection;
 use super::key::Key;
 use super::{Counted, Counts, Verdict};
 
-/// How long it may take to connect. No request waits for that.
+/// How long it may take to connect and to count once. No request waits for that.
 const CONNECTING: Duration = Duration::from_secs(2);
+
+/// Between two attempts to connect.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether a connection still counts. One that nobody uses may be dead, and nobody would know.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// A connection over which nothing is acknowledged for this long is given up.
 const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
@@ -23,9 +30,13 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(5);
 /// Keys that are remembered as full: a few megabytes.
 const REMEMBERED: usize = 20_000;
 
+/// Counted under to see whether anything can be. It lives for a millisecond.
+const TRIAL: &str = "voltgate:rate:trial";
+
 /// See the [module](self).
 pub struct Redis {
-    connection: ConnectionManager,
+    client: Client,
+    connection: Connection,
     script: Script,
     /// How long a request waits for the answer.
     patience: Duration,
@@ -42,6 +53,8 @@ impl fmt::Debug for Redis {
 /// Why there is no count.
 #[derive(Debug, thiserror::Error)]
 pub enum Uncounted {
+    #[error("there is no connection")]
+    Away,
     #[error("it did not answer in time")]
     TooLate,
     #[error(transparent)]
@@ -50,8 +63,18 @@ pub enum Uncounted {
     Nonsense,
 }
 
+impl Uncounted {
+    /// Nothing will come over this connection any more.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Failed(error) => error.is_connection_dropped(),
+            Self::Away | Self::TooLate | Self::Nonsense => false,
+        }
+    }
+}
+
 impl Redis {
-    /// Connects with the first request that there is.
+    /// It is not connected yet.
     ///
     /// # Errors
     /// The URL cannot be used.
@@ -63,42 +86,103 @@ impl Redis {
         #[cfg(target_os = "linux")]
         let tcp = tcp.set_user_timeout(UNACKNOWLEDGED);
         let place = url.into_connection_info().map_err(unusable)?.set_tcp_settings(tcp);
-        let client = Client::open(place).map_err(unusable)?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(CONNECTING))
-            .set_response_timeout(Some(patience))
-            .set_number_of_retries(1);
         Ok(Self {
-            connection: ConnectionManager::new_lazy_with_config(client, config).map_err(unusable)?,
+            client: Client::open(place).map_err(unusable)?,
+            connection: Connection::default(),
             script: Script::new(include_str!("script.lua")),
             patience,
             full: Cache::new(REMEMBERED),
         })
     }
 
-    /// # Errors
-    /// It did not answer, or not in time.
-    pub async fn count<'l>(&self, counts: &Counts<'l>) -> Result<Verdict<'l>, Uncounted> {
-        if let Some(refusal) = self.remembered(counts) {
-            return Ok(Err(refusal));
+    /// Connects, if it can be done now.
+    pub async fn connect(&self) {
+        match timeout(CONNECTING, self.try_to_connect()).await {
+            Ok(Ok(connection)) => self.connection.set(connection),
+            Ok(Err(error)) => self.connection.away(&error),
+            Err(_) => self.connection.away(&Uncounted::TooLate),
         }
+    }
+
+    /// Connects where there is no connection, and looks after the one that there is, for as long as it is polled.
+    pub async fn follow(&self) {
+        let mut next_attempt = Instant::now();
+        loop {
+            let Some(live) = self.connection.get() else {
+                sleep_until(next_attempt).await;
+                next_attempt = Instant::now() + PAUSE;
+                self.connect().await;
+                continue;
+            };
+            if timeout(LOOK, self.connection.given_up()).await.is_err()
+                && let Err(error) = self.try_out(live.connection.clone()).await
+            {
+                self.connection.give_up(&live, &error);
+            }
+        }
+    }
+
+    async fn try_to_connect(&self) -> Result<MultiplexedConnection, Uncounted> {
+        // Each call has a time of its own here.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None);
+        let connection = self
+            .client
+            .get_multiplexed_async_connection_with_config(&config)
+            .await?;
+        self.try_out(connection.clone()).await?;
+        Ok(connection)
+    }
+
+    /// Whether anything can be counted over it. A server that answers may have lost the leave to write.
+    async fn try_out(&self, mut connection: MultiplexedConnection) -> Result<(), Uncounted> {
+        let mut call = self.script.prepare_invoke();
+        call.key(TRIAL).arg(1).arg(1_000);
+        let answer = timeout(CONNECTING, call.invoke_async::<Vec<u64>>(&mut connection)).await;
+        answer.map_err(|_| Uncounted::TooLate)??;
+        Ok(())
+    }
+
+    /// # Errors
+    /// It is away, did not answer, or not in time.
+    pub async fn count<'l>(&self, counts: &Counts<'l>) -> Result<Verdict<'l>, Uncounted> {
+        let mut live = self.connection.get().ok_or(Uncounted::Away)?;
+        let counted = self.ask(&mut live.connection, counts).await;
+        match &counted {
+            Ok(_) => self.connection.counted(&live),
+            Err(error) => self.connection.failed(&live, error),
+        }
+        counted
+    }
+
+    async fn ask<'l>(
+        &self,
+        connection: &mut MultiplexedConnection,
+        counts: &Counts<'l>,
+    ) -> Result<Verdict<'l>, Uncounted> {
         let mut call = self.script.prepare_invoke();
         for Counted { policy, key } in counts.iter().flatten() {
             call.key(key.in_redis(policy));
             call.arg(policy.quota.interval()).arg(policy.tolerance());
         }
-        let mut connection = self.connection.clone();
-        let answer = timeout(self.patience, call.invoke_async(&mut connection)).await;
-        let answer: Vec<u64> = answer.map_err(|_| Uncounted::TooLate)??;
+        let answer = timeout(self.patience, call.invoke_async::<Vec<u64>>(connection)).await;
+        let answer = answer.map_err(|_| Uncounted::TooLate)??;
         self.read(counts, &answer).ok_or(Uncounted::Nonsense)
     }
 
-    fn remembered<'l>(&self, counts: &Counts<'l>) -> Option<Refusal<'l>> {
+    /// What is known without asking: that a key is full.
+    pub fn remembered<'l>(&self, counts: &Counts<'l>) -> Option<Refusal<'l>> {
         let now = Instant::now();
         counts.iter().flatten().find_map(|Counted { policy, key }| {
             let wait = self.full.get(key)?.checked_duration_since(now)?;
             (!wait.is_zero()).then_some(Refusal { policy, wait })
         })
+    }
+
+    #[cfg(test)]
+    pub fn is_connected(&self) -> bool {
+        self.connection.get().is_some()
     }
 
     fn read<'l>(&self, counts: &Counts<'l>, answer: &[u64]) -> Option<Verdict<'l>> {

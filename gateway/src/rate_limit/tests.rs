@@ -1,5 +1,9 @@
-//! One way of counting, here and at Redis: the same histories, told to both and to a model in plain words.
+//! Counting, by itself and at Redis.
 #![allow(clippy::unwrap_used)]
+
+mod fake_redis;
+mod history;
+mod outage;
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -8,12 +12,9 @@ use std::time::Duration;
 
 use governor::clock::{Clock, FakeRelativeClock};
 use governor::nanos::Nanos;
-use proptest::prelude::*;
 use service_kit::access::{Caller, Role, Scopes};
-use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use super::answer::Refusal;
 use super::key::{Key, Subject};
 use super::memory::Memory;
 use super::policy::{ClassLimits, Policies, Policy, Quota};
@@ -21,58 +22,8 @@ use super::redis::Redis;
 use super::shared::Outage;
 use super::{Class, Counted, Counts, RateLimitSettings};
 
-/// The same arithmetic in seconds: what has been used of a quota, and leaks.
-#[derive(Clone, Copy, Debug, Default)]
-struct Bucket {
-    used: f64,
-    seen: f64,
-}
-
-impl Bucket {
-    /// What is left, or how long to wait.
-    fn take(&mut self, policy: &Policy, now: f64) -> Result<u32, f64> {
-        let interval = policy.interval().as_secs_f64();
-        let leaked = (now - self.seen) / interval;
-        self.used = (self.used - leaked).max(0.0);
-        self.seen = now;
-        let quota = f64::from(policy.quota.requests.get());
-        if self.used + 1.0 > quota + 1e-9 {
-            return Err((self.used + 1.0 - quota) * interval);
-        }
-        self.used += 1.0;
-        Ok((quota - self.used + 1e-6) as u32)
-    }
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Step {
-    /// So many seconds go by.
-    Pass(u32),
-    Ask,
-}
-
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let step = prop_oneof![
-        2 => (0..400_u32).prop_map(Step::Pass),
-        1 => (0..20_u32).prop_map(Step::Pass),
-        6 => Just(Step::Ask),
-    ];
-    prop::collection::vec(step, 1..50)
-}
-
-/// Something that counts, and whose time a test has pass.
-trait Counter {
-    fn count<'l>(&self, counts: &Counts<'l>) -> super::Verdict<'l>;
-    fn pass(&self, counts: &Counts<'_>, seconds: u32);
-}
-
-struct Here {
-    memory: Memory<Set>,
-    clock: Set,
-}
-
 /// governor's own clock for tests counts from its birth, as ours does.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 struct Set(FakeRelativeClock);
 
 impl Clock for Set {
@@ -83,57 +34,9 @@ impl Clock for Set {
     }
 }
 
-impl Counter for Here {
-    fn count<'l>(&self, counts: &Counts<'l>) -> super::Verdict<'l> {
-        self.memory.count(counts)
-    }
-
-    fn pass(&self, _: &Counts<'_>, seconds: u32) {
-        self.clock.0.advance(Duration::from_secs(seconds.into()));
-    }
-}
-
-struct There {
-    runtime: Runtime,
-    url: String,
-}
-
-impl There {
-    /// One that remembers nothing, so that each question is Redis's to answer.
-    fn redis(&self) -> Redis {
-        Redis::new(&self.url, Duration::from_secs(5)).unwrap()
-    }
-}
-
-impl Counter for There {
-    fn count<'l>(&self, counts: &Counts<'l>) -> super::Verdict<'l> {
-        self.runtime
-            .block_on(async { self.redis().count(counts).await })
-            .unwrap()
-    }
-
-    /// Its clock cannot be set. So what it has written is made older.
-    fn pass(&self, counts: &Counts<'_>, seconds: u32) {
-        let mut connection = redis::Client::open(&*self.url).unwrap().get_connection().unwrap();
-        for Counted { policy, key } in counts.iter().flatten() {
-            let key = key.in_redis(policy);
-            let arrival: Option<u64> = redis::cmd("GET").arg(&key).query(&mut connection).unwrap();
-            if let Some(arrival) = arrival {
-                let older = arrival - u64::from(seconds) * 1_000_000;
-                let () = redis::cmd("SET")
-                    .arg(&key)
-                    .arg(older)
-                    .arg("KEEPTTL")
-                    .query(&mut connection)
-                    .unwrap();
-            }
-        }
-    }
-}
-
 fn policies(limits: &str) -> Policies {
     let limits: ClassLimits = limits.parse().unwrap();
-    Policies::new(move |_| &*Box::leak(Box::new(limits.clone())))
+    Policies::new(|_| &limits).unwrap()
 }
 
 fn counts<'l>(policies: &'l Policies, who: u128, address: u128) -> Counts<'l> {
@@ -143,68 +46,19 @@ fn counts<'l>(policies: &'l Policies, who: u128, address: u128) -> Counts<'l> {
         let key = Key::new(policy, Subject::id(Uuid::from_u128(id)));
         Some(Counted { policy, key })
     };
-    [counted(&limits.account, who), counted(&limits.address, address)]
-}
-
-/// Random histories of an account and its address. The windows are long, so that it does not matter how long a test takes.
-fn counts_as_the_model_does(counter: &impl Counter, cases: u32) {
-    let policies = policies("account=5/1000s,address=12/6000s");
-    let limits = policies.of(Class::Read);
-    let (account, address) = (limits.account.as_ref().unwrap(), limits.address.as_ref().unwrap());
-    proptest!(ProptestConfig { cases, ..ProptestConfig::default() }, |(steps in steps())| {
-        let counts = counts(&policies, rand::random(), rand::random());
-        let (mut of_account, mut of_address) = (Bucket::default(), Bucket::default());
-        let mut passed = 0_u32;
-        for step in steps {
-            match step {
-                Step::Pass(seconds) => {
-                    counter.pass(&counts, seconds);
-                    passed += seconds;
-                }
-                Step::Ask => {
-                    let now = f64::from(passed);
-                    let expected = of_account
-                        .take(account, now)
-                        .map_err(|wait| ("read-account", wait))
-                        .and_then(|left| {
-                            of_address.take(address, now).map_err(|wait| ("read-address", wait))?;
-                            Ok(left)
-                        });
-                    match (counter.count(&counts), expected) {
-                        (Ok(standing), Ok(left)) => prop_assert_eq!(standing.remaining(), Some(left)),
-                        (Err(Refusal { policy, wait }), Err((name, expected))) => {
-                            prop_assert_eq!(&policy.name, name);
-                            let off = (wait.as_secs_f64() - expected).abs();
-                            prop_assert!(off < 3.0, "{} and not {}", wait.as_secs_f64(), expected);
-                        }
-                        (found, expected) => prop_assert!(false, "{:?} and not {:?}", found, expected),
-                    }
-                }
-            }
-        }
-    });
-}
-
-#[test]
-fn counting_in_memory_is_counting_as_the_model_does() {
-    let clock = Set(FakeRelativeClock::default());
-    let policies = policies("account=5/1000s,address=12/6000s");
-    let memory = Memory::new(&policies, clock.clone());
-    counts_as_the_model_does(&Here { memory, clock }, 256);
-}
-
-#[test]
-fn counting_at_redis_is_counting_as_the_model_does() {
-    let runtime = Runtime::new().unwrap();
-    let url = testbed::redis_url();
-    counts_as_the_model_does(&There { runtime, url }, 40);
+    [
+        counted(&limits.account, who),
+        None,
+        counted(&limits.address, address),
+        None,
+    ]
 }
 
 #[test]
 fn a_flood_of_addresses_fills_no_memory_and_does_not_free_who_asks_too_often() {
-    let clock = Set(FakeRelativeClock::default());
+    let clock = Set::default();
     let policies = policies("account=5/1000s,address=12/6000s");
-    let memory = Memory::new(&policies, clock);
+    let memory = Memory::new(&policies, clock).unwrap();
     let often = counts(&policies, 1, 1);
     let mut let_in = 0;
     for flood in 0..300_000_u128 {
@@ -220,9 +74,9 @@ fn a_flood_of_addresses_fills_no_memory_and_does_not_free_who_asks_too_often() {
 /// Ten at once get what ten in turn would, whichever thread they are on.
 #[test]
 fn of_many_at_once_as_many_get_through_as_may() {
-    let clock = Set(FakeRelativeClock::default());
+    let clock = Set::default();
     let policies = policies("account=50/1h");
-    let memory = Arc::new(Memory::new(&policies, clock));
+    let memory = Arc::new(Memory::new(&policies, clock).unwrap());
     let let_in: usize = std::thread::scope(|scope| {
         let ask = || {
             (0..100)
@@ -239,9 +93,11 @@ fn of_many_at_once_as_many_get_through_as_may() {
 async fn a_key_that_is_full_is_not_asked_about_again_until_it_is_not() {
     let policies = policies("account=2/2s");
     let redis = Redis::new(&testbed::redis_url(), Duration::from_secs(5)).unwrap();
+    redis.connect().await;
     let counts = counts(&policies, rand::random(), 0);
     for _ in 0..2 {
         assert!(redis.count(&counts).await.unwrap().is_ok());
+        assert!(redis.remembered(&counts).is_none());
     }
     assert!(redis.count(&counts).await.unwrap().is_err());
     let key = counts[0].unwrap().key.in_redis(counts[0].unwrap().policy);
@@ -250,8 +106,9 @@ async fn a_key_that_is_full_is_not_asked_about_again_until_it_is_not() {
         .get_connection()
         .unwrap();
     let () = redis::cmd("DEL").arg(&key).query(&mut connection).unwrap();
-    assert!(redis.count(&counts).await.unwrap().is_err(), "from memory");
+    assert!(redis.remembered(&counts).is_some());
     tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert!(redis.remembered(&counts).is_none());
     assert!(redis.count(&counts).await.unwrap().is_ok());
     let left: i64 = redis::cmd("PTTL").arg(&key).query(&mut connection).unwrap();
     assert!(
@@ -271,42 +128,16 @@ fn settings(url: &str, outage: Outage) -> RateLimitSettings {
         gateway_rate_limit_read: limits("stranger=3/1h"),
         gateway_rate_limit_write: off.clone(),
         gateway_rate_limit_sign_in: off.clone(),
+        gateway_rate_limit_refresh: off.clone(),
         gateway_rate_limit_heavy: off.clone(),
         gateway_rate_limit_stream: off.clone(),
         gateway_rate_limit_device: off.clone(),
-        gateway_rate_limit_frame: off,
+        gateway_rate_limit_transfer: off.clone(),
+        gateway_rate_limit_frame: off.clone(),
+        gateway_rate_limit_credential: off,
         redis_url: Some(url.to_owned()),
         gateway_rate_limit_outage: outage,
         gateway_rate_limit_patience: 100,
-    }
-}
-
-#[tokio::test]
-async fn without_redis_the_setting_says_who_gets_in() {
-    let address: IpAddr = "192.0.2.7".parse().unwrap();
-    for (outage, expected) in [(Outage::Memory, 3), (Outage::Open, 10), (Outage::Closed, 0)] {
-        let limits = super::Limits::new(&settings(NOWHERE, outage)).unwrap();
-        let started = std::time::Instant::now();
-        let mut let_in = 0;
-        for _ in 0..10 {
-            match limits.count(Class::Read, super::Who::Stranger, address).await {
-                Ok(_) => let_in += 1,
-                Err(status) => {
-                    let reason = service_kit::reason::Reason::of(&status).as_str();
-                    let expected = if outage == Outage::Closed {
-                        "UNAVAILABLE"
-                    } else {
-                        "TOO_MANY_REQUESTS"
-                    };
-                    assert_eq!(reason, expected);
-                }
-            }
-        }
-        assert_eq!(let_in, expected, "{outage:?}");
-        assert!(
-            started.elapsed() < Duration::from_secs(2),
-            "{outage:?}: nobody waits for it"
-        );
     }
 }
 
@@ -317,37 +148,155 @@ fn a_url_that_is_none_is_told_without_what_it_says() {
     assert!(!refused.to_string().contains("secret"));
 }
 
-#[tokio::test]
-async fn an_api_key_is_counted_for_itself_and_not_for_its_account() {
-    let limits = |text: &str| -> ClassLimits { text.parse().unwrap() };
+/// Limits of these, for what reads.
+fn reading(limits: &str) -> super::Limits {
     let settings = RateLimitSettings {
-        gateway_rate_limit_read: limits("stranger=1/1h,account=1/1h,key=1/1h"),
+        gateway_rate_limit_read: limits.parse().unwrap(),
         redis_url: None,
         ..settings(NOWHERE, Outage::Memory)
     };
-    let counted = super::Limits::new(&settings).unwrap();
-    let caller = |session: u128, scopes: Option<&str>| Caller::Account {
-        id: Uuid::from_u128(1),
+    super::Limits::new(&settings).unwrap()
+}
+
+/// An account, logged in or by one of its keys.
+fn caller(account: u128, session: u128, scopes: Option<&str>) -> Caller {
+    Caller::Account {
+        id: Uuid::from_u128(account),
         roles: [Role::Driver].into_iter().collect(),
         session: Uuid::from_u128(session),
         token_id: Uuid::from_u128(session),
         scopes: scopes.map(Scopes::parse),
         site_groups: None,
-    };
-    let address: IpAddr = "192.0.2.7".parse().unwrap();
-    for (caller, let_in) in [
-        (caller(1, None), true),
-        // Another login of the same account.
-        (caller(2, None), false),
-        (caller(3, Some("ocpp:read")), true),
-        (caller(3, Some("ocpp:read")), false),
-        (caller(4, Some("ocpp:read")), true),
-        (Caller::Anonymous, true),
-        (Caller::Service { name: "gateway".into() }, false),
-    ] {
-        let counted = counted.count(Class::Read, super::Who::of(&caller), address).await;
-        assert_eq!(counted.is_ok(), let_in, "{caller:?}");
     }
+}
+
+#[tokio::test]
+async fn an_api_key_is_counted_for_itself_and_with_all_of_its_account_but_not_for_who_is_logged_in() {
+    let limits = reading("stranger=1/1h,account=1/1h,key=2/1h,account-keys=3/1h");
+    let address: IpAddr = "192.0.2.7".parse().unwrap();
+    let key = |session| caller(1, session, Some("ocpp:read"));
+    for (caller, refused_for) in [
+        (caller(1, 1, None), None),
+        // Another login of the same account.
+        (caller(1, 2, None), Some("read-account")),
+        (key(3), None),
+        (key(3), None),
+        (key(3), Some("read-key")),
+        (key(4), None),
+        (key(4), Some("read-account-keys")),
+        (key(5), Some("read-account-keys")),
+        // The key of somebody else.
+        (caller(2, 6, Some("ocpp:read")), None),
+        (Caller::Anonymous, None),
+        (Caller::Service { name: "gateway".into() }, Some("read-stranger")),
+    ] {
+        let counted = limits.count(Class::Read, super::Who::of(&caller), address).await;
+        assert_eq!(counted.err().map(told_policy).as_deref(), refused_for, "{caller:?}");
+    }
+}
+
+/// The limit that somebody is told to have run into.
+fn told_policy(status: tonic::Status) -> String {
+    let told = status.metadata().get("ratelimit").unwrap().to_str().unwrap();
+    told.split('"').nth(1).unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn of_the_limits_that_a_request_is_under_the_nearest_is_told_and_when_all_of_it_is_there_again() {
+    let limits = reading("account=4/100s,address=6/60s");
+    let address: IpAddr = "192.0.2.7".parse().unwrap();
+    let mut told = Vec::new();
+    for account in [1, 1, 2, 2, 3] {
+        let standing = limits.count(Class::Read, super::Who::of(&caller(account, 1, None)), address);
+        let mut headers = http::HeaderMap::new();
+        standing.await.unwrap().tell(&mut headers);
+        told.push(headers["ratelimit"].to_str().unwrap().to_owned());
+    }
+    assert_eq!(
+        told,
+        [
+            "\"read-account\";r=3;t=25",
+            "\"read-account\";r=2;t=50",
+            "\"read-account\";r=3;t=25",
+            "\"read-account\";r=2;t=50",
+            "\"read-address\";r=1;t=50",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn whoever_has_a_site_of_ipv6_is_not_as_many_as_it_has_networks() {
+    let limits = reading("stranger=2/1h");
+    let ask = async |address: String| {
+        let who = super::Who::Stranger;
+        let counted = limits.count(Class::Read, who, address.parse().unwrap()).await;
+        counted.err().map(told_policy)
+    };
+    let mut let_in = 0;
+    for network in 0..100 {
+        match ask(format!("2001:db8:1:{network:x}::1")).await {
+            None => let_in += 1,
+            Some(policy) => assert_eq!(policy, "read-stranger-site"),
+        }
+    }
+    assert_eq!(let_in, 16);
+    // Another site is another, and IPv4 has none, whoever translates it.
+    assert_eq!(ask("2001:db8:2::1".to_owned()).await, None);
+    for number in 0..100 {
+        assert_eq!(ask(format!("64:ff9b::c000:2{number:02}")).await, None);
+    }
+}
+
+#[tokio::test]
+async fn what_the_wide_limit_refuses_takes_nothing_of_the_narrow_one() {
+    let limits = reading("account=3/1h,address=2/1h");
+    let who = super::Who::Account(Uuid::from_u128(1));
+    let ask = async |address: &str| limits.count(Class::Read, who, address.parse().unwrap()).await;
+    for _ in 0..2 {
+        assert!(ask("192.0.2.7").await.is_ok());
+    }
+    for _ in 0..10 {
+        assert_eq!(told_policy(ask("192.0.2.7").await.unwrap_err()), "read-address");
+    }
+    assert!(ask("192.0.2.8").await.is_ok(), "it has one left");
+    assert_eq!(told_policy(ask("192.0.2.8").await.unwrap_err()), "read-account");
+}
+
+/// The clock of Redis was set back by a day.
+#[tokio::test]
+async fn a_key_from_the_future_is_full_for_one_interval_and_not_until_then() {
+    let policies = policies("account=2/2s");
+    let redis = Redis::new(&testbed::redis_url(), Duration::from_secs(5)).unwrap();
+    redis.connect().await;
+    let counts = counts(&policies, rand::random(), 0);
+    let key = counts[0].unwrap().key.in_redis(counts[0].unwrap().policy);
+    let mut connection = redis::Client::open(testbed::redis_url())
+        .unwrap()
+        .get_connection()
+        .unwrap();
+    let (now, _): (u64, u64) = redis::cmd("TIME").query(&mut connection).unwrap();
+    let ahead = (now + 24 * 60 * 60) * 1_000_000;
+    let () = redis::cmd("SET").arg(&key).arg(ahead).query(&mut connection).unwrap();
+    let refusal = redis.count(&counts).await.unwrap().unwrap_err();
+    assert_eq!(refusal.wait, Duration::from_secs(1));
+    tokio::time::sleep(refusal.wait + Duration::from_millis(100)).await;
+    assert!(redis.count(&counts).await.unwrap().is_ok());
+    let left: i64 = redis::cmd("PTTL").arg(&key).query(&mut connection).unwrap();
+    assert!((1..=2000).contains(&left), "{left}");
+}
+
+#[tokio::test]
+async fn limits_that_were_changed_begin_anew() {
+    let redis = Redis::new(&testbed::redis_url(), Duration::from_secs(5)).unwrap();
+    redis.connect().await;
+    let who = rand::random();
+    let (before, after) = (policies("account=1/1h"), policies("account=2/1h"));
+    assert!(redis.count(&counts(&before, who, 0)).await.unwrap().is_ok());
+    assert!(redis.count(&counts(&before, who, 0)).await.unwrap().is_err());
+    let wider = counts(&after, who, 0);
+    let key = |counts: &Counts<'_>| counts[0].unwrap().key.in_redis(counts[0].unwrap().policy);
+    assert_ne!(key(&counts(&before, who, 0)), key(&wider));
+    assert!(redis.count(&wider).await.unwrap().is_ok());
 }
 
 #[test]

@@ -10,11 +10,11 @@ use futures_util::stream::unfold;
 use prost_reflect::DynamicMessage;
 use service_kit::reason::{Reason, internal};
 use tokio::runtime::Handle;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{sleep, timeout};
 use tonic::{Status, Streaming};
 
 use super::form::Form;
+use super::places::Place;
 use crate::gateway::Gateway;
 use crate::problem::Problem;
 use crate::request_id::RequestId;
@@ -41,7 +41,7 @@ pub struct Answers {
 /// The service's side of it.
 struct Source {
     messages: Streaming<Bytes>,
-    _held: (Line, OwnedSemaphorePermit),
+    _held: (Line, Place),
 }
 
 /// What the answer begins with.
@@ -71,7 +71,7 @@ impl Answers {
         form: Form,
         id: RequestId,
         messages: Streaming<Bytes>,
-        held: (Line, OwnedSemaphorePermit),
+        held: (Line, Place),
     ) -> Self {
         Self {
             gateway: gateway.clone(),

@@ -5,6 +5,7 @@
 
 mod answers;
 mod form;
+mod places;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +13,10 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::response::Response;
 use http::header::{self, HeaderName, HeaderValue};
-use service_kit::reason::Reason;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use crate::admission::Party;
 use crate::gateway::Gateway;
 use crate::headers::BODY_LENGTH;
 use crate::media_type::Accept;
@@ -26,12 +26,10 @@ use crate::routes::Endpoint;
 use crate::upstream;
 use answers::{Answers, First};
 use form::Form;
+use places::Places;
 
 pub use form::line;
-
-/// Streams that may be open at once. One that its client does not read holds back its share of the connection to its service,
-/// and all of them together must leave room there.
-const MOST: usize = 800;
+pub use places::Place;
 
 /// nginx and others hold answers back until they have a page of them, unless they are told.
 const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -41,7 +39,7 @@ const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 pub struct Streams {
     /// A stream of events with nothing to say says so this often.
     heartbeat: Duration,
-    places: Arc<Semaphore>,
+    places: Places,
     leaving: CancellationToken,
 }
 
@@ -49,7 +47,7 @@ impl Streams {
     pub fn new(heartbeat: Duration) -> Self {
         Self {
             heartbeat,
-            places: Arc::new(Semaphore::new(MOST)),
+            places: Places::default(),
             leaving: CancellationToken::new(),
         }
     }
@@ -60,10 +58,9 @@ impl Streams {
     }
 
     /// # Errors
-    /// Too many are open.
-    pub fn enter(&self) -> Result<OwnedSemaphorePermit, Status> {
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        place.map_err(|_| Reason::Overloaded.retry_after(Duration::from_secs(5), "Too many streams are open"))
+    /// Too many are open, or too many of this party.
+    pub fn enter(&self, party: Party) -> Result<Place, Status> {
+        self.places.take(party)
     }
 }
 
@@ -76,12 +73,13 @@ pub async fn serve(
     endpoint: &Arc<Endpoint>,
     variables: &[String],
     request: Request,
+    party: Party,
 ) -> Result<Response, Status> {
     let form = Form::choose(endpoint, &Accept::of(request.headers()))?;
     let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
     let asked = rest::ask(gateway, endpoint, variables, request).await?;
     // Only now: whoever sends a body that never ends holds no place.
-    let place = gateway.streams.enter()?;
+    let place = gateway.streams.enter(party)?;
     let (opened, line) = upstream::stream(&asked.upstream, asked.call(gateway, endpoint)?).await?;
     let (metadata, messages, _) = opened.into_parts();
     let mut answers = Answers::new(gateway, endpoint, form, id, messages, (line, place));

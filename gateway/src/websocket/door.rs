@@ -15,6 +15,7 @@ use super::link::Link;
 use super::pump::Pump;
 use super::service_stream::{self, Opening, ServiceStream};
 use super::session::Session;
+use crate::admission;
 use crate::client::Client;
 use crate::gateway::Gateway;
 use crate::problem::Problem;
@@ -57,6 +58,7 @@ pub async fn admit(
     };
     let identity = opening.identity.clone();
     let (service, opened) = ServiceStream::open(upstream, opening).await.map_err(refused)?;
+    gateway.limits.prove(&identity, admission::address(&parts.extensions));
     check_subprotocol(&offered, opened.subprotocol.as_deref())?;
 
     let (response, upgraded) = handshake.accept(opened.subprotocol.as_deref())?;

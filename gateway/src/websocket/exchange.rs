@@ -13,6 +13,7 @@ use tonic::Status;
 use voltgate_proto::ocpp::v1::{ExchangeRequest, ExchangeResponse};
 
 use super::door::{metadata, refused, tls};
+use crate::admission;
 use crate::client::Client;
 use crate::edge::no_body;
 use crate::gateway::Gateway;
@@ -72,8 +73,9 @@ pub async fn exchange(
         return Err(Reason::InvalidRequest.status("There is no frame in the body").into());
     }
     let frame = String::from_utf8(body.into()).map_err(|_| Reason::InvalidRequest.status("The frame is not UTF-8"))?;
+    let identity = variables.first().map(String::as_str).unwrap_or_default();
     let request = ExchangeRequest {
-        identity: variables.first().cloned().unwrap_or_default(),
+        identity: identity.to_owned(),
         frame,
     };
     let call = Call {
@@ -87,6 +89,7 @@ pub async fn exchange(
         largest: LARGEST_ANSWER,
     };
     let answer = upstream::unary(upstream, call).await.map_err(refused)?;
+    gateway.limits.prove(identity, admission::address(&parts.extensions));
     let answer = ExchangeResponse::decode(answer.into_inner()).map_err(|error| internal(&error))?;
     Ok(respond(answer.frame))
 }

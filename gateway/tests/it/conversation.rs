@@ -23,7 +23,9 @@ impl SessionService for Behind {
         };
         self.saw(Seen::Open(open.clone(), metadata.clone()));
         match open.identity.as_str() {
-            "unknown" => return Err(Reason::NotFound.status("This charge point is not registered")),
+            unknown if unknown.starts_with("unknown") => {
+                return Err(Reason::NotFound.status("This charge point is not registered"));
+            }
             "locked" if metadata.get("voltgate-authorization").is_none() => {
                 return Err(Reason::StationUnauthorized.status("A password is required"));
             }

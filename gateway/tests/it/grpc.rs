@@ -341,6 +341,33 @@ async fn reflection_tells_of_everything_but_what_is_internal() {
     );
 }
 
+/// It is counted once, so it must come to an end.
+#[tokio::test]
+async fn one_conversation_of_reflection_has_some_hundreds_of_questions_at_most() {
+    let system = System::start().await;
+    let channel = tonic::transport::Channel::from_shared(system.url(""))
+        .unwrap()
+        .connect_lazy();
+    let question = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::FileContainingSymbol(
+            "voltgate.auth.v1.AuthService".into(),
+        )),
+    };
+    let conversation = async {
+        let mut client = ServerReflectionClient::new(channel);
+        let asked = client.server_reflection_info(stream::repeat(question)).await?;
+        let (mut answers, mut count) = (asked.into_inner(), 0);
+        while let Some(_answer) = answers.message().await? {
+            count += 1;
+            assert!(count < 1000, "it goes on and on");
+        }
+        Ok::<_, tonic::Status>(())
+    };
+    let ended = timeout(PATIENCE, conversation).await.expect("an end");
+    assert!(ended.is_err(), "whoever asks on is told that it is over");
+}
+
 #[tokio::test]
 async fn reflection_can_be_switched_off() {
     let system = System::start_with(&["--gateway-reflection=false"]).await;

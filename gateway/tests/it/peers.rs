@@ -59,6 +59,8 @@ pub enum Seen {
     Closed(Closed),
     /// The station's stream ended.
     End,
+    /// Whether somebody's API key is one.
+    ApiKey,
 }
 
 pub struct Peers {
@@ -148,6 +150,12 @@ impl Peers {
     pub fn calls(&mut self) -> usize {
         let seen = std::iter::from_fn(|| self.seen.try_recv().ok());
         seen.filter(|seen| matches!(seen, Seen::Call(_))).count()
+    }
+
+    /// API keys that were asked about, and not asked for here yet.
+    pub fn api_keys(&mut self) -> usize {
+        let seen = std::iter::from_fn(|| self.seen.try_recv().ok());
+        seen.filter(|seen| matches!(seen, Seen::ApiKey)).count()
     }
 
     /// The metadata of the next call.
@@ -311,6 +319,7 @@ impl VerificationService for Behind {
         &self,
         _: Request<auth::ExchangeApiKeyRequest>,
     ) -> Result<Response<auth::ExchangeApiKeyResponse>, Status> {
+        self.saw(Seen::ApiKey);
         Ok(Response::new(auth::ExchangeApiKeyResponse { access_token: None }))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::admission::Guarded;
 use crate::system::PATIENCE;
 use crate::watched::Watched;
 
@@ -287,4 +289,56 @@ async fn the_document_tells_which_bodies_an_upload_takes() {
             .unwrap();
         assert_eq!(answer.status(), if refuses { 415 } else { 200 }, "{path}");
     }
+}
+
+/// Sends the head of an upload without asking first, and some of the body that it promises. Returns the head of the answer, and how soon
+/// it was there.
+async fn begins(address: SocketAddr, path: &str, some: usize) -> (String, Duration) {
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let head = format!("PUT {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 100000000\r\n\r\n");
+    client.write_all(head.as_bytes()).await.unwrap();
+    let started = Instant::now();
+    let (mut from, mut to) = client.split();
+    let body = vec![7; some];
+    let send_on = async {
+        // It may be cut off in the middle.
+        let _sent = to.write_all(&body).await;
+        std::future::pending::<()>().await
+    };
+    let mut head = Vec::new();
+    let read = async {
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(timeout(PATIENCE, from.read_u8()).await.expect("a head").unwrap());
+        }
+    };
+    tokio::select! {
+        () = read => {}
+        () = send_on => {}
+    }
+    (String::from_utf8(head).unwrap(), started.elapsed())
+}
+
+#[tokio::test]
+async fn who_uploads_too_often_is_not_listened_to_whether_they_ask_first_or_not() {
+    let watched = Watched::start(&["--gateway-rate-limit-stream=stranger=1/1h"]).await;
+    let first = watched.http.put(watched.url("/upload/file")).body(vec![7; 10]);
+    assert_eq!(first.send().await.unwrap().status(), 200);
+    let (head, after) = begins(watched.address(), "/upload/file", 1000).await;
+    assert!(head.starts_with("HTTP/1.1 429"), "{head}");
+    assert!(after < Duration::from_secs(3), "it was listened to for {after:?}");
+}
+
+#[tokio::test]
+async fn who_may_not_upload_is_listened_to_for_a_while_or_until_they_have_sent_enough() {
+    let guarded = Guarded::start(&[]).await;
+    let (head, after) = begins(guarded.address, "/files/a", MEBIBYTE).await;
+    assert!(head.starts_with("HTTP/1.1 401"), "{head}");
+    assert!(
+        after < Duration::from_secs(3),
+        "a megabyte was listened to for {after:?}"
+    );
+    let (head, after) = begins(guarded.address, "/files/a", 1000).await;
+    assert!(head.starts_with("HTTP/1.1 401"), "{head}");
+    assert!(after > Duration::from_secs(4), "it might not have heard it");
+    assert_eq!(guarded.came(), 0);
 }

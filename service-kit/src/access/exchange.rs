@@ -1,5 +1,8 @@
 //! API keys are exchanged for access tokens, which are then verified like any other. auth-service is asked once for all
 //! calls that a key makes while its token is valid, and a key that is none is remembered for a while.
+//!
+//! Anybody can make up what looks like a key. So whoever verifies may want a say before auth-service is asked: it is asked by
+//! leave, and by so many at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +27,9 @@ const REFUSED_FOR: TimeDelta = TimeDelta::seconds(10);
 /// Keys that auth-service is asked about at the same time, so that made-up ones do not crowd out all else.
 const MOST_EXCHANGES: usize = 32;
 
+/// Keys that wait for their turn. One that came behind more of them would wait for as long as anybody has patience.
+const MOST_WAITING: usize = 256;
+
 /// How long a call waits for its key to be exchanged, whoever else asks for the same.
 const PATIENCE: Duration = Duration::from_secs(4);
 
@@ -39,7 +45,42 @@ pub(super) struct Exchanges {
     authority: Arc<dyn Authority>,
     clock: SharedClock,
     known: Cache<[u8; 32], Exchanged>,
+    /// For those under way and those that wait.
+    places: Semaphore,
     under_way: Semaphore,
+}
+
+/// Why it is not known what a key is good for.
+enum Unexchanged {
+    /// It may not be asked about just now.
+    NoLeave(Status),
+    /// Too many others are asked about.
+    Crowded,
+    Unavailable(AuthorityUnavailable),
+}
+
+impl From<AuthorityUnavailable> for Unexchanged {
+    fn from(error: AuthorityUnavailable) -> Self {
+        Self::Unavailable(error)
+    }
+}
+
+impl From<Unexchanged> for Status {
+    fn from(unexchanged: Unexchanged) -> Self {
+        let message = "API keys cannot be verified just now";
+        match unexchanged {
+            Unexchanged::NoLeave(status) => status,
+            // No line in the log for each: whoever makes keys up would fill it.
+            Unexchanged::Crowded => Reason::Unavailable.retry_after(PATIENCE, message),
+            Unexchanged::Unavailable(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "An API key cannot be exchanged for a token"
+                );
+                Reason::Unavailable.status(message)
+            }
+        }
+    }
 }
 
 impl Exchanges {
@@ -48,16 +89,22 @@ impl Exchanges {
             authority,
             clock,
             known: Cache::new(MOST_KEYS),
+            places: Semaphore::new(MOST_EXCHANGES + MOST_WAITING),
             under_way: Semaphore::new(MOST_EXCHANGES),
         }
     }
 
     /// An access token for a key; none where it is not valid. The token may have expired or been revoked since it was
-    /// fetched: whoever finds out calls [`Exchanges::forget`].
+    /// fetched: whoever finds out calls [`Exchanges::forget`]. `leave` is waited for where auth-service has to be asked, and by
+    /// one of all those who ask for the same key.
     ///
     /// # Errors
-    /// auth-service cannot be asked just now.
-    pub(super) async fn token(&self, key: &ApiKey) -> Result<Option<Arc<str>>, Status> {
+    /// There is no leave to ask auth-service, or it cannot be asked just now.
+    pub(super) async fn token(
+        &self,
+        key: &ApiKey,
+        leave: impl Future<Output = Result<(), Status>>,
+    ) -> Result<Option<Arc<str>>, Status> {
         let digest = key.digest();
         let now = self.clock.now();
         let is_over = |exchanged: &Exchanged| match exchanged {
@@ -65,21 +112,14 @@ impl Exchanges {
             Exchanged::Refused { until } => *until <= now,
         };
         self.known.remove_if(&digest, is_over);
-        let exchange = self.known.get_or_insert_async(&digest, self.exchange(key));
+        let exchange = self.known.get_or_insert_async(&digest, self.exchange(key, leave));
         let exchanged = timeout(PATIENCE, exchange)
             .await
-            .unwrap_or_else(|late| Err(AuthorityUnavailable(late.into())));
-        match exchanged {
-            Ok(Exchanged::Token(token)) => Ok(Some(token)),
-            Ok(Exchanged::Refused { .. }) => Ok(None),
-            Err(error) => {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "An API key cannot be exchanged for a token"
-                );
-                Err(Reason::Unavailable.status("API keys cannot be verified just now"))
-            }
-        }
+            .unwrap_or_else(|late| Err(AuthorityUnavailable(late.into()).into()));
+        Ok(match exchanged? {
+            Exchanged::Token(token) => Some(token),
+            Exchanged::Refused { .. } => None,
+        })
     }
 
     /// Has the key exchanged anew, unless it has been already.
@@ -88,7 +128,13 @@ impl Exchanges {
         self.known.remove_if(&key.digest(), is_it);
     }
 
-    async fn exchange(&self, key: &ApiKey) -> Result<Exchanged, AuthorityUnavailable> {
+    async fn exchange(
+        &self,
+        key: &ApiKey,
+        leave: impl Future<Output = Result<(), Status>>,
+    ) -> Result<Exchanged, Unexchanged> {
+        leave.await.map_err(Unexchanged::NoLeave)?;
+        let _place = self.places.try_acquire().map_err(|_| Unexchanged::Crowded)?;
         let permit = self.under_way.acquire().await;
         let _permit = permit.map_err(|closed| AuthorityUnavailable(closed.into()))?;
         let token = self.authority.exchange(key).await?;
@@ -103,6 +149,7 @@ impl Exchanges {
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
     use std::sync::Mutex;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -175,7 +222,7 @@ mod tests {
     }
 
     async fn token(exchanges: &Exchanges, key: &ApiKey) -> Option<Arc<str>> {
-        exchanges.token(key).await.expect("auth-service answers")
+        exchanges.token(key, ready(Ok(()))).await.expect("auth-service answers")
     }
 
     #[tokio::test(start_paused = true)]
@@ -224,7 +271,7 @@ mod tests {
         *authority.away.lock().expect("nobody panicked") = true;
         let (exchanges, key) = (exchanges(&authority), ApiKey::generate());
         let start = Instant::now();
-        let refused = join_all((0..1000).map(|_| exchanges.token(&key))).await;
+        let refused = join_all((0..1000).map(|_| exchanges.token(&key, ready(Ok(()))))).await;
         assert!(start.elapsed() <= PATIENCE + Duration::from_secs(1));
         for refused in refused {
             let refused = refused.expect_err("auth-service is away");
@@ -232,5 +279,56 @@ mod tests {
         }
         *authority.away.lock().expect("nobody panicked") = false;
         assert_eq!(token(&exchanges, &key).await.as_deref(), Some("a token"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_is_not_known_is_asked_about_by_leave_and_one_that_is_by_none() {
+        let authority = Arc::new(Counting::default());
+        authority.gives(Some("a token"));
+        let (exchanges, key) = (exchanges(&authority), ApiKey::generate());
+        let no = || ready(Err(Reason::TooManyRequests.status("wait")));
+        let refused = exchanges.token(&key, no()).await.expect_err("there is no leave");
+        assert_eq!(Reason::of(&refused), Reason::TooManyRequests);
+        assert_eq!(authority.asked(), 0);
+        let given = AtomicUsize::new(0);
+        let leave = async || {
+            given.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        };
+        let tokens = join_all((0..50).map(|_| exchanges.token(&key, leave()))).await;
+        assert!(tokens.iter().all(Result::is_ok));
+        assert_eq!(given.load(Ordering::Relaxed), 1, "one asked for all");
+        assert!(exchanges.token(&key, no()).await.is_ok(), "it is known");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn made_up_keys_wait_in_a_line_of_a_bounded_length_and_those_behind_it_hear_so_at_once() {
+        let authority = Arc::new(Counting::default());
+        let exchanges = exchanges(&authority);
+        let keys: Vec<_> = (0..1000).map(|_| ApiKey::generate()).collect();
+        let start = Instant::now();
+        let ask = async |key| {
+            let told = exchanges.token(key, ready(Ok(()))).await;
+            (told, start.elapsed())
+        };
+        let (mut served, mut sent_away) = (0, 0);
+        for (told, after) in join_all(keys.iter().map(ask)).await {
+            match told {
+                Ok(token) => {
+                    assert_eq!(token, None);
+                    served += 1;
+                }
+                Err(status) => {
+                    assert_eq!(Reason::of(&status), Reason::Unavailable);
+                    assert_eq!(after, Duration::ZERO, "nobody waits to be sent away");
+                    sent_away += 1;
+                }
+            }
+        }
+        assert_eq!(
+            (served, sent_away),
+            (MOST_EXCHANGES + MOST_WAITING, 1000 - MOST_EXCHANGES - MOST_WAITING)
+        );
+        assert_eq!(authority.asked(), served);
     }
 }

@@ -1,5 +1,6 @@
 //! The layer round every service that tells who calls and lets in whom the rule lets in.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -40,9 +41,14 @@ impl Access {
         self.admit_peer(path, headers, None).await
     }
 
-    /// The same, with the one who calls where they are refused, too, as far as they have proven who they are.
-    pub async fn judge(&self, path: &str, headers: &HeaderMap) -> (Caller, Result<(), Status>) {
-        self.judge_peer(path, headers, None).await
+    /// The same, with the one who calls where they are refused, too, as far as they have proven who they are. All is decided here but
+    /// whether an API key that was not seen before is one: before auth-service is asked about that, `leave` is waited for, and where
+    /// there is none, its status is the judgement.
+    pub async fn judge<L>(&self, path: &str, headers: &HeaderMap, leave: impl Fn() -> L) -> (Caller, Result<(), Status>)
+    where
+        L: Future<Output = Result<(), Status>>,
+    {
+        self.judge_peer(path, headers, None, leave).await
     }
 
     /// [`Access::admit`] where the connection may have proven something too.
@@ -53,11 +59,20 @@ impl Access {
     /// # Errors
     /// The credentials are not valid, or not enough.
     async fn admit_peer(&self, path: &str, headers: &HeaderMap, peer: Option<&Peer>) -> Result<Caller, Status> {
-        let (caller, judgement) = self.judge_peer(path, headers, peer).await;
+        let (caller, judgement) = self.judge_peer(path, headers, peer, || ready(Ok(()))).await;
         judgement.map(|()| caller)
     }
 
-    async fn judge_peer(&self, path: &str, headers: &HeaderMap, peer: Option<&Peer>) -> (Caller, Result<(), Status>) {
+    async fn judge_peer<L>(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        peer: Option<&Peer>,
+        leave: impl Fn() -> L,
+    ) -> (Caller, Result<(), Status>)
+    where
+        L: Future<Output = Result<(), Status>>,
+    {
         let Some(rule) = self.rules.get(path).filter(|rule| rule.who != Who::Public) else {
             return (Caller::Anonymous, Ok(()));
         };
@@ -67,7 +82,7 @@ impl Access {
             return (Caller::Service { name: process.into() }, Ok(()));
         }
         let authorization = headers.get(header::AUTHORIZATION).map(http::HeaderValue::as_bytes);
-        match self.verifier.caller(authorization).await {
+        match self.verifier.caller(authorization, leave).await {
             Ok(caller) => {
                 let judgement = rule.admit(&caller);
                 (caller, judgement)

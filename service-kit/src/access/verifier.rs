@@ -106,32 +106,38 @@ impl Verifier {
         }
     }
 
-    /// Tells who sends this `Authorization` header.
+    /// Tells who sends this `Authorization` header. Where auth-service has to be asked about an API key, `leave` is waited for.
     ///
     /// # Errors
-    /// It is not a bearer token, or not one that is valid now.
-    pub async fn caller(&self, authorization: Option<&[u8]>) -> Result<Caller, Status> {
+    /// It is not a bearer token, or not one that is valid now; or there is no leave to find that out.
+    pub async fn caller<L>(&self, authorization: Option<&[u8]>, leave: impl Fn() -> L) -> Result<Caller, Status>
+    where
+        L: Future<Output = Result<(), Status>>,
+    {
         let Some(authorization) = authorization else {
             return Ok(Caller::Anonymous);
         };
         let token = bearer(authorization)
             .ok_or_else(|| invalid("The Authorization header must be `Bearer` and an access token or an API key"))?;
         if token.starts_with(api_key::PREFIX) {
-            self.api_key(token).await
+            self.api_key(token, leave).await
         } else {
             self.token(token).await
         }
     }
 
-    async fn api_key(&self, text: &str) -> Result<Caller, Status> {
+    async fn api_key<L>(&self, text: &str, leave: impl Fn() -> L) -> Result<Caller, Status>
+    where
+        L: Future<Output = Result<(), Status>>,
+    {
         let refused = || invalid("The API key is not valid");
         let key = ApiKey::parse(text).ok_or_else(refused)?;
-        let known = self.exchanges.token(&key).await?.ok_or_else(refused)?;
+        let known = self.exchanges.token(&key, leave()).await?.ok_or_else(refused)?;
         match self.token(&known).await {
             // It has expired, or the account has changed since. The key may be good for another one.
             Err(status) if Reason::of(&status) == Reason::InvalidToken => {
                 self.exchanges.forget(&key, &known);
-                let anew = self.exchanges.token(&key).await?.ok_or_else(refused)?;
+                let anew = self.exchanges.token(&key, leave()).await?.ok_or_else(refused)?;
                 self.token(&anew).await
             }
             caller => caller,

@@ -14,6 +14,7 @@ use tonic::Status;
 
 use super::{Call, in_time, send};
 use crate::gateway::Gateway;
+use crate::stream::Place;
 use crate::upstream::{Line, Upstream, explain, too_late};
 use crate::watchdog;
 
@@ -25,7 +26,7 @@ pub async fn pass(
     gateway: &Gateway,
     upstream: &Upstream,
     call: Call,
-    deadline: Option<Instant>,
+    (place, deadline): (Place, Option<Instant>),
 ) -> Result<Response, Status> {
     let open = async {
         // One that its client does not read must not stand in the way of other calls.
@@ -36,7 +37,7 @@ pub async fn pass(
     let (head, body, line) = in_time(deadline, open).await?;
     let relay = Relay {
         upstream: upstream.name().to_owned(),
-        _line: line,
+        _held: (line, place),
         body,
         deadline: deadline.map(|deadline| Box::pin(sleep_until(deadline))),
     };
@@ -48,8 +49,8 @@ pub async fn pass(
 /// The messages of an answer and its trailers, with a status where they break off.
 struct Relay {
     upstream: String,
-    /// Its place at the replica.
-    _line: Line,
+    /// Its place at the replica, and among the streams.
+    _held: (Line, Place),
     body: tonic::body::Body,
     deadline: Option<Pin<Box<Sleep>>>,
 }
