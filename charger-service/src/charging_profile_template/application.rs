@@ -49,22 +49,6 @@ impl State {
     fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.as_str() == text)
     }
-
-    fn kept_as(self) -> &'static str {
-        match self {
-            Self::Current | Self::Outdated => "held",
-            other => other.as_str(),
-        }
-    }
-
-    /// Whether the confirmed version is the present one, where that makes the difference.
-    fn is_present(self) -> Option<bool> {
-        match self {
-            Self::Current => Some(true),
-            Self::Outdated => Some(false),
-            Self::Pending | Self::Cleared | Self::Replaced | Self::Unconfirmed => None,
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -130,6 +114,16 @@ pub async fn list(database: &PgPool, page: Page) -> Result<ListChargingProfileAp
 }
 
 async fn rows(connection: &mut PgConnection, template: &super::Row, page: &Page) -> Result<Vec<Row>, sqlx::Error> {
+    match page.state {
+        Some(State::Current) => held(connection, template, page, true).await,
+        Some(State::Outdated) => held(connection, template, page, false).await,
+        Some(State::Pending | State::Cleared | State::Replaced | State::Unconfirmed) | None => {
+            in_state(connection, template, page).await
+        }
+    }
+}
+
+async fn in_state(connection: &mut PgConnection, template: &super::Row, page: &Page) -> Result<Vec<Row>, sqlx::Error> {
     let (charge_point, connector) = page.after.unwrap_or((Uuid::nil(), -1));
     sqlx::query_as!(
         Row,
@@ -140,17 +134,59 @@ async fn rows(connection: &mut PgConnection, template: &super::Row, page: &Page)
            JOIN ocpp.charge_point ON charge_point.id = place.charge_point_id
            WHERE template_id = $1 AND (place.charge_point_id, connector_id) > ($2, $3)
              AND ($4::text IS NULL OR place.state = $4)
-             AND ($5::boolean IS NULL OR (confirmed_version = $6) = $5)
-             AND ($7::text IS NULL OR place.charge_point_id = (SELECT id FROM ocpp.charge_point WHERE identity = $7))
-           ORDER BY place.charge_point_id, connector_id LIMIT $8"#,
+             AND ($5::text IS NULL OR place.charge_point_id = (SELECT id FROM ocpp.charge_point WHERE identity = $5))
+           ORDER BY place.charge_point_id, connector_id LIMIT $6"#,
         template.id,
         charge_point,
         connector,
-        page.state.map(State::kept_as),
-        page.state.and_then(State::is_present),
-        template.version,
+        page.state.map(State::as_str),
         page.identity,
         page.size.limit(),
+    )
+    .fetch_all(connection)
+    .await
+}
+
+/// Those that have the present version, or an older one. A page of each version that anybody has, by one look at the index for each:
+/// there are few of those, and there may be a million of one and a handful of another.
+async fn held(
+    connection: &mut PgConnection,
+    template: &super::Row,
+    page: &Page,
+    present: bool,
+) -> Result<Vec<Row>, sqlx::Error> {
+    let (charge_point, connector) = page.after.unwrap_or((Uuid::nil(), -1));
+    sqlx::query_as!(
+        Row,
+        r#"WITH RECURSIVE held (version) AS (
+               SELECT (SELECT min(confirmed_version) FROM ocpp.charging_profile_template_place
+                       WHERE template_id = $1 AND state = 'held')
+               UNION ALL
+               SELECT (SELECT min(confirmed_version) FROM ocpp.charging_profile_template_place
+                       WHERE template_id = $1 AND state = 'held' AND confirmed_version > held.version)
+               FROM held WHERE held.version IS NOT NULL
+           )
+           SELECT identity, place.charge_point_id, connector_id, charging_profile_id, place.version, command_id,
+               command.status AS command_status, applied_at, place.state, confirmed_version, confirmed_at
+           FROM held
+           CROSS JOIN LATERAL (
+               SELECT * FROM ocpp.charging_profile_template_place
+               WHERE template_id = $1 AND state = 'held' AND confirmed_version = held.version
+                 AND (charge_point_id, connector_id) > ($2, $3)
+                 AND ($4::text IS NULL OR charge_point_id = (SELECT id FROM ocpp.charge_point WHERE identity = $4))
+               ORDER BY charge_point_id, connector_id LIMIT $5
+           ) AS place
+           JOIN ocpp.command ON command.id = place.command_id
+           JOIN ocpp.charge_point ON charge_point.id = place.charge_point_id
+           WHERE (held.version = $6) = $7
+           ORDER BY place.charge_point_id, connector_id LIMIT $5"#,
+        template.id,
+        charge_point,
+        connector,
+        page.identity,
+        page.size.limit(),
+        template.version,
+        present,
     )
     .fetch_all(connection)
     .await
