@@ -8,7 +8,7 @@ use service_kit::Shared;
 use service_kit::start::StartError;
 use tokio_util::sync::CancellationToken;
 
-use crate::edge;
+use crate::edge::Edge;
 use crate::gateway::Gateway;
 use crate::observe;
 use crate::server::{self, Limits, Ports, PublicAddresses, PublicTls, StationAuthorities};
@@ -74,7 +74,7 @@ impl Application {
     /// None.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), Infallible> {
         observe::announce(&self.gateway.upstreams);
-        let router = edge::router(self.gateway.clone());
+        let edge = Arc::new(Edge::new(self.gateway.clone()));
         let (upstreams, access) = (self.gateway.upstreams.clone(), self.gateway.access.clone());
         let (gateway, tls) = (self.gateway.clone(), self.tls);
         let renew = || {
@@ -92,7 +92,7 @@ impl Application {
             }
         };
         tokio::select! {
-            () = server::serve(self.ports, router, self.gateway, self.limits, shutdown) => {}
+            () = server::serve(self.ports, edge, self.gateway, self.limits, shutdown) => {}
             () = follow_stations => {}
             () = upstreams.maintain() => {}
             () = access.follow() => {}

@@ -1,8 +1,7 @@
 //! For which host a request is. HTTP/1.1 says it once (RFC 9112, section 3.2), and where it is said twice, in the target and in `Host`,
 //! both say the same. Whoever stands before the gateway may have gone by the other one.
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::extract::Request;
 use axum::response::Response;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::Authority;
@@ -14,24 +13,24 @@ use crate::gateway::Gateway;
 use crate::problem::Problem;
 use crate::request_id::RequestId;
 
-/// Refuses a request that leaves it open, and counts it. Its connection ends: who knows what comes next over it.
-pub async fn check(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
-    match problem(request.version(), request.uri(), request.headers()) {
-        None => next.run(request).await,
-        Some(problem) => {
-            let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
-            let status = match admission::nothing_here(&gateway, &request).await {
-                Ok(standing) => standing.with(Reason::InvalidRequest.status(problem)),
-                Err(status) => status,
-            };
-            let mut response = Problem::from(status).render(&id);
-            if request.version() < Version::HTTP_2 {
-                let close = HeaderValue::from_static("close");
-                response.headers_mut().insert(header::CONNECTION, close);
-            }
-            response
-        }
+/// What in a request leaves it open.
+pub fn objection(request: &Request) -> Option<&'static str> {
+    problem(request.version(), request.uri(), request.headers())
+}
+
+/// Refuses such a request, and counts it. Its connection ends: who knows what comes next over it.
+pub async fn refuse(gateway: &Gateway, request: Request, objection: &'static str) -> Response {
+    let id = request.extensions().get::<RequestId>().cloned().unwrap_or_default();
+    let status = match admission::nothing_here(gateway, &request).await {
+        Ok(standing) => standing.with(Reason::InvalidRequest.status(objection)),
+        Err(status) => status,
+    };
+    let mut response = Problem::from(status).render(&id);
+    if request.version() < Version::HTTP_2 {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
     }
+    response
 }
 
 fn problem(version: Version, target: &Uri, headers: &HeaderMap) -> Option<&'static str> {

@@ -11,9 +11,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::{PoisonError, RwLock};
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::Response;
+use axum::extract::Request;
 use chrono::{DateTime, TimeDelta, Utc};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use service_kit::access::ServiceTokens;
@@ -75,19 +73,18 @@ impl Client {
 }
 
 /// Finds out who makes a request, before the headers that tell are dropped.
-pub async fn identify(State(gateway): State<Gateway>, mut request: Request, next: Next) -> Response {
+pub fn identify(gateway: &Gateway, request: &mut Request) {
     if let Some(peer) = request.extensions().get::<Peer>() {
         let address = gateway
             .trusted_proxies
             .client(peer.address.ip(), request.headers(), gateway.forwarded_header);
         let client = Client {
             address,
-            tls: tls(&gateway, peer, request.headers()),
+            tls: tls(gateway, peer, request.headers()),
             device: request.headers().get(header::USER_AGENT).and_then(device),
         };
         request.extensions_mut().insert(client);
     }
-    next.run(request).await
 }
 
 /// Of the two at the ends of a connection through a proxy only the proxy knows how its client came: that the proxy itself came by

@@ -4,13 +4,12 @@
 //! by what a browser remembers. tower-http's layer would answer every OPTIONS itself, of paths that do not exist and of pages
 //! that are not allowed too; here the path has the first word.
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::extract::Request;
 use axum::response::Response;
 use http::header::{self, HeaderValue};
 use http::{Method, StatusCode};
 
-use crate::gateway::Gateway;
+use crate::origins::Origins;
 
 /// What a page's script may send besides the few headers that need no leave.
 const ALLOWED_HEADERS: &str =
@@ -23,36 +22,49 @@ const EXPOSED_HEADERS: &str =
 /// Seconds that a browser may remember a preflight's answer; Chromium remembers none longer.
 const MAX_AGE: &str = "7200";
 
-/// Adds to an answer what the browser wants to know.
-pub async fn answer(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
-    let origins = &gateway.origins;
-    let origin = request.headers().get(header::ORIGIN);
-    let allow_origin = origin.and_then(|origin| origins.allow(origin));
-    let preflight = is_preflight(&request);
-    let mut response = next.run(request).await;
-    let known_path = response.status() == StatusCode::NO_CONTENT;
-    let headers = response.headers_mut();
-    if origins.tell_apart() {
-        headers.append(header::VARY, HeaderValue::from(header::ORIGIN));
+/// The page that asks, where one does.
+pub struct Page<'o> {
+    origins: &'o Origins,
+    /// It may read the answer.
+    allow_origin: Option<HeaderValue>,
+    preflight: bool,
+}
+
+impl<'o> Page<'o> {
+    pub fn of(request: &Request, origins: &'o Origins) -> Self {
+        let origin = request.headers().get(header::ORIGIN);
+        Self {
+            origins,
+            allow_origin: origin.and_then(|origin| origins.allow(origin)),
+            preflight: is_preflight(request),
+        }
     }
-    let Some(allow_origin) = allow_origin else {
-        return response;
-    };
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allow_origin);
-    if !preflight {
-        headers.insert(
-            header::ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static(EXPOSED_HEADERS),
-        );
-    } else if let Some(methods) = headers.get(header::ALLOW).filter(|_| known_path).cloned() {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
-        headers.insert(
-            header::ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static(ALLOWED_HEADERS),
-        );
-        headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE));
+
+    /// Adds to an answer what its browser wants to know.
+    pub fn tell(self, response: &mut Response) {
+        let known_path = response.status() == StatusCode::NO_CONTENT;
+        let headers = response.headers_mut();
+        if self.origins.tell_apart() {
+            headers.append(header::VARY, HeaderValue::from(header::ORIGIN));
+        }
+        let Some(allow_origin) = self.allow_origin else {
+            return;
+        };
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allow_origin);
+        if !self.preflight {
+            headers.insert(
+                header::ACCESS_CONTROL_EXPOSE_HEADERS,
+                HeaderValue::from_static(EXPOSED_HEADERS),
+            );
+        } else if let Some(methods) = headers.get(header::ALLOW).filter(|_| known_path).cloned() {
+            headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
+            headers.insert(
+                header::ACCESS_CONTROL_ALLOW_HEADERS,
+                HeaderValue::from_static(ALLOWED_HEADERS),
+            );
+            headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE));
+        }
     }
-    response
 }
 
 /// Whether a browser asks what a page of another origin may ask. Any other `OPTIONS` is a request like others.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::get;
 use bytes::Bytes;
@@ -14,9 +14,11 @@ use futures_util::stream;
 use http::header::{self, HeaderValue};
 use http::{Method, StatusCode};
 use service_kit::reason::Reason;
-use tower::ServiceBuilder;
+use tower::ServiceExt as _;
 
 use crate::admission::Admitted;
+use crate::cors::Page;
+use crate::entity_tag::Held;
 use crate::gateway::Gateway;
 use crate::grpc::{self, Grpc};
 use crate::observe::Route;
@@ -24,12 +26,60 @@ use crate::problem::Problem;
 use crate::request_id::{self, RequestId};
 use crate::routes::{Found, Kind, Miss};
 use crate::{
-    admission, authority, client, compression, cors, documentation, entity_tag, headers, health, observe, rest, upload,
-    websocket,
+    admission, authority, client, compression, documentation, headers, health, observe, rest, upload, websocket,
 };
 
-/// The whole of it, from the outside in.
-pub fn router(gateway: Gateway) -> Router {
+/// The public port.
+pub struct Edge {
+    gateway: Gateway,
+    grpc: Grpc,
+    /// What is asked of by REST.
+    paths: Router,
+}
+
+impl Edge {
+    pub fn new(gateway: Gateway) -> Self {
+        Self {
+            grpc: Grpc::new(&gateway),
+            paths: paths(gateway.clone()),
+            gateway,
+        }
+    }
+
+    /// Answers a request, whatever it is.
+    pub async fn answer(&self, mut request: Request) -> Response {
+        let id = request_id::identify(&mut request);
+        // Before the headers that tell it are dropped, and before anything is logged.
+        client::identify(&self.gateway, &mut request);
+        let mut response = observe::observe(&self.gateway, request, |request| self.observed(request)).await;
+        response.headers_mut().insert(request_id::HEADER, id.header());
+        response
+    }
+
+    async fn observed(&self, request: Request) -> Response {
+        if let Some(objection) = authority::objection(&request) {
+            return authority::refuse(&self.gateway, request, objection).await;
+        }
+        match grpc::encoding(request.headers()) {
+            Some(encoding) => self.grpc.serve(encoding, request).await,
+            None => self.rest(request).await,
+        }
+    }
+
+    async fn rest(&self, mut request: Request) -> Response {
+        let page = Page::of(&request, &self.gateway.origins);
+        headers::clean(request.headers_mut());
+        let held = Held::read(&mut request);
+        let Ok(response) = self.paths.clone().oneshot(request).await;
+        let mut response = held.answer(response);
+        // Errors included: a page is to see why.
+        page.tell(&mut response);
+        response
+    }
+}
+
+/// The gateway's own paths, and those of the protos.
+fn paths(gateway: Gateway) -> Router {
     Router::new()
         .route("/openapi.json", get(documentation::openapi))
         .route("/docs", get(documentation::redirect))
@@ -42,28 +92,7 @@ pub fn router(gateway: Gateway) -> Router {
         .route("/readyz", get(health::readyz))
         .method_not_allowed_fallback(own_path)
         .fallback(endpoint)
-        // As one layer: the router would box each, and copy all that are within each for every request.
-        .layer(
-            ServiceBuilder::new()
-                // Outermost: whatever happens within carries the request's id.
-                .layer(from_fn(request_id::identify))
-                // Who asks is known before the headers that tell it are dropped, and before anything is logged.
-                .layer(from_fn_with_state(gateway.clone(), client::identify))
-                // Sees the final status, and times everything within.
-                .layer(from_fn_with_state(gateway.clone(), observe::observe))
-                // Whoever leaves open what is asked of whom gets no further.
-                .layer(from_fn_with_state(gateway.clone(), authority::check))
-                // A gRPC call takes its own way from here.
-                .layer(from_fn_with_state(Grpc::new(&gateway), grpc::divert))
-                // Pages of other origins are told whether they may read the answer, errors included.
-                .layer(from_fn_with_state(gateway.clone(), cors::answer))
-                // What comes in under names that services trust is gone before anything reads a header.
-                .layer(from_fn(headers::clean))
-                // Each encoding has its own tag; and what a client has already need not be sent.
-                .layer(from_fn(entity_tag::answer))
-                // Innermost: an answer is written before it is compressed.
-                .layer(compression::layer()),
-        )
+        .layer(compression::layer())
         .with_state(gateway)
 }
 

@@ -6,7 +6,6 @@
 //! 304 where the client has what it would get.
 
 use axum::extract::Request;
-use axum::middleware::Next;
 use axum::response::Response;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
@@ -20,26 +19,39 @@ const ENCODINGS: [&str; 3] = ["br", "gzip", "zstd"];
 /// Headers that describe a body, which a 304 has not (RFC 9110, section 15.4.5).
 const OF_BODY: [HeaderName; 3] = [header::CONTENT_TYPE, header::CONTENT_LENGTH, header::CONTENT_ENCODING];
 
-/// Stands around compression.
-pub async fn answer(mut request: Request, next: Next) -> Response {
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
-    let held = tags(request.headers(), &header::IF_NONE_MATCH);
-    if let Some(tags) = tags(request.headers(), &header::IF_MATCH)
-        && let Ok(value) = HeaderValue::from_str(&as_given(tags).to_string())
-    {
-        request.headers_mut().insert(header::IF_MATCH, value);
+/// What a client holds already.
+pub struct Held {
+    reads: bool,
+    tags: Option<Tags>,
+}
+
+impl Held {
+    /// As its request says. What it says to the service of tags is from now on said with the service's own.
+    pub fn read(request: &mut Request) -> Self {
+        if let Some(tags) = tags(request.headers(), &header::IF_MATCH)
+            && let Ok(value) = HeaderValue::from_str(&as_given(tags).to_string())
+        {
+            request.headers_mut().insert(header::IF_MATCH, value);
+        }
+        Self {
+            reads: matches!(*request.method(), Method::GET | Method::HEAD),
+            tags: tags(request.headers(), &header::IF_NONE_MATCH),
+        }
     }
-    let response = next.run(request).await;
-    if !reads || response.status() != StatusCode::OK {
-        return response;
-    }
-    let Some(given) = given(response.headers()) else {
-        return response;
-    };
-    let current = with_encoding(&given, response.headers());
-    match held.and_then(|held| still_good(held, &given, &current)) {
-        Some(held) => not_modified(response, &held),
-        None => tagged(response, &current),
+
+    /// The answer, once it is compressed: with the tag of what goes out, or without what need not be sent.
+    pub fn answer(self, response: Response) -> Response {
+        if !self.reads || response.status() != StatusCode::OK {
+            return response;
+        }
+        let Some(given) = given(response.headers()) else {
+            return response;
+        };
+        let current = with_encoding(&given, response.headers());
+        match self.tags.and_then(|held| still_good(held, &given, &current)) {
+            Some(held) => not_modified(response, &held),
+            None => tagged(response, &current),
+        }
     }
 }
 

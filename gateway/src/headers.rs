@@ -4,9 +4,6 @@
 //! under them is dropped. Of a REST request a short list goes to the services; everything else in it stays here. A gRPC call
 //! goes as it is otherwise.
 
-use axum::extract::Request;
-use axum::middleware::Next;
-use axum::response::Response;
 use http::header::{self, HeaderMap, HeaderName};
 
 use crate::client::{CLIENT_CERT, CLIENT_CERT_CHAIN};
@@ -76,12 +73,7 @@ pub const BODY_LENGTH: HeaderName = HeaderName::from_static("voltgate-body-lengt
 const OURS: [&str; 4] = ["upgrade", "close", "keep-alive", "authorization"];
 
 /// Drops what must not come in with REST.
-pub async fn clean(mut request: Request, next: Next) -> Response {
-    drop_untrusted(request.headers_mut());
-    next.run(request).await
-}
-
-fn drop_untrusted(headers: &mut HeaderMap) {
+pub fn clean(headers: &mut HeaderMap) {
     let hop_by_hop = named_by_connection(headers);
     drop_if(headers, |name| is_trusted_by_services(name) || is_of_grpc(name));
     for name in hop_by_hop {
@@ -181,7 +173,7 @@ mod tests {
             ("connection", "Upgrade, X-Hop, authorization"),
             ("upgrade", "websocket"),
         ]);
-        drop_untrusted(&mut headers);
+        clean(&mut headers);
         let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
         left.sort_unstable();
         assert_eq!(left, ["authorization", "connection", "upgrade"]);

@@ -3,8 +3,6 @@
 use std::time::SystemTime;
 
 use axum::extract::Request;
-use axum::middleware::Next;
-use axum::response::Response;
 use http::{HeaderName, HeaderValue};
 use uuid::{Builder, Uuid};
 
@@ -66,13 +64,11 @@ fn new_id() -> HeaderValue {
     HeaderValue::from_str(id.hyphenated().encode_lower(&mut text)).unwrap_or_else(|_| HeaderValue::from_static("none"))
 }
 
-/// Names the request and puts the name on the answer.
-pub async fn identify(mut request: Request, next: Next) -> Response {
+/// Names the request.
+pub fn identify(request: &mut Request) -> RequestId {
     let id = RequestId::choose(request.headers().get(HEADER));
     request.extensions_mut().insert(id.clone());
-    let mut response = next.run(request).await;
-    response.headers_mut().insert(HEADER, id.header());
-    response
+    id
 }
 
 #[cfg(test)]

@@ -12,8 +12,7 @@ mod relay;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::extract::Request;
 use axum::response::Response;
 use http::header::{self, HeaderMap};
 use http::{Method, Version};
@@ -43,26 +42,15 @@ pub struct Grpc {
     own: Routes,
 }
 
-/// Takes gRPC calls out of what goes on to REST.
-pub async fn divert(State(grpc): State<Grpc>, request: Request, next: Next) -> Response {
-    match media_type(request.headers()) {
-        Some(encoding) => {
-            let served = grpc.serve(encoding, request).await;
-            served.unwrap_or_else(refuse)
-        }
-        None => next.run(request).await,
-    }
-}
-
 /// How a call's messages are encoded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Encoding {
+pub enum Encoding {
     Protobuf,
     Other,
 }
 
 /// Nothing where it is no gRPC. The web's dialect of it is not spoken here.
-fn media_type(headers: &HeaderMap) -> Option<Encoding> {
+pub fn encoding(headers: &HeaderMap) -> Option<Encoding> {
     let content_type = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
     let essence = content_type.split(';').next()?.trim().to_ascii_lowercase();
     match essence.strip_prefix("application/grpc")? {
@@ -105,7 +93,12 @@ impl Grpc {
         }
     }
 
-    async fn serve(&self, encoding: Encoding, request: Request) -> Result<Response, Status> {
+    /// Answers a call.
+    pub async fn serve(&self, encoding: Encoding, request: Request) -> Response {
+        self.call(encoding, request).await.unwrap_or_else(refuse)
+    }
+
+    async fn call(&self, encoding: Encoding, request: Request) -> Result<Response, Status> {
         if let Some(status) = objection(encoding, &request) {
             return Err(self.refuse_as(&request, status).await);
         }
@@ -169,20 +162,20 @@ mod tests {
 
     use super::*;
 
-    fn encoding(content_type: &'static str) -> Option<Encoding> {
+    fn encoding_of(content_type: &'static str) -> Option<Encoding> {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-        media_type(&headers)
+        encoding(&headers)
     }
 
     #[test]
     fn grpc_is_told_by_its_media_type() {
         for ours in ["application/grpc", "application/grpc+proto", "Application/gRPC; x=y"] {
-            assert_eq!(encoding(ours), Some(Encoding::Protobuf), "{ours}");
+            assert_eq!(encoding_of(ours), Some(Encoding::Protobuf), "{ours}");
         }
-        assert_eq!(encoding("application/grpc+json"), Some(Encoding::Other));
+        assert_eq!(encoding_of("application/grpc+json"), Some(Encoding::Other));
         for other in ["application/json", "application/grpc-web+proto", ""] {
-            assert_eq!(encoding(other), None, "{other}");
+            assert_eq!(encoding_of(other), None, "{other}");
         }
     }
 }

@@ -359,7 +359,15 @@ mod tests {
         let row = pool().get_message_by_name("test.Row").unwrap();
         let layouts = Layouts::of([row.clone()], &RawJsonFields::default());
         let no_time = [50, 2, 16, 0x81];
-        for encoded in [&[8][..], &[10, 1, 1], &[10, 1, 1, 8, 2], &[26, 9, 1], &[27], &[0, 1], &no_time] {
+        for encoded in [
+            &[8][..],
+            &[10, 1, 1],
+            &[10, 1, 1, 8, 2],
+            &[26, 9, 1],
+            &[27],
+            &[0, 1],
+            &no_time,
+        ] {
             assert_eq!(write_encoded(&layouts, &row, encoded), None, "{encoded:?}");
         }
     }

@@ -12,8 +12,7 @@ mod route;
 mod traces;
 
 use axum::body::HttpBody as _;
-use axum::extract::{Request, State};
-use axum::middleware::Next;
+use axum::extract::Request;
 use axum::response::Response;
 use http::header;
 
@@ -32,17 +31,21 @@ use exchange::Exchange;
 /// Of an answer that is here and as small as this, in bytes, the line is written as soon as it is: it goes out at once.
 const SMALL: u64 = 16 * 1024;
 
-/// Logs, measures and traces.
-pub async fn observe(State(gateway): State<Gateway>, request: Request, next: Next) -> Response {
+/// Logs, measures and traces what `answer` makes of a request.
+pub async fn observe<A: Future<Output = Response>>(
+    gateway: &Gateway,
+    request: Request,
+    answer: impl FnOnce(Request) -> A,
+) -> Response {
     let own = Route::own(request.uri().path());
-    let span = traces::begin(&gateway, &request, own.is_some());
-    let mut exchange = Exchange::begin(&gateway, &request, own.unwrap_or_default(), span);
+    let span = traces::begin(gateway, &request, own.is_some());
+    let mut exchange = Exchange::begin(gateway, &request, own.unwrap_or_default(), span);
     let request = match request.headers().contains_key(header::CONTENT_LENGTH) || request.body().is_end_stream() {
         true => request,
         // How much comes in is known when it is in.
         false => request.map(|body| Counted::around(body, exchange.notes())),
     };
-    let response = exchange.work(next.run(request)).await;
+    let response = exchange.work(answer(request)).await;
     exchange.begins_answer(&response);
     match response.body().size_hint().exact() {
         Some(bytes) if bytes <= SMALL => {

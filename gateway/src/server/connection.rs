@@ -2,9 +2,9 @@
 
 use std::convert::Infallible;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use http::header::{self, HeaderValue};
 use http::{Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
@@ -15,12 +15,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
 
 use super::Peer;
 use super::activity::Activity;
 use super::request_body;
 use super::tls::PublicTls;
+use crate::edge::Edge;
 
 /// Headers may have this many bytes together.
 const LARGEST_HEADERS: u32 = 32 * 1024;
@@ -48,13 +48,13 @@ pub struct Ending {
 }
 
 /// Serves until either side has had enough, or it is to end.
-pub async fn serve(stream: TcpStream, tls: Option<PublicTls>, peer: Peer, router: Router, ending: Ending) {
+pub async fn serve(stream: TcpStream, tls: Option<PublicTls>, peer: Peer, edge: Arc<Edge>, ending: Ending) {
     // Without it a small frame waits for the acknowledgement of the one before.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "Nagle's algorithm stays on");
     }
     let Some(tls) = tls else {
-        return converse(stream, peer, router, ending).await;
+        return converse(stream, peer, edge, ending).await;
     };
     let shaken = tokio::select! {
         shaken = tls.shake_hands(stream, peer.address) => shaken,
@@ -65,12 +65,12 @@ pub async fn serve(stream: TcpStream, tls: Option<PublicTls>, peer: Peer, router
             tls: Some(session),
             ..peer
         };
-        converse(stream, peer, router, ending).await;
+        converse(stream, peer, edge, ending).await;
     }
 }
 
 /// HTTP/1.1 or HTTP/2, whichever the first bytes are.
-async fn converse<S>(stream: S, peer: Peer, router: Router, ending: Ending)
+async fn converse<S>(stream: S, peer: Peer, edge: Arc<Edge>, ending: Ending)
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -85,10 +85,9 @@ where
             request.version(),
             request.headers().contains_key(header::TRANSFER_ENCODING),
         );
-        let answer = router.clone().oneshot(request);
-        let draining = draining.clone();
+        let (edge, draining) = (Arc::clone(&edge), draining.clone());
         async move {
-            let Ok(mut response) = answer.await;
+            let mut response = edge.answer(request).await;
             if version < Version::HTTP_2 && (chunked || draining.is_cancelled()) {
                 close_after(&mut response);
             }

@@ -14,7 +14,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
@@ -28,6 +27,7 @@ pub use ports::{Listen, Ports, PublicAddresses};
 pub use station_authorities::StationAuthorities;
 pub use tls::{PublicTls, TlsSession};
 
+use crate::edge::Edge;
 use crate::gateway::Gateway;
 use connection::Ending;
 
@@ -55,7 +55,7 @@ pub struct Limits {
 }
 
 /// Serves until told to stop and drained.
-pub async fn serve(ports: Ports, router: Router, gateway: Gateway, limits: Limits, shutdown: CancellationToken) {
+pub async fn serve(ports: Ports, edge: Arc<Edge>, gateway: Gateway, limits: Limits, shutdown: CancellationToken) {
     let connections = TaskTracker::new();
     let goodbye = CancellationToken::new();
     let ending = Ending {
@@ -64,7 +64,7 @@ pub async fn serve(ports: Ports, router: Router, gateway: Gateway, limits: Limit
     };
     let abandoned = CancellationToken::new();
     let accept = accept_all(&ports, limits.max_connections, |stream, tls, peer| {
-        let carry = connection::serve(stream, tls, peer, router.clone(), ending.clone());
+        let carry = connection::serve(stream, tls, peer, Arc::clone(&edge), ending.clone());
         let abandoned = abandoned.clone();
         connections.spawn(async move {
             tokio::select! {
