@@ -5,10 +5,11 @@ use axum::extract::Request;
 use axum::response::Response;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::uri::Authority;
-use http::{Uri, Version};
+use http::{Method, Uri, Version};
 use service_kit::reason::Reason;
 
 use crate::admission;
+use crate::edge::no_body;
 use crate::gateway::Gateway;
 use crate::problem::Problem;
 use crate::request_id::RequestId;
@@ -26,6 +27,9 @@ pub async fn refuse(gateway: &Gateway, request: Request, objection: &'static str
         Err(status) => status,
     };
     let mut response = Problem::from(status).render(&id);
+    if request.method() == Method::HEAD {
+        *response.body_mut() = no_body();
+    }
     if request.version() < Version::HTTP_2 {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
