@@ -197,9 +197,7 @@ async fn a_large_answer_is_told_when_it_has_gone_and_not_before() {
     assert_eq!(answer.status(), 200);
     drop((answer, client));
     let line = log.line("/openapi.json").await;
-    assert_eq!(
-        (&line["broken_off"], &line["bytes_out"]),
-        (&json!(true), &json!(0)),
-        "{line}"
-    );
+    assert_eq!(line["broken_off"], true, "{line}");
+    // What the connection has taken, and nobody from it.
+    assert!(line["bytes_out"].as_u64().unwrap() <= 64 * 1024, "{line}");
 }
