@@ -4,6 +4,7 @@
 use std::sync::{Arc, LazyLock};
 
 use axum::Extension;
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use http::header;
@@ -13,6 +14,7 @@ use utoipa_swagger_ui::Config;
 use crate::gateway::Gateway;
 use crate::problem::Problem;
 use crate::request_id::RequestId;
+use crate::watchdog;
 
 /// Scripts and styles from here only, and no page of somebody else's may show it in a frame.
 const POLICY: &str =
@@ -20,7 +22,11 @@ const POLICY: &str =
 
 /// `GET /openapi.json`
 pub async fn openapi(State(gateway): State<Gateway>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "application/json")], gateway.openapi.clone())
+    let document = gateway.openapi.clone();
+    let size = document.len();
+    // In pieces, so that its line says how much of it was taken.
+    let body = watchdog::guard_large(Body::from(document), size, gateway.stall, &gateway.tasks);
+    ([(header::CONTENT_TYPE, "application/json")], body)
 }
 
 /// `GET /docs`: the page's own links need the slash.

@@ -253,6 +253,7 @@ impl Exchange {
                 method,
                 route,
                 status,
+                grpc_status,
                 milliseconds,
                 bytes_in,
                 client,

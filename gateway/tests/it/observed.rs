@@ -172,13 +172,15 @@ async fn a_request_that_its_client_gave_up_is_told_with_its_route() {
 #[tokio::test]
 async fn a_file_is_told_with_every_call_that_it_took() {
     let log = Log::begin();
-    let listed = Listed::start().await;
+    let mut listed = Listed::start().await;
     let answer = listed.get("/topics/2500/rows", "text/csv").await;
     answer.bytes().await.unwrap();
     let line = log.line("/topics/{topic}/rows").await;
+    let pages = listed.pages().len();
+    assert!(pages > 1);
     assert_eq!(
         (&line["attempts"], &line["upstream"]),
-        (&json!(3), &json!("ocpp")),
+        (&json!(pages), &json!("ocpp")),
         "{line}"
     );
 }
@@ -195,9 +197,7 @@ async fn a_large_answer_is_told_when_it_has_gone_and_not_before() {
     assert_eq!(answer.status(), 200);
     drop((answer, client));
     let line = log.line("/openapi.json").await;
-    assert_eq!(
-        (&line["broken_off"], &line["bytes_out"]),
-        (&json!(true), &json!(0)),
-        "{line}"
-    );
+    assert_eq!(line["broken_off"], true, "{line}");
+    // What the connection has taken, and nobody from it.
+    assert!(line["bytes_out"].as_u64().unwrap() <= 64 * 1024, "{line}");
 }
