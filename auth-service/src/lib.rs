@@ -4,6 +4,7 @@
 mod access_token;
 mod account;
 mod administrator;
+mod announce;
 mod api_key;
 mod application;
 mod audit;

@@ -4,7 +4,11 @@
 //! An event goes through three pairs of hands: the [`inbox`] records it and queues messages in one transaction, the
 //! [`sender`] takes messages that are due and makes mails of them, and a [`transport`] hands those over.
 
+mod address;
 mod application;
+mod audit;
+mod dead_letter;
+mod earlier_api;
 mod grpc;
 mod inbox;
 mod mail;
@@ -13,11 +17,27 @@ mod pages;
 mod retry;
 mod sender;
 mod settings;
+mod suppression;
 mod template;
 mod transport;
+mod words;
+
+use std::sync::Arc;
+
+use service_kit::clock::SharedClock;
+use sqlx::PgPool;
 
 pub use application::Application;
 pub use settings::Settings;
 
+use crate::mail::Composer;
+
 /// The name under which this service is known to the others.
 pub const NAME: &str = "email-service";
+
+/// What the parts of the service share.
+pub(crate) struct State {
+    pub database: PgPool,
+    pub clock: SharedClock,
+    pub composer: Arc<Composer>,
+}

@@ -44,13 +44,14 @@ impl Pages {
         let page = match template {
             Template::VerifyEmail => "verify-email",
             Template::ResetPassword => "reset-password",
-            Template::Welcome
-            | Template::PasswordChanged
+            Template::AccountDeleted
             | Template::EmailChanged
             | Template::KnownEmail
-            | Template::SecondFactorChanged
+            | Template::Letter
             | Template::NewSignIn
-            | Template::AccountDeleted => return None,
+            | Template::PasswordChanged
+            | Template::SecondFactorChanged
+            | Template::Welcome => return None,
         };
         let mut link = self.0.as_ref()?.join(page).ok()?;
         link.set_fragment(Some(&format!("code={code}")));

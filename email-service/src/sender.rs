@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::mail::{Composer, Content};
-use crate::message::{self, Claimed, Lease};
+use crate::message::{self, Claimed, Ended, Lease};
 use crate::retry;
 use crate::transport::{MailTransport, SendError, Verdict};
 
@@ -46,7 +46,7 @@ pub(crate) struct Sender {
 struct Work {
     database: PgPool,
     clock: SharedClock,
-    composer: Composer,
+    composer: Arc<Composer>,
     transport: Box<dyn MailTransport>,
 }
 
@@ -54,7 +54,7 @@ impl Sender {
     pub fn new(
         database: PgPool,
         clock: SharedClock,
-        composer: Composer,
+        composer: Arc<Composer>,
         transport: Box<dyn MailTransport>,
         drain: Duration,
     ) -> Self {
@@ -143,42 +143,56 @@ impl Work {
     }
 
     async fn attempt(self: Arc<Self>, message: Claimed, lease: Lease) {
-        let (id, claim) = (message.id, lease.claim);
+        let id = message.id;
+        let ended = || Ended {
+            id,
+            number: message.attempts,
+            claim: lease.claim,
+            at: self.clock.now(),
+        };
+        if message.is_suppressed {
+            count("suppressed");
+            tracing::warn!(message = %id, "A mail is not sent, because its address is suppressed");
+            let ended = ended();
+            self.note(id, || message::mark_suppressed(&self.database, ended)).await;
+            return;
+        }
         match self.send(&message, lease).await {
             Ok(()) => {
                 count("sent");
-                let now = self.clock.now();
-                self.note(id, || message::mark_sent(&self.database, id, now)).await;
+                let ended = ended();
+                self.note(id, || message::mark_sent(&self.database, ended)).await;
             }
-            Err(error) => {
-                let next = match error.verdict {
-                    Verdict::Refused => None,
-                    Verdict::Later | Verdict::Unclear => retry::next_attempt(
-                        message.created_at,
-                        self.clock.now(),
-                        message.attempts,
-                        rand::rng().random(),
-                    ),
-                };
-                let may_be_out = error.verdict == Verdict::Unclear && !self.transport.repeats_are_harmless();
-                let full = error.in_full();
-                let attempts = message.attempts;
-                match next {
-                    Some(at) => {
-                        count("postponed");
-                        tracing::warn!(message = %id, attempts, next = %at, "A mail waits: {error}");
-                        self.note(id, || {
-                            message::postpone(&self.database, id, claim, at, &full, may_be_out)
-                        })
-                        .await;
-                    }
-                    None => {
-                        count("failed");
-                        tracing::error!(message = %id, attempts, "A mail is given up: {error}");
-                        self.note(id, || message::mark_failed(&self.database, id, claim, &full))
-                            .await;
-                    }
-                }
+            Err(error) => self.settle(&message, ended(), &error).await,
+        }
+    }
+
+    /// What becomes of a message that was not handed over.
+    async fn settle(&self, message: &Claimed, ended: Ended, error: &SendError) {
+        let (id, attempts) = (message.id, message.attempts);
+        let next = match error.verdict {
+            Verdict::Refused => None,
+            Verdict::Later | Verdict::Unclear => {
+                retry::next_attempt(message.created_at, ended.at, attempts, rand::rng().random())
+            }
+        };
+        let may_be_out = error.verdict == Verdict::Unclear && !self.transport.repeats_are_harmless();
+        let full = error.in_full();
+        match next {
+            Some(at) => {
+                count("postponed");
+                tracing::warn!(message = %id, attempts, next = %at, "A mail waits: {error}");
+                self.note(id, || message::postpone(&self.database, ended, at, &full, may_be_out))
+                    .await;
+            }
+            None => {
+                count("failed");
+                let suppressed = error.is_no_mailbox;
+                tracing::error!(message = %id, attempts, suppressed, "A mail is given up: {error}");
+                self.note(id, || {
+                    message::mark_failed(&self.database, ended, &full, error.is_no_mailbox)
+                })
+                .await;
             }
         }
     }
@@ -193,6 +207,7 @@ impl Work {
                 id: message.id,
                 template: &message.template,
                 recipient: &message.recipient,
+                language: message.language.as_deref(),
                 variables: &message.variables,
                 created_at: message.created_at,
             })

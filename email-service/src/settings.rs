@@ -28,6 +28,9 @@ pub struct Settings {
     /// Days that events and the messages that they led to are kept; 8 or more, since an event may come again for a week
     #[arg(long, env, default_value_t = 90, value_parser = clap::value_parser!(u32).range(8..=36_500))]
     pub email_retention_days: u32,
+    /// Days that the audit log of mail is kept
+    #[arg(long, env, default_value_t = 730, value_parser = clap::value_parser!(u32).range(1..=36_500))]
+    pub email_audit_retention_days: u32,
     /// Folder that mail is written to, one .eml file each, where there is no SMTP_URL; ./data/mail where it is left out
     #[arg(long, env)]
     pub email_folder: Option<PathBuf>,
@@ -36,6 +39,10 @@ pub struct Settings {
 impl Settings {
     pub(crate) fn retention(&self) -> TimeDelta {
         TimeDelta::days(self.email_retention_days.into())
+    }
+
+    pub(crate) fn audit_retention(&self) -> TimeDelta {
+        TimeDelta::days(self.email_audit_retention_days.into())
     }
 
     pub(crate) fn email_folder(&self) -> PathBuf {

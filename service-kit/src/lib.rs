@@ -15,6 +15,7 @@ pub mod entity_tag;
 pub mod event;
 pub mod grpc;
 pub mod housekeeping;
+pub mod language;
 pub mod outbox;
 pub mod page;
 pub mod process;

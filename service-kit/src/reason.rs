@@ -59,6 +59,8 @@ macro_rules! reasons {
 }
 
 reasons! {
+    /// No mail goes to the address.
+    AddressSuppressed = "ADDRESS_SUPPRESSED", FailedPrecondition, 409, "The address is suppressed";
     /// The campaign was completed or canceled before.
     CampaignOver = "CAMPAIGN_OVER", FailedPrecondition, 409, "The campaign is over";
     /// The charge point has been registered before.
@@ -71,6 +73,8 @@ reasons! {
     ConnectorCodeExists = "CONNECTOR_CODE_EXISTS", AlreadyExists, 409, "The connector's code is taken";
     /// No charge can be started at the connector now.
     ConnectorNotFree = "CONNECTOR_NOT_FREE", FailedPrecondition, 409, "The connector is not free";
+    /// What was set aside still cannot be taken in.
+    DeadLetterUnreadable = "DEAD_LETTER_UNREADABLE", FailedPrecondition, 409, "It still cannot be taken in";
     /// The deadline passed.
     DeadlineExceeded = "DEADLINE_EXCEEDED", DeadlineExceeded, 504, "The answer took too long";
     /// The id token may not charge.
@@ -109,6 +113,8 @@ reasons! {
     LastAdministrator = "LAST_ADMINISTRATOR", FailedPrecondition, 409, "The last administrator";
     /// The body is not JSON; the message says where.
     MalformedJson = "MALFORMED_JSON", InvalidArgument, 400, "The body is not JSON";
+    /// A mail that is under way, had a code in it, or is about an account that is deleted.
+    MessageNotRepeatable = "MESSAGE_NOT_REPEATABLE", FailedPrecondition, 409, "The message cannot be sent once more";
     /// The path exists, with other methods.
     MethodNotAllowed = "METHOD_NOT_ALLOWED", Unimplemented, 405, "The method is not allowed here";
     /// No credentials were sent.

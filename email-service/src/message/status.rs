@@ -13,10 +13,19 @@ pub(crate) enum Status {
     Failed,
     /// Its code expired before any mail server had it.
     Expired,
+    /// Its address was suppressed when its turn came.
+    Suppressed,
 }
 
 impl Status {
-    pub const ALL: &[Self] = &[Self::Queued, Self::Sending, Self::Sent, Self::Failed, Self::Expired];
+    pub const ALL: &[Self] = &[
+        Self::Queued,
+        Self::Sending,
+        Self::Sent,
+        Self::Failed,
+        Self::Expired,
+        Self::Suppressed,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -25,6 +34,7 @@ impl Status {
             Self::Sent => "sent",
             Self::Failed => "failed",
             Self::Expired => "expired",
+            Self::Suppressed => "suppressed",
         }
     }
 

@@ -5,9 +5,14 @@
 mod api;
 mod broker_faults;
 mod codes;
+mod dead_letters;
 mod delivery;
+mod earlier_api;
 mod erasure;
 mod inbox;
 mod rig;
+mod services;
 mod smtp;
 mod smtp_server;
+mod suppressions;
+mod templates;

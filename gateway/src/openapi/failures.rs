@@ -49,12 +49,14 @@ fn met(reason: Reason) -> Met {
             Met::WithToken
         }
         Reason::NoCommonSubprotocol | Reason::StationUnauthorized | Reason::UpgradeRequired => Met::AtTheDoor,
-        Reason::CampaignOver
+        Reason::AddressSuppressed
+        | Reason::CampaignOver
         | Reason::ChargePointExists
         | Reason::ChargePointNotRetired
         | Reason::ChargePointRetired
         | Reason::ConnectorCodeExists
         | Reason::ConnectorNotFree
+        | Reason::DeadLetterUnreadable
         | Reason::FileExists
         | Reason::IdTokenBlocked
         | Reason::IdTokenExists
@@ -68,6 +70,7 @@ fn met(reason: Reason) -> Met {
         | Reason::InvalidEmailedCode
         | Reason::InvalidRefreshToken
         | Reason::LastAdministrator
+        | Reason::MessageNotRepeatable
         | Reason::NoEmail
         | Reason::NoIdToken
         | Reason::NoPublicUrl

@@ -7,9 +7,8 @@
 //! An event that expires holds a secret. It is not published any more once it has expired, and its data does not stay: it goes
 //! from the table when the event is sent, or when its time is over.
 //!
-//! The table is the same in every schema that publishes; `migrations/authentication/0002_outbox.sql` with what
-//! `0004_expiring_events.sql` adds to it is the one to copy. SQL here names it without its schema: the search_path of a service's
-//! connections leads to its own.
+//! The table is the same in every schema that publishes; `migrations/email/0008_outbox.sql` is the one to copy. SQL here names it
+//! without its schema: the search_path of a service's connections leads to its own.
 
 mod claim;
 mod gauge;
@@ -48,8 +47,8 @@ pub async fn enqueue(connection: &mut PgConnection, event: &Event) -> Result<(),
     sqlx::query!(
         r#"
         WITH row AS (
-            INSERT INTO outbox (id, type, source, time, data, expires_at)
-            VALUES ($1, $2, $3, $4, $5, $6)
+            INSERT INTO outbox (id, type, source, time, data, expires_at, language)
+            VALUES ($1, $2, $3, $4, $5, $6, $7)
         )
         SELECT pg_notify('outbox_' || current_schema(), '')
         "#,
@@ -59,6 +58,7 @@ pub async fn enqueue(connection: &mut PgConnection, event: &Event) -> Result<(),
         time,
         event.data.as_ref(),
         expires_at,
+        event.language,
     )
     .execute(connection)
     .await?;
