@@ -10,6 +10,7 @@ mod application;
 mod audit;
 mod authority;
 mod caller;
+mod contact;
 mod credential;
 mod discovery;
 mod email;

@@ -15,6 +15,7 @@ use service_kit::outbox::Relay;
 use service_kit::start::StartError;
 use tokio_util::sync::CancellationToken;
 
+use crate::contacts::Contacts;
 use crate::dead_letter::Keeper;
 use crate::inbox::Inbox;
 use crate::mail::Composer;
@@ -22,7 +23,8 @@ use crate::pages::Pages;
 use crate::sender::Sender;
 use crate::settings::Settings;
 use crate::transport::{FileTransport, MailTransport, SmtpTransport};
-use crate::{State, audit, dead_letter, grpc, message};
+use crate::webhook::Courier;
+use crate::{State, audit, dead_letter, grpc, message, notice, webhook};
 
 /// email-service, ready to run.
 pub struct Application {
@@ -32,6 +34,7 @@ pub struct Application {
     bus: Bus,
     relay: Relay,
     sender: Sender,
+    courier: Courier,
     retention: TimeDelta,
     audit_retention: TimeDelta,
     drain: Duration,
@@ -39,6 +42,9 @@ pub struct Application {
 
 /// Between two rounds of deleting what is older than the retention.
 const PRUNING: Duration = Duration::from_secs(3600);
+
+/// Digests are sent at most this much late.
+const DIGESTS: Duration = Duration::from_secs(1);
 
 impl Application {
     /// Reads the settings, then brings the database up to date, then takes the port. Neither the queue nor the mail server
@@ -52,6 +58,8 @@ impl Application {
         let composer = Composer::new(&settings.email_from, Pages::at(settings.email_pages_url.as_deref())?)?;
         let transport = transport(&settings).await?;
         let access = shared.access_layer(crate::NAME)?;
+        let sealing = settings.sealing()?;
+        let contacts = Contacts::of(&shared)?;
 
         let migrations = sqlx::migrate!("../migrations/email");
         let database = service_kit::database::connect(&url, "email", &migrations).await?;
@@ -63,14 +71,16 @@ impl Application {
         )
         .await?;
 
-        let composer = Arc::new(composer);
         let state = Arc::new(State {
             database: database.clone(),
             clock: Arc::clone(&shared.clock),
-            composer: Arc::clone(&composer),
+            composer: Arc::new(composer),
+            sealing,
+            webhook_reach: settings.webhook_reach(),
         });
-        let relay = Relay::new(database.clone(), shared.bus.publisher());
-        let sender = Sender::new(database, shared.clock, composer, transport, shared.drain);
+        let courier = Courier::new(Arc::clone(&state), settings.webhook_reach(), shared.drain);
+        let relay = Relay::new(database, shared.bus.publisher());
+        let sender = Sender::new(&state, contacts, transport, shared.drain);
         Ok(Self {
             server,
             state,
@@ -78,6 +88,7 @@ impl Application {
             bus: shared.bus,
             relay,
             sender,
+            courier,
             retention: settings.retention(),
             audit_retention: settings.audit_retention(),
             drain: shared.drain,
@@ -88,7 +99,7 @@ impl Application {
         self.server.local_addr()
     }
 
-    /// Serves, takes events in and sets aside what cannot be, publishes events of its own, sends mail and deletes what is old until
+    /// Serves, takes events in and sets aside what cannot be, publishes events of its own, sends mail, calls webhooks and deletes what is old until
     /// told to stop.
     ///
     /// # Errors
@@ -108,18 +119,24 @@ impl Application {
         let prune = every(PRUNING, "deleting what is older than the retention", || async {
             let now = state.clock.now();
             message::prune::older_than(&state.database, now - self.retention).await?;
+            webhook::prune(&state.database, now - self.retention).await?;
             dead_letter::prune(&state.database, now - self.retention).await?;
             audit::prune(&state.database, now - self.audit_retention).await
         });
+        let digest = every(DIGESTS, "sending digests", || {
+            notice::send_due(&state.database, state.clock.now())
+        });
         let inbox = Arc::new(Inbox::new(Arc::clone(state)));
         let keeper = Arc::new(Keeper(Arc::clone(state)));
-        let (result, (), (), (), (), _) = tokio::join!(
+        let (result, (), (), (), (), (), _, _) = tokio::join!(
             serve,
             self.bus.subscribe(EMAIL_SERVICE, inbox, stop.clone()),
             self.bus.collect_dead_letters(EMAIL_SERVICE, keeper, stop.clone()),
             self.relay.run(stop.clone()),
             self.sender.run(stop.clone()),
+            self.courier.run(stop.clone()),
             stop.run_until_cancelled(prune),
+            stop.run_until_cancelled(digest),
         );
         result
     }

@@ -27,6 +27,12 @@ pub(crate) enum Action {
     /// By a client of the earlier API, as the next one.
     WelcomeRequested,
     UserCreatedPublished,
+    WebhookCreated,
+    WebhookUpdated,
+    WebhookDeleted,
+    DeliveryRetried,
+    SubscriptionReplaced,
+    SubscriptionDeleted,
 }
 
 impl Action {
@@ -41,6 +47,12 @@ impl Action {
             Self::DeadLetterDeleted => "dead-letter.deleted",
             Self::WelcomeRequested => "welcome.requested",
             Self::UserCreatedPublished => "user-created.published",
+            Self::WebhookCreated => "webhook.created",
+            Self::WebhookUpdated => "webhook.updated",
+            Self::WebhookDeleted => "webhook.deleted",
+            Self::DeliveryRetried => "webhook.delivery-retried",
+            Self::SubscriptionReplaced => "subscription.replaced",
+            Self::SubscriptionDeleted => "subscription.deleted",
         }
     }
 }

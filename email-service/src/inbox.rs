@@ -10,6 +10,7 @@
 //! A code passes through in the message that it is for, and stands nowhere else. What has expired is recorded, and that is all.
 
 mod accounts;
+mod charges;
 mod decision;
 #[cfg(test)]
 mod tests;
@@ -25,7 +26,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 
 use self::decision::{Decision, decide};
-use crate::{State, dead_letter, message};
+use crate::{State, dead_letter, message, notice, webhook};
 
 pub(crate) struct Inbox(Arc<State>);
 
@@ -93,6 +94,10 @@ pub(crate) async fn take_in(
     if let Some(draft) = decision.draft() {
         message::queue(connection, Some(id), draft, now).await?;
     }
+    if let Decision::Notice(occurrence) = &decision {
+        notice::note(connection, id, occurrence, now).await?;
+    }
+    webhook::fan_out(connection, id, event, now).await?;
     tracing::info!(
         event = %id,
         kind = event.r#type,
@@ -117,6 +122,8 @@ async fn record(
         | Decision::Queue(_)
         | Decision::Erase { .. }
         | Decision::NoRecipient
+        | Decision::Notice(_)
+        | Decision::Told
         | Decision::Expired => None,
     };
     let done = sqlx::query!(

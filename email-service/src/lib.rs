@@ -7,12 +7,15 @@
 mod address;
 mod application;
 mod audit;
+mod chart;
+mod contacts;
 mod dead_letter;
 mod earlier_api;
 mod grpc;
 mod inbox;
 mod mail;
 mod message;
+mod notice;
 mod pages;
 mod retry;
 mod sender;
@@ -20,11 +23,14 @@ mod settings;
 mod suppression;
 mod template;
 mod transport;
+mod webhook;
 mod words;
 
 use std::sync::Arc;
 
 use service_kit::clock::SharedClock;
+use service_kit::hook::Reach;
+use service_kit::sealing::SealingKey;
 use sqlx::PgPool;
 
 pub use application::Application;
@@ -40,4 +46,7 @@ pub(crate) struct State {
     pub database: PgPool,
     pub clock: SharedClock,
     pub composer: Arc<Composer>,
+    /// For secrets that the database keeps; none where EMAIL_SECRET is not set.
+    pub sealing: Option<SealingKey>,
+    pub webhook_reach: Reach,
 }

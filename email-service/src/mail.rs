@@ -103,7 +103,19 @@ impl Composer {
             .from(self.from.clone())
             // The address alone. A name beside it would be text of a stranger in a header.
             .to(Mailbox::new(None, to))
-            .subject(rendered.subject)
+            .subject(rendered.subject);
+        // What somebody has subscribed to, they can end (RFC 2369).
+        let unsubscribe = (template == Template::Notices)
+            .then(|| self.pages.subscriptions())
+            .flatten();
+        let message = match unsubscribe {
+            Some(page) => message.raw_header(HeaderValue::new(
+                HeaderName::new_from_ascii_str("List-Unsubscribe"),
+                format!("<{page}>"),
+            )),
+            None => message,
+        };
+        let message = message
             .raw_header(HeaderValue::new(
                 // Tells an out-of-office reply to stay silent (RFC 3834, section 5).
                 HeaderName::new_from_ascii_str("Auto-Submitted"),

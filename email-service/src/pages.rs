@@ -39,6 +39,11 @@ impl Pages {
         Ok(Self(Some(url)))
     }
 
+    /// Leads to the page where one ends what one has subscribed to.
+    pub fn subscriptions(&self) -> Option<String> {
+        Some(self.0.as_ref()?.join("subscriptions").ok()?.into())
+    }
+
     /// Leads to the page where the code of such a mail is put to use.
     pub fn link(&self, template: Template, code: &str) -> Option<String> {
         let page = match template {
@@ -49,7 +54,9 @@ impl Pages {
             | Template::KnownEmail
             | Template::Letter
             | Template::NewSignIn
+            | Template::Notices
             | Template::PasswordChanged
+            | Template::Receipt
             | Template::SecondFactorChanged
             | Template::Welcome => return None,
         };

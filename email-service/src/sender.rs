@@ -19,9 +19,12 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::State;
+use crate::contacts::Contacts;
 use crate::mail::{Composer, Content};
 use crate::message::{self, Claimed, Ended, Lease};
 use crate::retry;
+use crate::template::Template;
 use crate::transport::{MailTransport, SendError, Verdict};
 
 /// Mails on their way at the same time.
@@ -47,21 +50,22 @@ struct Work {
     database: PgPool,
     clock: SharedClock,
     composer: Arc<Composer>,
+    contacts: Contacts,
     transport: Box<dyn MailTransport>,
 }
 
+enum Recipient {
+    Known,
+    Nobody,
+}
+
 impl Sender {
-    pub fn new(
-        database: PgPool,
-        clock: SharedClock,
-        composer: Arc<Composer>,
-        transport: Box<dyn MailTransport>,
-        drain: Duration,
-    ) -> Self {
+    pub fn new(state: &State, contacts: Contacts, transport: Box<dyn MailTransport>, drain: Duration) -> Self {
         let work = Arc::new(Work {
-            database,
-            clock,
-            composer,
+            database: state.database.clone(),
+            clock: Arc::clone(&state.clock),
+            composer: Arc::clone(&state.composer),
+            contacts,
             transport,
         });
         Self { work, drain }
@@ -142,14 +146,25 @@ impl Work {
         }
     }
 
-    async fn attempt(self: Arc<Self>, message: Claimed, lease: Lease) {
-        let id = message.id;
+    async fn attempt(self: Arc<Self>, mut message: Claimed, lease: Lease) {
+        let (id, number) = (message.id, message.attempts);
         let ended = || Ended {
             id,
-            number: message.attempts,
+            number,
             claim: lease.claim,
             at: self.clock.now(),
         };
+        match self.address(&mut message, ended()).await {
+            Ok(Recipient::Known) => {}
+            Ok(Recipient::Nobody) => {
+                count("unaddressed");
+                tracing::info!(message = %id, "A mail is not sent, because its account has no verified address");
+                let ended = ended();
+                self.note(id, || message::mark_unaddressed(&self.database, ended)).await;
+                return;
+            }
+            Err(error) => return self.settle(&message, ended(), &error).await,
+        }
         if message.is_suppressed {
             count("suppressed");
             tracing::warn!(message = %id, "A mail is not sent, because its address is suppressed");
@@ -165,6 +180,32 @@ impl Work {
             }
             Err(error) => self.settle(&message, ended(), &error).await,
         }
+    }
+
+    /// Finds out for whom a message is that names an account alone.
+    async fn address(&self, message: &mut Claimed, now: Ended) -> Result<Recipient, SendError> {
+        if !message.recipient.is_empty() {
+            return Ok(Recipient::Known);
+        }
+        let Some(account) = message.account_id else {
+            return Ok(Recipient::Nobody);
+        };
+        let later = |error: String| SendError::new(Verdict::Later, error);
+        let found = self.contacts.find(account).await;
+        let contact = match found.map_err(|error| later(error.to_string()))? {
+            // Who runs no charge points any more is not told of them.
+            Some(contact) if message.template != Template::Notices.name() || contact.is_operator() => contact,
+            Some(_) | None => return Ok(Recipient::Nobody),
+        };
+        let addressed = message::address(&self.database, now, &contact).await;
+        let addressed = addressed
+            .map_err(|_| later("the database does not answer".to_owned()))?
+            .ok_or_else(|| later("another sender has it".to_owned()))?;
+        message.recipient = contact.email;
+        message.language = contact.language;
+        message.variables = addressed.variables;
+        message.is_suppressed = addressed.is_suppressed;
+        Ok(Recipient::Known)
     }
 
     /// What becomes of a message that was not handed over.

@@ -36,7 +36,10 @@ kinds! {
     // What an administrator writes.
     Letter = "letter",
     NewSignIn = "new-sign-in",
+    // What operators wanted to be told of.
+    Notices = "notices",
     PasswordChanged = "password-changed",
+    Receipt = "receipt",
     ResetPassword = "reset-password",
     SecondFactorChanged = "second-factor-changed",
     VerifyEmail = "verify-email",
@@ -54,6 +57,8 @@ impl Template {
     fn longest_value(self) -> usize {
         match self {
             Self::Letter => 2000,
+            // Names of sites and charge points.
+            Self::Notices | Self::Receipt => 255,
             Self::AccountDeleted
             | Self::EmailChanged
             | Self::KnownEmail

@@ -16,6 +16,20 @@ pub(crate) fn line(field: &str, text: String, most: usize) -> Result<String, Fie
     Err(FieldViolation::new(field, problem))
 }
 
+/// What is wrong with a name, where [`is_name`] says so.
+pub(crate) const NO_NAME: &str =
+    "must have 1 to 64 lower-case letters, digits and hyphens, and no hyphen at either end";
+
+/// A name that stands in paths.
+pub(crate) fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len())
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+}
+
 /// A language tag (BCP 47), as far as its shape goes.
 ///
 /// # Errors

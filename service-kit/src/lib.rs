@@ -14,6 +14,7 @@ pub mod deadline;
 pub mod entity_tag;
 pub mod event;
 pub mod grpc;
+pub mod hook;
 pub mod housekeeping;
 pub mod language;
 pub mod outbox;

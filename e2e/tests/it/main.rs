@@ -17,6 +17,7 @@ mod exports;
 mod grpc;
 mod imports;
 mod kill;
+mod killing;
 mod new_sign_in;
 mod ocpp16;
 mod operations;

@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 use service_kit::event::{self, Event, Unreadable};
 use uuid::Uuid;
 
-use super::accounts;
+use super::{accounts, charges};
 use crate::message::Draft;
+use crate::notice::Occurrence;
 
 pub(super) enum Decision {
     Queue(Draft),
@@ -18,6 +19,10 @@ pub(super) enum Decision {
         address: Option<String>,
         farewell: Option<Draft>,
     },
+    /// Something that operators may want to be told of.
+    Notice(Occurrence),
+    /// It is for webhooks alone.
+    Told,
     /// There is nobody to write to.
     NoRecipient,
     /// This version does not know such events. It keeps the data for one that does.
@@ -33,6 +38,11 @@ pub(super) fn decide(event: &Event, now: DateTime<Utc>) -> Result<Decision, Unre
     let decision = match event.r#type.as_str() {
         "voltgate.events.v1.AccountDeleted" => accounts::account_deleted(event)?,
         "voltgate.events.v1.AccountSignedUp" => accounts::welcome(event::decode(event)?),
+        "voltgate.events.v1.CertificateExpiring" => Decision::Notice(Occurrence::certificate_expiring(event)?),
+        "voltgate.events.v1.ChargePointFaulted" => Decision::Notice(Occurrence::faulted(event)?),
+        "voltgate.events.v1.ChargePointOffline" => Decision::Notice(Occurrence::offline(event)?),
+        "voltgate.events.v1.ChargingFinished" => charges::receipt(event::decode(event)?)?,
+        "voltgate.events.v1.ChargingStarted" => Decision::Told,
         "voltgate.events.v1.EmailChanged" => accounts::email_changed(event::decode(event)?),
         "voltgate.events.v1.EmailVerificationRequested" => accounts::verify_email(event)?,
         "voltgate.events.v1.NewSignIn" => accounts::new_sign_in(event)?,
@@ -62,13 +72,14 @@ impl Decision {
         match self {
             Self::Queue(draft) => Some(draft),
             Self::Erase { farewell, .. } => farewell.as_ref(),
-            Self::NoRecipient | Self::UnknownType | Self::Expired => None,
+            Self::Notice(_) | Self::Told | Self::NoRecipient | Self::UnknownType | Self::Expired => None,
         }
     }
 
     pub(super) fn outcome(&self) -> &'static str {
         match self {
             Self::Queue(_) | Self::Erase { farewell: Some(_), .. } => "queued",
+            Self::Notice(_) | Self::Told => "noted",
             Self::NoRecipient | Self::Erase { farewell: None, .. } => "no_recipient",
             Self::UnknownType => "unknown_type",
             Self::Expired => "expired",

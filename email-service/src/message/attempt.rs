@@ -17,7 +17,9 @@ use super::erase;
 pub(crate) struct Claimed {
     pub id: Uuid,
     pub template: String,
+    /// Empty where it is for an account, and nobody has been asked who that is.
     pub recipient: String,
+    pub account_id: Option<Uuid>,
     pub language: Option<String>,
     pub variables: Value,
     /// This one included.
@@ -72,7 +74,7 @@ pub(crate) async fn take(
             claim = $1,
             lease_until = now() + make_interval(secs => $2)
         WHERE id IN (SELECT id FROM abandoned UNION ALL SELECT id FROM due)
-        RETURNING id, template, recipient, language, variables, attempts, created_at,
+        RETURNING id, template, recipient, account_id, language, variables, attempts, created_at,
             EXISTS (SELECT FROM email.suppression WHERE address = lower(recipient)) AS "is_suppressed!"
         "#,
         lease.claim,

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::audit;
+use crate::{audit, notice, webhook};
 
 /// Notes that an account is deleted, and erases every message about it that has come to its end. The others are erased when they do
 /// ([`if_deleted`]). What went to `address`, which was its owner's alone, and is about no account counts as about this one from now
@@ -45,7 +45,7 @@ pub(crate) async fn account(
     sqlx::query!(
         r#"
         UPDATE email.message SET recipient = '', variables = '{}', last_error = NULL
-        WHERE account_id = $1 AND status IN ('sent', 'failed', 'expired', 'suppressed')
+        WHERE account_id = $1 AND status IN ('sent', 'failed', 'expired', 'suppressed', 'unaddressed')
         "#,
         id,
     )
@@ -62,6 +62,8 @@ pub(crate) async fn account(
     sqlx::query!("DELETE FROM email.suppression WHERE address = lower($1)", address)
         .execute(&mut *transaction)
         .await?;
+    webhook::erase(transaction, id).await?;
+    notice::erase(transaction, id).await?;
     audit::erase(transaction, id, address).await
 }
 
@@ -84,7 +86,7 @@ pub(super) async fn if_deleted(transaction: &mut PgConnection, messages: &[Uuid]
         )
         UPDATE email.message SET recipient = '', variables = '{}', last_error = NULL
         WHERE id = ANY($1)
-            AND status IN ('sent', 'failed', 'expired', 'suppressed')
+            AND status IN ('sent', 'failed', 'expired', 'suppressed', 'unaddressed')
             AND account_id IN (SELECT id FROM email.deleted_account)
         "#,
         messages,

@@ -3,7 +3,8 @@
 //! ```text
 //! queued ──► sending ──► sent
 //!  │ ▲          │ ├────► failed
-//!  │ └──────────┘ └────► suppressed
+//!  │ │          │ ├────► suppressed
+//!  │ └──────────┘ └────► unaddressed
 //!  │   later
 //!  └──► expired
 //! ```
@@ -33,7 +34,7 @@ pub(crate) use attempt::{Claimed, Lease, expire, renew, take};
 pub(crate) use create::{NewLetter, create};
 pub(crate) use get::get;
 pub(crate) use list::{Filter, list};
-pub(crate) use outcome::{Ended, mark_failed, mark_sent, mark_suppressed, postpone};
+pub(crate) use outcome::{Ended, address, mark_failed, mark_sent, mark_suppressed, mark_unaddressed, postpone};
 pub(crate) use resend::resend;
 pub(crate) use status::Status;
 pub(crate) use written::{Key, WriteError};

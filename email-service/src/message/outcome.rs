@@ -4,10 +4,12 @@
 //! was not heard of for long, tells its outcome all the same when it comes.
 
 use chrono::{DateTime, Utc};
+use serde_json::Value;
 use sqlx::PgPool;
 use uuid::Uuid;
 
 use super::erase;
+use crate::contacts::Contact;
 use crate::suppression;
 
 /// The attempt that ended: the message's, by its number, under this claim.
@@ -128,4 +130,52 @@ pub(crate) async fn mark_suppressed(database: &PgPool, ended: Ended) -> Result<(
     .await?;
     erase::if_deleted(&mut transaction, &[ended.id]).await?;
     transaction.commit().await
+}
+
+/// Ends a message without an attempt, because there is nobody to write to.
+pub(crate) async fn mark_unaddressed(database: &PgPool, ended: Ended) -> Result<(), sqlx::Error> {
+    let mut transaction = database.begin().await?;
+    sqlx::query!(
+        r#"
+        UPDATE email.message
+        SET status = 'unaddressed', claim = NULL, lease_until = NULL, attempts = attempts - 1, last_error = NULL
+        WHERE id = $1 AND claim = $2
+        "#,
+        ended.id,
+        ended.claim,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    erase::if_deleted(&mut transaction, &[ended.id]).await?;
+    transaction.commit().await
+}
+
+/// Writes down for whom a message is, so that each attempt goes to the same address, and says whether that is suppressed.
+pub(crate) async fn address(
+    database: &PgPool,
+    ended: Ended,
+    contact: &Contact,
+) -> Result<Option<Addressed>, sqlx::Error> {
+    sqlx::query_as!(
+        Addressed,
+        r#"
+        UPDATE email.message
+        SET recipient = $3, language = $4, variables = variables || jsonb_build_object('username', $5::text)
+        WHERE id = $1 AND claim = $2 AND recipient = ''
+        RETURNING variables, EXISTS (SELECT FROM email.suppression WHERE address = lower($3)) AS "is_suppressed!"
+        "#,
+        ended.id,
+        ended.claim,
+        contact.email,
+        contact.language,
+        contact.username,
+    )
+    .fetch_optional(database)
+    .await
+}
+
+/// What has become of a message now that it is known for whom it is.
+pub(crate) struct Addressed {
+    pub variables: Value,
+    pub is_suppressed: bool,
 }

@@ -15,6 +15,8 @@ pub(crate) enum Status {
     Expired,
     /// Its address was suppressed when its turn came.
     Suppressed,
+    /// Its account has no verified address.
+    Unaddressed,
 }
 
 impl Status {
@@ -25,6 +27,7 @@ impl Status {
         Self::Failed,
         Self::Expired,
         Self::Suppressed,
+        Self::Unaddressed,
     ];
 
     pub fn as_str(self) -> &'static str {
@@ -35,6 +38,7 @@ impl Status {
             Self::Failed => "failed",
             Self::Expired => "expired",
             Self::Suppressed => "suppressed",
+            Self::Unaddressed => "unaddressed",
         }
     }
 

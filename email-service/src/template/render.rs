@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::files::FILES;
 use super::wording::in_words;
 use super::{Language, Template};
+use crate::chart;
 
 /// The three parts of a mail, filled in.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,13 +60,19 @@ impl Templates {
             false => Language::English,
         };
         let lang = language.tag();
+        // Made of numbers alone, and so safe as it is.
+        let chart = variables
+            .get("power")
+            .and_then(chart::svg)
+            .map(minijinja::Value::from_safe_string);
+        let highest = variables.get("power").and_then(highest);
         let variables = printable(&in_words(language, variables), template.longest_value());
         let part = |extension: &str, subject: Option<&str>| {
             // What the letter is about is told by whoever writes it; elsewhere it is what the template says.
             let title = subject.map(minijinja::Value::from);
             self.0
                 .get_template(&file(template, language, extension))?
-                .render(context! { link, lang, title, ..variables.clone() })
+                .render(context! { link, lang, title, chart, highest, ..variables.clone() })
         };
         let subject = visible_line(&part("subject", None)?);
         Ok(Rendered {
@@ -75,6 +82,16 @@ impl Templates {
             subject,
         })
     }
+}
+
+/// The highest power of a charge, in kilowatts.
+fn highest(power: &Value) -> Option<String> {
+    let watts = power
+        .as_array()?
+        .iter()
+        .filter_map(|point| point.get(1)?.as_i64())
+        .max()?;
+    Some(format!("{}.{}", watts / 1000, watts % 1000 / 100))
 }
 
 fn is_written_in(template: Template, language: Language) -> bool {

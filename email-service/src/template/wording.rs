@@ -2,7 +2,7 @@
 //! written in any language, also in one that was added since.
 
 use chrono::{DateTime, Datelike, Utc};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Language;
 
@@ -27,7 +27,68 @@ pub(super) fn in_words(language: Language, variables: &Value) -> Value {
             fields.insert("change".to_owned(), text);
         }
     }
+    for line in elements(fields, "lines") {
+        let label = part(language, line);
+        line.insert("label".to_owned(), label.into());
+    }
+    for part in elements(fields, "parts") {
+        let label = part
+            .get("kind")
+            .and_then(Value::as_str)
+            .map(|kind| occurrence(language, kind));
+        part.insert("label".to_owned(), label.unwrap_or_default().into());
+        for one in elements(part, "named") {
+            if let Some(at) = one
+                .get("at")
+                .and_then(Value::as_str)
+                .and_then(|text| time(language, text))
+            {
+                one.insert("at".to_owned(), at.into());
+            }
+        }
+    }
     variables
+}
+
+/// The objects in a list.
+fn elements<'v>(fields: &'v mut Map<String, Value>, name: &str) -> impl Iterator<Item = &'v mut Map<String, Value>> {
+    let list = fields.get_mut(name).and_then(Value::as_array_mut);
+    list.into_iter().flatten().filter_map(Value::as_object_mut)
+}
+
+/// A part of what a charge has cost.
+fn part(language: Language, line: &Map<String, Value>) -> String {
+    let text = |name: &str| line.get(name).and_then(Value::as_str).unwrap_or_default();
+    let (english, german) = match text("part") {
+        "energy" => ("Energy", "Energie"),
+        "time" => ("Time of charging", "Ladezeit"),
+        "idle" => ("Time after charging", "Standzeit nach dem Laden"),
+        "session" => ("Price of the session", "Startgebühr"),
+        "tax" => return format!("{} {} %", text("tax"), text("percent")),
+        "rounding" => ("Rounding", "Rundung"),
+        other => return other.to_owned(),
+    };
+    match language {
+        Language::English => english.to_owned(),
+        Language::German => german.to_owned(),
+    }
+}
+
+/// What operators are told of, as the rest of a phrase that begins with a number.
+fn occurrence(language: Language, kind: &str) -> String {
+    let (english, german) = match kind {
+        "offline" => ("offline", "offline"),
+        "faulted" => ("faulted", "gestört"),
+        "certificate-expiring" => (
+            "with a certificate that ends soon",
+            "mit einem Zertifikat, das bald endet",
+        ),
+        other => (other, other),
+    };
+    match language {
+        Language::English => english.to_owned(),
+        Language::German => german.to_owned(),
+    }
 }
 
 /// For people of any time zone.

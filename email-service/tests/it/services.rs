@@ -15,8 +15,10 @@ use voltgate_proto::email::v1::dead_letter_service_client::DeadLetterServiceClie
 use voltgate_proto::email::v1::earlier_api_service_client::EarlierApiServiceClient;
 use voltgate_proto::email::v1::email_audit_service_client::EmailAuditServiceClient;
 use voltgate_proto::email::v1::email_service_client::EmailServiceClient;
+use voltgate_proto::email::v1::subscription_service_client::SubscriptionServiceClient;
 use voltgate_proto::email::v1::suppression_service_client::SuppressionServiceClient;
 use voltgate_proto::email::v1::template_service_client::TemplateServiceClient;
+use voltgate_proto::email::v1::webhook_service_client::WebhookServiceClient;
 
 use crate::rig::{Rig, local};
 
@@ -31,6 +33,9 @@ pub struct Services {
     pub dead_letters: DeadLetterServiceClient<Channel>,
     pub earlier: EarlierApiServiceClient<Channel>,
     pub audit: EmailAuditServiceClient<Channel>,
+    pub webhooks: WebhookServiceClient<Channel>,
+    pub subscriptions: SubscriptionServiceClient<Channel>,
+    auth: AuthServiceClient<Channel>,
     pub admin: String,
     pub operator: String,
     pub driver: String,
@@ -80,11 +85,20 @@ impl Services {
             suppressions: SuppressionServiceClient::new(channel.clone()),
             dead_letters: DeadLetterServiceClient::new(channel.clone()),
             earlier: EarlierApiServiceClient::new(channel.clone()),
-            audit: EmailAuditServiceClient::new(channel),
+            audit: EmailAuditServiceClient::new(channel.clone()),
+            webhooks: WebhookServiceClient::new(channel.clone()),
+            subscriptions: SubscriptionServiceClient::new(channel),
+            auth,
             admin,
             operator,
             driver: signed_up.into_inner().access_token,
         }
+    }
+
+    /// For when the clock was put forward, and tokens have expired.
+    pub async fn log_in_again(&mut self) -> String {
+        self.admin = log_in(&mut self.auth, "admin").await;
+        self.admin.clone()
     }
 
     /// What was done, the latest first, with what it was done to.

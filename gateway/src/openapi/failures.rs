@@ -57,6 +57,7 @@ fn met(reason: Reason) -> Met {
         | Reason::ConnectorCodeExists
         | Reason::ConnectorNotFree
         | Reason::DeadLetterUnreadable
+        | Reason::DeliveryNotFailed
         | Reason::FileExists
         | Reason::IdTokenBlocked
         | Reason::IdTokenExists
@@ -72,6 +73,7 @@ fn met(reason: Reason) -> Met {
         | Reason::LastAdministrator
         | Reason::MessageNotRepeatable
         | Reason::NoEmail
+        | Reason::NoEmailSecret
         | Reason::NoIdToken
         | Reason::NoPublicUrl
         | Reason::NotFound
@@ -89,6 +91,8 @@ fn met(reason: Reason) -> Met {
         | Reason::TooManyApiKeys
         | Reason::TooManyPasskeys
         | Reason::TooManyRequests
+        | Reason::TooManySubscriptions
+        | Reason::TooManyWebhooks
         | Reason::TotpExists
         | Reason::TransactionStopped
         | Reason::TransactionsOpen
