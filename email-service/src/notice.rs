@@ -6,7 +6,7 @@ mod subscription;
 
 pub(crate) use digest::send_due;
 pub(crate) use note::{Occurrence, note};
-pub(crate) use subscription::{Replacement, SubscriptionError, delete, erase, get, list, replace};
+pub(crate) use subscription::{Replacement, delete, erase, get, list, replace};
 
 /// What is told, as the database and the API spell it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

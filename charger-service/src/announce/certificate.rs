@@ -32,8 +32,8 @@ async fn tell_some(database: &PgPool, now: DateTime<Utc>, ahead: TimeDelta) -> R
              UPDATE ocpp.issued_certificate AS issued SET expiry_told_at = $1
              WHERE id IN (SELECT id FROM newest WHERE not_after < $2 AND expiry_told_at IS NULL LIMIT $3)
                AND expiry_told_at IS NULL
-             RETURNING charge_point_id, serial_number, not_after)
-           SELECT identity, serial_number, not_after AS "not_after!", site.id AS "site_id?", site.name AS "site_name?",
+             RETURNING charge_point_id, issued.serial_number, not_after)
+           SELECT identity, told.serial_number, not_after AS "not_after!", site.id AS "site_id?", site.name AS "site_name?",
                groups AS "groups?: Vec<String>", time_zone AS "time_zone?"
            FROM told JOIN ocpp.charge_point ON charge_point.id = charge_point_id
            LEFT JOIN ocpp.site ON site.id = site_id"#,

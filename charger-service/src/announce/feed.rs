@@ -52,14 +52,14 @@ async fn look(database: &PgPool) -> Result<bool, TellError> {
     Ok(looked_at == AT_ONCE)
 }
 
-struct From {
+struct Reached {
     xid: String,
     id: i64,
 }
 
 /// How far it has come. None where another replica is at it. Under another server transactions are numbered anew, so it begins with
 /// what happens from now on, as it does at the first look.
-async fn place_of(connection: &mut PgConnection) -> Result<Option<From>, sqlx::Error> {
+async fn place_of(connection: &mut PgConnection) -> Result<Option<Reached>, sqlx::Error> {
     let row = sqlx::query!(
         r#"SELECT xid::text AS "xid!", id, server IS NOT DISTINCT FROM ocpp.event_server() AS "is_this_server!",
                server IS NULL AS "is_first!"
@@ -69,7 +69,7 @@ async fn place_of(connection: &mut PgConnection) -> Result<Option<From>, sqlx::E
     .await?;
     let Some(row) = row else { return Ok(None) };
     if row.is_this_server {
-        return Ok(Some(From {
+        return Ok(Some(Reached {
             xid: row.xid,
             id: row.id,
         }));
@@ -78,7 +78,7 @@ async fn place_of(connection: &mut PgConnection) -> Result<Option<From>, sqlx::E
         tracing::warn!("The database is another server now; charge points that were lost meanwhile are not told of");
     }
     let present = sqlx::query_as!(
-        From,
+        Reached,
         r#"UPDATE ocpp.announced SET server = ocpp.event_server(), xid = pg_snapshot_xmin(pg_current_snapshot()), id = 0
            RETURNING xid::text AS "xid!", id"#
     )
@@ -104,7 +104,7 @@ struct Row {
 }
 
 /// Which transactions are still open is looked at by the very statement that reads (ADR 11).
-async fn read(connection: &mut PgConnection, from: &From) -> Result<Vec<Row>, sqlx::Error> {
+async fn read(connection: &mut PgConnection, from: &Reached) -> Result<Vec<Row>, sqlx::Error> {
     sqlx::query_as!(
         Row,
         r#"WITH looked AS MATERIALIZED (

@@ -1,15 +1,18 @@
 //! What other services are told: by the outbox, with the fact.
 
+use charger_service::Settings;
 use prost::{Message, Name};
 use serde_json::json;
 use service_kit::event::{self, Event};
 use testbed::Database;
-use voltgate_proto::events::v1::{ChargePointFaulted, ChargePointOffline, ChargingFinished, ChargingStarted};
+use voltgate_proto::events::v1::{
+    CertificateExpiring, ChargePointFaulted, ChargePointOffline, ChargingFinished, ChargingStarted,
+};
 use voltgate_proto::ocpp::v1::*;
 
 use crate::drivers::{seconds_ago, token};
 use crate::operator::Driver;
-use crate::service::{Service, eventually};
+use crate::service::{Service, eventually, settings};
 use crate::state::connected;
 use crate::station::Station;
 use crate::tariffs::{create, named};
@@ -161,4 +164,47 @@ async fn a_charge_point_that_is_lost_or_broken_is_told_once_with_its_site_by_how
     );
     second.stop().await;
     service.stop().await;
+}
+
+#[tokio::test]
+async fn a_certificate_that_ends_soon_is_told_once_and_by_one_replica() {
+    let database = Database::create().await;
+    let short = || Settings {
+        charger_certificate_days: 20,
+        ..settings()
+    };
+    let service = Service::start_with(&database, short()).await;
+    let password = service.register("CP1").await;
+    let mut station = Station::connect(&service, "CP1", &password).await;
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut asked = rcgen::CertificateParams::default();
+    asked.distinguished_name = rcgen::DistinguishedName::new();
+    asked.distinguished_name.push(rcgen::DnType::CommonName, "CP1");
+    let csr = asked.serialize_request(&key).unwrap().pem().unwrap();
+    station.call("SignCertificate", json!({ "csr": csr })).await;
+    let (id, _, _) = station.called().await;
+    station.answer(&id, json!({"status": "Accepted"})).await;
+    let accepted =
+        "SELECT EXISTS (SELECT FROM ocpp.command WHERE action = 'CertificateSigned' AND status = 'accepted')";
+    eventually("it is accepted", async || {
+        sqlx::query_scalar::<_, bool>(accepted)
+            .fetch_one(&service.pool)
+            .await
+            .unwrap()
+    })
+    .await;
+    // Each looks when it starts, and then every hour.
+    let second = Service::start_with(&database, short()).await;
+    let third = Service::start_with(&database, short()).await;
+    eventually("it is told", async || {
+        !told::<CertificateExpiring>(&service).await.is_empty()
+    })
+    .await;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let expiring: Vec<CertificateExpiring> = told(&service).await;
+    assert_eq!((expiring.len(), expiring[0].identity.as_str()), (1, "CP1"));
+    assert!(!expiring[0].serial_number.is_empty() && expiring[0].ends_at.is_some());
+    for replica in [third, second, service] {
+        replica.stop().await;
+    }
 }

@@ -18,6 +18,7 @@ mod grpc;
 mod imports;
 mod kill;
 mod killing;
+mod mail;
 mod new_sign_in;
 mod ocpp16;
 mod operations;

@@ -279,3 +279,34 @@ fn mail_is_written_in_the_language_that_its_event_names() {
     let german = event::in_language(event(&message), Some("de-CH".to_owned()));
     assert_eq!(draft(&german).language.as_deref(), Some("de-CH"));
 }
+
+/// Events as they were published once, each with the bytes of its message. Lines are added to it, and none is changed or taken away: an
+/// event may lie in an outbox or a queue for as long as it likes, and a type that nobody writes any more is read all the same.
+const PUBLISHED: &str = include_str!("published.txt");
+
+fn bytes(hex: &str) -> Vec<u8> {
+    let pairs = (0..hex.len()).step_by(2).filter_map(|at| hex.get(at..at + 2));
+    pairs.map(|pair| u8::from_str_radix(pair, 16).unwrap()).collect()
+}
+
+#[test]
+fn whatever_was_ever_published_is_read_today() {
+    let mut kinds = Vec::new();
+    for line in PUBLISHED.lines() {
+        let (kind, hex) = line.split_once(' ').unwrap();
+        let kind = format!("voltgate.events.v1.{kind}");
+        let expires = EMAIL_SERVICE.expiring.contains(&kind.as_str());
+        let event = Event {
+            r#type: kind.clone(),
+            data: bytes(hex).into(),
+            expires_at: expires.then(|| event::timestamp(noon() + TimeDelta::minutes(10))),
+            ..event(&AccountSignedUp::default())
+        };
+        let decision = decide(&event, noon());
+        assert!(!matches!(decision, Ok(Decision::UnknownType) | Err(_)), "{kind}");
+        kinds.push(kind);
+    }
+    for kind in [EMAIL_SERVICE.types, EMAIL_SERVICE.expiring].concat() {
+        assert!(kinds.iter().any(|known| known == kind), "there is no line of {kind}");
+    }
+}

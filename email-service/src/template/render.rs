@@ -72,7 +72,7 @@ impl Templates {
             let title = subject.map(minijinja::Value::from);
             self.0
                 .get_template(&file(template, language, extension))?
-                .render(context! { link, lang, title, chart, highest, ..variables.clone() })
+                .render(context! { link, lang, title, chart => &chart, highest => &highest, ..variables.clone() })
         };
         let subject = visible_line(&part("subject", None)?);
         Ok(Rendered {
