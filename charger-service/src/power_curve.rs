@@ -3,14 +3,25 @@
 mod drawing;
 mod series;
 
+use chrono::{DateTime, Utc};
 use jiff::tz::TimeZone;
 use service_kit::database;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use voltgate_proto::google::api::HttpBody;
 
 use self::series::Series;
 use crate::site::DEFAULT_TIME_ZONE;
 use crate::transaction::list::GetError;
+
+/// The power of a charge as a mail shows it, in watts: at most so many points.
+pub async fn points(
+    connection: &mut PgConnection,
+    transaction_id: i32,
+    most: usize,
+) -> Result<Vec<(DateTime<Utc>, f64)>, sqlx::Error> {
+    let series = Series::read(connection, transaction_id).await?;
+    Ok(series.thinned_to(most))
+}
 
 /// Times are by the clock of the charge point's site.
 ///

@@ -15,7 +15,7 @@ use service_kit::start::StartError;
 use uuid::Uuid;
 
 use crate::pages::Pages;
-use crate::template::{Template, Templates};
+use crate::template::{Language, Rendered, Template, Templates, sample};
 
 /// What a transport hands over.
 pub(crate) struct Mail {
@@ -31,6 +31,8 @@ pub(crate) struct Content<'a> {
     pub id: Uuid,
     pub template: &'a str,
     pub recipient: &'a str,
+    /// A BCP 47 tag, where somebody has said.
+    pub language: Option<&'a str>,
     pub variables: &'a Value,
     pub created_at: DateTime<Utc>,
 }
@@ -69,11 +71,30 @@ impl Composer {
         Ok(Self { templates, from, pages })
     }
 
+    /// What a template makes of made-up values: its parts, and the whole mail.
+    pub fn preview(&self, template: Template, language: Language) -> Result<(Rendered, Mail), ComposeError> {
+        let variables = sample(template);
+        let rendered = self.render(template, language, &variables)?;
+        let mail = self.compose(&Content {
+            id: Uuid::nil(),
+            template: template.name(),
+            recipient: "mara@example.org",
+            language: Some(language.tag()),
+            variables: &variables,
+            created_at: DateTime::UNIX_EPOCH,
+        })?;
+        Ok((rendered, mail))
+    }
+
+    fn render(&self, template: Template, language: Language, variables: &Value) -> Result<Rendered, minijinja::Error> {
+        let code = variables.get("code").and_then(Value::as_str);
+        let link = code.and_then(|code| self.pages.link(template, code));
+        self.templates.render(template, language, variables, link.as_deref())
+    }
+
     pub fn compose(&self, content: &Content<'_>) -> Result<Mail, ComposeError> {
         let template = Template::parse(content.template).ok_or(ComposeError::Template)?;
-        let code = content.variables.get("code").and_then(Value::as_str);
-        let link = code.and_then(|code| self.pages.link(template, code));
-        let rendered = self.templates.render(template, content.variables, link.as_deref())?;
+        let rendered = self.render(template, Language::of(content.language), content.variables)?;
         let to = recipient(content.recipient).ok_or(ComposeError::Recipient)?;
         let id = content.id;
         let message = Message::builder()
@@ -82,7 +103,19 @@ impl Composer {
             .from(self.from.clone())
             // The address alone. A name beside it would be text of a stranger in a header.
             .to(Mailbox::new(None, to))
-            .subject(rendered.subject)
+            .subject(rendered.subject);
+        // What somebody has subscribed to, they can end (RFC 2369).
+        let unsubscribe = (template == Template::Notices)
+            .then(|| self.pages.subscriptions())
+            .flatten();
+        let message = match unsubscribe {
+            Some(page) => message.raw_header(HeaderValue::new(
+                HeaderName::new_from_ascii_str("List-Unsubscribe"),
+                format!("<{page}>"),
+            )),
+            None => message,
+        };
+        let message = message
             .raw_header(HeaderValue::new(
                 // Tells an out-of-office reply to stay silent (RFC 3834, section 5).
                 HeaderName::new_from_ascii_str("Auto-Submitted"),
@@ -126,6 +159,7 @@ mod tests {
                 id: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001),
                 template,
                 recipient,
+                language: None,
                 variables,
                 created_at: Utc.with_ymd_and_hms(2026, 3, 1, 12, 0, 0).unwrap(),
             })
@@ -146,7 +180,7 @@ mod tests {
     #[test]
     fn a_code_stands_in_the_text_in_one_piece_with_a_link_where_there_is_a_page() {
         let code = "5Fz0yQmVn3oXwqK1c8Zt4rLhUu7aBdEeGgIiJjMmNnO";
-        let variables = json!({ "username": "mara", "code": code, "until": "12:10 UTC on 1 March 2026" });
+        let variables = json!({ "username": "mara", "code": code, "until": "2026-03-01T12:10:00Z" });
         let compose = |pages| compose(pages, "reset-password", "mara@example.org", &variables).unwrap();
         let without = text(&compose(Pages::default()));
         assert_eq!(without.matches(&format!("\r\n    {code}\r\n")).count(), 1, "{without}");
@@ -163,7 +197,7 @@ mod tests {
     fn a_mail_with_a_code_and_a_link_reads_as_it_was_approved() {
         let pages = Pages::at(Some("https://voltgate.example")).unwrap();
         let code = "5Fz0yQmVn3oXwqK1c8Zt4rLhUu7aBdEeGgIiJjMmNnO";
-        let variables = json!({ "username": "mara", "code": code, "until": "12:10 UTC on 1 March 2026" });
+        let variables = json!({ "username": "mara", "code": code, "until": "2026-03-01T12:10:00Z" });
         let mail = compose(pages, "verify-email", "mara@example.org", &variables).unwrap();
         insta::assert_snapshot!("verify-email.eml", text(&mail).replace('\r', ""));
     }

@@ -19,9 +19,12 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::State;
+use crate::contacts::Contacts;
 use crate::mail::{Composer, Content};
-use crate::message::{self, Claimed, Lease};
+use crate::message::{self, Claimed, Ended, Lease};
 use crate::retry;
+use crate::template::Template;
 use crate::transport::{MailTransport, SendError, Verdict};
 
 /// Mails on their way at the same time.
@@ -46,22 +49,23 @@ pub(crate) struct Sender {
 struct Work {
     database: PgPool,
     clock: SharedClock,
-    composer: Composer,
+    composer: Arc<Composer>,
+    contacts: Contacts,
     transport: Box<dyn MailTransport>,
 }
 
+enum Recipient {
+    Known,
+    Nobody,
+}
+
 impl Sender {
-    pub fn new(
-        database: PgPool,
-        clock: SharedClock,
-        composer: Composer,
-        transport: Box<dyn MailTransport>,
-        drain: Duration,
-    ) -> Self {
+    pub fn new(state: &State, contacts: Contacts, transport: Box<dyn MailTransport>, drain: Duration) -> Self {
         let work = Arc::new(Work {
-            database,
-            clock,
-            composer,
+            database: state.database.clone(),
+            clock: Arc::clone(&state.clock),
+            composer: Arc::clone(&state.composer),
+            contacts,
             transport,
         });
         Self { work, drain }
@@ -142,43 +146,94 @@ impl Work {
         }
     }
 
-    async fn attempt(self: Arc<Self>, message: Claimed, lease: Lease) {
-        let (id, claim) = (message.id, lease.claim);
+    async fn attempt(self: Arc<Self>, mut message: Claimed, lease: Lease) {
+        let (id, number) = (message.id, message.attempts);
+        let ended = || Ended {
+            id,
+            number,
+            claim: lease.claim,
+            at: self.clock.now(),
+        };
+        match self.address(&mut message, ended()).await {
+            Ok(Recipient::Known) => {}
+            Ok(Recipient::Nobody) => {
+                count("unaddressed");
+                tracing::info!(message = %id, "A mail is not sent, because its account has no verified address");
+                let ended = ended();
+                self.note(id, || message::mark_unaddressed(&self.database, ended)).await;
+                return;
+            }
+            Err(error) => return self.settle(&message, ended(), &error).await,
+        }
+        if message.is_suppressed {
+            count("suppressed");
+            tracing::warn!(message = %id, "A mail is not sent, because its address is suppressed");
+            let ended = ended();
+            self.note(id, || message::mark_suppressed(&self.database, ended)).await;
+            return;
+        }
         match self.send(&message, lease).await {
             Ok(()) => {
                 count("sent");
-                let now = self.clock.now();
-                self.note(id, || message::mark_sent(&self.database, id, now)).await;
+                let ended = ended();
+                self.note(id, || message::mark_sent(&self.database, ended)).await;
             }
-            Err(error) => {
-                let next = match error.verdict {
-                    Verdict::Refused => None,
-                    Verdict::Later | Verdict::Unclear => retry::next_attempt(
-                        message.created_at,
-                        self.clock.now(),
-                        message.attempts,
-                        rand::rng().random(),
-                    ),
-                };
-                let may_be_out = error.verdict == Verdict::Unclear && !self.transport.repeats_are_harmless();
-                let full = error.in_full();
-                let attempts = message.attempts;
-                match next {
-                    Some(at) => {
-                        count("postponed");
-                        tracing::warn!(message = %id, attempts, next = %at, "A mail waits: {error}");
-                        self.note(id, || {
-                            message::postpone(&self.database, id, claim, at, &full, may_be_out)
-                        })
-                        .await;
-                    }
-                    None => {
-                        count("failed");
-                        tracing::error!(message = %id, attempts, "A mail is given up: {error}");
-                        self.note(id, || message::mark_failed(&self.database, id, claim, &full))
-                            .await;
-                    }
-                }
+            Err(error) => self.settle(&message, ended(), &error).await,
+        }
+    }
+
+    /// Finds out for whom a message is that names an account alone.
+    async fn address(&self, message: &mut Claimed, now: Ended) -> Result<Recipient, SendError> {
+        if !message.recipient.is_empty() {
+            return Ok(Recipient::Known);
+        }
+        let Some(account) = message.account_id else {
+            return Ok(Recipient::Nobody);
+        };
+        let later = |error: String| SendError::new(Verdict::Later, error);
+        let found = self.contacts.find(account).await;
+        let contact = match found.map_err(|error| later(error.to_string()))? {
+            // Who runs no charge points any more is not told of them.
+            Some(contact) if message.template != Template::Notices.name() || contact.is_operator() => contact,
+            Some(_) | None => return Ok(Recipient::Nobody),
+        };
+        let addressed = message::address(&self.database, now, &contact).await;
+        let addressed = addressed
+            .map_err(|_| later("the database does not answer".to_owned()))?
+            .ok_or_else(|| later("another sender has it".to_owned()))?;
+        message.recipient = contact.email;
+        message.language = contact.language;
+        message.variables = addressed.variables;
+        message.is_suppressed = addressed.is_suppressed;
+        Ok(Recipient::Known)
+    }
+
+    /// What becomes of a message that was not handed over.
+    async fn settle(&self, message: &Claimed, ended: Ended, error: &SendError) {
+        let (id, attempts) = (message.id, message.attempts);
+        let next = match error.verdict {
+            Verdict::Refused => None,
+            Verdict::Later | Verdict::Unclear => {
+                retry::next_attempt(message.created_at, ended.at, attempts, rand::rng().random())
+            }
+        };
+        let may_be_out = error.verdict == Verdict::Unclear && !self.transport.repeats_are_harmless();
+        let full = error.in_full();
+        match next {
+            Some(at) => {
+                count("postponed");
+                tracing::warn!(message = %id, attempts, next = %at, "A mail waits: {error}");
+                self.note(id, || message::postpone(&self.database, ended, at, &full, may_be_out))
+                    .await;
+            }
+            None => {
+                count("failed");
+                let suppressed = error.is_no_mailbox;
+                tracing::error!(message = %id, attempts, suppressed, "A mail is given up: {error}");
+                self.note(id, || {
+                    message::mark_failed(&self.database, ended, &full, error.is_no_mailbox)
+                })
+                .await;
             }
         }
     }
@@ -193,6 +248,7 @@ impl Work {
                 id: message.id,
                 template: &message.template,
                 recipient: &message.recipient,
+                language: message.language.as_deref(),
                 variables: &message.variables,
                 created_at: message.created_at,
             })

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use voltgate_proto::events::v1::{EmailChanged, EmailVerificationRequested, SignupWithKnownEmail};
 
 use crate::State;
+use crate::announce;
 use crate::audit::{self, Action, Entry};
 use crate::email_code::{self, Purpose};
 use crate::throttle::{self, ThrottleError};
@@ -87,7 +88,7 @@ pub async fn request(
         };
         event::expiring(crate::NAME, now, code.expires_at, &requested)
     };
-    outbox::enqueue(connection, &event).await?;
+    announce::about(connection, account, event).await?;
     Ok(if known { Asked::SomebodyElse } else { Asked::ForACode })
 }
 
@@ -230,6 +231,6 @@ async fn change(
         old_email: row.old_email,
         new_email: email,
     };
-    outbox::enqueue(connection, &event::new(crate::NAME, now, &changed)).await?;
+    announce::about(connection, account, event::new(crate::NAME, now, &changed)).await?;
     Ok(())
 }

@@ -17,11 +17,16 @@ use super::erase;
 pub(crate) struct Claimed {
     pub id: Uuid,
     pub template: String,
+    /// Empty where it is for an account, and nobody has been asked who that is.
     pub recipient: String,
+    pub account_id: Option<Uuid>,
+    pub language: Option<String>,
     pub variables: Value,
     /// This one included.
     pub attempts: i32,
     pub created_at: DateTime<Utc>,
+    /// No mail goes to its recipient.
+    pub is_suppressed: bool,
 }
 
 /// By what a sender holds messages.
@@ -46,7 +51,7 @@ pub(crate) async fn take(
         Claimed,
         r#"
         WITH abandoned AS (
-            SELECT id FROM email.message
+            SELECT id, attempts FROM email.message
             WHERE status = 'sending' AND lease_until < now() AND (expires_at IS NULL OR expires_at > $3)
             ORDER BY lease_until
             LIMIT $4
@@ -57,6 +62,10 @@ pub(crate) async fn take(
             ORDER BY next_attempt_at
             LIMIT $4 - (SELECT count(*) FROM abandoned)
             FOR UPDATE SKIP LOCKED
+        ), lost AS (
+            INSERT INTO email.attempt (message_id, number, at, outcome)
+            SELECT id, attempts, $3, 'lost' FROM abandoned
+            ON CONFLICT DO NOTHING
         )
         UPDATE email.message
         SET possibly_duplicate = possibly_duplicate OR (status = 'sending' AND NOT $5),
@@ -65,7 +74,8 @@ pub(crate) async fn take(
             claim = $1,
             lease_until = now() + make_interval(secs => $2)
         WHERE id IN (SELECT id FROM abandoned UNION ALL SELECT id FROM due)
-        RETURNING id, template, recipient, variables, attempts, created_at
+        RETURNING id, template, recipient, account_id, language, variables, attempts, created_at,
+            EXISTS (SELECT FROM email.suppression WHERE address = lower(recipient)) AS "is_suppressed!"
         "#,
         lease.claim,
         lease.length.as_secs_f64(),
@@ -91,72 +101,6 @@ pub(crate) async fn renew(database: &PgPool, id: Uuid, lease: Lease) -> Result<(
     .execute(database)
     .await?;
     Ok(())
-}
-
-/// Notes that the mail is out. True whoever holds the message by now, so the claim does not matter.
-pub(crate) async fn mark_sent(database: &PgPool, id: Uuid, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-    let mut transaction = database.begin().await?;
-    sqlx::query!(
-        r#"
-        UPDATE email.message
-        SET status = 'sent', sent_at = $2, claim = NULL, lease_until = NULL, last_error = NULL,
-            variables = CASE WHEN expires_at IS NULL THEN variables ELSE '{}' END
-        WHERE id = $1 AND status <> 'sent'
-        "#,
-        id,
-        now,
-    )
-    .execute(&mut *transaction)
-    .await?;
-    erase::if_deleted(&mut transaction, &[id]).await?;
-    transaction.commit().await
-}
-
-/// Puts a message back for another attempt at `at`. `may_be_out` if nobody knows whether the mail server took it.
-pub(crate) async fn postpone(
-    database: &PgPool,
-    id: Uuid,
-    claim: Uuid,
-    at: DateTime<Utc>,
-    error: &str,
-    may_be_out: bool,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        r#"
-        UPDATE email.message
-        SET status = 'queued', next_attempt_at = $3, claim = NULL, lease_until = NULL, last_error = $4,
-            possibly_duplicate = possibly_duplicate OR $5
-        WHERE id = $1 AND claim = $2
-        "#,
-        id,
-        claim,
-        at,
-        error,
-        may_be_out,
-    )
-    .execute(database)
-    .await?;
-    Ok(())
-}
-
-/// Gives a message up.
-pub(crate) async fn mark_failed(database: &PgPool, id: Uuid, claim: Uuid, error: &str) -> Result<(), sqlx::Error> {
-    let mut transaction = database.begin().await?;
-    sqlx::query!(
-        r#"
-        UPDATE email.message
-        SET status = 'failed', claim = NULL, lease_until = NULL, last_error = $3,
-            variables = CASE WHEN expires_at IS NULL THEN variables ELSE '{}' END
-        WHERE id = $1 AND claim = $2
-        "#,
-        id,
-        claim,
-        error,
-    )
-    .execute(&mut *transaction)
-    .await?;
-    erase::if_deleted(&mut transaction, &[id]).await?;
-    transaction.commit().await
 }
 
 /// Ends up to `limit` messages whose code has expired, and says which. One that is being sent is left to its sender, unless that

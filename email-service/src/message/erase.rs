@@ -7,6 +7,8 @@ use chrono::{DateTime, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::{audit, notice, webhook};
+
 /// Notes that an account is deleted, and erases every message about it that has come to its end. The others are erased when they do
 /// ([`if_deleted`]). What went to `address`, which was its owner's alone, and is about no account counts as about this one from now
 /// on.
@@ -43,22 +45,48 @@ pub(crate) async fn account(
     sqlx::query!(
         r#"
         UPDATE email.message SET recipient = '', variables = '{}', last_error = NULL
-        WHERE account_id = $1 AND status IN ('sent', 'failed', 'expired')
+        WHERE account_id = $1 AND status IN ('sent', 'failed', 'expired', 'suppressed', 'unaddressed')
         "#,
         id,
     )
-    .execute(transaction)
+    .execute(&mut *transaction)
     .await?;
-    Ok(())
+    // What servers said may name the address.
+    sqlx::query!(
+        "UPDATE email.attempt SET error = NULL
+         WHERE error IS NOT NULL AND message_id IN (SELECT id FROM email.message WHERE account_id = $1 AND recipient = '')",
+        id,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    sqlx::query!("DELETE FROM email.suppression WHERE address = lower($1)", address)
+        .execute(&mut *transaction)
+        .await?;
+    webhook::erase(transaction, id).await?;
+    notice::erase(transaction, id).await?;
+    audit::erase(transaction, id, address).await
 }
 
 /// Erases those of these messages whose account is deleted, in the transaction that ended them.
 pub(super) async fn if_deleted(transaction: &mut PgConnection, messages: &[Uuid]) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"
+        WITH erased AS (
+            UPDATE email.attempt SET error = NULL
+            FROM email.message
+            WHERE message_id = ANY($1) AND error IS NOT NULL AND message.id = message_id
+                AND account_id IN (SELECT id FROM email.deleted_account)
+        ), suppressed AS (
+            DELETE FROM email.suppression
+            WHERE message_id = ANY($1)
+                AND message_id IN (
+                    SELECT id FROM email.message
+                    WHERE id = ANY($1) AND account_id IN (SELECT id FROM email.deleted_account)
+                )
+        )
         UPDATE email.message SET recipient = '', variables = '{}', last_error = NULL
         WHERE id = ANY($1)
-            AND status IN ('sent', 'failed', 'expired')
+            AND status IN ('sent', 'failed', 'expired', 'suppressed', 'unaddressed')
             AND account_id IN (SELECT id FROM email.deleted_account)
         "#,
         messages,

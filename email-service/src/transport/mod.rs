@@ -26,6 +26,8 @@ pub(crate) trait MailTransport: Send + Sync {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SendError {
     pub verdict: Verdict,
+    /// There is no such mailbox, and there will be none: no other mail would get there either.
+    pub is_no_mailbox: bool,
     /// What went wrong, in our words.
     problem: String,
     /// What the server said to it, which may quote the recipient's address.
@@ -50,9 +52,14 @@ impl SendError {
     pub fn new(verdict: Verdict, problem: impl Into<String>) -> Self {
         Self {
             verdict,
+            is_no_mailbox: false,
             problem: problem.into(),
             answer: None,
         }
+    }
+
+    pub fn about_the_mailbox(self, is_no_mailbox: bool) -> Self {
+        Self { is_no_mailbox, ..self }
     }
 
     pub fn with_answer(self, answer: impl Into<String>) -> Self {

@@ -1,6 +1,8 @@
 """An SMTP server that behaves as the recipient's local part says.
 
-    nobody   refused for good
+    nobody   refused for good, as there is no such mailbox
+    full     refused for good, as the mailbox is full
+    unwanted refused for good by a rule of the server
     busy     refused the first time, to be tried again
     dropped  taken, but the first time the connection breaks instead of the answer
     others   taken
@@ -26,7 +28,11 @@ class Handler:
         return first
 
     async def handle_RCPT(self, server, session, envelope, address, options):
-        match address.split("@")[0]:
+        match address.split("@")[0].lower():
+            case "full":
+                return "552 5.2.2 the mailbox is full"
+            case "unwanted":
+                return "550 5.7.1 blocked by policy"
             case "nobody":
                 return f"550 5.1.1 <{address}> is unknown here"
             case "busy" if self.is_first(address):

@@ -30,6 +30,8 @@ const MAIL_TIMEOUT: Duration = Duration::from_secs(600);
 /// For a sign of life from a session that was idle.
 const ALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
+const RCPT: &str = "RCPT";
+
 pub(super) struct Session(AsyncSmtpConnection);
 
 impl Session {
@@ -54,7 +56,7 @@ impl Session {
         let sender = mail.envelope.from().cloned();
         self.command("MAIL", MailFrom::new(sender, vec![])).await?;
         for recipient in mail.envelope.to() {
-            self.command("RCPT", Rcpt::new(recipient.clone(), vec![])).await?;
+            self.command(RCPT, Rcpt::new(recipient.clone(), vec![])).await?;
         }
         self.command("DATA", Data).await?;
         let answer = self.0.message(&mail.bytes);
@@ -118,5 +120,53 @@ async fn step(
         }
     };
     let said = error.source().map(ToString::to_string).unwrap_or_default();
-    Err(SendError::new(verdict, format!("{name} was answered with {code}")).with_answer(said))
+    let is_no_mailbox = verdict == Verdict::Refused && says_no_mailbox(name, &said);
+    let error = SendError::new(verdict, format!("{name} was answered with {code}"));
+    Err(error.about_the_mailbox(is_no_mailbox).with_answer(said))
+}
+
+/// Whether a refusal for good is about the recipient's mailbox, and not about the mail, its sender or the server's rules. Enhanced
+/// status codes (RFC 3463) tell: 5.1.x is about the address, 5.2.1 about a mailbox that takes nothing any more; a full one (5.2.2) will
+/// be emptied. Without one, what refuses a recipient is about the recipient.
+fn says_no_mailbox(step: &str, said: &str) -> bool {
+    match enhanced(said) {
+        Some((1, detail)) => !matches!(detail, 7 | 8),
+        Some((2, 1)) => true,
+        Some(_) => false,
+        None => step == RCPT,
+    }
+}
+
+/// Subject and detail of an enhanced status code of class 5 at the beginning of a text.
+fn enhanced(said: &str) -> Option<(u16, u16)> {
+    let mut parts = said.split_ascii_whitespace().next()?.split('.');
+    let (class, subject, detail) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_one = class == "5" && parts.next().is_none();
+    Some((subject.parse().ok()?, detail.parse().ok()?)).filter(|_| is_one)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_about_the_mailbox_where_its_code_says_so_or_the_recipient_was_refused() {
+        for (step, said, expected) in [
+            (RCPT, "5.1.1 <nobody@example.org> is unknown here", true),
+            (RCPT, "5.1.10 null MX", true),
+            (RCPT, "5.2.1 the mailbox is disabled", true),
+            (RCPT, "no such user", true),
+            (RCPT, "5.2.2 the mailbox is full", false),
+            (RCPT, "5.7.1 blocked by policy", false),
+            (RCPT, "5.1.8 your own domain is unknown", false),
+            (RCPT, "5.4.4 no route", false),
+            (RCPT, "4.1.1 odd", true),
+            ("the mail", "5.1.1 unknown after all", true),
+            ("the mail", "we do not like it", false),
+            ("MAIL", "5.7.1 you may not send", false),
+            ("MAIL", "", false),
+        ] {
+            assert_eq!(says_no_mailbox(step, said), expected, "{step}: {said}");
+        }
+    }
 }

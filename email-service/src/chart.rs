@@ -1,0 +1,69 @@
+//! The power of a charge over time, as SVG that stands inside a mail. It is made of numbers alone, so nothing in it is anybody's text.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+const WIDTH: f64 = 480.0;
+const HEIGHT: f64 = 160.0;
+
+/// Of the field that the curve is in.
+const TOP: f64 = 12.0;
+const BOTTOM: f64 = HEIGHT - 12.0;
+
+/// `power` has pairs of seconds since the start and watts, in the order of time. None where there is nothing to draw.
+pub(crate) fn svg(power: &Value) -> Option<String> {
+    let points: Vec<(f64, f64)> = power
+        .as_array()?
+        .iter()
+        .filter_map(|point| {
+            let at = point.get(0)?.as_i64()?;
+            let watts = point.get(1)?.as_i64()?;
+            Some((at as f64, watts.max(0) as f64))
+        })
+        .collect();
+    let (from, to) = (points.first()?.0, points.last()?.0);
+    let highest = points.iter().map(|(_, watts)| *watts).fold(0.0, f64::max);
+    if from >= to || highest <= 0.0 {
+        return None;
+    }
+    let x = |at: f64| WIDTH * (at - from) / (to - from);
+    let y = |watts: f64| BOTTOM - (BOTTOM - TOP) * watts / highest;
+    let mut curve = String::new();
+    for (at, watts) in &points {
+        let _ = write!(curve, "{:.1},{:.1} ", x(*at), y(*watts));
+    }
+    Some(format!(
+        r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="100%" role="img"><polygon points="0,{BOTTOM} {curve}{WIDTH},{BOTTOM}" fill="#e9f3ee"/><polyline points="{curve}" fill="none" stroke="#1d6b4a" stroke-width="2"/><line x1="0" y1="{BOTTOM}" x2="{WIDTH}" y2="{BOTTOM}" stroke="#5b6a63"/></svg>"##
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_curve_fills_its_field() {
+        let drawn = svg(&json!([[0, 0], [1800, 11_000], [3600, 5500]])).unwrap_or_default();
+        assert!(
+            drawn.contains(r#"points="0.0,148.0 240.0,12.0 480.0,80.0 ""#),
+            "{drawn}"
+        );
+    }
+
+    #[test]
+    fn what_has_no_power_or_no_time_is_not_drawn() {
+        for nothing in [
+            json!(null),
+            json!([]),
+            json!([[0, 5]]),
+            json!([[0, 5], [0, 7]]),
+            json!([[0, 0], [9, -4]]),
+            json!(["a", {}]),
+        ] {
+            assert_eq!(svg(&nothing), None, "{nothing}");
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Who an account's owner is, and where they read their mail: asked of auth-service when a message is sent, so that it goes where they
+//! read it by then, and not at all where they are gone.
+
+use std::time::Duration;
+
+use service_kit::Shared;
+use service_kit::access::ServiceTokens;
+use service_kit::reason::Reason;
+use service_kit::start::StartError;
+use service_kit::tls;
+use thiserror::Error;
+use tonic::Status;
+use tonic::transport::{Channel, Endpoint};
+use uuid::Uuid;
+use voltgate_proto::auth::v1::contact_service_client::ContactServiceClient;
+use voltgate_proto::auth::v1::{Contact as Told, GetContactRequest};
+
+/// For connecting, and for an answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(crate) struct Contacts {
+    client: ContactServiceClient<Channel>,
+    tokens: ServiceTokens,
+}
+
+/// Somebody who can be written to.
+#[derive(Debug, Clone)]
+pub(crate) struct Contact {
+    pub username: String,
+    pub email: String,
+    pub language: Option<String>,
+    roles: Vec<String>,
+}
+
+impl Contact {
+    /// Whether they run charge points.
+    pub fn is_operator(&self) -> bool {
+        self.roles.iter().any(|role| role == "operator" || role == "admin")
+    }
+}
+
+/// auth-service does not answer, or not as it should.
+#[derive(Debug, Error)]
+#[error("auth-service does not say who it is for: {0}")]
+pub(crate) struct Unknown(String);
+
+impl Contacts {
+    /// # Errors
+    /// `AUTH_URL` cannot be used.
+    pub fn of(shared: &Shared) -> Result<Self, StartError> {
+        let endpoint = Endpoint::from_shared(shared.access.auth_url.clone())
+            .map_err(|error| StartError::setting("AUTH_URL", error.to_string()))?
+            .connect_timeout(PATIENCE)
+            .timeout(PATIENCE);
+        tls::check_scheme(shared.tls.as_ref(), endpoint.uri(), "AUTH_URL")?;
+        Ok(Self {
+            client: ContactServiceClient::new(tls::channel(shared.tls.as_ref(), &endpoint)),
+            tokens: shared.service_tokens(crate::NAME),
+        })
+    }
+
+    /// None where there is nobody to write to.
+    pub async fn find(&self, account: Uuid) -> Result<Option<Contact>, Unknown> {
+        match self.ask(account).await {
+            Ok(Told {
+                username,
+                email: Some(email),
+                language,
+                roles,
+            }) => Ok(Some(Contact {
+                username,
+                email,
+                language,
+                roles,
+            })),
+            Ok(Told { email: None, .. }) => Ok(None),
+            Err(status) if Reason::of(&status) == Reason::NotFound => Ok(None),
+            Err(status) => Err(Unknown(status.message().to_owned())),
+        }
+    }
+
+    async fn ask(&self, account: Uuid) -> Result<Told, Status> {
+        let asked = GetContactRequest {
+            account_id: account.to_string(),
+        };
+        let request = self.tokens.sign(asked)?;
+        Ok(self.client.clone().get_contact(request).await?.into_inner())
+    }
+}

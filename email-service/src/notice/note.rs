@@ -1,0 +1,90 @@
+//! Notes what has happened for everybody who wants to be told, in the transaction that takes the event in.
+
+use chrono::{DateTime, Utc};
+use service_kit::event::{self, Event, Unreadable};
+use sqlx::PgConnection;
+use uuid::Uuid;
+use voltgate_proto::events::v1::{CertificateExpiring, ChargePointFaulted, ChargePointOffline, Place};
+
+use super::Kind;
+
+/// Something that operators may want to be told of.
+#[derive(Debug)]
+pub(crate) struct Occurrence {
+    kind: Kind,
+    identity: String,
+    place: Place,
+    details: Option<String>,
+    at: DateTime<Utc>,
+}
+
+impl Occurrence {
+    pub fn offline(event: &Event) -> Result<Self, Unreadable> {
+        let told: ChargePointOffline = event::decode(event)?;
+        Self::of(event, Kind::Offline, told.identity, told.place, None)
+    }
+
+    pub fn faulted(event: &Event) -> Result<Self, Unreadable> {
+        let told: ChargePointFaulted = event::decode(event)?;
+        let details = match told.connector_id {
+            0 => told.error_code,
+            connector => format!("{connector}: {}", told.error_code),
+        };
+        Self::of(event, Kind::Faulted, told.identity, told.place, Some(details))
+    }
+
+    pub fn certificate_expiring(event: &Event) -> Result<Self, Unreadable> {
+        let told: CertificateExpiring = event::decode(event)?;
+        let ends_at = told.ends_at.and_then(event::instant).ok_or(Unreadable::Time)?;
+        let details = ends_at.format("%Y-%m-%d").to_string();
+        Self::of(
+            event,
+            Kind::CertificateExpiring,
+            told.identity,
+            told.place,
+            Some(details),
+        )
+    }
+
+    fn of(
+        event: &Event,
+        kind: Kind,
+        identity: String,
+        place: Option<Place>,
+        details: Option<String>,
+    ) -> Result<Self, Unreadable> {
+        Ok(Self {
+            kind,
+            identity,
+            place: place.unwrap_or_default(),
+            details,
+            at: event::time(event)?,
+        })
+    }
+}
+
+/// Each subscription that it fits has it once.
+pub(crate) async fn note(
+    connection: &mut PgConnection,
+    event_id: Uuid,
+    occurrence: &Occurrence,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        r#"INSERT INTO email.notice (id, subscription_id, event_id, kind, identity, site_name, details, at, noted_at)
+           SELECT gen_random_uuid(), id, $1, $2, $3, $4, $5, $6, $7 FROM email.notice_subscription
+           WHERE $2 = ANY(kinds) AND (charge_points = '{}' AND groups = '{}' OR $3 = ANY(charge_points) OR groups && $8)
+           ON CONFLICT (subscription_id, event_id) DO NOTHING"#,
+        event_id,
+        occurrence.kind.as_str(),
+        occurrence.identity,
+        occurrence.place.site_name,
+        occurrence.details,
+        occurrence.at,
+        now,
+        &occurrence.place.groups,
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}

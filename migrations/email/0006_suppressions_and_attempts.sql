@@ -1,0 +1,51 @@
+-- Addresses that no mail goes to: a mail server said that there is no such mailbox, or an operator decided so.
+CREATE TABLE email.suppression (
+    -- In lower case, in which addresses are compared here.
+    address    text        PRIMARY KEY CHECK (address = lower(address)),
+    reason     text        NOT NULL CHECK (reason IN ('refused', 'added')),
+    -- What the server said, or the operator.
+    details    text,
+    -- The message that was refused. No reference: messages go earlier.
+    message_id uuid,
+    created_at timestamptz NOT NULL
+);
+
+CREATE INDEX suppression_newest ON email.suppression (created_at DESC, address DESC);
+
+ALTER TABLE email.message
+    DROP CONSTRAINT message_status_check,
+    -- suppressed: not sent, because its address was suppressed when its turn came.
+    ADD CONSTRAINT message_status_check CHECK (status IN ('queued', 'sending', 'sent', 'failed', 'expired', 'suppressed')),
+    -- What the recipient reads, as a BCP 47 tag; where there is no template in it, another takes its place.
+    ADD COLUMN language text,
+    -- A message has no event where somebody wrote it, or had it sent again.
+    ALTER COLUMN event_id DROP NOT NULL,
+    -- The message that this one repeats. No reference: either may go first.
+    ADD COLUMN resend_of uuid,
+    -- The account that wrote it or had it sent again, and the key by which it knows a repeated request.
+    ADD COLUMN written_by uuid,
+    ADD COLUMN idempotency_key text,
+    -- Of the request, to tell a repetition from another one under the same key.
+    ADD COLUMN request_digest bytea;
+
+CREATE UNIQUE INDEX message_idempotency ON email.message (written_by, idempotency_key) WHERE idempotency_key IS NOT NULL;
+-- Listings, newest first, by what they are filtered by.
+CREATE INDEX message_by_recipient ON email.message (lower(recipient), id DESC);
+CREATE INDEX message_by_template ON email.message (template, id DESC);
+-- What pruning looks for among messages without an event.
+CREATE INDEX message_without_event ON email.message (created_at) WHERE event_id IS NULL;
+-- What pruning goes by among those with one.
+CREATE INDEX message_of_event ON email.message (event_id) WHERE event_id IS NOT NULL;
+
+-- What became of each attempt to hand a message over.
+CREATE TABLE email.attempt (
+    message_id uuid        NOT NULL REFERENCES email.message ON DELETE CASCADE,
+    -- From 1 on.
+    number     integer     NOT NULL,
+    -- When it ended.
+    at         timestamptz NOT NULL,
+    -- lost: whoever made it died, and nobody knows what became of it.
+    outcome    text        NOT NULL CHECK (outcome IN ('sent', 'postponed', 'unclear', 'failed', 'lost')),
+    error      text,
+    PRIMARY KEY (message_id, number)
+);
