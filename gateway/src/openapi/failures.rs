@@ -93,7 +93,6 @@ fn met(reason: Reason) -> Met {
         | Reason::TooManyApiKeys
         | Reason::TooManyChargingProfileTemplates
         | Reason::TooManyPasskeys
-        | Reason::TooManyRequests
         | Reason::TooManySubscriptions
         | Reason::TooManyWebhooks
         | Reason::TotpExists
