@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use service_kit::housekeeping::every;
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, Transaction};
 
 use crate::State;
 
@@ -25,6 +25,15 @@ pub async fn keep_measuring(state: &State) {
     );
 }
 
+/// Whoever measures waits for nobody: where a table is locked, the next measurement will do.
+async fn impatiently(database: &PgPool) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let mut transaction = database.begin().await?;
+    sqlx::raw_sql("SET LOCAL lock_timeout = '100ms'")
+        .execute(&mut *transaction)
+        .await?;
+    Ok(transaction)
+}
+
 async fn commands(database: &PgPool) -> Result<(), sqlx::Error> {
     let waiting = sqlx::query!(
         r#"SELECT
@@ -32,7 +41,7 @@ async fn commands(database: &PgPool) -> Result<(), sqlx::Error> {
                (SELECT count(*) FROM (SELECT FROM ocpp.command WHERE status = 'sent' LIMIT $1) AS sent) AS "sent!""#,
         MOST,
     )
-    .fetch_one(database)
+    .fetch_one(&mut *impatiently(database).await?)
     .await?;
     for (status, commands) in [("queued", waiting.queued), ("sent", waiting.sent)] {
         metrics::gauge!("charger_commands_waiting", "status" => status).set(commands as f64);
@@ -48,7 +57,7 @@ async fn events(database: &PgPool, now: DateTime<Utc>) -> Result<(), sqlx::Error
                  ORDER BY xid, id LIMIT $1) AS held"#,
         MOST,
     )
-    .fetch_one(database)
+    .fetch_one(&mut *impatiently(database).await?)
     .await?;
     let lag = held.oldest.and_then(|oldest| (now - oldest).to_std().ok());
     metrics::gauge!("charger_events_held_back").set(held.events as f64);

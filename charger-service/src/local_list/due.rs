@@ -78,6 +78,10 @@ async fn note(state: &State) -> Result<(), sqlx::Error> {
 async fn look(state: &State) -> Result<usize, sqlx::Error> {
     let now = state.clock.now();
     let mut transaction = database::begin(&state.database).await?;
+    // Nobody waits for this look, so it does not wait for long: the next turn will do.
+    sqlx::raw_sql("SET LOCAL lock_timeout = '300ms'")
+        .execute(&mut *transaction)
+        .await?;
     let due = sqlx::query_scalar!(
         "SELECT charge_point_id FROM ocpp.desired_local_list AS list
          WHERE automatic AND command_id IS NULL AND due_at <= $1 AND state <> 'notSupported'

@@ -140,7 +140,7 @@ mod tests {
         #[test]
         fn times_are_written_as_chrono_writes_them(
             seconds in TIMESTAMPS,
-            nanos in prop_oneof![Just(0), Just(120_000_000), Just(1_000), 0..1_000_000_000],
+            nanos in prop_oneof![Just(0_i32), Just(120_000_000), Just(1_000), 0..1_000_000_000],
         ) {
             let time = DateTime::<Utc>::from_timestamp(seconds, nanos.unsigned_abs()).expect("a time");
             let expected = time.to_rfc3339_opts(SecondsFormat::AutoSi, true);

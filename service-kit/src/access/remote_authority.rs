@@ -6,11 +6,13 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http::Uri;
+use http::uri::InvalidUri;
 use jsonwebtoken::DecodingKey;
 use prost_types::Timestamp;
 use tokio::sync::watch;
 use tokio::time::timeout;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use tonic::{Request, Status};
 use uuid::Uuid;
 use voltgate_proto::auth::v1::auth_service_client::AuthServiceClient;
@@ -133,13 +135,16 @@ impl RemoteAuthority {
         service_tokens: ServiceTokens,
         clock: SharedClock,
     ) -> Result<Self, StartError> {
-        let endpoint = Endpoint::from_shared(url.to_owned())
-            .map_err(|error| StartError::setting("AUTH_URL", error.to_string()))?
-            .connect_timeout(FETCH_TIMEOUT)
-            .http2_keep_alive_interval(KEEPALIVE)
-            .keep_alive_timeout(KEEPALIVE);
-        tls::check_scheme(tls, endpoint.uri(), "AUTH_URL")?;
-        let channel = tls::channel(tls, &endpoint);
+        let address: Uri = url
+            .parse()
+            .map_err(|error: InvalidUri| StartError::setting("AUTH_URL", error.to_string()))?;
+        tls::check_scheme(tls, &address, "AUTH_URL")?;
+        let channel = tls::channel(tls, address, |endpoint| {
+            endpoint
+                .connect_timeout(FETCH_TIMEOUT)
+                .http2_keep_alive_interval(KEEPALIVE)
+                .keep_alive_timeout(KEEPALIVE)
+        });
         Ok(Self {
             keys: Arc::new(Keys {
                 client: AuthServiceClient::new(channel.clone()),

@@ -59,7 +59,6 @@ where
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "when a line is written decides nothing")]
 fn now() -> String {
     Utc::now().to_rfc3339_opts(SecondsFormat::Micros, true)
 }

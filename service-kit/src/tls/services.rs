@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::Uri;
+use http::uri::Scheme;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_rustls::rustls::client::Resumption;
@@ -120,17 +121,19 @@ fn configure(files: &ServiceFiles, content: &Files) -> Result<Configurations, Fi
 }
 
 /// A channel to another process, which connects when it is first used: by mutual TLS where that is set up.
-pub fn channel(tls: Option<&ServiceTls>, endpoint: &Endpoint) -> Channel {
-    match tls {
-        None => endpoint.connect_lazy(),
-        Some(tls) => {
-            let tls = tls.clone();
-            endpoint.connect_with_connector_lazy(tower::service_fn(move |address| {
-                let tls = tls.clone();
-                async move { tls.connect(&address).await.map(TokioIo::new) }
-            }))
-        }
-    }
+pub fn channel(tls: Option<&ServiceTls>, address: Uri, set_up: impl FnOnce(Endpoint) -> Endpoint) -> Channel {
+    let Some(tls) = tls.cloned() else {
+        return set_up(Endpoint::from(address)).connect_lazy();
+    };
+    // Where tonic reads `https`, it wants to do TLS itself, and by one set of files for ever.
+    let mut parts = address.clone().into_parts();
+    parts.scheme = Some(Scheme::HTTP);
+    let plain = Uri::from_parts(parts).unwrap_or_else(|_| address.clone());
+    let endpoint = set_up(Endpoint::from(plain)).origin(address.clone());
+    endpoint.connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
+        let (tls, address) = (tls.clone(), address.clone());
+        async move { tls.connect(&address).await.map(TokioIo::new) }
+    }))
 }
 
 /// Holds an address against what it is reached by: `https` with mutual TLS, `http` without.

@@ -131,8 +131,7 @@ impl System {
     fn channel(&self, own: &Issued, authority: &Authority, name: Option<&str>) -> Channel {
         let folder = tempfile::tempdir().unwrap();
         let tls = ServiceTls::load(files(folder.path(), own, authority), name, clock()).unwrap();
-        let endpoint = Endpoint::from_shared(self.url.clone()).unwrap();
-        tls::channel(Some(&tls), &endpoint)
+        tls::channel(Some(&tls), self.url.parse().unwrap(), |endpoint| endpoint)
     }
 
     fn as_process(&self, own: &Issued) -> Channel {
