@@ -9,8 +9,10 @@ use service_kit::reason::Reason;
 use service_kit::start::StartError;
 use service_kit::tls;
 use thiserror::Error;
+use http::Uri;
+use http::uri::InvalidUri;
 use tonic::Status;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 use uuid::Uuid;
 use voltgate_proto::auth::v1::contact_service_client::ContactServiceClient;
 use voltgate_proto::auth::v1::{Contact as Told, GetContactRequest};
@@ -48,13 +50,16 @@ impl Contacts {
     /// # Errors
     /// `AUTH_URL` cannot be used.
     pub fn of(shared: &Shared) -> Result<Self, StartError> {
-        let endpoint = Endpoint::from_shared(shared.access.auth_url.clone())
-            .map_err(|error| StartError::setting("AUTH_URL", error.to_string()))?
-            .connect_timeout(PATIENCE)
-            .timeout(PATIENCE);
-        tls::check_scheme(shared.tls.as_ref(), endpoint.uri(), "AUTH_URL")?;
+        let url = &shared.access.auth_url;
+        let address: Uri = url
+            .parse()
+            .map_err(|error: InvalidUri| StartError::setting("AUTH_URL", error.to_string()))?;
+        tls::check_scheme(shared.tls.as_ref(), &address, "AUTH_URL")?;
+        let channel = tls::channel(shared.tls.as_ref(), address, |endpoint| {
+            endpoint.connect_timeout(PATIENCE).timeout(PATIENCE)
+        });
         Ok(Self {
-            client: ContactServiceClient::new(tls::channel(shared.tls.as_ref(), &endpoint)),
+            client: ContactServiceClient::new(channel),
             tokens: shared.service_tokens(crate::NAME),
         })
     }
