@@ -2,11 +2,13 @@
 
 mod digest;
 mod note;
+mod replacement;
 mod subscription;
 
 pub(crate) use digest::send_due;
 pub(crate) use note::{Occurrence, note};
-pub(crate) use subscription::{Replacement, delete, erase, get, list, replace};
+pub(crate) use replacement::Replacement;
+pub(crate) use subscription::{delete, erase, get, list, replace};
 
 /// What is told, as the database and the API spell it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -117,7 +117,7 @@ async fn a_charge_point_that_is_lost_or_broken_is_told_once_with_its_site_by_how
     let site = site_service_client::SiteServiceClient::new(service.channel.clone())
         .create_site(service.asks(CreateSiteRequest {
             name: "Harbour".to_owned(),
-            time_zone: "Europe/Berlin".to_owned(),
+            time_zone: Some("Europe/Berlin".to_owned()),
             groups: vec!["north".to_owned()],
             ..Default::default()
         }))

@@ -22,9 +22,8 @@ impl Language {
     /// The one that suits whoever reads `tag`: the same language, wherever it is spoken. Where there is none, English.
     pub fn of(tag: Option<&str>) -> Self {
         let primary = tag.and_then(|tag| tag.split(['-', '_']).next()).unwrap_or_default();
-        let known = Self::ALL.iter().copied();
+        let mut known = Self::ALL.iter().copied();
         known
-            .into_iter()
             .find(|language| language.tag().eq_ignore_ascii_case(primary))
             .unwrap_or_default()
     }

@@ -134,7 +134,8 @@ async fn a_mail_that_was_refused_does_not_say_to_whom_either() {
     rig.start_relay(&bus);
     let nobody = rig.sign_up("nobody").await;
     eventually("it is refused", || async { rig.messages("failed").await == 1 }).await;
-    assert_eq!(traces(&rig, "nobody").await, ["email.message"]);
+    let before = ["email.attempt", "email.message", "email.suppression"];
+    assert_eq!(traces(&rig, "nobody").await, before);
     rig.write(&deleted(&account_of(&nobody), "nobody")).await;
     eventually("so is the last one", || async { rig.messages("failed").await == 2 }).await;
     assert!(traces(&rig, "nobody").await.is_empty());
