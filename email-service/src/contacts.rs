@@ -3,14 +3,14 @@
 
 use std::time::Duration;
 
+use http::Uri;
+use http::uri::InvalidUri;
 use service_kit::Shared;
 use service_kit::access::ServiceTokens;
 use service_kit::reason::Reason;
 use service_kit::start::StartError;
 use service_kit::tls;
 use thiserror::Error;
-use http::Uri;
-use http::uri::InvalidUri;
 use tonic::Status;
 use tonic::transport::Channel;
 use uuid::Uuid;

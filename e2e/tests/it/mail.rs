@@ -2,7 +2,6 @@
 
 use e2e::all_in_one::Voltgate;
 use e2e::wait::until;
-use reqwest::Method;
 use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread")]
