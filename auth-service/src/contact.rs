@@ -35,7 +35,7 @@ async fn get(database: &PgPool, account: &str) -> Result<Contact, ContactError> 
     let id = Uuid::parse_str(account).map_err(|_| ContactError::NotFound)?;
     let mut connection = database::begin(database).await?;
     let row = sqlx::query!(
-        "SELECT username, CASE WHEN email_verified_at IS NOT NULL THEN email END AS email, language, roles
+        "SELECT username, CASE WHEN email_verified_at IS NOT NULL THEN email END AS email, language, roles, site_groups
          FROM authentication.account WHERE id = $1 AND disabled_at IS NULL",
         id
     )
@@ -47,6 +47,7 @@ async fn get(database: &PgPool, account: &str) -> Result<Contact, ContactError> 
         email: row.email,
         language: row.language,
         roles: row.roles,
+        site_groups: row.site_groups.unwrap_or_default(),
     })
 }
 

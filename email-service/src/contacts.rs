@@ -25,19 +25,38 @@ pub(crate) struct Contacts {
     tokens: ServiceTokens,
 }
 
-/// Somebody who can be written to.
+/// The owner of an account that is open.
 #[derive(Debug, Clone)]
 pub(crate) struct Contact {
     pub username: String,
-    pub email: String,
+    /// None while they have shown no address to be theirs.
+    pub email: Option<String>,
     pub language: Option<String>,
-    roles: Vec<String>,
+    notices: Notices,
+}
+
+/// Whether somebody may be told what happens to charge points.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Notices {
+    Allowed,
+    Denied,
+}
+
+impl Notices {
+    /// They are for whoever runs the whole network. An operator who is limited to some sites would learn of the others by them.
+    fn of(roles: &[String], site_groups: &[String]) -> Self {
+        let has = |role: &str| roles.iter().any(|one| one == role);
+        match has("admin") || has("operator") && site_groups.is_empty() {
+            true => Self::Allowed,
+            false => Self::Denied,
+        }
+    }
 }
 
 impl Contact {
-    /// Whether they run charge points.
-    pub fn is_operator(&self) -> bool {
-        self.roles.iter().any(|role| role == "operator" || role == "admin")
+    /// Whether notices may go to them, as things are now.
+    pub fn may_be_told(&self) -> bool {
+        self.notices == Notices::Allowed
     }
 }
 
@@ -64,21 +83,21 @@ impl Contacts {
         })
     }
 
-    /// None where there is nobody to write to.
+    /// None where there is no such account, or it is disabled.
     pub async fn find(&self, account: Uuid) -> Result<Option<Contact>, Unknown> {
         match self.ask(account).await {
             Ok(Told {
                 username,
-                email: Some(email),
+                email,
                 language,
                 roles,
+                site_groups,
             }) => Ok(Some(Contact {
                 username,
                 email,
                 language,
-                roles,
+                notices: Notices::of(&roles, &site_groups),
             })),
-            Ok(Told { email: None, .. }) => Ok(None),
             Err(status) if Reason::of(&status) == Reason::NotFound => Ok(None),
             Err(status) => Err(Unknown(status.message().to_owned())),
         }
@@ -90,5 +109,29 @@ impl Contacts {
         };
         let request = self.tokens.sign(asked)?;
         Ok(self.client.clone().get_contact(request).await?.into_inner())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn notices_are_for_whoever_runs_the_whole_network() {
+        for (roles, groups, expected) in [
+            (&["admin"][..], &[][..], Notices::Allowed),
+            (&["admin", "operator"], &["north"], Notices::Allowed),
+            (&["driver", "operator"], &[], Notices::Allowed),
+            (&["operator"], &["north"], Notices::Denied),
+            (&["driver"], &[], Notices::Denied),
+            (&[], &[], Notices::Denied),
+        ] {
+            let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+            assert_eq!(
+                Notices::of(&owned(roles), &owned(groups)),
+                expected,
+                "{roles:?} {groups:?}"
+            );
+        }
     }
 }

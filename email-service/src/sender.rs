@@ -57,6 +57,8 @@ struct Work {
 enum Recipient {
     Known,
     Nobody,
+    /// Somebody with subscriptions who may not be told any more what they ask for.
+    Outsider(Uuid),
 }
 
 impl Sender {
@@ -163,6 +165,14 @@ impl Work {
                 self.note(id, || message::mark_unaddressed(&self.database, ended)).await;
                 return;
             }
+            Ok(Recipient::Outsider(account)) => {
+                count("unaddressed");
+                tracing::info!(message = %id, %account, "Notices end, because their account has not the role for them any more");
+                let ended = ended();
+                self.note(id, || message::mark_for_an_outsider(&self.database, ended, account))
+                    .await;
+                return;
+            }
             Err(error) => return self.settle(&message, ended(), &error).await,
         }
         if message.is_suppressed {
@@ -182,9 +192,11 @@ impl Work {
         }
     }
 
-    /// Finds out for whom a message is that names an account alone.
+    /// Finds out for whom a message is that names an account alone. A notice is asked about before every attempt: whoever has lost
+    /// their role, or the address that it was for, is told nothing any more.
     async fn address(&self, message: &mut Claimed, now: Ended) -> Result<Recipient, SendError> {
-        if !message.recipient.is_empty() {
+        let is_notice = message.template == Template::Notices.name();
+        if !message.recipient.is_empty() && !is_notice {
             return Ok(Recipient::Known);
         }
         let Some(account) = message.account_id else {
@@ -192,16 +204,26 @@ impl Work {
         };
         let later = |error: String| SendError::new(Verdict::Later, error);
         let found = self.contacts.find(account).await;
-        let contact = match found.map_err(|error| later(error.to_string()))? {
-            // Who runs no charge points any more is not told of them.
-            Some(contact) if message.template != Template::Notices.name() || contact.is_operator() => contact,
-            Some(_) | None => return Ok(Recipient::Nobody),
+        let Some(contact) = found.map_err(|error| later(error.to_string()))? else {
+            return Ok(Recipient::Nobody);
         };
-        let addressed = message::address(&self.database, now, &contact).await;
+        if is_notice && !contact.may_be_told() {
+            return Ok(Recipient::Outsider(account));
+        }
+        let Some(email) = contact.email.clone() else {
+            return Ok(Recipient::Nobody);
+        };
+        if !message.recipient.is_empty() {
+            return Ok(match email == message.recipient {
+                true => Recipient::Known,
+                false => Recipient::Nobody,
+            });
+        }
+        let addressed = message::address(&self.database, now, &email, &contact).await;
         let addressed = addressed
             .map_err(|_| later("the database does not answer".to_owned()))?
             .ok_or_else(|| later("another sender has it".to_owned()))?;
-        message.recipient = contact.email;
+        message.recipient = email;
         message.language = contact.language;
         message.variables = addressed.variables;
         message.is_suppressed = addressed.is_suppressed;

@@ -52,6 +52,23 @@ impl Template {
         Self::ALL.iter().copied().find(|template| template.name() == name)
     }
 
+    /// Whether it is for an account, wherever that is reached when its turn comes, and not for an address that an event named.
+    pub fn is_for_an_account(self) -> bool {
+        match self {
+            Self::Notices | Self::Receipt => true,
+            Self::AccountDeleted
+            | Self::EmailChanged
+            | Self::KnownEmail
+            | Self::Letter
+            | Self::NewSignIn
+            | Self::PasswordChanged
+            | Self::ResetPassword
+            | Self::SecondFactorChanged
+            | Self::VerifyEmail
+            | Self::Welcome => false,
+        }
+    }
+
     /// The longest value that it shows, in characters. Nobody's name is longer than most allow, and nobody gets to send a letter of
     /// their own to a stranger; whoever may write one may say more.
     fn longest_value(self) -> usize {

@@ -68,7 +68,7 @@ pub(crate) async fn account(
 }
 
 /// Erases those of these messages whose account is deleted, in the transaction that ended them.
-pub(super) async fn if_deleted(transaction: &mut PgConnection, messages: &[Uuid]) -> Result<(), sqlx::Error> {
+pub(super) async fn if_deleted(connection: &mut PgConnection, messages: &[Uuid]) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"
         WITH erased AS (
@@ -91,7 +91,7 @@ pub(super) async fn if_deleted(transaction: &mut PgConnection, messages: &[Uuid]
         "#,
         messages,
     )
-    .execute(transaction)
+    .execute(connection)
     .await?;
     Ok(())
 }

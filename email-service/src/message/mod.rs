@@ -35,7 +35,9 @@ pub(crate) use attempt::{Claimed, Lease, expire, renew, take};
 pub(crate) use create::{NewLetter, create};
 pub(crate) use get::get;
 pub(crate) use list::{Filter, list};
-pub(crate) use outcome::{Ended, address, mark_failed, mark_sent, mark_suppressed, mark_unaddressed, postpone};
+pub(crate) use outcome::{
+    Ended, address, mark_failed, mark_for_an_outsider, mark_sent, mark_suppressed, mark_unaddressed, postpone,
+};
 pub(crate) use resend::resend;
 pub(crate) use status::Status;
 pub(crate) use written::{Key, WriteError};

@@ -5,12 +5,12 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::erase;
 use crate::contacts::Contact;
-use crate::suppression;
+use crate::{notice, suppression};
 
 /// The attempt that ended: the message's, by its number, under this claim.
 #[derive(Debug, Clone, Copy)]
@@ -135,6 +135,20 @@ pub(crate) async fn mark_suppressed(database: &PgPool, ended: Ended) -> Result<(
 /// Ends a message without an attempt, because there is nobody to write to.
 pub(crate) async fn mark_unaddressed(database: &PgPool, ended: Ended) -> Result<(), sqlx::Error> {
     let mut transaction = database.begin().await?;
+    leave(&mut transaction, ended).await?;
+    transaction.commit().await
+}
+
+/// The same, because `account` may not be told any more what its owner subscribed to. That ends with the role, and so does not begin again
+/// by itself when they get it back.
+pub(crate) async fn mark_for_an_outsider(database: &PgPool, ended: Ended, account: Uuid) -> Result<(), sqlx::Error> {
+    let mut transaction = database.begin().await?;
+    leave(&mut transaction, ended).await?;
+    notice::erase(&mut transaction, account).await?;
+    transaction.commit().await
+}
+
+async fn leave(connection: &mut PgConnection, ended: Ended) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"
         UPDATE email.message
@@ -144,16 +158,16 @@ pub(crate) async fn mark_unaddressed(database: &PgPool, ended: Ended) -> Result<
         ended.id,
         ended.claim,
     )
-    .execute(&mut *transaction)
+    .execute(&mut *connection)
     .await?;
-    erase::if_deleted(&mut transaction, &[ended.id]).await?;
-    transaction.commit().await
+    erase::if_deleted(connection, &[ended.id]).await
 }
 
 /// Writes down for whom a message is, so that each attempt goes to the same address, and says whether that is suppressed.
 pub(crate) async fn address(
     database: &PgPool,
     ended: Ended,
+    email: &str,
     contact: &Contact,
 ) -> Result<Option<Addressed>, sqlx::Error> {
     sqlx::query_as!(
@@ -166,7 +180,7 @@ pub(crate) async fn address(
         "#,
         ended.id,
         ended.claim,
-        contact.email,
+        email,
         contact.language,
         contact.username,
     )

@@ -1,6 +1,6 @@
 //! Sends once more what came to its end, as a message of its own.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use service_kit::database;
 use uuid::Uuid;
 use voltgate_proto::email::v1::Message;
@@ -8,6 +8,7 @@ use voltgate_proto::email::v1::Message;
 use super::written::{Key, WriteError, repeated, sign};
 use super::{CHANNEL, get};
 use crate::audit::{self, Action, Author, Entry};
+use crate::template::Template;
 use crate::{State, suppression};
 
 struct Before {
@@ -25,10 +26,31 @@ impl Before {
         let why = match self.status.as_str() {
             "queued" | "sending" => "The message is still under way",
             _ if self.has_code => "There was a code in the message, which is void by now",
-            _ if self.recipient.is_empty() => "The account that the message was about is deleted",
+            _ if self.is_erased() => "The account that the message was about is deleted",
             _ => return Ok(()),
         };
         Err(WriteError::NotRepeatable(why))
+    }
+
+    fn is_erased(&self) -> bool {
+        match self.is_for_an_account() {
+            // One that found nobody has no recipient either.
+            true => self.variables == json!({}),
+            false => self.recipient.is_empty(),
+        }
+    }
+
+    fn is_for_an_account(&self) -> bool {
+        Template::parse(&self.template).is_some_and(Template::is_for_an_account)
+    }
+
+    /// To whom the copy goes, and in which language: where the message is for an account, the sender asks anew who that is and where it
+    /// is reached by now.
+    fn addressed(&self) -> (&str, Option<&str>) {
+        match self.is_for_an_account() {
+            true => ("", None),
+            false => (&self.recipient, self.language.as_deref()),
+        }
     }
 }
 
@@ -49,7 +71,8 @@ pub(crate) async fn resend(state: &State, id: Uuid, key: &Key, author: &Author) 
             .await?
             .ok_or(WriteError::NotFound)?;
             before.is_repeatable()?;
-            if suppression::is_suppressed(&mut transaction, &before.recipient).await? {
+            let (recipient, language) = before.addressed();
+            if suppression::is_suppressed(&mut transaction, recipient).await? {
                 return Err(WriteError::Suppressed);
             }
             let copy = Uuid::now_v7();
@@ -61,8 +84,8 @@ pub(crate) async fn resend(state: &State, id: Uuid, key: &Key, author: &Author) 
                  SELECT pg_notify($8, '')",
                 copy,
                 before.template,
-                before.recipient,
-                before.language,
+                recipient,
+                language,
                 before.variables,
                 before.account_id,
                 now,

@@ -1,15 +1,19 @@
 //! What operators are told of.
 
+use chrono::TimeDelta;
+use email_service::Settings;
 use service_kit::clock::{Clock, SystemClock};
 use service_kit::event::{self, Event};
 use service_kit::reason::Reason;
 use voltgate_proto::email::v1::{
     DeleteSubscriptionRequest, GetSubscriptionRequest, ListSubscriptionsRequest, ReplaceSubscriptionRequest,
+    ResendMessageRequest,
 };
 use voltgate_proto::events::v1::{ChargePointFaulted, ChargePointOffline, Place};
 
 use crate::rig::eventually;
 use crate::services::{Services, as_bearer, refusal};
+use crate::smtp_server::SmtpServer;
 
 fn offline(identity: &str, groups: &[&str]) -> Event {
     let offline = ChargePointOffline {
@@ -33,10 +37,33 @@ fn subscription(name: &str) -> ReplaceSubscriptionRequest {
 impl Services {
     /// The operator's address is known to be theirs.
     async fn verify_operator(&self) {
-        sqlx::query("UPDATE authentication.account SET email = 'olga@example.org', email_verified_at = now() WHERE username = 'olga'")
+        self.make_operator("email = 'olga@example.org', email_verified_at = now()")
+            .await;
+    }
+
+    /// What an administrator does to the operator's account.
+    async fn make_operator(&self, what: &str) {
+        let change = format!("UPDATE authentication.account SET {what} WHERE username = 'olga'");
+        sqlx::query(sqlx::AssertSqlSafe(change))
             .execute(&self.rig.database)
             .await
             .unwrap();
+    }
+
+    async fn subscribe_operator(&mut self, name: &str) {
+        let request = as_bearer(&self.operator, subscription(name));
+        self.subscriptions.replace_subscription(request).await.unwrap();
+    }
+
+    async fn until_unaddressed(&self, count: i64) {
+        eventually("nobody is told", || async {
+            self.rig.messages("unaddressed").await == count
+        })
+        .await;
+    }
+
+    async fn count_subscriptions(&self) -> i64 {
+        self.rig.number("SELECT count(*) FROM email.notice_subscription").await
     }
 
     fn digests(&self) -> Vec<String> {
@@ -169,5 +196,68 @@ async fn subscriptions_are_their_owners_and_go_with_the_account() {
         refusal(services.subscriptions.delete_subscription(delete()).await),
         Reason::NotFound
     );
+    services.rig.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_may_not_be_told_any_more_is_not_and_what_they_subscribed_to_ends_with_the_role() {
+    let mut services = Services::start().await;
+    services.verify_operator().await;
+    for (told, (change, left)) in [
+        ("roles = '{driver}'", 0),
+        ("roles = '{operator}', site_groups = '{north}'", 0),
+        ("site_groups = NULL, email_verified_at = NULL", 1),
+        ("email_verified_at = now(), disabled_at = now()", 1),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        // Subscribed while they might: the token is as it was then.
+        services.subscribe_operator("all").await;
+        services.make_operator(change).await;
+        services.rig.write(&offline("CP-1", &["south"])).await;
+        services.until_unaddressed(told as i64 + 1).await;
+        assert_eq!(services.count_subscriptions().await, left, "{change}");
+    }
+    assert!(services.digests().is_empty());
+    services.rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_digest_that_waits_or_is_sent_again_asks_anew_whether_it_may_be_told() {
+    let server = SmtpServer::start().await;
+    let mut services = Services::start_with(|settings| Settings {
+        smtp_url: Some(server.url()),
+        ..settings
+    })
+    .await;
+    services.verify_operator().await;
+    services.make_operator("email = 'busy@example.org'").await;
+    services.subscribe_operator("all").await;
+    services.rig.write(&offline("CP-1", &[])).await;
+    let waits = "SELECT count(*) FROM email.message WHERE template = 'notices' AND status = 'queued' AND attempts = 1";
+    eventually("it waits", || async { services.rig.number(waits).await == 1 }).await;
+    services.make_operator("roles = '{driver}'").await;
+    services.rig.clock.forward(TimeDelta::seconds(30));
+    services.until_unaddressed(1).await;
+    assert_eq!(services.count_subscriptions().await, 0);
+
+    let id: String = sqlx::query_scalar("SELECT id::text FROM email.message WHERE template = 'notices'")
+        .fetch_one(&services.rig.database)
+        .await
+        .unwrap();
+    let resend = as_bearer(&services.admin, ResendMessageRequest { id: id.clone() });
+    services.email.resend_message(resend).await.unwrap();
+    services.until_unaddressed(2).await;
+    services
+        .make_operator("roles = '{operator}', email = 'olga@example.org'")
+        .await;
+    let resend = as_bearer(&services.admin, ResendMessageRequest { id });
+    services.email.resend_message(resend).await.unwrap();
+    eventually("it is where they read their mail now", || async {
+        server.taken().iter().any(|mail| mail["to"][0] == "olga@example.org")
+    })
+    .await;
+    assert!(!server.taken().iter().any(|mail| mail["to"][0] == "busy@example.org"));
     services.rig.stop().await;
 }

@@ -3,10 +3,11 @@
 use chrono::TimeDelta;
 use service_kit::clock::{Clock, SystemClock};
 use service_kit::event::{self, timestamp};
+use voltgate_proto::email::v1::ResendMessageRequest;
 use voltgate_proto::events::v1::{ChargingCost, ChargingCostLine, ChargingFinished, Place, PowerPoint};
 
 use crate::rig::eventually;
-use crate::services::Services;
+use crate::services::{Services, as_bearer};
 
 fn charge(account: Option<String>) -> ChargingFinished {
     let stopped = SystemClock.now();
@@ -132,4 +133,34 @@ async fn a_receipt_waits_while_nobody_says_for_whom_it_is() {
     })
     .await;
     rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_receipt_that_is_sent_again_goes_to_where_its_owner_reads_mail_by_then() {
+    let mut services = Services::start().await;
+    services.finish(&charge(Some(services.account().await))).await;
+    eventually("nobody is reached", || async {
+        services.rig.messages("unaddressed").await == 1
+    })
+    .await;
+    services.verify().await;
+    sqlx::query("UPDATE authentication.account SET email = 'mara@new.example' WHERE username = 'mara'")
+        .execute(&services.rig.database)
+        .await
+        .unwrap();
+    let id: String = sqlx::query_scalar("SELECT id::text FROM email.message WHERE template = 'receipt'")
+        .fetch_one(&services.rig.database)
+        .await
+        .unwrap();
+    let resend = as_bearer(&services.admin, ResendMessageRequest { id });
+    services.email.resend_message(resend).await.unwrap();
+    eventually("they have it", || async {
+        services
+            .rig
+            .mails()
+            .iter()
+            .any(|mail| mail.contains("To: mara@new.example") && mail.contains("Beleg"))
+    })
+    .await;
+    services.rig.stop().await;
 }
