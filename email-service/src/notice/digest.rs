@@ -23,20 +23,26 @@ pub(crate) async fn send_due(database: &PgPool, now: DateTime<Utc>) -> Result<()
 }
 
 /// Whether there was one.
+///
+/// The lock on it is none on its key, for whoever notes something for the subscription has the key locked, and would have it passed over.
 async fn send_one(database: &PgPool, now: DateTime<Utc>) -> Result<bool, sqlx::Error> {
     let mut transaction = database.begin().await?;
     let due = sqlx::query!(
         r#"SELECT id, account_id, name FROM email.notice_subscription
            WHERE EXISTS (
                SELECT FROM email.notice
-               WHERE subscription_id = notice_subscription.id AND noted_at + make_interval(secs => digest_seconds) <= $1)
-           ORDER BY id LIMIT 1 FOR UPDATE SKIP LOCKED"#,
+               WHERE subscription_id = notice_subscription.id AND noted_at <= $1 - make_interval(secs => digest_seconds))
+           ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED"#,
         now,
     )
     .fetch_optional(&mut *transaction)
     .await?;
     let Some(due) = due else { return Ok(false) };
     let notices = take(&mut transaction, due.id).await?;
+    if notices.is_empty() {
+        // Another replica took them after this one had begun to look, and before it had the row.
+        return Ok(true);
+    }
     let draft = Draft {
         template: Template::Notices,
         recipient: String::new(),

@@ -63,7 +63,8 @@ impl Occurrence {
     }
 }
 
-/// Each subscription that it fits has it once.
+/// Each subscription that it fits has it once. They are locked first: one that is deleted at this very moment is passed over then, and
+/// does not make a good event look like one that can never be taken in.
 pub(crate) async fn note(
     connection: &mut PgConnection,
     event_id: Uuid,
@@ -71,9 +72,12 @@ pub(crate) async fn note(
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query!(
-        r#"INSERT INTO email.notice (id, subscription_id, event_id, kind, identity, site_name, details, at, noted_at)
-           SELECT gen_random_uuid(), id, $1, $2, $3, $4, $5, $6, $7 FROM email.notice_subscription
-           WHERE $2 = ANY(kinds) AND (charge_points = '{}' AND groups = '{}' OR $3 = ANY(charge_points) OR groups && $8)
+        r#"WITH wanting AS (
+               SELECT id FROM email.notice_subscription
+               WHERE $2 = ANY(kinds) AND (charge_points = '{}' AND groups = '{}' OR $3 = ANY(charge_points) OR groups && $8)
+               ORDER BY id FOR KEY SHARE)
+           INSERT INTO email.notice (id, subscription_id, event_id, kind, identity, site_name, details, at, noted_at)
+           SELECT gen_random_uuid(), id, $1, $2, $3, $4, $5, $6, $7 FROM wanting
            ON CONFLICT (subscription_id, event_id) DO NOTHING"#,
         event_id,
         occurrence.kind.as_str(),

@@ -7,6 +7,7 @@ mod broker_faults;
 mod codes;
 mod dead_letters;
 mod delivery;
+mod digests;
 mod earlier_api;
 mod erasure;
 mod inbox;
