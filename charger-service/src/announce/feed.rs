@@ -41,7 +41,11 @@ async fn look(database: &PgPool) -> Result<bool, TellError> {
         return Ok(false);
     };
     let rows = read(&mut transaction, &from).await?;
-    let Some(last) = rows.first() else { return Ok(false) };
+    let Some(last) = rows.first() else {
+        // Where it begins is kept, also where there is nothing yet: what comes next would be before a beginning that is looked for anew.
+        transaction.commit().await?;
+        return Ok(false);
+    };
     let (xid, id, looked_at) = (last.last_xid.clone(), last.last_id, last.looked_at);
     let events: Vec<_> = rows.into_iter().filter_map(Row::told).collect();
     outbox::enqueue_all(&mut transaction, &events).await?;

@@ -208,3 +208,31 @@ async fn a_certificate_that_ends_soon_is_told_once_and_by_one_replica() {
         replica.stop().await;
     }
 }
+
+#[tokio::test]
+async fn what_happens_after_a_first_look_at_nothing_is_told() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    sqlx::query("UPDATE ocpp.announced SET server = NULL")
+        .execute(&service.pool)
+        .await
+        .unwrap();
+    // Nothing of the feed is as new as the transaction that looks.
+    let begun = "SELECT server IS NOT NULL FROM ocpp.announced";
+    eventually("it has looked, and keeps from where", async || {
+        sqlx::query_scalar::<_, bool>(begun)
+            .fetch_one(&service.pool)
+            .await
+            .unwrap()
+    })
+    .await;
+    let password = service.register("CP1").await;
+    let mut station = Station::connect(&service, "CP1", &password).await;
+    station.boot().await;
+    station.hang_up().await;
+    eventually("it is told", async || {
+        told::<ChargePointOffline>(&service).await.len() == 1
+    })
+    .await;
+    service.stop().await;
+}
