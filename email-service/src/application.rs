@@ -46,6 +46,9 @@ const MEASURING: Duration = Duration::from_secs(15);
 /// Between two rounds of deleting what is older than the retention.
 const PRUNING: Duration = Duration::from_secs(3600);
 
+/// Between two looks for what has waited too long for a webhook.
+const GIVING_UP: Duration = Duration::from_secs(60);
+
 /// Digests are sent at most this much late.
 const DIGESTS: Duration = Duration::from_secs(1);
 
@@ -127,6 +130,9 @@ impl Application {
             dead_letter::prune(&state.database, now - self.retention).await?;
             audit::prune(&state.database, now - self.audit_retention).await
         });
+        let give_up = every(GIVING_UP, "giving up what no webhook took", || {
+            webhook::give_up(&state.database, state.clock.now())
+        });
         let measure = every(MEASURING, "measuring how much mail waits", || {
             message::gauge::measure(&state.database, state.clock.now())
         });
@@ -135,7 +141,7 @@ impl Application {
         });
         let inbox = Arc::new(Inbox::new(Arc::clone(state)));
         let keeper = Arc::new(Keeper(Arc::clone(state)));
-        let (result, (), (), (), (), (), _, _, _) = tokio::join!(
+        let (result, (), (), (), (), (), _, _, _, _) = tokio::join!(
             serve,
             self.bus.subscribe(EMAIL_SERVICE, inbox, stop.clone()),
             self.bus.collect_dead_letters(EMAIL_SERVICE, keeper, stop.clone()),
@@ -143,6 +149,7 @@ impl Application {
             self.sender.run(stop.clone()),
             self.courier.run(stop.clone()),
             stop.run_until_cancelled(prune),
+            stop.run_until_cancelled(give_up),
             stop.run_until_cancelled(measure),
             stop.run_until_cancelled(digest),
         );

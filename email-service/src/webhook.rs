@@ -6,6 +6,8 @@
 mod delete;
 mod deliver;
 mod deliveries;
+mod erase;
+mod event_types;
 mod fan_out;
 mod list;
 mod payload;
@@ -14,7 +16,8 @@ mod take;
 
 pub(crate) use delete::delete;
 pub(crate) use deliver::Courier;
-pub(crate) use deliveries::{Page, erase, list as list_deliveries, prune, retry};
+pub(crate) use deliveries::{Page, give_up, list as list_deliveries, prune, retry};
+pub(crate) use erase::erase;
 pub(crate) use fan_out::fan_out;
 pub(crate) use list::{get, list};
 pub(crate) use replace::{Replacement, replace};

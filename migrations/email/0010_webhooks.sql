@@ -42,6 +42,7 @@ CREATE TABLE email.webhook_delivery (
 );
 
 CREATE INDEX webhook_delivery_due ON email.webhook_delivery (webhook_id, next_attempt_at) WHERE status = 'queued';
+CREATE INDEX webhook_delivery_waiting ON email.webhook_delivery (first_due_at) WHERE status = 'queued';
 CREATE INDEX webhook_delivery_leased ON email.webhook_delivery (lease_until) WHERE status = 'sending';
 CREATE INDEX webhook_delivery_log ON email.webhook_delivery (webhook_id, id DESC);
 CREATE INDEX webhook_delivery_by_status ON email.webhook_delivery (webhook_id, status, id DESC);

@@ -31,7 +31,7 @@ async fn send_one(database: &PgPool, now: DateTime<Utc>) -> Result<bool, sqlx::E
         r#"SELECT id, account_id, name FROM email.notice_subscription
            WHERE EXISTS (
                SELECT FROM email.notice
-               WHERE subscription_id = notice_subscription.id AND noted_at <= $1 - make_interval(secs => digest_seconds))
+               WHERE subscription_id = notice_subscription.id AND noted_at <= $1::timestamptz - make_interval(secs => digest_seconds))
            ORDER BY id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED"#,
         now,
     )

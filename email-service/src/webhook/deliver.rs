@@ -18,11 +18,10 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::CHANNEL;
-use super::take::{self, Claimed};
+use super::take::{self, Claimed, UnderWay};
 use crate::{State, retry};
 
-/// Calls under way at the same time, and to the same webhook.
-const CONCURRENCY: usize = 32;
+/// Calls to the same webhook that are under way at the same time. There are not many webhooks, so each has room of its own.
 const OF_EACH: usize = 4;
 /// How often to look for due deliveries without having been woken.
 const POLL: Duration = Duration::from_secs(2);
@@ -56,18 +55,17 @@ impl Courier {
         let mut webhooks: HashMap<Id, Uuid> = HashMap::new();
         while !shutdown.is_cancelled() {
             let claim = Uuid::new_v4();
-            let taken = self.work.take(claim, &webhooks).await;
-            let more = !taken.is_empty();
-            for delivery in taken {
+            for delivery in self.work.take(claim, &under_way(&webhooks)).await {
                 let webhook = delivery.webhook_id;
                 let call = calls.spawn(Arc::clone(&self.work).attempt(delivery, claim));
                 webhooks.insert(call.id(), webhook);
             }
+            // Whatever is under way, and for however long: another webhook's turn may come at any moment.
             tokio::select! {
                 Some(done) = calls.join_next_with_id() => {
                     webhooks.remove(&ended(done));
                 }
-                () = wake.wait(POLL), if !more && calls.len() < CONCURRENCY => {}
+                () = wake.wait(POLL) => {}
                 () = shutdown.cancelled() => {}
             }
         }
@@ -91,27 +89,18 @@ fn ended(done: Result<(Id, ()), tokio::task::JoinError>) -> Id {
     }
 }
 
-/// Webhooks to which as many calls are under way as may be.
-fn busy(webhooks: &HashMap<Id, Uuid>) -> Vec<Uuid> {
-    let mut counts: HashMap<Uuid, usize> = HashMap::new();
+fn under_way(webhooks: &HashMap<Id, Uuid>) -> UnderWay {
+    let mut calls = UnderWay::new();
     for webhook in webhooks.values() {
-        *counts.entry(*webhook).or_default() += 1;
+        *calls.entry(*webhook).or_default() += 1;
     }
-    let full = counts.into_iter().filter(|(_, count)| *count >= OF_EACH);
-    full.map(|(webhook, _)| webhook).collect()
+    calls
 }
 
 impl Work {
-    async fn take(&self, claim: Uuid, under_way: &HashMap<Id, Uuid>) -> Vec<Claimed> {
-        let room = CONCURRENCY.saturating_sub(under_way.len());
-        let (Ok(room), Ok(of_each)) = (i64::try_from(room), i64::try_from(OF_EACH)) else {
-            return Vec::new();
-        };
-        if room == 0 {
-            return Vec::new();
-        }
+    async fn take(&self, claim: Uuid, under_way: &UnderWay) -> Vec<Claimed> {
         let now = self.state.clock.now();
-        let taken = take::take(&self.state.database, claim, now, (room, of_each), &busy(under_way)).await;
+        let taken = take::take(&self.state.database, claim, now, OF_EACH, under_way).await;
         taken.unwrap_or_else(|error| {
             tracing::warn!(%error, "Webhooks wait, because the database does not answer");
             Vec::new()
@@ -119,6 +108,15 @@ impl Work {
     }
 
     async fn attempt(self: Arc<Self>, delivery: Claimed, claim: Uuid) {
+        if delivery.attempts > retry::MOST_ATTEMPTS {
+            count("failed");
+            let problem = "every attempt ended without a result";
+            note(
+                delivery.id,
+                take::mark_failed(&self.state.database, delivery.id, claim, None, problem).await,
+            );
+            return;
+        }
         let called = self.call(&delivery).await;
         let now = self.state.clock.now();
         let (database, id) = (&self.state.database, delivery.id);
@@ -153,14 +151,12 @@ impl Work {
                 );
                 let noted = take::mark_failed(database, id, claim, next, &error.to_string()).await;
                 if is_gone {
-                    self.disable(delivery.webhook_id).await;
+                    self.disable(&delivery).await;
                 }
                 noted
             }
         };
-        if let Err(error) = noted {
-            tracing::warn!(delivery = %id, %error, "What became of a delivery could not be noted; it will be made again");
-        }
+        note(id, noted);
     }
 
     async fn call(&self, delivery: &Claimed) -> Result<(), CallError> {
@@ -183,13 +179,26 @@ impl Work {
         }
     }
 
-    async fn disable(&self, webhook: Uuid) {
+    async fn disable(
+        &self,
+        Claimed {
+            webhook_id: webhook,
+            url,
+            ..
+        }: &Claimed,
+    ) {
         let now = self.state.clock.now();
-        match take::disable(&self.state.database, webhook, "it is gone for good (410)", now).await {
+        match take::disable(&self.state.database, *webhook, url, "it is gone for good (410)", now).await {
             Ok(true) => tracing::error!(%webhook, "A webhook is not called any more, because it says that it is gone"),
             Ok(false) => {}
             Err(error) => tracing::warn!(%webhook, %error, "A webhook that is gone could not be disabled"),
         }
+    }
+}
+
+fn note(delivery: Uuid, noted: Result<(), sqlx::Error>) {
+    if let Err(error) = noted {
+        tracing::warn!(%delivery, %error, "What became of a delivery could not be noted; it will be made again");
     }
 }
 

@@ -10,12 +10,15 @@ use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 use voltgate_proto::email::v1::{Delivery, ListDeliveriesRequest, ListDeliveriesResponse};
 
-use super::{CHANNEL, WebhookError};
-use crate::State;
+use super::{CHANNEL, WebhookError, take};
 use crate::audit::{self, Action, Author, Entry};
+use crate::{State, retry};
 
 /// Rows deleted by one statement.
 const AT_ONCE: i64 = 1000;
+
+/// Rows given up by one statement.
+const GIVEN_UP_AT_ONCE: usize = 1000;
 
 const STATES: [&str; 4] = ["queued", "sending", "delivered", "failed"];
 
@@ -152,14 +155,11 @@ pub(crate) async fn retry(state: &State, name: &str, id: Uuid, author: &Author) 
     Ok(row.into())
 }
 
-/// What tells of an account that is deleted goes, unless it is under way: then it goes when it has come to its end.
-pub(crate) async fn erase(connection: &mut PgConnection, account: Uuid) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        "UPDATE email.webhook_delivery SET body = NULL WHERE account_id = $1 AND status = 'failed' AND body IS NOT NULL",
-        account,
-    )
-    .execute(connection)
-    .await?;
+/// Gives up what has waited for so long that it would be given up after its next attempt.
+pub(crate) async fn give_up(database: &PgPool, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+    let since = retry::end_of_patience(now);
+    let at_once = i64::try_from(GIVEN_UP_AT_ONCE).unwrap_or(i64::MAX);
+    while take::give_up(database, since, at_once).await? == GIVEN_UP_AT_ONCE {}
     Ok(())
 }
 

@@ -5,8 +5,8 @@ use service_kit::event::Event;
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use super::CHANNEL;
 use super::payload::Payload;
+use super::{CHANNEL, event_types};
 
 /// Nothing is queued for one that is disabled: it said itself that it is gone.
 pub(crate) async fn fan_out(
@@ -15,8 +15,8 @@ pub(crate) async fn fan_out(
     event: &Event,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
-    // What expires holds a secret.
-    if event.expires_at.is_some() {
+    // What expires holds a secret, whatever it is.
+    if event.expires_at.is_some() || !event_types::is_one(&event.r#type) {
         return Ok(());
     }
     let wanted_by = sqlx::query_scalar!(

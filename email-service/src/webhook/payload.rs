@@ -1,22 +1,26 @@
 //! What a webhook is told of an event: its type, when it happened, and what it holds, as proto3 JSON has it.
 
+use prost::Name;
 use prost_reflect::{DynamicMessage, SerializeOptions};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use service_kit::event::{self, Event};
 use uuid::Uuid;
+use voltgate_proto::events::v1::AccountDeleted;
 
 #[derive(Serialize)]
 struct Body {
     r#type: String,
     timestamp: String,
+    /// The service that tells of it.
+    source: String,
     data: Value,
 }
 
 /// Ready to be sent.
 pub(super) struct Payload {
     pub body: String,
-    /// The account that it is about.
+    /// The account that it is about, with which it goes.
     pub account: Option<Uuid>,
 }
 
@@ -30,12 +34,21 @@ impl Payload {
         let data = message
             .serialize_with_options(serde_json::value::Serializer, &options)
             .ok()?;
-        let account = data.get("accountId").and_then(Value::as_str);
-        let account = account.and_then(|id| Uuid::parse_str(id).ok());
+        let told_of = data.get("accountId").and_then(Value::as_str);
+        let (data, account) = match event.r#type == AccountDeleted::full_name() {
+            // Whoever keeps something of the account has to learn of this, also after it is gone. Its id is enough to know it by, and nobody's
+            // name, so nothing has to be erased.
+            true => (json!({ "accountId": told_of }), None),
+            false => {
+                let account = told_of.and_then(|id| Uuid::parse_str(id).ok());
+                (data, account)
+            }
+        };
         let time = event::time(event).ok()?;
         let body = Body {
             r#type: event.r#type.clone(),
             timestamp: time.to_rfc3339_opts(chrono::SecondsFormat::Micros, true),
+            source: event.source.clone(),
             data,
         };
         let body = serde_json::to_string(&body).ok()?;
@@ -47,7 +60,6 @@ impl Payload {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use chrono::DateTime;
-    use serde_json::json;
     use voltgate_proto::events::v1::{SecondFactorChange, SecondFactorChanged};
 
     use super::*;
@@ -69,6 +81,7 @@ mod tests {
             json!({
                 "type": "voltgate.events.v1.SecondFactorChanged",
                 "timestamp": "1970-01-01T00:00:00.000000Z",
+                "source": "auth-service",
                 "data": {
                     "accountId": account.to_string(),
                     "username": "mara",
@@ -76,6 +89,21 @@ mod tests {
                 },
             })
         );
+    }
+
+    #[test]
+    fn of_an_account_that_is_deleted_nothing_is_told_but_its_id() {
+        let account = Uuid::from_u128(7);
+        let deleted = AccountDeleted {
+            account_id: account.to_string(),
+            username: "mara".to_owned(),
+            email: Some("mara@example.org".to_owned()),
+            email_is_shared: false,
+        };
+        let payload = Payload::of(&event::new("auth-service", DateTime::UNIX_EPOCH, &deleted)).unwrap();
+        assert_eq!(payload.account, None);
+        let body: Value = serde_json::from_str(&payload.body).unwrap();
+        assert_eq!(body["data"], json!({ "accountId": account.to_string() }));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Subscribes a URL to events, or replaces what is subscribed under its name.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use service_kit::bus::rabbitmq::topology::EMAIL_SERVICE;
 use service_kit::database;
 use service_kit::hook::{Reach, SigningSecret, Url};
 use service_kit::reason::FieldViolation;
@@ -11,7 +10,7 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 use voltgate_proto::email::v1::{ReplaceWebhookRequest, Webhook};
 
-use super::{CHANNEL, MOST_WEBHOOKS, WebhookError, list};
+use super::{CHANNEL, MOST_WEBHOOKS, WebhookError, event_types, list};
 use crate::audit::{self, Action, Author, Entry};
 use crate::{State, words};
 
@@ -40,11 +39,12 @@ impl Replacement {
         if let Err(error) = &url {
             note("url", &error.to_string());
         }
-        if request.types.len() > EMAIL_SERVICE.types.len() {
+        let known = event_types::all().count();
+        if request.types.len() > known {
             note("types", "has more names than there are events");
         }
-        for (index, name) in request.types.iter().enumerate().take(EMAIL_SERVICE.types.len()) {
-            if !EMAIL_SERVICE.types.contains(&name.as_str()) {
+        for (index, name) in request.types.iter().enumerate().take(known) {
+            if !event_types::is_one(name) {
                 note(&format!("types[{index}]"), "is no event that a webhook can have");
             }
         }

@@ -1,10 +1,13 @@
 //! The statements by which a courier takes deliveries and settles them. They are held by a lease, as messages are.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;
 use uuid::Uuid;
+
+use super::erase;
 
 /// A delivery in the hands of this courier.
 pub(super) struct Claimed {
@@ -23,49 +26,62 @@ pub(super) struct Claimed {
 /// Longer than an attempt may take, so that it need not be renewed.
 const LEASE: Duration = Duration::from_secs(60);
 
-/// Takes up to `limit` deliveries that are due, or whose courier died, of each webhook up to `of_each`; none of those that are `busy`
-/// here. One that is slow so takes nothing from the others.
+/// Calls under way here, by the webhook that is called.
+pub(super) type UnderWay = HashMap<Uuid, usize>;
+
+/// Takes deliveries that are due, or whose courier died, of each webhook as many as make `of_each` with those under way here. Each webhook
+/// has room of its own, so one that is slow takes nothing from the others, however many there are of either.
 pub(super) async fn take(
     database: &PgPool,
     claim: Uuid,
     now: DateTime<Utc>,
-    (limit, of_each): (i64, i64),
-    busy: &[Uuid],
+    of_each: usize,
+    under_way: &UnderWay,
 ) -> Result<Vec<Claimed>, sqlx::Error> {
+    let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+    let called: Vec<_> = under_way.keys().copied().collect();
+    let calls: Vec<_> = under_way.values().map(|calls| number(*calls)).collect();
     sqlx::query_as!(
         Claimed,
         r#"
-        WITH abandoned AS (
-            SELECT id FROM email.webhook_delivery
-            WHERE status = 'sending' AND lease_until < now()
-            ORDER BY lease_until
-            LIMIT $4
-            FOR UPDATE SKIP LOCKED
-        ), due AS (
-            SELECT due.id
+        WITH open AS MATERIALIZED (
+            SELECT id, greatest($4 - coalesce(calls, 0), 0) AS room
             FROM email.webhook
+            LEFT JOIN unnest($5::uuid[], $6::bigint[]) AS under_way (webhook_id, calls) ON webhook_id = id
+            WHERE disabled IS NULL
+        ), lapsed AS MATERIALIZED (
+            SELECT lapsed.id, open.id AS webhook_id
+            FROM open
             CROSS JOIN LATERAL (
                 SELECT id FROM email.webhook_delivery
-                WHERE webhook_id = webhook.id AND status = 'queued' AND next_attempt_at <= $3
+                WHERE webhook_id = open.id AND status = 'sending' AND lease_until < now()
+                ORDER BY lease_until
+                LIMIT open.room
+                FOR UPDATE SKIP LOCKED
+            ) AS lapsed
+        ), due AS MATERIALIZED (
+            SELECT due.id
+            FROM open
+            CROSS JOIN LATERAL (
+                SELECT id FROM email.webhook_delivery
+                WHERE webhook_id = open.id AND status = 'queued' AND next_attempt_at <= $3
                 ORDER BY next_attempt_at
-                LIMIT $5
+                LIMIT open.room - (SELECT count(*) FROM lapsed WHERE lapsed.webhook_id = open.id)
                 FOR UPDATE SKIP LOCKED
             ) AS due
-            WHERE webhook.disabled IS NULL AND webhook.id <> ALL($6)
-            LIMIT $4 - (SELECT count(*) FROM abandoned)
         )
         UPDATE email.webhook_delivery AS delivery
         SET status = 'sending', attempts = attempts + 1, claim = $1, lease_until = now() + make_interval(secs => $2)
         FROM email.webhook
-        WHERE delivery.id IN (SELECT id FROM abandoned UNION ALL SELECT id FROM due) AND webhook.id = webhook_id
+        WHERE delivery.id IN (SELECT id FROM lapsed UNION ALL SELECT id FROM due) AND webhook.id = webhook_id
         RETURNING delivery.id, webhook_id, event_id, url, signing_secret, coalesce(body, '') AS "body!", attempts, first_due_at
         "#,
         claim,
         LEASE.as_secs_f64(),
         now,
-        limit,
-        of_each,
-        busy,
+        number(of_each),
+        &called,
+        &calls,
     )
     .fetch_all(database)
     .await
@@ -93,36 +109,67 @@ pub(super) async fn mark_failed(
     next: Option<DateTime<Utc>>,
     error: &str,
 ) -> Result<(), sqlx::Error> {
+    let mut transaction = database.begin().await?;
     sqlx::query!(
         "UPDATE email.webhook_delivery
          SET status = CASE WHEN $3::timestamptz IS NULL THEN 'failed' ELSE 'queued' END,
-             next_attempt_at = coalesce($3, next_attempt_at), claim = NULL, lease_until = NULL, last_error = $4,
-             body = CASE WHEN $3::timestamptz IS NULL AND account_id IN (SELECT id FROM email.deleted_account) THEN NULL ELSE body END
+             next_attempt_at = coalesce($3, next_attempt_at), claim = NULL, lease_until = NULL, last_error = $4
          WHERE id = $1 AND claim = $2",
         id,
         claim,
         next,
         error,
     )
-    .execute(database)
+    .execute(&mut *transaction)
     .await?;
-    Ok(())
+    erase::if_deleted(&mut transaction, &[id]).await?;
+    transaction.commit().await
 }
 
-/// Nothing is sent there any more, until somebody subscribes it anew. Says whether that is news.
+/// Gives up, at most `limit` at a time, what has waited since before `since`: one that is slow, or away, would else have more waiting for
+/// it every day. Says how many there were.
+pub(super) async fn give_up(database: &PgPool, since: DateTime<Utc>, limit: i64) -> Result<usize, sqlx::Error> {
+    let mut transaction = database.begin().await?;
+    let given_up = sqlx::query_scalar!(
+        "UPDATE email.webhook_delivery SET status = 'failed', last_error = coalesce(last_error, 'its turn did not come')
+         WHERE id IN (
+             SELECT id FROM email.webhook_delivery WHERE status = 'queued' AND first_due_at < $1
+             ORDER BY first_due_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+         RETURNING id",
+        since,
+        limit,
+    )
+    .fetch_all(&mut *transaction)
+    .await?;
+    erase::if_deleted(&mut transaction, &given_up).await?;
+    transaction.commit().await?;
+    Ok(given_up.len())
+}
+
+/// Nothing is sent to `url` any more, until somebody subscribes it anew. Says whether that is news: it is none where the webhook is at
+/// another URL by now.
 pub(super) async fn disable(
     database: &PgPool,
     webhook: Uuid,
+    url: &str,
     why: &str,
     now: DateTime<Utc>,
 ) -> Result<bool, sqlx::Error> {
+    let mut transaction = database.begin().await?;
     let done = sqlx::query!(
-        "UPDATE email.webhook SET disabled = $2, updated_at = $3, revision = revision + 1 WHERE id = $1 AND disabled IS NULL",
+        "UPDATE email.webhook SET disabled = $3, updated_at = $4, revision = revision + 1
+         WHERE id = $1 AND url = $2 AND disabled IS NULL",
         webhook,
+        url,
         why,
         now,
     )
-    .execute(database)
+    .execute(&mut *transaction)
     .await?;
-    Ok(done.rows_affected() == 1)
+    let is_news = done.rows_affected() == 1;
+    if is_news {
+        erase::waiting_of(&mut transaction, webhook).await?;
+    }
+    transaction.commit().await?;
+    Ok(is_news)
 }

@@ -21,4 +21,6 @@ mod smtp_server;
 mod suppressions;
 mod templates;
 mod throughput;
+mod webhook_erasure;
+mod webhook_turns;
 mod webhooks;

@@ -3,11 +3,13 @@
 //!     /500   fails
 //!     /410   says that it is gone for good
 //!     /slow  does not answer
+//!     /late-410 says after two seconds that it is gone
 //!     others take it
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -84,6 +86,10 @@ async fn called(State(calls): State<Calls>, uri: Uri, headers: HeaderMap, body: 
         "/500" => StatusCode::INTERNAL_SERVER_ERROR,
         "/410" => StatusCode::GONE,
         "/slow" => std::future::pending().await,
+        "/late-410" => {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            StatusCode::GONE
+        }
         _ => StatusCode::NO_CONTENT,
     }
 }

@@ -11,10 +11,10 @@ use voltgate_proto::email::v1::{
 };
 
 use crate::program::{Call, Program};
-use crate::rig::{deleted, eventually, forgot};
+use crate::rig::{eventually, forgot};
 use crate::services::{Services, as_bearer, refusal};
 
-fn subscription(name: &str, url: &str, types: &[&str]) -> ReplaceWebhookRequest {
+pub fn subscription(name: &str, url: &str, types: &[&str]) -> ReplaceWebhookRequest {
     ReplaceWebhookRequest {
         name: name.to_owned(),
         url: url.to_owned(),
@@ -24,12 +24,12 @@ fn subscription(name: &str, url: &str, types: &[&str]) -> ReplaceWebhookRequest 
 }
 
 impl Services {
-    async fn subscribe(&mut self, request: ReplaceWebhookRequest) -> Webhook {
+    pub async fn subscribe(&mut self, request: ReplaceWebhookRequest) -> Webhook {
         let request = as_bearer(&self.admin, request);
         self.webhooks.replace_webhook(request).await.unwrap().into_inner()
     }
 
-    async fn deliveries(&mut self, name: &str) -> Vec<Delivery> {
+    pub async fn deliveries(&mut self, name: &str) -> Vec<Delivery> {
         let request = ListDeliveriesRequest {
             name: name.to_owned(),
             ..Default::default()
@@ -325,35 +325,5 @@ async fn no_webhook_is_at_an_internal_address_unless_the_installation_allows_it(
     })
     .await;
     assert!(program.of("/named").is_empty() && program.of("/former").is_empty());
-    services.rig.stop().await;
-}
-
-#[tokio::test]
-async fn what_was_given_up_about_an_account_goes_with_it() {
-    let (mut services, program) = (Services::start().await, Program::start().await);
-    services
-        .subscribe(subscription("gone", &program.url("/410"), &[]))
-        .await;
-    let event = services.rig.sign_up("jonas").await;
-    eventually("it is given up", || async {
-        services
-            .rig
-            .number("SELECT count(*) FROM email.webhook_delivery WHERE status = 'failed' AND body IS NOT NULL")
-            .await
-            == 1
-    })
-    .await;
-    let account = service_kit::event::decode::<voltgate_proto::events::v1::AccountSignedUp>(&event)
-        .unwrap()
-        .account_id;
-    services.rig.write(&deleted(&account, "jonas")).await;
-    eventually("it is erased", || async {
-        services
-            .rig
-            .number("SELECT count(*) FROM email.webhook_delivery WHERE body IS NOT NULL")
-            .await
-            == 0
-    })
-    .await;
     services.rig.stop().await;
 }
