@@ -2,6 +2,7 @@
 
 use service_kit::language;
 use service_kit::reason::FieldViolation;
+use unicode_normalization::UnicodeNormalization as _;
 
 /// One line of `1` to `most` printable characters, with no space at either end.
 ///
@@ -14,6 +15,23 @@ pub(crate) fn line(field: &str, text: String, most: usize) -> Result<String, Fie
     }
     let problem = format!("must have 1 to {most} printable characters, and no space at either end");
     Err(FieldViolation::new(field, problem))
+}
+
+/// A username, as auth-service takes it: what a mail address may have, and letters and digits of any script.
+///
+/// # Errors
+/// Under the name of the field.
+pub(crate) fn username(field: &str, text: String) -> Result<String, FieldViolation> {
+    let composed: String = text.nfc().collect();
+    if !(3..=254).contains(&composed.chars().count()) {
+        return Err(FieldViolation::new(field, "must have 3 to 254 characters"));
+    }
+    let is_usual = |c: char| c.is_alphanumeric() || ".!#$%&'*+/=?^_`{|}~@-".contains(c);
+    if !composed.chars().all(is_usual) {
+        let problem = "may hold letters, digits and the signs .!#$%&'*+/=?^_`{|}~@- only";
+        return Err(FieldViolation::new(field, problem));
+    }
+    Ok(text)
 }
 
 /// What is wrong with a name, where [`is_name`] says so.
@@ -44,6 +62,24 @@ pub(crate) fn language(field: &str, tag: String) -> Result<String, FieldViolatio
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_username_is_one_that_an_account_may_have() {
+        for good in ["ada", "ada@example.com", "Ådá", "A\u{30a}da", "柳さん"] {
+            assert!(username("username", good.to_owned()).is_ok(), "{good}");
+        }
+        for wrong in [
+            "",
+            "ad",
+            "ada lovelace",
+            "https://phish.example/",
+            "ada\u{202e}",
+            "<ada>",
+        ] {
+            assert!(username("username", wrong.to_owned()).is_err(), "{wrong}");
+        }
+        assert!(username("username", "x".repeat(255)).is_err());
+    }
 
     #[test]
     fn a_line_is_one_line() {

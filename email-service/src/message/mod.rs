@@ -40,7 +40,7 @@ pub(crate) use outcome::{
 };
 pub(crate) use resend::resend;
 pub(crate) use status::Status;
-pub(crate) use written::{Key, WriteError};
+pub(crate) use written::{Key, WriteError, repeated, sign};
 
 use crate::template::Template;
 

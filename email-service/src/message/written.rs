@@ -75,10 +75,29 @@ impl Key {
             )]),
         }
     }
+
+    /// An id to which this key of this caller always leads, and nothing else does; without a key, another one each time. `what` keeps
+    /// apart what one request makes.
+    pub fn id(&self, what: &str, author: &Author) -> Uuid {
+        let (Some(text), Some(account)) = (&self.text, author.account) else {
+            return Uuid::now_v7();
+        };
+        let mut digest = Sha256::new_with_prefix(what);
+        digest.update([0]);
+        digest.update(account);
+        digest.update(text);
+        let digest = digest.finalize();
+        let mut bytes = uuid::Bytes::default();
+        for (byte, of_digest) in bytes.iter_mut().zip(digest) {
+            *byte = of_digest;
+        }
+        // UUIDv8, which is for what one makes of one's own data (RFC 9562, section 5.8).
+        uuid::Builder::from_custom_bytes(bytes).into_uuid()
+    }
 }
 
 /// The message that the same request made before. Whoever asks at the same moment waits here until this transaction is over.
-pub(super) async fn repeated(
+pub(crate) async fn repeated(
     connection: &mut PgConnection,
     key: &Key,
     author: &Author,
@@ -108,7 +127,7 @@ pub(super) async fn repeated(
 }
 
 /// Notes who has the message sent, and under which key.
-pub(super) async fn sign(
+pub(crate) async fn sign(
     connection: &mut PgConnection,
     message: Uuid,
     resend_of: Option<Uuid>,
