@@ -143,7 +143,8 @@ pub(crate) async fn record(connection: &mut PgConnection, entry: Entry<'_>) -> R
     Ok(())
 }
 
-/// What an account that is deleted did stays; where it was does not. Nor does an address of its own that something was done to.
+/// What an account that is deleted did stays; where it was does not. Nor does an address of its own that something was done to, nor what
+/// was said about that.
 pub(crate) async fn erase(
     connection: &mut PgConnection,
     account: Uuid,
@@ -155,9 +156,12 @@ pub(crate) async fn erase(
     )
     .execute(&mut *connection)
     .await?;
-    sqlx::query!("UPDATE email.audit SET subject = '' WHERE subject = lower($1)", address)
-        .execute(connection)
-        .await?;
+    sqlx::query!(
+        "UPDATE email.audit SET subject = '', details = '{}' WHERE subject = lower($1)",
+        address
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 

@@ -10,6 +10,8 @@ CREATE TABLE email.suppression (
     created_at timestamptz NOT NULL
 );
 
+-- Each mail that ends looks for what it led to.
+CREATE INDEX suppression_of_message ON email.suppression (message_id) WHERE message_id IS NOT NULL;
 CREATE INDEX suppression_newest ON email.suppression (created_at DESC, address DESC);
 
 ALTER TABLE email.message
@@ -31,6 +33,7 @@ ALTER TABLE email.message
 CREATE UNIQUE INDEX message_idempotency ON email.message (written_by, idempotency_key) WHERE idempotency_key IS NOT NULL;
 -- Listings, newest first, by what they are filtered by.
 CREATE INDEX message_by_recipient ON email.message (lower(recipient), id DESC);
+DROP INDEX email.message_of_address;
 CREATE INDEX message_by_template ON email.message (template, id DESC);
 -- What pruning looks for among messages without an event.
 CREATE INDEX message_without_event ON email.message (created_at) WHERE event_id IS NULL;

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use crate::{audit, notice, webhook};
 
 /// Notes that an account is deleted, and erases every message about it that has come to its end. The others are erased when they do
-/// ([`if_deleted`]). What went to `address`, which was its owner's alone, and is about no account counts as about this one from now
-/// on.
+/// ([`if_deleted`]). What went to `address`, which was its owner's alone, counts as about this account from now on, whatever it was about:
+/// no account, or one that an operator announced by the earlier API.
 pub(crate) async fn account(
     transaction: &mut PgConnection,
     id: Uuid,
@@ -28,7 +28,7 @@ pub(crate) async fn account(
     // Whoever is just ending a message does so either before this or after the whole transaction, and then knows.
     sqlx::query_scalar!(
         "SELECT id FROM email.message
-         WHERE account_id = $1 OR account_id IS NULL AND lower(recipient) = lower($2)
+         WHERE account_id = $1 OR lower(recipient) = lower($2)
          ORDER BY id FOR UPDATE",
         id,
         address,
@@ -36,7 +36,17 @@ pub(crate) async fn account(
     .fetch_all(&mut *transaction)
     .await?;
     sqlx::query!(
-        "UPDATE email.message SET account_id = $1 WHERE account_id IS NULL AND lower(recipient) = lower($2)",
+        "UPDATE email.message SET account_id = $1 WHERE account_id IS DISTINCT FROM $1 AND lower(recipient) = lower($2)",
+        id,
+        address,
+    )
+    .execute(&mut *transaction)
+    .await?;
+    // Also of addresses that were never shown to be theirs. Where one is somebody else's, a mail server says so once more.
+    sqlx::query!(
+        "DELETE FROM email.suppression
+         WHERE address = lower($2) OR reason = 'refused' AND address IN (
+             SELECT lower(recipient) FROM email.message WHERE account_id = $1 AND recipient <> '')",
         id,
         address,
     )
@@ -59,9 +69,6 @@ pub(crate) async fn account(
     )
     .execute(&mut *transaction)
     .await?;
-    sqlx::query!("DELETE FROM email.suppression WHERE address = lower($1)", address)
-        .execute(&mut *transaction)
-        .await?;
     webhook::erase(transaction, id).await?;
     notice::erase(transaction, id).await?;
     audit::erase(transaction, id, address).await
