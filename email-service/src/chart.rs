@@ -5,11 +5,13 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 const WIDTH: f64 = 480.0;
-const HEIGHT: f64 = 160.0;
+const HEIGHT: f64 = 176.0;
 
 /// Of the field that the curve is in.
 const TOP: f64 = 12.0;
-const BOTTOM: f64 = HEIGHT - 12.0;
+const BOTTOM: f64 = HEIGHT - 28.0;
+/// Of the line of text below it.
+const BASE: f64 = HEIGHT - 8.0;
 
 /// `power` has pairs of seconds since the start and watts, in the order of time. None where there is nothing to draw.
 pub(crate) fn svg(power: &Value) -> Option<String> {
@@ -33,9 +35,17 @@ pub(crate) fn svg(power: &Value) -> Option<String> {
     for (at, watts) in &points {
         let _ = write!(curve, "{:.1},{:.1} ", x(*at), y(*watts));
     }
+    let (start, end) = (clock(from), clock(to));
+    let label = r##"font-family="sans-serif" font-size="12" fill="#5b6a63""##;
     Some(format!(
-        r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="100%" role="img"><polygon points="0,{BOTTOM} {curve}{WIDTH},{BOTTOM}" fill="#e9f3ee"/><polyline points="{curve}" fill="none" stroke="#1d6b4a" stroke-width="2"/><line x1="0" y1="{BOTTOM}" x2="{WIDTH}" y2="{BOTTOM}" stroke="#5b6a63"/></svg>"##
+        r##"<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="100%" role="img"><title>kW, {start}–{end}</title><polygon points="0,{BOTTOM} {curve}{WIDTH},{BOTTOM}" fill="#e9f3ee"/><polyline points="{curve}" fill="none" stroke="#1d6b4a" stroke-width="2"/><line x1="0" y1="{BOTTOM}" x2="{WIDTH}" y2="{BOTTOM}" stroke="#5b6a63"/><text x="0" y="{BASE}" {label}>{start}</text><text x="{WIDTH}" y="{BASE}" text-anchor="end" {label}>{end}</text></svg>"##
     ))
+}
+
+/// Hours and minutes since the start.
+fn clock(seconds: f64) -> String {
+    let minutes = (seconds / 60.0).round() as i64;
+    format!("{}:{:02}", minutes / 60, minutes % 60)
 }
 
 #[cfg(test)]
@@ -49,6 +59,11 @@ mod tests {
         let drawn = svg(&json!([[0, 0], [1800, 11_000], [3600, 5500]])).unwrap_or_default();
         assert!(
             drawn.contains(r#"points="0.0,148.0 240.0,12.0 480.0,80.0 ""#),
+            "{drawn}"
+        );
+        assert!(drawn.contains("<title>kW, 0:00–1:00</title>"), "{drawn}");
+        assert!(
+            drawn.contains(">0:00</text>") && drawn.contains(">1:00</text>"),
             "{drawn}"
         );
     }

@@ -31,6 +31,8 @@ CREATE TABLE email.notice (
     kind            text        NOT NULL,
     identity        text        NOT NULL,
     site_name       text        NOT NULL,
+    -- Where it is of one.
+    connector_id    integer,
     -- What there is to say beyond its kind, such as a fault's name.
     details         text,
     at              timestamptz NOT NULL,

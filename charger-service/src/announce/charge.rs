@@ -7,7 +7,8 @@ use sqlx::PgConnection;
 use voltgate_proto::events::v1::{ChargingCost, ChargingFinished, ChargingStarted, PowerPoint};
 
 use super::place::place;
-use crate::power_curve;
+use crate::charge_record::Stop;
+use crate::power_curve::{self, Curve};
 use crate::station_clock::ordered_at;
 
 /// As many points show a charge in a mail.
@@ -56,6 +57,7 @@ pub async fn started(
 pub async fn finished(
     connection: &mut PgConnection,
     transaction_id: i32,
+    stop: Stop,
     cost: Option<ChargingCost>,
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
@@ -74,8 +76,8 @@ pub async fn finished(
     let Some(row) = row else { return Ok(()) };
     // It is for the receipt, which nobody gets of a charge that is nobody's.
     let power = match row.account_id {
-        Some(_) => power_curve::points(connection, transaction_id, POINTS).await?,
-        None => Vec::new(),
+        Some(_) => power_curve::curve(connection, transaction_id, POINTS).await?,
+        None => Curve::default(),
     };
     let finished = ChargingFinished {
         transaction_id,
@@ -88,7 +90,9 @@ pub async fn finished(
         energy_wh: row.energy_wh,
         stop_reason: row.stop_reason,
         cost,
-        power: power.into_iter().map(point).collect(),
+        highest_watts: power.highest.map(whole),
+        power: power.points.into_iter().map(point).collect(),
+        corrected: stop == Stop::Corrected,
     };
     outbox::enqueue(connection, &event::new(crate::NAME, now, &finished))
         .await
@@ -98,7 +102,11 @@ pub async fn finished(
 fn point((at, watts): (DateTime<Utc>, f64)) -> PowerPoint {
     PowerPoint {
         at: Some(timestamp(at)),
-        // A float that is too large becomes the largest integer.
-        watts: watts.round() as i32,
+        watts: whole(watts),
     }
+}
+
+/// A float that is too large becomes the largest integer.
+fn whole(watts: f64) -> i32 {
+    watts.round() as i32
 }

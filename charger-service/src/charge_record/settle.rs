@@ -12,11 +12,25 @@ use super::facts::Facts;
 use super::told;
 use crate::announce;
 
-/// Nothing where no tariff held when it began, or it runs. To be called when all that the stop tells is stored, by who holds the
-/// transaction's row; once more where that was corrected.
-pub async fn settle(connection: &mut PgConnection, transaction_id: i32, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+/// What is known of a charge's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// For the first time.
+    Told,
+    /// Otherwise than before.
+    Corrected,
+}
+
+/// No record where no tariff held when it began, and nothing at all where it runs. To be called when all that the stop tells is stored, by
+/// who holds the transaction's row.
+pub async fn settle(
+    connection: &mut PgConnection,
+    transaction_id: i32,
+    stop: Stop,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
     let Some(facts) = Facts::read(connection, transaction_id).await? else {
-        return announce::charge::finished(connection, transaction_id, None, now).await;
+        return announce::charge::finished(connection, transaction_id, stop, None, now).await;
     };
     let Some(stopped_at) = facts.stopped else {
         return Ok(());
@@ -58,6 +72,7 @@ pub async fn settle(connection: &mut PgConnection, transaction_id: i32, now: Dat
     )
     .fetch_one(&mut *connection)
     .await?;
+    let remarks = cost.remarks.iter().map(|remark| remark.as_str().to_owned()).collect();
     let told = told::cost(&facts.terms, &cost);
     let cost = ChargingCost {
         record_id: id.to_string(),
@@ -66,8 +81,9 @@ pub async fn settle(connection: &mut PgConnection, transaction_id: i32, now: Dat
         currency: told.currency,
         total: told.total,
         lines: told.lines.into_iter().map(line).collect(),
+        remarks,
     };
-    announce::charge::finished(connection, transaction_id, Some(cost), now).await
+    announce::charge::finished(connection, transaction_id, stop, Some(cost), now).await
 }
 
 fn line(line: CostLine) -> ChargingCostLine {

@@ -20,6 +20,8 @@ pub(super) struct Series {
     pub points: Vec<Point>,
     /// It follows from the energy.
     pub is_derived: bool,
+    /// Of all that was told, of which the points may be means.
+    pub highest: Option<f64>,
 }
 
 impl Series {
@@ -27,13 +29,16 @@ impl Series {
         let power = power(&mut *connection, transaction_id).await?;
         if power.len() > 1 {
             return Ok(Self {
+                highest: highest(&power),
                 points: thinned(power, MOST_DRAWN),
                 is_derived: false,
             });
         }
         let energy = energy(connection, transaction_id).await?;
+        let points = between(&thinned(energy, MOST_DRAWN));
         Ok(Self {
-            points: between(&thinned(energy, MOST_DRAWN)),
+            highest: highest(&points),
+            points,
             is_derived: true,
         })
     }
@@ -62,6 +67,10 @@ async fn power(connection: &mut PgConnection, transaction_id: i32) -> Result<Vec
     .fetch_all(connection)
     .await?;
     Ok(rows.into_iter().map(|row| (row.sampled_at, row.watts)).collect())
+}
+
+fn highest(points: &[Point]) -> Option<f64> {
+    points.iter().map(|(_, watts)| *watts).reduce(f64::max)
 }
 
 /// How the register stood, in Wh.

@@ -84,6 +84,8 @@ async fn a_charge_is_told_with_its_driver_its_lines_and_its_power_once_however_o
         finished.power.iter().map(|point| point.watts).collect::<Vec<_>>(),
         [11_000, 7400]
     );
+    assert_eq!((finished.highest_watts, finished.corrected), (Some(11_000), false));
+    assert!(cost.remarks.is_empty());
     service.stop().await;
 }
 

@@ -31,15 +31,17 @@ pub(super) fn receipt(charge: ChargingFinished) -> Result<Decision, Unreadable> 
         "connector": charge.connector_id,
         "started": wall_time(started, &zone),
         "stopped": wall_time(stopped, &zone),
-        "zone": place.time_zone,
+        "zone": zone.iana_name().unwrap_or("UTC"),
         "energy": charge.energy_wh.as_deref().and_then(kilowatt_hours),
         "record": cost.map(|cost| cost.record_id.as_str()),
-        "corrected": cost.is_some_and(|cost| cost.record_number > 1),
+        "corrected": charge.corrected,
         "tariff": cost.map(|cost| cost.tariff_name.as_str()),
         "currency": cost.map(|cost| cost.currency.as_str()),
         "total": cost.map(|cost| cost.total.as_str()),
         "lines": cost.map(|cost| cost.lines.iter().map(line).collect::<Vec<_>>()).unwrap_or_default(),
+        "remarks": cost.map(|cost| cost.remarks.as_slice()).unwrap_or_default(),
         "power": power(&charge.power, started),
+        "highest": charge.highest_watts.filter(|watts| *watts > 0).map(kilowatts),
     });
     Ok(Decision::Queue(Draft {
         template: Template::Receipt,
@@ -55,10 +57,15 @@ fn some(text: &str) -> Option<&str> {
     Some(text).filter(|text| !text.is_empty())
 }
 
-/// By the clock of the site, in figures that are read alike in every language.
+/// By the clock of the site, in figures that are read alike in every language. An hour that comes twice, as summer time ends, is told from
+/// the other by how far it is from UTC.
 fn wall_time(at: DateTime<Utc>, zone: &TimeZone) -> String {
     Timestamp::from_second(at.timestamp())
-        .map(|at| at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string())
+        .map(|at| {
+            at.to_zoned(zone.clone())
+                .strftime("%Y-%m-%d %H:%M (UTC%:z)")
+                .to_string()
+        })
         .unwrap_or_default()
 }
 
@@ -66,6 +73,11 @@ fn wall_time(at: DateTime<Utc>, zone: &TimeZone) -> String {
 fn kilowatt_hours(wh: &str) -> Option<String> {
     let kwh = rust_decimal::Decimal::from_str(wh).ok()? / rust_decimal::Decimal::ONE_THOUSAND;
     Some(kwh.normalize().to_string())
+}
+
+/// From watts, to a tenth.
+fn kilowatts(watts: i32) -> String {
+    format!("{}.{}", watts / 1000, watts % 1000 / 100)
 }
 
 fn line(line: &ChargingCostLine) -> Value {
@@ -123,6 +135,7 @@ mod tests {
                 at: Some(timestamp(started + TimeDelta::minutes(30))),
                 watts: 11_000,
             }],
+            highest_watts: Some(11_040),
             ..ChargingFinished::default()
         }
     }
@@ -135,11 +148,47 @@ mod tests {
         assert_eq!((draft.template, draft.recipient.as_str()), (Template::Receipt, ""));
         assert_eq!(draft.account_id, Some(Uuid::from_u128(7)));
         let told = &draft.variables;
-        assert_eq!(told["started"], "2026-03-01 13:00");
+        assert_eq!(told["started"], "2026-03-01 13:00 (UTC+01:00)");
+        assert_eq!(
+            (&told["zone"], &told["highest"]),
+            (&json!("Europe/Berlin"), &json!("11.0"))
+        );
         assert_eq!(told["energy"], "12.345");
         assert_eq!(told["total"], "4.81");
         assert_eq!(told["corrected"], false);
         assert_eq!(told["power"], json!([[1800, 11_000]]));
+    }
+
+    #[test]
+    fn a_charge_over_the_end_of_summer_time_takes_as_long_as_it_took_and_one_of_no_place_is_told_in_utc() {
+        let started = Utc.with_ymd_and_hms(2026, 10, 25, 0, 30, 0).unwrap();
+        let told = |place| {
+            let over_night = ChargingFinished {
+                place,
+                started_at: Some(timestamp(started)),
+                stopped_at: Some(timestamp(started + TimeDelta::hours(1))),
+                corrected: true,
+                ..charge()
+            };
+            let Ok(Decision::Queue(draft)) = receipt(over_night) else {
+                panic!("a receipt is queued")
+            };
+            let time = |name: &str| draft.variables[name].as_str().unwrap().to_owned();
+            assert_eq!(draft.variables["corrected"], true);
+            [time("started"), time("stopped"), time("zone")]
+        };
+        assert_eq!(
+            told(charge().place),
+            [
+                "2026-10-25 02:30 (UTC+02:00)",
+                "2026-10-25 02:30 (UTC+01:00)",
+                "Europe/Berlin"
+            ]
+        );
+        assert_eq!(
+            told(None),
+            ["2026-10-25 00:30 (UTC+00:00)", "2026-10-25 01:30 (UTC+00:00)", "UTC"]
+        );
     }
 
     #[test]

@@ -65,6 +65,7 @@ struct Notice {
     kind: String,
     identity: String,
     site_name: String,
+    connector_id: Option<i32>,
     details: Option<String>,
     at: DateTime<Utc>,
 }
@@ -74,7 +75,7 @@ async fn take(connection: &mut PgConnection, subscription: Uuid) -> Result<Vec<N
         Notice,
         "DELETE FROM email.notice WHERE id IN (
              SELECT id FROM email.notice WHERE subscription_id = $1 ORDER BY noted_at LIMIT $2)
-         RETURNING kind, identity, site_name, details, at",
+         RETURNING kind, identity, site_name, connector_id, details, at",
         subscription,
         AT_ONCE,
     )
@@ -94,6 +95,7 @@ fn variables(name: &str, notices: &[Notice]) -> Value {
                 json!({
                     "identity": notice.identity,
                     "site": Some(&notice.site_name).filter(|name| !name.is_empty()),
+                    "connector": notice.connector_id,
                     "details": notice.details,
                     "at": notice.at.to_rfc3339_opts(SecondsFormat::Secs, true),
                 })
@@ -123,6 +125,7 @@ mod tests {
                 kind: "offline".to_owned(),
                 identity: format!("CP-{number:03}"),
                 site_name: String::new(),
+                connector_id: None,
                 details: None,
                 at: DateTime::UNIX_EPOCH,
             })

@@ -14,6 +14,7 @@ pub(crate) struct Occurrence {
     kind: Kind,
     identity: String,
     place: Place,
+    connector: Option<i32>,
     details: Option<String>,
     at: DateTime<Utc>,
 }
@@ -21,43 +22,35 @@ pub(crate) struct Occurrence {
 impl Occurrence {
     pub fn offline(event: &Event) -> Result<Self, Unreadable> {
         let told: ChargePointOffline = event::decode(event)?;
-        Self::of(event, Kind::Offline, told.identity, told.place, None)
+        Self::of(event, Kind::Offline, told.identity, told.place)
     }
 
     pub fn faulted(event: &Event) -> Result<Self, Unreadable> {
         let told: ChargePointFaulted = event::decode(event)?;
-        let details = match told.connector_id {
-            0 => told.error_code,
-            connector => format!("{connector}: {}", told.error_code),
-        };
-        Self::of(event, Kind::Faulted, told.identity, told.place, Some(details))
+        Ok(Self {
+            // 0 is all of it.
+            connector: Some(told.connector_id).filter(|connector| *connector != 0),
+            details: Some(told.error_code),
+            ..Self::of(event, Kind::Faulted, told.identity, told.place)?
+        })
     }
 
     pub fn certificate_expiring(event: &Event) -> Result<Self, Unreadable> {
         let told: CertificateExpiring = event::decode(event)?;
         let ends_at = told.ends_at.and_then(event::instant).ok_or(Unreadable::Time)?;
-        let details = ends_at.format("%Y-%m-%d").to_string();
-        Self::of(
-            event,
-            Kind::CertificateExpiring,
-            told.identity,
-            told.place,
-            Some(details),
-        )
+        Ok(Self {
+            details: Some(ends_at.format("%Y-%m-%d").to_string()),
+            ..Self::of(event, Kind::CertificateExpiring, told.identity, told.place)?
+        })
     }
 
-    fn of(
-        event: &Event,
-        kind: Kind,
-        identity: String,
-        place: Option<Place>,
-        details: Option<String>,
-    ) -> Result<Self, Unreadable> {
+    fn of(event: &Event, kind: Kind, identity: String, place: Option<Place>) -> Result<Self, Unreadable> {
         Ok(Self {
             kind,
             identity,
             place: place.unwrap_or_default(),
-            details,
+            connector: None,
+            details: None,
             at: event::time(event)?,
         })
     }
@@ -76,8 +69,9 @@ pub(crate) async fn note(
                SELECT id FROM email.notice_subscription
                WHERE $2 = ANY(kinds) AND (charge_points = '{}' AND groups = '{}' OR $3 = ANY(charge_points) OR groups && $8)
                ORDER BY id FOR KEY SHARE)
-           INSERT INTO email.notice (id, subscription_id, event_id, kind, identity, site_name, details, at, noted_at)
-           SELECT gen_random_uuid(), id, $1, $2, $3, $4, $5, $6, $7 FROM wanting
+           INSERT INTO email.notice (id, subscription_id, event_id, kind, identity, site_name, connector_id, details, at,
+               noted_at)
+           SELECT gen_random_uuid(), id, $1, $2, $3, $4, $9, $5, $6, $7 FROM wanting
            ON CONFLICT (subscription_id, event_id) DO NOTHING"#,
         event_id,
         occurrence.kind.as_str(),
@@ -87,6 +81,7 @@ pub(crate) async fn note(
         occurrence.at,
         now,
         &occurrence.place.groups,
+        occurrence.connector,
     )
     .execute(connection)
     .await?;

@@ -30,6 +30,7 @@ pub(super) const FILES: &[(&str, &str)] = files! {
     "de/known-email.subject" "de/known-email.txt" "de/known-email.html"
     "de/letter.subject" "de/letter.txt" "de/letter.html"
     "de/new-sign-in.subject" "de/new-sign-in.txt" "de/new-sign-in.html"
+    "de/notices.subject" "de/notices.txt" "de/notices.html"
     "de/password-changed.subject" "de/password-changed.txt" "de/password-changed.html"
     "de/receipt.subject" "de/receipt.txt" "de/receipt.html"
     "de/reset-password.subject" "de/reset-password.txt" "de/reset-password.html"

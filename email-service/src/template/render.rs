@@ -65,14 +65,13 @@ impl Templates {
             .get("power")
             .and_then(chart::svg)
             .map(minijinja::Value::from_safe_string);
-        let highest = variables.get("power").and_then(highest);
         let variables = printable(&in_words(language, variables), template.longest_value());
         let part = |extension: &str, subject: Option<&str>| {
             // What the letter is about is told by whoever writes it; elsewhere it is what the template says.
             let title = subject.map(minijinja::Value::from);
             self.0
                 .get_template(&file(template, language, extension))?
-                .render(context! { link, lang, title, chart => &chart, highest => &highest, ..variables.clone() })
+                .render(context! { link, lang, title, chart => &chart, ..variables.clone() })
         };
         let subject = visible_line(&part("subject", None)?);
         Ok(Rendered {
@@ -82,16 +81,6 @@ impl Templates {
             subject,
         })
     }
-}
-
-/// The highest power of a charge, in kilowatts.
-fn highest(power: &Value) -> Option<String> {
-    let watts = power
-        .as_array()?
-        .iter()
-        .filter_map(|point| point.get(1)?.as_i64())
-        .max()?;
-    Some(format!("{}.{}", watts / 1000, watts % 1000 / 100))
 }
 
 fn is_written_in(template: Template, language: Language) -> bool {

@@ -34,8 +34,8 @@ pub(crate) fn sample(template: Template) -> Value {
             "site": "Harbour",
             "identity": "CP-1",
             "connector": 1,
-            "started": "2026-03-01 13:00",
-            "stopped": "2026-03-01 14:00",
+            "started": "2026-03-01 13:00 (UTC+01:00)",
+            "stopped": "2026-03-01 14:00 (UTC+01:00)",
             "zone": "Europe/Berlin",
             "energy": "12.345",
             "record": "01994e3a-5f1c-7c3e-9d52-0a4b6c8d9e07",
@@ -48,20 +48,22 @@ pub(crate) fn sample(template: Template) -> Value {
                 { "part": "tax", "quantity": null, "unit": null, "price": null, "tax": "VAT", "percent": "19", "amount": "0.914765" },
                 { "part": "rounding", "quantity": null, "unit": null, "price": null, "tax": null, "percent": null, "amount": "0.000685" },
             ],
+            "remarks": [],
+            "highest": "11.0",
             "power": [[0, 0], [60, 11_040], [1800, 11_010], [2700, 7400], [3540, 3600], [3600, 0]],
         }),
         Template::Notices => json!({
             "username": "mara",
             "subscription": "harbour",
-            "count": 503,
+            "count": 504,
             "parts": [
                 {
                     "kind": "offline",
                     "count": 502,
                     "more": 500,
                     "named": [
-                        { "identity": "CP-1", "site": "Harbour", "details": null, "at": "2026-03-01T12:00:00Z" },
-                        { "identity": "CP-2", "site": null, "details": null, "at": "2026-03-01T12:00:01Z" },
+                        { "identity": "CP-1", "site": "Harbour", "connector": null, "details": null, "at": "2026-03-01T12:00:00Z" },
+                        { "identity": "CP-2", "site": null, "connector": null, "details": null, "at": "2026-03-01T12:00:01Z" },
                     ],
                 },
                 {
@@ -69,7 +71,15 @@ pub(crate) fn sample(template: Template) -> Value {
                     "count": 1,
                     "more": 0,
                     "named": [
-                        { "identity": "CP-3", "site": "Harbour", "details": "1: GroundFailure", "at": "2026-03-01T12:00:02Z" },
+                        { "identity": "CP-3", "site": "Harbour", "connector": 1, "details": "GroundFailure", "at": "2026-03-01T12:00:02Z" },
+                    ],
+                },
+                {
+                    "kind": "certificate-expiring",
+                    "count": 1,
+                    "more": 0,
+                    "named": [
+                        { "identity": "CP-4", "site": "Harbour", "connector": null, "details": "2026-03-31", "at": "2026-03-01T12:00:03Z" },
                     ],
                 },
             ],

@@ -1,6 +1,9 @@
 //! What a value is called in the language of the mail. Messages keep times and kinds as programs know them, so that a message can be
 //! written in any language, also in one that was added since.
 
+mod notices;
+mod receipt;
+
 use chrono::{DateTime, Datelike, Utc};
 use serde_json::{Map, Value};
 
@@ -27,26 +30,8 @@ pub(super) fn in_words(language: Language, variables: &Value) -> Value {
             fields.insert("change".to_owned(), text);
         }
     }
-    for line in elements(fields, "lines") {
-        let label = part(language, line);
-        line.insert("label".to_owned(), label.into());
-    }
-    for part in elements(fields, "parts") {
-        let label = part
-            .get("kind")
-            .and_then(Value::as_str)
-            .map(|kind| occurrence(language, kind));
-        part.insert("label".to_owned(), label.unwrap_or_default().into());
-        for one in elements(part, "named") {
-            if let Some(at) = one
-                .get("at")
-                .and_then(Value::as_str)
-                .and_then(|text| time(language, text))
-            {
-                one.insert("at".to_owned(), at.into());
-            }
-        }
-    }
+    receipt::put_into_words(language, fields);
+    notices::put_into_words(language, fields);
     variables
 }
 
@@ -56,39 +41,9 @@ fn elements<'v>(fields: &'v mut Map<String, Value>, name: &str) -> impl Iterator
     list.into_iter().flatten().filter_map(Value::as_object_mut)
 }
 
-/// A part of what a charge has cost.
-fn part(language: Language, line: &Map<String, Value>) -> String {
-    let text = |name: &str| line.get(name).and_then(Value::as_str).unwrap_or_default();
-    let (english, german) = match text("part") {
-        "energy" => ("Energy", "Energie"),
-        "time" => ("Time of charging", "Ladezeit"),
-        "idle" => ("Time after charging", "Standzeit nach dem Laden"),
-        "session" => ("Price of the session", "Startgebühr"),
-        "tax" => return format!("{} {} %", text("tax"), text("percent")),
-        "rounding" => ("Rounding", "Rundung"),
-        other => return other.to_owned(),
-    };
-    match language {
-        Language::English => english.to_owned(),
-        Language::German => german.to_owned(),
-    }
-}
-
-/// What operators are told of, as the rest of a phrase that begins with a number.
-fn occurrence(language: Language, kind: &str) -> String {
-    let (english, german) = match kind {
-        "offline" => ("offline", "offline"),
-        "faulted" => ("faulted", "gestört"),
-        "certificate-expiring" => (
-            "with a certificate that ends soon",
-            "mit einem Zertifikat, das bald endet",
-        ),
-        other => (other, other),
-    };
-    match language {
-        Language::English => english.to_owned(),
-        Language::German => german.to_owned(),
-    }
+/// A field that is text.
+fn text<'f>(fields: &'f Map<String, Value>, name: &str) -> Option<&'f str> {
+    fields.get(name).and_then(Value::as_str)
 }
 
 /// For people of any time zone.

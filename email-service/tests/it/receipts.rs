@@ -39,6 +39,7 @@ fn charge(account: Option<String>) -> ChargingFinished {
                 amount: "4.81455".to_owned(),
                 ..ChargingCostLine::default()
             }],
+            remarks: vec!["duration_implausible".to_owned()],
         }),
         power: [(0, 0), (10, 11_000), (50, 7400), (60, 0)]
             .map(|(minute, watts)| PowerPoint {
@@ -46,6 +47,7 @@ fn charge(account: Option<String>) -> ChargingFinished {
                 watts,
             })
             .to_vec(),
+        highest_watts: Some(11_040),
         ..ChargingFinished::default()
     }
 }
@@ -85,10 +87,10 @@ async fn whoever_charged_gets_a_receipt_with_its_lines_and_its_power_in_their_la
     let unfolded = mail.replace("=\r\n", "").replace("=3D", "=");
     for part in [
         "Guten Tag mara",
-        "12.345 kWh",
-        "Energie",
-        "4.81455 EUR",
-        "Summe: 4.81 EUR",
+        "Energie: 12,345 kWh zu 0,39 EUR/kWh: 4,81455 EUR",
+        "Leistung bis zu 11,0 kW",
+        "Summe: 4,81 EUR",
+        "Die Ladestation hat mehr Zeit gemeldet, als sein kann; sie ist nicht in der Summe.",
         "<svg ",
         "Harbour 2026",
     ] {

@@ -10,7 +10,7 @@ pub fn parameter(name: &str) -> Option<Value> {
     let (schema, description) = match name {
         "Accept-Language" => (
             json!({"type": "string", "minLength": 1, "pattern": "^[ -~]+$", "example": "de-CH, en;q=0.5"}),
-            "The languages that the account's owner reads. Mail to them is written in the first that there is.",
+            "The languages that the account's owner reads. Mail to them is written in the one that they like best, or in English where there is none in it.",
         ),
         "If-Match" => (
             json!({"type": "string", "format": "entity-tags", "pattern": ENTITY_TAGS, "example": "\"1\""}),

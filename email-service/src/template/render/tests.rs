@@ -40,6 +40,20 @@ fn assert_reads_as_approved(name: &str, rendered: &Rendered) {
     insta::assert_snapshot!(format!("{name}.html"), rendered.html);
 }
 
+/// What else a receipt may be.
+const RECEIPTS: [(&str, fn(&mut Value)); 3] = [
+    ("corrected", |variables| variables["corrected"] = true.into()),
+    ("without-cost", |variables| {
+        for name in ["record", "tariff", "currency", "total", "energy", "highest", "power"] {
+            variables[name] = Value::Null;
+        }
+        variables["lines"] = json!([]);
+    }),
+    ("with-a-remark", |variables| {
+        variables["remarks"] = json!(["energy_unknown", "ends_before_it_starts"])
+    }),
+];
+
 #[test]
 fn every_mail_reads_as_it_was_approved_in_every_language() {
     for template in Template::ALL {
@@ -54,6 +68,14 @@ fn every_mail_reads_as_it_was_approved_in_every_language() {
                 let link = format!("https://voltgate.example/pages/{}#code={code}", template.name());
                 let rendered = render(*template, language, &variables, Some(&link));
                 assert_reads_as_approved(&format!("{name}-with-link"), &rendered);
+            }
+            if *template == Template::Receipt {
+                for (what, change) in RECEIPTS {
+                    let mut variables = variables.clone();
+                    change(&mut variables);
+                    let rendered = render(*template, language, &variables, None);
+                    assert_reads_as_approved(&format!("{name}-{what}"), &rendered);
+                }
             }
             if variables.get("device").is_some() {
                 variables["device"] = Value::Null;
@@ -115,10 +137,13 @@ fn a_missing_value_is_an_error() {
 }
 
 #[test]
-fn every_template_is_written_in_english_and_found_by_its_name() {
+fn every_template_is_written_in_every_language_and_found_by_its_name() {
     for template in Template::ALL {
         assert_eq!(Template::parse(template.name()), Some(*template));
-        assert_eq!(Templates::languages(*template).next(), Some(Language::English));
+        assert!(
+            Templates::languages(*template).eq(Language::ALL.iter().copied()),
+            "{template:?}"
+        );
     }
     assert_eq!(Template::parse("rocket"), None);
 }
