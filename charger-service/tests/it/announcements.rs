@@ -15,6 +15,7 @@ use crate::operator::Driver;
 use crate::service::{Service, eventually, settings};
 use crate::state::connected;
 use crate::station::Station;
+use crate::strays::only_stray;
 use crate::tariffs::{create, named};
 
 /// Events of one type in the outbox, in the order in which they were written.
@@ -236,5 +237,25 @@ async fn what_happens_after_a_first_look_at_nothing_is_told() {
         told::<ChargePointOffline>(&service).await.len() == 1
     })
     .await;
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn a_charge_whose_stop_is_corrected_is_told_once_more_as_such_also_where_it_costs_nothing() {
+    let database = Database::create().await;
+    let (service, mut station) = connected(&database).await;
+    service.register_token("TAG").await;
+    let id = station.start("TAG", 0, &seconds_ago(3600)).await;
+    for meter_stop in [100, 200] {
+        let stop = json!({"transactionId": id, "meterStop": meter_stop, "timestamp": seconds_ago(60)});
+        station.call("StopTransaction", stop).await;
+    }
+    service.merge(&only_stray(&service).await, id).await.unwrap();
+    let finished: Vec<ChargingFinished> = told(&service).await;
+    let told: Vec<_> = finished
+        .iter()
+        .map(|finished| (finished.energy_wh.as_deref(), finished.corrected))
+        .collect();
+    assert_eq!(told, [(Some("100"), false), (Some("200"), true)]);
     service.stop().await;
 }
