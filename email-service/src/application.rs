@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::contacts::Contacts;
 use crate::dead_letter::Keeper;
-use crate::inbox::Inbox;
+use crate::inbox::{self, Inbox};
 use crate::mail::Composer;
 use crate::pages::Pages;
 use crate::sender::Sender;
@@ -45,6 +45,9 @@ const MEASURING: Duration = Duration::from_secs(15);
 
 /// Between two rounds of deleting what is older than the retention.
 const PRUNING: Duration = Duration::from_secs(3600);
+
+/// Between two looks for events that came in before a version knew them.
+const READING: Duration = Duration::from_secs(60);
 
 /// Between two looks for what has waited too long for a webhook.
 const GIVING_UP: Duration = Duration::from_secs(60);
@@ -133,6 +136,9 @@ impl Application {
         let give_up = every(GIVING_UP, "giving up what no webhook took", || {
             webhook::give_up(&state.database, state.clock.now())
         });
+        let read = every(READING, "reading events that were not known before", || {
+            inbox::read(state)
+        });
         let measure = every(MEASURING, "measuring how much mail waits", || {
             message::gauge::measure(&state.database, state.clock.now())
         });
@@ -141,7 +147,7 @@ impl Application {
         });
         let inbox = Arc::new(Inbox::new(Arc::clone(state)));
         let keeper = Arc::new(Keeper(Arc::clone(state)));
-        let (result, (), (), (), (), (), _, _, _, _) = tokio::join!(
+        let (result, (), (), (), (), (), _, _, _, _, _) = tokio::join!(
             serve,
             self.bus.subscribe(EMAIL_SERVICE, inbox, stop.clone()),
             self.bus.collect_dead_letters(EMAIL_SERVICE, keeper, stop.clone()),
@@ -150,6 +156,7 @@ impl Application {
             self.courier.run(stop.clone()),
             stop.run_until_cancelled(prune),
             stop.run_until_cancelled(give_up),
+            stop.run_until_cancelled(read),
             stop.run_until_cancelled(measure),
             stop.run_until_cancelled(digest),
         );

@@ -14,6 +14,7 @@ mod charges;
 mod decision;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 use std::sync::Arc;
 
@@ -24,6 +25,8 @@ use service_kit::bus::{EventHandler, Handled, HandlerError};
 use service_kit::event::{self, Event, Unreadable};
 use sqlx::PgConnection;
 use uuid::Uuid;
+
+pub(crate) use self::unread::read;
 
 use self::decision::{Decision, decide};
 use crate::{State, dead_letter, message, notice, webhook};
@@ -40,15 +43,15 @@ pub(crate) enum TakeInError {
 }
 
 impl TakeInError {
-    /// PostgreSQL refuses what the event holds, such as a text with a NUL (class 22) or against a constraint (class 23).
-    /// Neither gets better by waiting; anything else does.
+    /// PostgreSQL refuses what the event holds, such as a text with a NUL (class 22), something against a constraint (class 23), or more than
+    /// an index takes (class 54). None of these gets better by waiting; anything else does.
     pub fn is_about_the_event(&self) -> bool {
         match self {
             Self::Unreadable(_) => true,
             Self::Database(error) => error
                 .as_database_error()
                 .and_then(|error| error.code())
-                .is_some_and(|code| code.starts_with("22") || code.starts_with("23")),
+                .is_some_and(|code| ["22", "23", "54"].contains(&code.get(..2).unwrap_or_default())),
         }
     }
 }
@@ -88,13 +91,25 @@ pub(crate) async fn take_in(
     if !recorded {
         return Ok(Handled::Repeated);
     }
-    if let Decision::Erase { account, address, .. } = &decision {
+    act(connection, id, event, &decision, now).await?;
+    Ok(Handled::New)
+}
+
+/// All that follows from an event that stands in the inbox.
+async fn act(
+    connection: &mut PgConnection,
+    id: Uuid,
+    event: &Event,
+    decision: &Decision,
+    now: DateTime<Utc>,
+) -> Result<(), sqlx::Error> {
+    if let Decision::Erase { account, address, .. } = decision {
         message::erase::account(connection, *account, address.as_deref(), now).await?;
     }
     if let Some(draft) = decision.draft() {
         message::queue(connection, Some(id), draft, now).await?;
     }
-    if let Decision::Notice(occurrence) = &decision {
+    if let Decision::Notice(occurrence) = decision {
         notice::note(connection, id, occurrence, now).await?;
     }
     webhook::fan_out(connection, id, event, now).await?;
@@ -104,7 +119,7 @@ pub(crate) async fn take_in(
         outcome = decision.outcome(),
         "An event is taken in"
     );
-    Ok(Handled::New)
+    Ok(())
 }
 
 /// Whether the event is new. Two replicas that get the same one wait for each other here.
@@ -128,8 +143,8 @@ async fn record(
     };
     let done = sqlx::query!(
         r#"
-        INSERT INTO email.inbox (event_id, type, source, time, received_at, outcome, unread)
-        VALUES ($1, $2, $3, $4, $5, $6, $7)
+        INSERT INTO email.inbox (event_id, type, source, time, received_at, outcome, unread, language)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
         ON CONFLICT (event_id) DO NOTHING
         "#,
         id,
@@ -139,6 +154,7 @@ async fn record(
         now,
         decision.outcome(),
         unread,
+        unread.and(event.language.as_deref()),
     )
     .execute(connection)
     .await?;

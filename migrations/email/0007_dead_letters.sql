@@ -18,3 +18,8 @@ CREATE TABLE email.dead_letter (
 
 CREATE INDEX dead_letter_by_age ON email.dead_letter (died_at);
 CREATE INDEX dead_letter_by_type ON email.dead_letter (type, id DESC);
+
+-- Of an event that this version does not know yet, beside its data: the language that whoever it is about reads.
+ALTER TABLE email.inbox ADD COLUMN language text;
+-- What a version that knows it looks for.
+CREATE INDEX inbox_unread ON email.inbox (received_at) WHERE unread IS NOT NULL;

@@ -166,6 +166,56 @@ async fn inside_one_process_what_cannot_be_read_is_among_the_dead_letters_too_an
     rig.stop().await;
 }
 
+/// As one leaves it that was upgraded after whoever publishes it.
+#[tokio::test]
+async fn an_event_that_came_before_its_time_is_acted_on_by_the_version_that_knows_it() {
+    let mut rig = Rig::new().await;
+    let bus = local();
+    rig.start_email(&bus).await;
+    let mut unread = Vec::new();
+    for (name, kind) in [
+        ("mara", "AccountSignedUp"),
+        ("jonas", "RocketLaunched"),
+        ("broken", "AccountSignedUp"),
+    ] {
+        let mut event = signed_up(name, Some(&format!("{name}@example.org")));
+        event.r#type = format!("voltgate.events.v1.{kind}");
+        event.language = Some("de".to_owned());
+        if name == "broken" {
+            event.data = prost::bytes::Bytes::from_static(b"\xff");
+        }
+        unread.push(event);
+    }
+    for event in &unread {
+        sqlx::query(
+            "INSERT INTO email.inbox (event_id, type, source, time, received_at, outcome, unread, language)
+             VALUES ($1::uuid, $2, 'auth-service', now(), now(), 'unknown_type', $3, $4)",
+        )
+        .bind(&event.id)
+        .bind(&event.r#type)
+        .bind(event.data.as_ref())
+        .bind(&event.language)
+        .execute(&rig.database)
+        .await
+        .unwrap();
+    }
+    // One that is just started looks at once.
+    rig.start_email(&bus).await;
+    rig.sent(1).await;
+    assert!(rig.mails()[0].contains("Subject: Willkommen"));
+    let left: Vec<(String, String)> = sqlx::query_as("SELECT type, outcome FROM email.inbox ORDER BY outcome")
+        .fetch_all(&rig.database)
+        .await
+        .unwrap();
+    let expected = [("AccountSignedUp", "queued"), ("RocketLaunched", "unknown_type")];
+    assert_eq!(
+        left,
+        expected.map(|(kind, outcome)| (format!("voltgate.events.v1.{kind}"), outcome.to_owned()))
+    );
+    assert_eq!(rig.number("SELECT count(*) FROM email.dead_letter").await, 1);
+    rig.stop().await;
+}
+
 async fn connect(broker: &Broker) -> Connection {
     Connection::connect(broker.url(), ConnectionProperties::default())
         .await
