@@ -3,7 +3,11 @@
 //! Replicas share the work through the table. A message is sent by whoever holds its lease; a crash at any point leaves
 //! a message that is queued, or held until its lease runs out, and in either case is taken up again. The one thing that
 //! cannot be known afterwards is whether an SMTP server had taken a mail when its sender died: then the mail goes out
-//! again with the same Message-ID, and the message says `possibly_duplicate`. A mail whose code has expired does not go out.
+//! again with the same Message-ID, and the message says `possibly_duplicate`. A sender that was merely slow, so that its lease ran out,
+//! notices so before it hands the mail over, and leaves it to whoever has it by then. A mail whose code has expired does not go out.
+
+mod addressee;
+mod gate;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,12 +23,13 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::addressee::Recipient;
+use self::gate::LeaseGate;
 use crate::State;
 use crate::contacts::Contacts;
 use crate::mail::{Composer, Content};
-use crate::message::{self, Claimed, Ended, Lease};
+use crate::message::{self, Claimed, Ended, Failure, Lease};
 use crate::retry;
-use crate::template::Template;
 use crate::transport::{MailTransport, SendError, Verdict};
 
 /// Mails on their way at the same time.
@@ -52,13 +57,6 @@ struct Work {
     composer: Arc<Composer>,
     contacts: Contacts,
     transport: Box<dyn MailTransport>,
-}
-
-enum Recipient {
-    Known,
-    Nobody,
-    /// Somebody with subscriptions who may not be told any more what they ask for.
-    Outsider(Uuid),
 }
 
 impl Sender {
@@ -117,14 +115,7 @@ impl Work {
         if limit == 0 {
             return Vec::new();
         }
-        let taken = message::take(
-            &self.database,
-            lease,
-            self.clock.now(),
-            limit,
-            self.transport.repeats_are_harmless(),
-        )
-        .await;
+        let taken = message::take(&self.database, lease, self.clock.now(), limit).await;
         match taken {
             Ok(messages) => messages.into_iter().map(|message| (message, lease)).collect(),
             Err(error) => {
@@ -192,54 +183,17 @@ impl Work {
         }
     }
 
-    /// Finds out for whom a message is that names an account alone. A notice is asked about before every attempt: whoever has lost
-    /// their role, or the address that it was for, is told nothing any more.
-    async fn address(&self, message: &mut Claimed, now: Ended) -> Result<Recipient, SendError> {
-        let is_notice = message.template == Template::Notices.name();
-        if !message.recipient.is_empty() && !is_notice {
-            return Ok(Recipient::Known);
-        }
-        let Some(account) = message.account_id else {
-            return Ok(Recipient::Nobody);
-        };
-        let later = |error: String| SendError::new(Verdict::Later, error);
-        let found = self.contacts.find(account).await;
-        let Some(contact) = found.map_err(|error| later(error.to_string()))? else {
-            return Ok(Recipient::Nobody);
-        };
-        if is_notice && !contact.may_be_told() {
-            return Ok(Recipient::Outsider(account));
-        }
-        let Some(email) = contact.email.clone() else {
-            return Ok(Recipient::Nobody);
-        };
-        if !message.recipient.is_empty() {
-            return Ok(match email == message.recipient {
-                true => Recipient::Known,
-                false => Recipient::Nobody,
-            });
-        }
-        let addressed = message::address(&self.database, now, &email, &contact).await;
-        let addressed = addressed
-            .map_err(|_| later("the database does not answer".to_owned()))?
-            .ok_or_else(|| later("another sender has it".to_owned()))?;
-        message.recipient = email;
-        message.language = contact.language;
-        message.variables = addressed.variables;
-        message.is_suppressed = addressed.is_suppressed;
-        Ok(Recipient::Known)
-    }
-
     /// What becomes of a message that was not handed over.
     async fn settle(&self, message: &Claimed, ended: Ended, error: &SendError) {
         let (id, attempts) = (message.id, message.attempts);
+        let may_be_out = error.verdict == Verdict::Unclear;
         let next = match error.verdict {
             Verdict::Refused => None,
+            Verdict::Unclear if message.unclear + 1 >= retry::MOST_UNCLEAR => None,
             Verdict::Later | Verdict::Unclear => {
                 retry::next_attempt(message.created_at, ended.at, attempts, rand::rng().random())
             }
         };
-        let may_be_out = error.verdict == Verdict::Unclear && !self.transport.repeats_are_harmless();
         let full = error.in_full();
         match next {
             Some(at) => {
@@ -250,12 +204,14 @@ impl Work {
             }
             None => {
                 count("failed");
-                let suppressed = error.is_no_mailbox;
-                tracing::error!(message = %id, attempts, suppressed, "A mail is given up: {error}");
-                self.note(id, || {
-                    message::mark_failed(&self.database, ended, &full, error.is_no_mailbox)
-                })
-                .await;
+                let failure = match error.verdict {
+                    Verdict::Unclear => Failure::Unclear,
+                    Verdict::Refused if error.is_no_mailbox => Failure::NoMailbox,
+                    Verdict::Refused | Verdict::Later => Failure::Refused,
+                };
+                tracing::error!(message = %id, attempts, ?failure, "A mail is given up: {error}");
+                self.note(id, || message::mark_failed(&self.database, ended, &full, failure))
+                    .await;
             }
         }
     }
@@ -263,6 +219,12 @@ impl Work {
     async fn send(&self, message: &Claimed, lease: Lease) -> Result<(), SendError> {
         if message.attempts > retry::MOST_ATTEMPTS {
             return Err(SendError::new(Verdict::Refused, "every attempt ended without a result"));
+        }
+        if message.unclear >= retry::MOST_UNCLEAR {
+            return Err(SendError::new(
+                Verdict::Refused,
+                "it may have been delivered, more than once",
+            ));
         }
         let mail = self
             .composer
@@ -275,8 +237,13 @@ impl Work {
                 created_at: message.created_at,
             })
             .map_err(|error| SendError::new(Verdict::Refused, error.to_string()))?;
+        let gate = LeaseGate {
+            database: &self.database,
+            message: message.id,
+            lease,
+        };
         tokio::select! {
-            sent = self.transport.send(&mail) => sent,
+            sent = self.transport.send(&mail, &gate) => sent,
             never = self.keep(message.id, lease) => match never {},
         }
     }
@@ -288,8 +255,11 @@ impl Work {
         ticks.tick().await;
         loop {
             ticks.tick().await;
-            if let Err(error) = message::renew(&self.database, id, lease).await {
-                tracing::warn!(message = %id, %error, "A lease could not be renewed");
+            match message::renew(&self.database, id, lease).await {
+                Ok(true) => {}
+                // Whether the mail still goes out is for the gate to say. Once it is on its way, what becomes of it is worth knowing.
+                Ok(false) => tracing::warn!(message = %id, "A lease is another sender's by now"),
+                Err(error) => tracing::warn!(message = %id, %error, "A lease could not be renewed"),
             }
         }
     }

@@ -30,6 +30,16 @@ ALTER TABLE email.message
     -- Of the request, to tell a repetition from another one under the same key.
     ADD COLUMN request_digest bytea;
 
+-- A message is held by a lease that may run out while its sender lives. Just before a mail server is told the mail itself, the sender makes
+-- sure that the lease is still its own, and says so here: from then on nobody knows whether the mail is out until the server has answered.
+ALTER TABLE email.message
+    ADD COLUMN handing_over boolean NOT NULL DEFAULT false,
+    -- How often nobody came to know it.
+    ADD COLUMN unclear integer NOT NULL DEFAULT 0;
+
+-- What expires is taken first.
+CREATE INDEX message_due_expiring ON email.message (next_attempt_at) WHERE status = 'queued' AND expires_at IS NOT NULL;
+
 CREATE UNIQUE INDEX message_idempotency ON email.message (written_by, idempotency_key) WHERE idempotency_key IS NOT NULL;
 -- Listings, newest first, by what they are filtered by.
 CREATE INDEX message_by_recipient ON email.message (lower(recipient), id DESC);

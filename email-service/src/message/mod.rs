@@ -31,12 +31,12 @@ use sqlx::PgConnection;
 use uuid::Uuid;
 use voltgate_proto::email::v1 as api;
 
-pub(crate) use attempt::{Claimed, Lease, expire, renew, take};
+pub(crate) use attempt::{Claimed, Lease, begin_handing_over, expire, renew, take};
 pub(crate) use create::{NewLetter, create};
 pub(crate) use get::get;
 pub(crate) use list::{Filter, list};
 pub(crate) use outcome::{
-    Ended, address, mark_failed, mark_for_an_outsider, mark_sent, mark_suppressed, mark_unaddressed, postpone,
+    Ended, Failure, address, mark_failed, mark_for_an_outsider, mark_sent, mark_suppressed, mark_unaddressed, postpone,
 };
 pub(crate) use resend::resend;
 pub(crate) use status::Status;

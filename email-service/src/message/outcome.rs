@@ -62,7 +62,7 @@ pub(crate) async fn postpone(
         )
         UPDATE email.message
         SET status = 'queued', next_attempt_at = $3, claim = NULL, lease_until = NULL, last_error = $4,
-            possibly_duplicate = possibly_duplicate OR $5
+            possibly_duplicate = possibly_duplicate OR $5, unclear = unclear + CASE WHEN $5 THEN 1 ELSE 0 END
         WHERE id = $1 AND claim = $2
         "#,
         ended.id,
@@ -78,25 +78,38 @@ pub(crate) async fn postpone(
     Ok(())
 }
 
-/// Gives a message up. Where its recipient `has_no_mailbox`, nothing goes there any more.
+/// What is known of a message that is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// Nothing of it went out.
+    Refused,
+    /// The same, because its recipient has no mailbox. Nothing goes there any more.
+    NoMailbox,
+    /// It may have gone out.
+    Unclear,
+}
+
+/// Gives a message up.
 pub(crate) async fn mark_failed(
     database: &PgPool,
     ended: Ended,
     error: &str,
-    has_no_mailbox: bool,
+    failure: Failure,
 ) -> Result<(), sqlx::Error> {
     let mut transaction = database.begin().await?;
-    if has_no_mailbox {
+    if failure == Failure::NoMailbox {
         suppression::refused(&mut transaction, ended.id, error, ended.at).await?;
     }
     sqlx::query!(
         r#"
         WITH noted AS (
-            INSERT INTO email.attempt (message_id, number, at, outcome, error) VALUES ($1, $5, $4, 'failed', $3)
-            ON CONFLICT (message_id, number) DO UPDATE SET at = $4, outcome = 'failed', error = $3
+            INSERT INTO email.attempt (message_id, number, at, outcome, error)
+            VALUES ($1, $5, $4, CASE WHEN $6 THEN 'unclear' ELSE 'failed' END, $3)
+            ON CONFLICT (message_id, number) DO UPDATE SET at = excluded.at, outcome = excluded.outcome, error = excluded.error
         )
         UPDATE email.message
         SET status = 'failed', claim = NULL, lease_until = NULL, last_error = $3,
+            unclear = unclear + CASE WHEN $6 THEN 1 ELSE 0 END,
             variables = CASE WHEN expires_at IS NULL THEN variables ELSE '{}' END
         WHERE id = $1 AND claim = $2
         "#,
@@ -105,6 +118,7 @@ pub(crate) async fn mark_failed(
         error,
         ended.at,
         ended.number,
+        failure == Failure::Unclear,
     )
     .execute(&mut *transaction)
     .await?;

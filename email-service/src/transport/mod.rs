@@ -15,11 +15,17 @@ use crate::mail::Mail;
 /// Hands mail over.
 #[async_trait]
 pub(crate) trait MailTransport: Send + Sync {
-    /// Returns once somebody else is answerable for the mail.
-    async fn send(&self, mail: &Mail) -> Result<(), SendError>;
+    /// Returns once somebody else is answerable for the mail. Where the same mail, sent again, would be another one, `gate` is passed
+    /// before it begins to be out.
+    async fn send(&self, mail: &Mail, gate: &dyn Gate) -> Result<(), SendError>;
+}
 
-    /// Whether the same mail, sent again, is the same mail still. If not, a second copy may come of it.
-    fn repeats_are_harmless(&self) -> bool;
+/// What lets a mail out.
+#[async_trait]
+pub(crate) trait Gate: Send + Sync {
+    /// # Errors
+    /// It is not this sender's any more.
+    async fn pass(&self) -> Result<(), SendError>;
 }
 
 /// Why a mail was not handed over. Its `Display` is fit for logs: it names no address.

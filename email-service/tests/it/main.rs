@@ -17,6 +17,7 @@ mod receipts;
 mod rig;
 mod services;
 mod smtp;
+mod smtp_patience;
 mod smtp_server;
 mod suppressions;
 mod templates;
