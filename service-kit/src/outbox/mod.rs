@@ -37,7 +37,8 @@ pub enum EnqueueError {
 
 /// Writes `event` into the outbox. It will be published if, and only if, the caller's transaction commits.
 ///
-/// The relay is woken in the same statement, so there is no second door through which rows could come in unheard.
+/// Nobody is notified: a `NOTIFY` has each commit wait for every other one that notifies, in all databases of the server, and events are
+/// written where that counts, such as at the start and the stop of each charge. The relay looks often enough.
 pub async fn enqueue(connection: &mut PgConnection, event: &Event) -> Result<(), EnqueueError> {
     let id = event::id(event)?;
     let time = event::time(event)?;
@@ -47,11 +48,8 @@ pub async fn enqueue(connection: &mut PgConnection, event: &Event) -> Result<(),
     }
     sqlx::query!(
         r#"
-        WITH row AS (
-            INSERT INTO outbox (id, type, source, time, data, expires_at, language)
-            VALUES ($1, $2, $3, $4, $5, $6, $7)
-        )
-        SELECT pg_notify('outbox_' || current_schema(), '')
+        INSERT INTO outbox (id, type, source, time, data, expires_at, language)
+        VALUES ($1, $2, $3, $4, $5, $6, $7)
         "#,
         id,
         event.r#type,
@@ -90,11 +88,8 @@ pub async fn enqueue_all(connection: &mut PgConnection, events: &[Event]) -> Res
     let languages: Vec<_> = events.iter().map(|event| event.language.clone()).collect();
     sqlx::query!(
         r#"
-        WITH row AS (
-            INSERT INTO outbox (id, type, source, time, data, expires_at, language)
-            SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::bytea[], $6::timestamptz[], $7::text[])
-        )
-        SELECT pg_notify('outbox_' || current_schema(), '')
+        INSERT INTO outbox (id, type, source, time, data, expires_at, language)
+        SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::timestamptz[], $5::bytea[], $6::timestamptz[], $7::text[])
         "#,
         &columns.0,
         &kinds,
