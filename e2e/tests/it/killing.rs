@@ -1,8 +1,10 @@
-//! kill -9 of every process at any moment, with the queue and the database out of reach in between: each signup is welcomed once.
+//! kill -9 of every process at any moment, with the queue, the database and the mail server out of reach in between: each signup is welcomed
+//! once.
 //!
 //! `VOLTGATE_PROOF_SIGNUPS` says how many there are, `VOLTGATE_PROOF_SEED` which moments.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -16,6 +18,9 @@ use tokio::time::sleep;
 const USUAL: usize = 60;
 /// Who signs up at the same time.
 const AT_ONCE: usize = 4;
+
+/// Each process is killed, and each way cut, at least so often.
+const AT_LEAST: usize = 3;
 
 const KILLED: [&str; 4] = ["auth-service", "charger-service", "email-service", "gateway"];
 
@@ -61,6 +66,8 @@ async fn whatever_is_killed_whenever_each_signup_is_welcomed_once() {
     let mut processes = Processes::prepare().await;
     let queue = Proxy::start(processes.broker.address()).await;
     let database = Proxy::start(processes.database_address()).await;
+    let mail = Proxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, processes.mail.port()))).await;
+    processes.set("email-service", "SMTP_URL", format!("smtp://{}", mail.address()));
     for service in ["auth-service", "charger-service", "email-service"] {
         processes.set(service, "AMQP_URL", processes.broker.url_at(queue.address()));
     }
@@ -104,22 +111,31 @@ async fn whatever_is_killed_whenever_each_signup_is_welcomed_once() {
         finished.store(true, Ordering::Relaxed);
     });
 
-    let (mut kills, mut outages) = (BTreeMap::new(), 0);
-    while !done.load(Ordering::Relaxed) {
+    let mut kills: BTreeMap<_, _> = KILLED.iter().map(|service| (*service, 0)).collect();
+    let mut ways = [
+        ("queue", &queue, 2000, 0),
+        ("database", &database, 1000, 0),
+        ("mail", &mail, 1000, 0),
+    ];
+    let enough = |kills: &BTreeMap<&str, usize>, ways: &[(&str, &Proxy, u64, usize)]| {
+        kills.values().all(|killed| *killed >= AT_LEAST) && ways.iter().all(|(.., cut)| *cut >= AT_LEAST)
+    };
+    while !(done.load(Ordering::Relaxed) && enough(&kills, &ways)) {
         sleep(Duration::from_millis(100 + moments.below(1500))).await;
-        match moments.below(6) {
-            4 => outage(&queue, moments.below(2000)).await,
-            5 => outage(&database, moments.below(1000)).await,
-            _ => {
-                let service = KILLED[usize::try_from(moments.below(4)).expect("it is small")];
+        match usize::try_from(moments.below(8)).expect("it is small") {
+            number if number < ways.len() => {
+                let (_, way, longest, cut) = &mut ways[number];
+                outage(way, moments.below(*longest)).await;
+                *cut += 1;
+            }
+            number => {
+                let service = KILLED[number % KILLED.len()];
                 processes.kill(service).await;
                 sleep(Duration::from_millis(moments.below(500))).await;
                 processes.start_one(service).await;
                 *kills.entry(service).or_insert(0) += 1;
-                continue;
             }
         }
-        outages += 1;
     }
     people.await.expect("everybody has signed up");
     // What is under way comes to its end, and may be killed once more on the way there.
@@ -129,8 +145,9 @@ async fn whatever_is_killed_whenever_each_signup_is_welcomed_once() {
     }
     let mails = processes.settled_mails().await;
     let possible = processes.possible_duplicates().await;
+    let outages = ways.map(|(name, .., cut)| (name, cut));
     eprintln!(
-        "{kills:?} kills, {outages} outages, {} possible duplicates",
+        "{kills:?} kills, {outages:?} outages, {} possible duplicates",
         possible.len()
     );
 
