@@ -133,8 +133,9 @@ impl Application {
             dead_letter::prune(&state.database, now - self.retention).await?;
             audit::prune(&state.database, now - self.audit_retention).await
         });
-        let give_up = every(GIVING_UP, "giving up what no webhook took", || {
-            webhook::give_up(&state.database, state.clock.now())
+        let give_up = every(GIVING_UP, "giving up what no webhook took", || async {
+            webhook::give_up(&state.database, state.clock.now()).await?;
+            webhook::clear(&state.database).await
         });
         let read = every(READING, "reading events that were not known before", || {
             inbox::read(state)

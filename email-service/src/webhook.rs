@@ -14,7 +14,7 @@ mod payload;
 mod replace;
 mod take;
 
-pub(crate) use delete::delete;
+pub(crate) use delete::{clear, delete};
 pub(crate) use deliver::Courier;
 pub(crate) use deliveries::{Page, give_up, list as list_deliveries, prune, retry};
 pub(crate) use erase::erase;

@@ -1,7 +1,7 @@
 -- Whoever subscribes to events, at a URL.
 CREATE TABLE email.webhook (
     id             uuid        PRIMARY KEY,
-    name           text        NOT NULL CONSTRAINT webhook_unique UNIQUE,
+    name           text        NOT NULL,
     url            text        NOT NULL,
     -- Full names of the events that are wanted; none stands for all.
     types          text[]      NOT NULL,
@@ -13,8 +13,12 @@ CREATE TABLE email.webhook (
     disabled       text,
     created_at     timestamptz NOT NULL,
     updated_at     timestamptz NOT NULL,
-    revision       bigint      NOT NULL DEFAULT 1
+    revision       bigint      NOT NULL DEFAULT 1,
+    -- It is there for nobody any more, and goes when what it was told has gone: that may be millions of rows, too many for one statement.
+    deleted_at     timestamptz
 );
+
+CREATE UNIQUE INDEX webhook_unique ON email.webhook (name) WHERE deleted_at IS NULL;
 
 -- One event for one of them.
 CREATE TABLE email.webhook_delivery (

@@ -87,10 +87,13 @@ impl From<Row> for Delivery {
 }
 
 async fn find(connection: &mut PgConnection, name: &str) -> Result<Uuid, WebhookError> {
-    sqlx::query_scalar!("SELECT id FROM email.webhook WHERE name = $1", name)
-        .fetch_optional(connection)
-        .await?
-        .ok_or(WebhookError::NotFound)
+    sqlx::query_scalar!(
+        "SELECT id FROM email.webhook WHERE name = $1 AND deleted_at IS NULL",
+        name
+    )
+    .fetch_optional(connection)
+    .await?
+    .ok_or(WebhookError::NotFound)
 }
 
 pub(crate) async fn list(database: &PgPool, page: Page) -> Result<ListDeliveriesResponse, WebhookError> {

@@ -20,7 +20,7 @@ pub(crate) async fn fan_out(
         return Ok(());
     }
     let wanted_by = sqlx::query_scalar!(
-        "SELECT id FROM email.webhook WHERE (types = '{}' OR $1 = ANY(types)) AND disabled IS NULL FOR SHARE",
+        "SELECT id FROM email.webhook WHERE (types = '{}' OR $1 = ANY(types)) AND disabled IS NULL AND deleted_at IS NULL FOR SHARE",
         event.r#type,
     )
     .fetch_all(&mut *connection)

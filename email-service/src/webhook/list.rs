@@ -10,7 +10,8 @@ pub(crate) async fn list(database: &PgPool) -> Result<ListWebhooksResponse, sqlx
     let mut connection = database::begin(database).await?;
     let rows = sqlx::query_as!(
         Row,
-        "SELECT name, url, types, disabled, created_at, updated_at, revision FROM email.webhook ORDER BY name",
+        "SELECT name, url, types, disabled, created_at, updated_at, revision FROM email.webhook
+         WHERE deleted_at IS NULL ORDER BY name",
     )
     .fetch_all(&mut *connection)
     .await?;
@@ -27,7 +28,8 @@ pub(crate) async fn get(database: &PgPool, name: &str) -> Result<Row, WebhookErr
 pub(super) async fn read(connection: &mut PgConnection, name: &str) -> Result<Row, WebhookError> {
     sqlx::query_as!(
         Row,
-        "SELECT name, url, types, disabled, created_at, updated_at, revision FROM email.webhook WHERE name = $1",
+        "SELECT name, url, types, disabled, created_at, updated_at, revision FROM email.webhook
+         WHERE name = $1 AND deleted_at IS NULL",
         name,
     )
     .fetch_optional(connection)

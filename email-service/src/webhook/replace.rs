@@ -139,7 +139,8 @@ impl Known {
 async fn find(connection: &mut PgConnection, name: &str) -> Result<Option<Known>, sqlx::Error> {
     sqlx::query_as!(
         Known,
-        "SELECT id, revision, signing_secret, secret_made_at FROM email.webhook WHERE name = $1 FOR UPDATE",
+        "SELECT id, revision, signing_secret, secret_made_at FROM email.webhook
+         WHERE name = $1 AND deleted_at IS NULL FOR UPDATE",
         name,
     )
     .fetch_optional(connection)
@@ -153,7 +154,7 @@ async fn insert(
     made: Option<&SigningSecret>,
     now: DateTime<Utc>,
 ) -> Result<(), WebhookError> {
-    let count = sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM email.webhook"#)
+    let count = sqlx::query_scalar!(r#"SELECT count(*) AS "count!" FROM email.webhook WHERE deleted_at IS NULL"#)
         .fetch_one(&mut *connection)
         .await?;
     if count >= MOST_WEBHOOKS {

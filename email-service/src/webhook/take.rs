@@ -48,7 +48,7 @@ pub(super) async fn take(
             SELECT id, greatest($4 - coalesce(calls, 0), 0) AS room
             FROM email.webhook
             LEFT JOIN unnest($5::uuid[], $6::bigint[]) AS under_way (webhook_id, calls) ON webhook_id = id
-            WHERE disabled IS NULL
+            WHERE disabled IS NULL AND deleted_at IS NULL
         ), lapsed AS MATERIALIZED (
             SELECT lapsed.id, open.id AS webhook_id
             FROM open

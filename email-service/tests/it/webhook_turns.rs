@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use service_kit::clock::{Clock, SystemClock};
 use service_kit::event::{self, Event};
 use tokio::time::{Instant, sleep};
-use voltgate_proto::email::v1::GetWebhookRequest;
+use voltgate_proto::email::v1::{DeleteWebhookRequest, GetWebhookRequest};
 use voltgate_proto::events::v1::ChargePointOffline;
 
 use crate::program::Program;
@@ -120,5 +120,38 @@ async fn that_the_former_url_is_gone_says_nothing_about_the_present_one() {
     let get = as_bearer(&services.admin, GetWebhookRequest { name });
     let webhook = services.webhooks.get_webhook(get).await.unwrap().into_inner();
     assert_eq!(webhook.disabled, None);
+    services.rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_webhook_that_is_deleted_is_told_nothing_more_and_goes_with_what_it_was_told() {
+    let (mut services, program) = (Services::start().await, Program::start().await);
+    services
+        .subscribe(subscription("busy", &program.url("/500"), &[]))
+        .await;
+    services.rig.sign_up("jonas").await;
+    eventually("it is called", || async { program.of("/500").len() == 1 }).await;
+    let name = "busy".to_owned();
+    let delete = as_bearer(&services.admin, DeleteWebhookRequest { name });
+    services.webhooks.delete_webhook(delete).await.unwrap();
+    services.rig.sign_up("joan").await;
+    services.rig.sent(4).await;
+    services.rig.clock.forward(TimeDelta::minutes(1));
+    // Its name is free.
+    services
+        .subscribe(subscription("busy", &program.url("/good"), &[]))
+        .await;
+    // One that is just started clears at once.
+    services.rig.start_email(&local()).await;
+    let left = "SELECT count(*) FROM email.webhook_delivery";
+    eventually("what it was told is gone", || async {
+        services.rig.number(left).await == 0
+    })
+    .await;
+    eventually("so is the webhook", || async {
+        services.rig.number("SELECT count(*) FROM email.webhook").await == 1
+    })
+    .await;
+    assert_eq!((program.of("/500").len(), program.of("/good").len()), (1, 0));
     services.rig.stop().await;
 }
