@@ -173,10 +173,9 @@ async fn the_owner_of_an_address_is_told_in_their_own_language_who_ever_claims_i
     service.sign_up(ada()).await.unwrap();
     let mail: EmailVerificationRequested = mailbox.next().await;
     verify(&service, &mail.code).await.unwrap();
-    let pool = sqlx::PgPool::connect(database.url()).await.unwrap();
     sqlx::query("UPDATE authentication.account SET language = 'de' WHERE username = $1")
         .bind(ada().username)
-        .execute(&pool)
+        .execute(&service.database)
         .await
         .unwrap();
     let claim = SignUpRequest {
@@ -188,7 +187,7 @@ async fn the_owner_of_an_address_is_told_in_their_own_language_who_ever_claims_i
     let _: SignupWithKnownEmail = mailbox.next().await;
     let languages: Vec<Option<String>> =
         sqlx::query_scalar("SELECT language FROM authentication.outbox WHERE type LIKE '%SignupWithKnownEmail'")
-            .fetch_all(&pool)
+            .fetch_all(&service.database)
             .await
             .unwrap();
     assert_eq!(languages, [Some("de".to_owned())]);
