@@ -23,6 +23,7 @@ use crate::pages::Pages;
 use crate::sender::Sender;
 use crate::settings::Settings;
 use crate::transport::{FileTransport, MailTransport, SmtpTransport};
+use crate::unsubscribing::PublicUrl;
 use crate::webhook::Courier;
 use crate::{State, audit, dead_letter, grpc, message, notice, webhook};
 
@@ -64,7 +65,9 @@ impl Application {
     pub async fn build(settings: Settings, shared: Shared) -> Result<Self, StartError> {
         let own_url = settings.email_database_url.as_ref().filter(|url| !url.is_empty());
         let url = shared.database.url_or(own_url, "EMAIL_DATABASE_URL")?;
-        let composer = Composer::new(&settings.email_from, Pages::at(settings.email_pages_url.as_deref())?)?;
+        let pages = Pages::at(settings.email_pages_url.as_deref())?;
+        let public_url = PublicUrl::at(settings.email_public_url.as_deref())?;
+        let composer = Composer::new(&settings.email_from, pages, public_url)?;
         let transport = transport(&settings).await?;
         let access = shared.access_layer(crate::NAME)?;
         let sealing = settings.sealing()?;

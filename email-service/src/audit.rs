@@ -76,6 +76,14 @@ impl Author {
             client: Client::of(request),
         }
     }
+
+    /// Whoever shows something that only the owner of an account has.
+    pub fn as_owner(account: Uuid, client: Client) -> Self {
+        Self {
+            account: Some(account),
+            client,
+        }
+    }
 }
 
 /// A row of the log, being put together.

@@ -23,6 +23,7 @@ mod settings;
 mod suppression;
 mod template;
 mod transport;
+mod unsubscribing;
 mod webhook;
 mod words;
 

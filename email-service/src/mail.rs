@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::pages::Pages;
 use crate::template::{Language, Rendered, Template, Templates, sample};
+use crate::unsubscribing::PublicUrl;
 
 /// What a transport hands over.
 pub(crate) struct Mail {
@@ -55,11 +56,12 @@ pub(crate) struct Composer {
     templates: Templates,
     from: Mailbox,
     pages: Pages,
+    public_url: PublicUrl,
 }
 
 impl Composer {
     /// `from` is `EMAIL_FROM`: an address, or a name with an address in angle brackets.
-    pub fn new(from: &str, pages: Pages) -> Result<Self, StartError> {
+    pub fn new(from: &str, pages: Pages, public_url: PublicUrl) -> Result<Self, StartError> {
         let from = from.parse().map_err(|_| {
             StartError::setting(
                 "EMAIL_FROM",
@@ -68,7 +70,12 @@ impl Composer {
         })?;
         let templates =
             Templates::embedded().map_err(|error| StartError::other("a mail template is malformed", error))?;
-        Ok(Self { templates, from, pages })
+        Ok(Self {
+            templates,
+            from,
+            pages,
+            public_url,
+        })
     }
 
     /// What a template makes of made-up values: its parts, and the whole mail.
@@ -104,23 +111,14 @@ impl Composer {
             // The address alone. A name beside it would be text of a stranger in a header.
             .to(Mailbox::new(None, to))
             .subject(rendered.subject);
-        // What somebody has subscribed to, they can end (RFC 2369).
-        let unsubscribe = (template == Template::Notices)
-            .then(|| self.pages.subscriptions())
-            .flatten();
-        let message = match unsubscribe {
-            Some(page) => message.raw_header(HeaderValue::new(
-                HeaderName::new_from_ascii_str("List-Unsubscribe"),
-                format!("<{page}>"),
-            )),
-            None => message,
-        };
-        let message = message
-            .raw_header(HeaderValue::new(
-                // Tells an out-of-office reply to stay silent (RFC 3834, section 5).
-                HeaderName::new_from_ascii_str("Auto-Submitted"),
-                "auto-generated".to_owned(),
-            ))
+        let mut headers = self.ways_to_unsubscribe(template, content.variables);
+        // Tells an out-of-office reply to stay silent (RFC 3834, section 5).
+        headers.push(("Auto-Submitted", "auto-generated".to_owned()));
+        let message = headers
+            .into_iter()
+            .fold(message, |message, (name, value)| {
+                message.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str(name), value))
+            })
             .multipart(
                 MultiPart::alternative()
                     .boundary(format!("part-{}", id.simple()))
@@ -132,6 +130,31 @@ impl Composer {
             envelope: message.envelope().clone(),
             bytes: message.formatted(),
         })
+    }
+}
+
+impl Composer {
+    /// What somebody has subscribed to, they can end: on a page (RFC 2369), or at one click of their mail program (RFC 8058).
+    fn ways_to_unsubscribe(&self, template: Template, variables: &Value) -> Vec<(&'static str, String)> {
+        if template != Template::Notices {
+            return Vec::new();
+        }
+        let token = variables.get("unsubscribe").and_then(Value::as_str);
+        let at_one_click = token.and_then(|token| self.public_url.unsubscribe(token));
+        let is_at_one_click = at_one_click.is_some();
+        let ways: Vec<_> = at_one_click
+            .into_iter()
+            .chain(self.pages.subscriptions())
+            .map(|way| format!("<{way}>"))
+            .collect();
+        let mut headers = Vec::new();
+        if !ways.is_empty() {
+            headers.push(("List-Unsubscribe", ways.join(", ")));
+        }
+        if is_at_one_click {
+            headers.push(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned()));
+        }
+        headers
     }
 }
 
@@ -153,7 +176,7 @@ mod tests {
     }
 
     fn compose(pages: Pages, template: &str, recipient: &str, variables: &Value) -> Result<Mail, ComposeError> {
-        Composer::new("Voltgate <mail@voltgate.example>", pages)
+        Composer::new("Voltgate <mail@voltgate.example>", pages, public_url())
             .unwrap()
             .compose(&Content {
                 id: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001),
@@ -163,6 +186,10 @@ mod tests {
                 variables,
                 created_at: Utc.with_ymd_and_hms(2026, 3, 1, 12, 0, 0).unwrap(),
             })
+    }
+
+    fn public_url() -> PublicUrl {
+        PublicUrl::at(Some("https://api.voltgate.example")).unwrap()
     }
 
     fn text(mail: &Mail) -> String {
@@ -200,6 +227,35 @@ mod tests {
         let variables = json!({ "username": "mara", "code": code, "until": "2026-03-01T12:10:00Z" });
         let mail = compose(pages, "verify-email", "mara@example.org", &variables).unwrap();
         insta::assert_snapshot!("verify-email.eml", text(&mail).replace('\r', ""));
+    }
+
+    #[test]
+    fn notices_can_be_ended_on_a_page_and_at_one_click_and_nothing_else_can() {
+        let headers = |pages, template: Template, token: Option<&str>| {
+            let mut variables = sample(template);
+            variables["unsubscribe"] = token.into();
+            let mail = text(&compose(pages, template.name(), "mara@example.org", &variables).unwrap());
+            let head = mail.split("\r\n\r\n").next().unwrap().replace("\r\n ", " ");
+            let lines = head.lines().filter(|line| line.starts_with("List-"));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let pages = || Pages::at(Some("https://voltgate.example")).unwrap();
+        let (page, click) = (
+            "<https://voltgate.example/subscriptions>",
+            "<https://api.voltgate.example/email/unsubscribe/t-1>",
+        );
+        assert_eq!(
+            headers(pages(), Template::Notices, Some("t-1")),
+            [
+                format!("List-Unsubscribe: {click}, {page}"),
+                "List-Unsubscribe-Post: List-Unsubscribe=One-Click".to_owned()
+            ]
+        );
+        assert_eq!(
+            headers(pages(), Template::Notices, None),
+            [format!("List-Unsubscribe: {page}")]
+        );
+        assert!(headers(pages(), Template::Receipt, Some("t-1")).is_empty());
     }
 
     #[test]
@@ -263,7 +319,10 @@ mod tests {
 
     #[test]
     fn a_sender_that_is_no_address_names_its_setting() {
-        let error = Composer::new("Voltgate", Pages::default()).err().unwrap().to_string();
+        let error = Composer::new("Voltgate", Pages::default(), PublicUrl::default())
+            .err()
+            .unwrap()
+            .to_string();
         assert!(error.starts_with("EMAIL_FROM: "), "{error}");
     }
 }

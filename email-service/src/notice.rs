@@ -4,11 +4,13 @@ mod digest;
 mod note;
 mod replacement;
 mod subscription;
+mod unsubscribe;
 
 pub(crate) use digest::send_due;
 pub(crate) use note::{Occurrence, note};
 pub(crate) use replacement::Replacement;
 pub(crate) use subscription::{delete, erase, get, list, replace};
+pub(crate) use unsubscribe::unsubscribe;
 
 /// What is told, as the database and the API spell it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -31,6 +31,9 @@ pub struct Settings {
     /// Public URL of the pages that take the codes in mails, <URL>/verify-email#code=… and <URL>/reset-password#code=…; without one mails show the code alone
     #[arg(long, env)]
     pub email_pages_url: Option<String>,
+    /// Public URL of the gateway, https; where it is set, mail programs offer to end notices at one click
+    #[arg(long, env)]
+    pub email_public_url: Option<String>,
     /// Days that events and the messages that they led to are kept; 8 or more, since an event may come again for a week
     #[arg(long, env, default_value_t = 90, value_parser = clap::value_parser!(u32).range(8..=36_500))]
     pub email_retention_days: u32,

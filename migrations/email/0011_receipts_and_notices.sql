@@ -17,6 +17,8 @@ CREATE TABLE email.notice_subscription (
     groups         text[]      NOT NULL,
     -- What happens within so many seconds is told by one mail.
     digest_seconds integer     NOT NULL CHECK (digest_seconds BETWEEN 0 AND 86400),
+    -- By which a mail program ends it at one click. It stands in each mail of it.
+    token          uuid        NOT NULL DEFAULT gen_random_uuid() UNIQUE,
     created_at     timestamptz NOT NULL,
     updated_at     timestamptz NOT NULL,
     revision       bigint      NOT NULL DEFAULT 1,

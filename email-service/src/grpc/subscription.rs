@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use service_kit::access::Client;
 use service_kit::reason;
 use service_kit::version::{IfMatch, Versioned};
 use tonic::{Request, Response, Status};
 use voltgate_proto::email::v1::subscription_service_server::SubscriptionService;
 use voltgate_proto::email::v1::{
     DeleteSubscriptionRequest, GetSubscriptionRequest, ListSubscriptionsRequest, ListSubscriptionsResponse,
-    ReplaceSubscriptionRequest, Subscription,
+    ReplaceSubscriptionRequest, Subscription, UnsubscribeRequest,
 };
 
 use crate::State;
@@ -36,6 +37,12 @@ impl SubscriptionService for Grpc {
         let author = Author::of(&request);
         let row = notice::get(&self.0.database, &request.into_inner().name, &author).await?;
         Ok(Versioned::from(row).into())
+    }
+
+    async fn unsubscribe(&self, request: Request<UnsubscribeRequest>) -> Result<Response<()>, Status> {
+        let client = Client::of(&request);
+        notice::unsubscribe(&self.0, &request.into_inner().token, client).await?;
+        Ok(Response::new(()))
     }
 
     async fn list_subscriptions(

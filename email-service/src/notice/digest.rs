@@ -28,7 +28,7 @@ pub(crate) async fn send_due(database: &PgPool, now: DateTime<Utc>) -> Result<()
 async fn send_one(database: &PgPool, now: DateTime<Utc>) -> Result<bool, sqlx::Error> {
     let mut transaction = database.begin().await?;
     let due = sqlx::query!(
-        r#"SELECT id, account_id, name FROM email.notice_subscription
+        r#"SELECT id, account_id, name, token FROM email.notice_subscription
            WHERE EXISTS (
                SELECT FROM email.notice
                WHERE subscription_id = notice_subscription.id AND noted_at <= $1::timestamptz - make_interval(secs => digest_seconds))
@@ -47,7 +47,7 @@ async fn send_one(database: &PgPool, now: DateTime<Utc>) -> Result<bool, sqlx::E
         template: Template::Notices,
         recipient: String::new(),
         language: None,
-        variables: variables(&due.name, &notices),
+        variables: variables(&due.name, due.token, &notices),
         account_id: Some(due.account_id),
         expires_at: None,
     };
@@ -86,7 +86,7 @@ async fn take(connection: &mut PgConnection, subscription: Uuid) -> Result<Vec<N
 }
 
 /// In parts by kind, each with its first ones by name.
-fn variables(name: &str, notices: &[Notice]) -> Value {
+fn variables(name: &str, token: Uuid, notices: &[Notice]) -> Value {
     let parts: Vec<_> = Kind::ALL
         .into_iter()
         .filter_map(|kind| {
@@ -111,7 +111,7 @@ fn variables(name: &str, notices: &[Notice]) -> Value {
             })
         })
         .collect();
-    json!({ "subscription": name, "count": notices.len(), "parts": parts })
+    json!({ "subscription": name, "unsubscribe": token, "count": notices.len(), "parts": parts })
 }
 
 #[cfg(test)]
@@ -130,7 +130,7 @@ mod tests {
                 at: DateTime::UNIX_EPOCH,
             })
             .collect();
-        let told = variables("all", &notices);
+        let told = variables("all", Uuid::nil(), &notices);
         assert_eq!(
             (&told["count"], told["parts"].as_array().map(Vec::len)),
             (&json!(500), Some(1))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use email_service::Settings;
-use voltgate_proto::email::v1::{ReplaceSubscriptionRequest, ResendMessageRequest};
+use voltgate_proto::email::v1::{ReplaceSubscriptionRequest, ResendMessageRequest, UnsubscribeRequest};
 
 use crate::notices::{offline, subscription};
 use crate::rig::{Rig, eventually, local};
@@ -135,5 +135,39 @@ async fn a_digest_that_waits_or_is_sent_again_asks_anew_whether_it_may_be_told()
     })
     .await;
     assert!(!server.taken().iter().any(|mail| mail["to"][0] == "busy@example.org"));
+    services.rig.stop().await;
+}
+
+#[tokio::test]
+async fn whoever_has_a_digest_ends_it_at_one_click() {
+    let mut services = Services::start_with(|settings| Settings {
+        email_public_url: Some("https://api.voltgate.example".to_owned()),
+        ..settings
+    })
+    .await;
+    services.verify_operator().await;
+    services.subscribe_operator("all").await;
+    services.rig.write(&offline("CP-1", &[])).await;
+    eventually("it is told", || async { services.digests().len() == 1 }).await;
+    let digest = services.digests().remove(0);
+    assert!(
+        digest.contains("List-Unsubscribe-Post: List-Unsubscribe=One-Click"),
+        "{digest}"
+    );
+    let link = "https://api.voltgate.example/email/unsubscribe/";
+    let (_, rest) = digest.split_once(link).unwrap();
+    let token: String = rest
+        .chars()
+        .take_while(|c| c.is_ascii_hexdigit() || *c == '-')
+        .collect();
+    // Whatever is no token, or is none any more, is answered alike.
+    for token in ["", "seventeen", "01900000-0000-7000-8000-000000000001", &token, &token] {
+        let token = token.to_owned();
+        let request = UnsubscribeRequest { token, form: None };
+        services.subscriptions.unsubscribe(request).await.unwrap();
+    }
+    assert_eq!(services.count_subscriptions().await, 0);
+    let actions: Vec<_> = services.audited().await.into_iter().map(|(action, _)| action).collect();
+    assert_eq!(actions, ["subscription.deleted", "subscription.replaced"]);
     services.rig.stop().await;
 }

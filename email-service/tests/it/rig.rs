@@ -93,6 +93,7 @@ impl Rig {
             smtp_url: None,
             email_from: "Voltgate <mail@voltgate.example>".to_owned(),
             email_pages_url: None,
+            email_public_url: None,
             email_retention_days: 90,
             email_secret: Some("seals what webhooks are signed with here".to_owned()),
             email_webhook_allow_internal: true,
