@@ -57,7 +57,7 @@ CREATE TABLE email.attempt (
     number     integer     NOT NULL,
     -- When it ended.
     at         timestamptz NOT NULL,
-    -- lost: whoever made it died, and nobody knows what became of it.
+    -- unclear: the mail may be out. lost: whoever made it died before that could be.
     outcome    text        NOT NULL CHECK (outcome IN ('sent', 'postponed', 'unclear', 'failed', 'lost')),
     error      text,
     PRIMARY KEY (message_id, number)
