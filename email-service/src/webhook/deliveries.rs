@@ -2,6 +2,7 @@
 //! goes.
 
 use chrono::{DateTime, Utc};
+use metrics::counter;
 use service_kit::database;
 use service_kit::event::timestamp;
 use service_kit::page::{self, PageSize};
@@ -14,11 +15,8 @@ use super::{CHANNEL, WebhookError, take};
 use crate::audit::{self, Action, Author, Entry};
 use crate::{State, retry};
 
-/// Rows deleted by one statement.
+/// Rows deleted, or given up, by one statement.
 const AT_ONCE: i64 = 1000;
-
-/// Rows given up by one statement.
-const GIVEN_UP_AT_ONCE: usize = 1000;
 
 const STATES: [&str; 4] = ["queued", "sending", "delivered", "failed"];
 
@@ -161,9 +159,13 @@ pub(crate) async fn retry(state: &State, name: &str, id: Uuid, author: &Author) 
 /// Gives up what has waited for so long that it would be given up after its next attempt.
 pub(crate) async fn give_up(database: &PgPool, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
     let since = retry::end_of_patience(now);
-    let at_once = i64::try_from(GIVEN_UP_AT_ONCE).unwrap_or(i64::MAX);
-    while take::give_up(database, since, at_once).await? == GIVEN_UP_AT_ONCE {}
-    Ok(())
+    loop {
+        let given_up = take::give_up(database, since, AT_ONCE).await?;
+        counter!("voltgate_webhook_deliveries_total", "outcome" => "failed").increment(given_up);
+        if i64::try_from(given_up).is_ok_and(|given_up| given_up < AT_ONCE) {
+            return Ok(());
+        }
+    }
 }
 
 /// Deletes what has come to its end and is older than it is kept.

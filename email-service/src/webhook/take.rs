@@ -128,7 +128,7 @@ pub(super) async fn mark_failed(
 
 /// Gives up, at most `limit` at a time, what has waited since before `since`: one that is slow, or away, would else have more waiting for
 /// it every day. Says how many there were.
-pub(super) async fn give_up(database: &PgPool, since: DateTime<Utc>, limit: i64) -> Result<usize, sqlx::Error> {
+pub(super) async fn give_up(database: &PgPool, since: DateTime<Utc>, limit: i64) -> Result<u64, sqlx::Error> {
     let mut transaction = database.begin().await?;
     let given_up = sqlx::query_scalar!(
         "UPDATE email.webhook_delivery SET status = 'failed', last_error = coalesce(last_error, 'its turn did not come')
@@ -143,7 +143,7 @@ pub(super) async fn give_up(database: &PgPool, since: DateTime<Utc>, limit: i64)
     .await?;
     erase::if_deleted(&mut transaction, &given_up).await?;
     transaction.commit().await?;
-    Ok(given_up.len())
+    Ok(u64::try_from(given_up.len()).unwrap_or(u64::MAX))
 }
 
 /// Nothing is sent to `url` any more, until somebody subscribes it anew. Says whether that is news: it is none where the webhook is at
