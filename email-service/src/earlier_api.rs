@@ -3,7 +3,7 @@
 mod announce_user;
 mod welcome_user;
 
-pub(crate) use announce_user::{AnnounceError, announce_user};
+pub(crate) use announce_user::announce_user;
 pub(crate) use welcome_user::welcome_user;
 
 use service_kit::reason::FieldViolation;
