@@ -195,20 +195,18 @@ async fn subscriptions_are_their_owners_and_go_with_the_account() {
 async fn whoever_may_not_be_told_any_more_is_not_and_what_they_subscribed_to_ends_with_the_role() {
     let mut services = Services::start().await;
     services.verify_operator().await;
-    for (told, (change, left)) in [
+    let changes = [
         ("roles = '{driver}'", 0),
         ("roles = '{operator}', site_groups = '{north}'", 0),
         ("site_groups = NULL, email_verified_at = NULL", 1),
         ("email_verified_at = now(), disabled_at = now()", 1),
-    ]
-    .into_iter()
-    .enumerate()
-    {
+    ];
+    for (told, (change, left)) in (1..).zip(changes) {
         // Subscribed while they might: the token is as it was then.
         services.subscribe_operator("all").await;
         services.make_operator(change).await;
         services.rig.write(&offline("CP-1", &["south"])).await;
-        services.until_unaddressed(told as i64 + 1).await;
+        services.until_unaddressed(told).await;
         assert_eq!(services.count_subscriptions().await, left, "{change}");
     }
     assert!(services.digests().is_empty());
