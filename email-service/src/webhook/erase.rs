@@ -19,7 +19,8 @@ pub(crate) async fn erase(connection: &mut PgConnection, account: Uuid) -> Resul
     sqlx::query!(
         "UPDATE email.webhook_delivery SET status = 'failed', body = NULL
          WHERE account_id = $1 AND body IS NOT NULL
-             AND (status = 'failed' OR status = 'queued' AND webhook_id IN (SELECT id FROM email.webhook WHERE disabled IS NOT NULL OR deleted_at IS NOT NULL))",
+             AND (status = 'failed' OR status = 'queued' AND webhook_id IN (
+                 SELECT id FROM email.webhook WHERE disabled IS NOT NULL OR deleted_at IS NOT NULL))",
         account,
     )
     .execute(connection)
