@@ -87,7 +87,11 @@ async fn what_waits_for_a_day_is_given_up_also_where_its_turn_does_not_come() {
     for number in 0..14 {
         services.rig.sign_up(&format!("driver{number}")).await;
     }
-    eventually("it is called", || async { program.of("/slow").len() == 4 }).await;
+    let waiting = "SELECT count(*) FROM email.webhook_delivery WHERE status = 'queued' AND attempts = 0";
+    eventually("all but those under way wait", || async {
+        services.rig.number(waiting).await == 10
+    })
+    .await;
     services.rig.clock.forward(TimeDelta::hours(25));
     // One that is just started looks at once.
     services.rig.start_email(&local()).await;
