@@ -43,7 +43,7 @@ async fn a_charge_is_told_with_its_driver_its_lines_and_its_power_once_however_o
     let driver = Driver::sign_up().await;
     service.register_tokens([token("TAG", &driver)]).await;
     create(&service, named("Harbour", "0.39")).await.unwrap();
-    let id = station.start("TAG", 1000, &seconds_ago(3600)).await;
+    let id = station.start("TAG", 1000, &seconds_ago(240)).await;
     let started: Vec<ChargingStarted> = told(&service).await;
     assert_eq!(started.len(), 1);
     assert_eq!(started[0].account_id.as_ref(), Some(&driver.account));
@@ -53,7 +53,7 @@ async fn a_charge_is_told_with_its_driver_its_lines_and_its_power_once_however_o
     );
     assert!(told::<ChargingFinished>(&service).await.is_empty());
 
-    for (seconds, watts) in [(3000, 11_000), (1800, 7400)] {
+    for (seconds, watts) in [(200, 11_000), (120, 7400)] {
         let power = json!({"connectorId": 1, "transactionId": id, "meterValue": [{"timestamp": seconds_ago(seconds),
             "sampledValue": [{"value": watts.to_string(), "measurand": "Power.Active.Import", "unit": "W"}]}]});
         station.call("MeterValues", power).await;
@@ -233,6 +233,14 @@ async fn what_happens_after_a_first_look_at_nothing_is_told() {
     let mut station = Station::connect(&service, "CP1", &password).await;
     station.boot().await;
     station.hang_up().await;
+    let lost = "SELECT EXISTS (SELECT FROM ocpp.event WHERE type = 'charge-point.offline')";
+    eventually("it is lost", async || {
+        sqlx::query_scalar::<_, bool>(lost)
+            .fetch_one(&service.pool)
+            .await
+            .unwrap()
+    })
+    .await;
     eventually("it is told", async || {
         told::<ChargePointOffline>(&service).await.len() == 1
     })
