@@ -232,17 +232,11 @@ async fn what_happens_after_a_first_look_at_nothing_is_told() {
     let password = service.register("CP1").await;
     let mut station = Station::connect(&service, "CP1", &password).await;
     station.boot().await;
-    station.hang_up().await;
-    let lost = "SELECT EXISTS (SELECT FROM ocpp.event WHERE type = 'charge-point.offline')";
-    eventually("it is lost", async || {
-        sqlx::query_scalar::<_, bool>(lost)
-            .fetch_one(&service.pool)
-            .await
-            .unwrap()
-    })
-    .await;
+    let broken =
+        json!({"connectorId": 1, "status": "Faulted", "errorCode": "GroundFailure", "timestamp": seconds_ago(0)});
+    station.call("StatusNotification", broken).await;
     eventually("it is told", async || {
-        told::<ChargePointOffline>(&service).await.len() == 1
+        told::<ChargePointFaulted>(&service).await.len() == 1
     })
     .await;
     service.stop().await;
