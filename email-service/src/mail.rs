@@ -131,9 +131,7 @@ impl Composer {
             bytes: message.formatted(),
         })
     }
-}
 
-impl Composer {
     /// What somebody has subscribed to, they can end: on a page (RFC 2369), or at one click of their mail program (RFC 8058).
     fn ways_to_unsubscribe(&self, template: Template, variables: &Value) -> Vec<(&'static str, String)> {
         if template != Template::Notices {
