@@ -28,6 +28,8 @@ pub struct NewAccount<'a> {
     pub password: &'a PasswordHash,
     pub roles: &'a [Role],
     pub site_groups: Option<&'a [String]>,
+    /// A BCP 47 tag.
+    pub language: Option<&'a str>,
     pub created_at: DateTime<Utc>,
 }
 
@@ -55,8 +57,8 @@ pub async fn insert(connection: &mut PgConnection, new: &NewAccount<'_>) -> Resu
     }
     sqlx::query!(
         "INSERT INTO authentication.account (id, username, username_key, skeletons, email, password_hash, roles, created_at,
-             site_groups)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+             site_groups, language)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         new.id,
         new.username.as_str(),
         new.username.key(),
@@ -66,6 +68,7 @@ pub async fn insert(connection: &mut PgConnection, new: &NewAccount<'_>) -> Resu
         &roles,
         new.created_at,
         new.site_groups,
+        new.language,
     )
     .execute(&mut *connection)
     .await?;
@@ -105,6 +108,18 @@ pub async fn rename(connection: &mut PgConnection, account: Uuid, username: &Use
         username.as_str(),
         username.key(),
         &username.skeletons()
+    )
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+/// Has mail to the account written in another language.
+pub async fn speak(connection: &mut PgConnection, account: Uuid, language: &str) -> Result<(), sqlx::Error> {
+    sqlx::query!(
+        "UPDATE authentication.account SET language = $2, revision = revision + 1 WHERE id = $1",
+        account,
+        language
     )
     .execute(connection)
     .await?;

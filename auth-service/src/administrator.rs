@@ -78,6 +78,7 @@ pub async fn create_if_none(
         password: &hash,
         roles: &[Role::Admin],
         site_groups: None,
+        language: None,
         created_at: now,
     };
     let account = account::insert(&mut transaction, &new).await?;

@@ -16,6 +16,7 @@ use tonic::service::RoutesBuilder;
 use voltgate_proto::auth::v1::api_key_service_server::{self, ApiKeyServiceServer};
 use voltgate_proto::auth::v1::audit_service_server::{self, AuditServiceServer};
 use voltgate_proto::auth::v1::auth_service_server::{self, AuthServiceServer};
+use voltgate_proto::auth::v1::contact_service_server::{self, ContactServiceServer};
 use voltgate_proto::auth::v1::email_address_service_server::{self, EmailAddressServiceServer};
 use voltgate_proto::auth::v1::login_session_service_server::{self, LoginSessionServiceServer};
 use voltgate_proto::auth::v1::passkey_service_server::{self, PasskeyServiceServer};
@@ -38,15 +39,16 @@ use crate::signing_key::rotation::{self, Rotation};
 use crate::throttle::Throttle;
 use crate::username::{Username, claim};
 use crate::{
-    State, api_key, audit, email, grpc, passkey, password, profile, revocation, second_factor, session, signing_key,
-    user, verification,
+    State, api_key, audit, contact, email, grpc, passkey, password, profile, revocation, second_factor, session,
+    signing_key, user, verification,
 };
 
 /// The gRPC services, by their full names.
-const SERVICES: [&str; 12] = [
+const SERVICES: [&str; 13] = [
     api_key_service_server::SERVICE_NAME,
     audit_service_server::SERVICE_NAME,
     auth_service_server::SERVICE_NAME,
+    contact_service_server::SERVICE_NAME,
     email_address_service_server::SERVICE_NAME,
     passkey_service_server::SERVICE_NAME,
     password_service_server::SERVICE_NAME,
@@ -221,6 +223,7 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
         .add_service(ApiKeyServiceServer::new(api_key::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST))
         .add_service(AuditServiceServer::new(audit::list::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST))
         .add_service(AuthServiceServer::new(grpc::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST))
+        .add_service(ContactServiceServer::new(contact::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST))
         .add_service(PasskeyServiceServer::new(passkey::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST))
         .add_service(
             EmailAddressServiceServer::new(email::rpc::Grpc(state())).max_decoding_message_size(LONGEST_REQUEST),

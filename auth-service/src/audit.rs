@@ -33,6 +33,8 @@ actions! {
     Created = "account.created";
     /// Somebody changed their username.
     Renamed = "account.renamed";
+    /// Somebody has mail written in another language.
+    LanguageChanged = "account.language-changed";
     /// An administrator disabled an account.
     Disabled = "account.disabled";
     /// An administrator enabled an account again.

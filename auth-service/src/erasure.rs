@@ -53,15 +53,20 @@ pub async fn erase(
         Some(email) => verify::is_somebody_elses(connection, account.id, email).await?,
         None => false,
     };
-    sqlx::query!("DELETE FROM authentication.account WHERE id = $1", account.id)
-        .execute(&mut *connection)
-        .await?;
+    let language = sqlx::query_scalar!(
+        "DELETE FROM authentication.account WHERE id = $1 RETURNING language",
+        account.id
+    )
+    .fetch_optional(&mut *connection)
+    .await?
+    .flatten();
     let deleted = AccountDeleted {
         account_id: account.id.to_string(),
         username: account.username,
         email,
         email_is_shared,
     };
-    outbox::enqueue(connection, &event::new(crate::NAME, now, &deleted)).await?;
+    let event = event::in_language(event::new(crate::NAME, now, &deleted), language);
+    outbox::enqueue(connection, &event).await?;
     Ok(())
 }

@@ -31,8 +31,9 @@ pub struct Grpc(pub Arc<State>);
 #[tonic::async_trait]
 impl AuthService for Grpc {
     async fn sign_up(&self, request: Request<SignUpRequest>) -> Result<Response<TokenResponse>, Status> {
-        let client = Client::of(&request);
+        let (client, metadata) = (Client::of(&request), request.metadata().clone());
         let new = SignUp::try_from(request.into_inner()).map_err(reason::invalid)?;
+        let new = new.in_language_of(&metadata);
         let logged_in = signup::sign_up(&self.0, new, &client).await?;
         Ok(Response::new(logged_in.into()))
     }

@@ -4,11 +4,13 @@
 mod access_token;
 mod account;
 mod administrator;
+mod announce;
 mod api_key;
 mod application;
 mod audit;
 mod authority;
 mod caller;
+mod contact;
 mod credential;
 mod discovery;
 mod email;

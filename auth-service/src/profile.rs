@@ -33,6 +33,7 @@ struct Row {
     email: Option<String>,
     email_verified_at: Option<DateTime<Utc>>,
     roles: Vec<String>,
+    language: Option<String>,
     created_at: DateTime<Utc>,
     revision: i64,
 }
@@ -49,7 +50,7 @@ pub enum ProfileError {
 async fn read(connection: &mut PgConnection, account: Uuid) -> Result<Row, ProfileError> {
     sqlx::query_as!(
         Row,
-        "SELECT id, username, email, email_verified_at, roles, created_at, revision
+        "SELECT id, username, email, email_verified_at, roles, language, created_at, revision
          FROM authentication.account WHERE id = $1",
         account
     )
@@ -105,6 +106,7 @@ impl From<Row> for Versioned<Profile> {
             email: row.email,
             roles: row.roles,
             created_at: Some(timestamp(row.created_at)),
+            language: row.language,
             email_verified: row.email_verified_at.is_some(),
         };
         Self::new(profile, revision)

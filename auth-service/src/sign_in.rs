@@ -18,6 +18,7 @@ pub use self::device::{prune, remember};
 
 use crate::State;
 use crate::account::Account;
+use crate::announce;
 use crate::audit::{self, Action, Entry};
 use crate::second_factor::code::Method;
 use crate::session::LoggedIn;
@@ -103,6 +104,6 @@ async fn tell_owner(
         device: client.device.clone(),
         at: Some(timestamp(now)),
     };
-    outbox::enqueue(connection, &event::new(crate::NAME, now, &happened)).await?;
+    announce::about(connection, account, event::new(crate::NAME, now, &happened)).await?;
     Ok(())
 }

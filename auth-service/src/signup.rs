@@ -7,15 +7,17 @@
 use chrono::{DateTime, Utc};
 use service_kit::access::{Client, Role};
 use service_kit::reason::FieldViolation;
-use service_kit::{database, event, outbox};
+use service_kit::{database, event, language, outbox};
 use sqlx::PgConnection;
 use thiserror::Error;
+use tonic::metadata::MetadataMap;
 use uuid::Uuid;
 use voltgate_proto::auth::v1::SignUpRequest;
 use voltgate_proto::events::v1::AccountSignedUp;
 
 use crate::State;
 use crate::account::{self, InsertError, NewAccount};
+use crate::announce;
 use crate::audit::{self, Action, Entry};
 use crate::email::Email;
 use crate::email::verify::{self, Asked};
@@ -34,6 +36,8 @@ pub struct SignUp {
     username: Username,
     email: Email,
     password: Password,
+    /// A BCP 47 tag, where the client says one.
+    language: Option<String>,
 }
 
 #[derive(Debug, Error)]
@@ -85,8 +89,20 @@ impl TryFrom<SignUpRequest> for SignUp {
                 username,
                 email,
                 password,
+                language: None,
             }),
             _ => Err(violations),
+        }
+    }
+}
+
+impl SignUp {
+    /// Of what the client likes to read, if it says anything of it (`Accept-Language`).
+    pub fn in_language_of(self, metadata: &MetadataMap) -> Self {
+        let header = metadata.get("accept-language").and_then(|value| value.to_str().ok());
+        Self {
+            language: header.and_then(language::preferred),
+            ..self
         }
     }
 }
@@ -111,7 +127,7 @@ pub async fn sign_up(state: &State, new: SignUp, client: &Client) -> Result<Logg
 }
 
 async fn hash_and_store(state: &State, new: SignUp, client: &Client) -> Result<LoggedIn, SignUpError> {
-    let password = state.passwords.hash(new.password).await?;
+    let password = state.passwords.hash(new.password.clone()).await?;
     let mailbox = new.email.as_str().to_lowercase();
     let purpose = Purpose::SendMail;
     let mail = match state
@@ -125,7 +141,7 @@ async fn hash_and_store(state: &State, new: SignUp, client: &Client) -> Result<L
         Err(ThrottleError::Refused(_)) => None,
         Err(error) => return Err(error.into()),
     };
-    let stored = store(state, &new.username, &new.email, &password, client, mail.is_some()).await;
+    let stored = store(state, &new, &password, client, mail.is_some()).await;
     if let (Err(_), Some(mail)) = (&stored, mail) {
         mail.give_back().await;
     }
@@ -134,12 +150,12 @@ async fn hash_and_store(state: &State, new: SignUp, client: &Client) -> Result<L
 
 async fn store(
     state: &State,
-    username: &Username,
-    email: &Email,
+    new: &SignUp,
     password: &PasswordHash,
     client: &Client,
     is_told: bool,
 ) -> Result<LoggedIn, SignUpError> {
+    let (username, email) = (&new.username, &new.email);
     let now = state.clock.now();
     let id = Uuid::now_v7();
     let mut transaction = database::begin(&state.database).await?;
@@ -150,6 +166,7 @@ async fn store(
         password,
         roles: &[Role::Driver],
         site_groups: None,
+        language: new.language.as_deref(),
         created_at: now,
     };
     let account = account::insert(&mut transaction, &account).await?;
@@ -160,7 +177,7 @@ async fn store(
         username: username.to_string(),
         email: is_welcome.then(|| email.as_str().to_owned()),
     };
-    outbox::enqueue(&mut transaction, &event::new(crate::NAME, now, &signed_up)).await?;
+    announce::about(&mut transaction, id, event::new(crate::NAME, now, &signed_up)).await?;
     let logged_in = session::start::start(&mut transaction, state, account, client, now).await?;
     familiar::remember(&mut transaction, id, client.address, now).await?;
     sign_in::remember(&mut transaction, id, client, now).await?;

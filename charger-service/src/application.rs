@@ -9,6 +9,8 @@ use service_kit::access::AccessLayer;
 use service_kit::bus::Bus;
 use service_kit::bus::rabbitmq::topology::CHARGER_SERVICE;
 use service_kit::grpc::{ServeError, Server};
+use service_kit::hook::Hooks;
+use service_kit::outbox::Relay;
 use service_kit::start::StartError;
 use service_kit::trace::Tracer;
 use tokio::sync::Notify;
@@ -52,7 +54,6 @@ use crate::command::waiters::Waiters;
 use crate::data_transfer_vendor::forward::Rooms;
 use crate::erasure::Erasure;
 use crate::event::feed::Feed;
-use crate::hook::Hooks;
 use crate::housekeeping::{Retention, keep_house};
 use crate::message::partitions;
 use crate::places::Places;
@@ -196,7 +197,7 @@ impl Application {
         self.server.local_addr()
     }
 
-    /// Serves, and hears of accounts that are deleted, until told to stop. Then sessions finish the CALL they are at and close
+    /// Serves, hears of accounts that are deleted, and publishes what happens to charges, until told to stop. Then sessions finish the CALL they are at and close
     /// their sockets, and the database hears that they did.
     ///
     /// # Errors
@@ -211,6 +212,7 @@ impl Application {
             drain,
         } = self;
         let erasure = Arc::new(Erasure::new(Arc::clone(&state)));
+        let relay = Relay::new(state.database.clone(), bus.publisher());
         let hear = bus.subscribe(CHARGER_SERVICE, erasure, state.shutdown.clone());
         let routes = routes(&state);
         let serve = async {
@@ -231,7 +233,8 @@ impl Application {
             state.stopped.cancel();
             result
         };
-        let (result, (), ()) = tokio::join!(serve, hear, keep_house(&state, retention));
+        let publish = relay.run(state.stopped.clone());
+        let (result, (), (), ()) = tokio::join!(serve, hear, publish, keep_house(&state, retention));
         farewell(&state).await;
         result
     }

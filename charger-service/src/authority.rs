@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 
 use crate::authorization::{Authorization, AuthorizationStatus, Purpose};
-use crate::hook::{CallError, Hooks, Url};
+use service_kit::hook::{CallError, Hooks, Url};
 
 /// As many questions are under way from one replica; more wait for their turn, as long as the answer may take.
 const MOST_AT_ONCE: usize = 128;

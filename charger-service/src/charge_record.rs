@@ -6,7 +6,7 @@ mod list;
 mod settle;
 mod told;
 
-pub use self::settle::settle;
+pub use self::settle::{Stop, settle};
 
 use std::sync::Arc;
 

@@ -96,6 +96,16 @@ pub enum Remark {
 }
 
 impl Remark {
+    /// As it is stored and told to other services. Never changed.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::EnergyUnknown => "energy_unknown",
+            Self::EnergyImplausible => "energy_implausible",
+            Self::EndsBeforeItStarts => "ends_before_it_starts",
+            Self::DurationImplausible => "duration_implausible",
+        }
+    }
+
     pub fn sentence(self) -> &'static str {
         match self {
             Self::EnergyUnknown => "The charge point's readings do not tell the energy; it is not in the cost",

@@ -5,7 +5,6 @@ mod delete;
 pub mod forward;
 mod list;
 mod replace;
-mod signing_secret;
 
 use std::sync::Arc;
 

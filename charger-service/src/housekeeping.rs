@@ -9,6 +9,7 @@ use chrono::TimeDelta;
 use service_kit::housekeeping::every;
 
 use crate::State;
+use crate::announce;
 use crate::audit;
 use crate::campaign::{advance, installation};
 use crate::certificate::issue;
@@ -34,6 +35,9 @@ const LISTS: Duration = Duration::from_secs(2);
 
 /// What charge points tell of firmware that a campaign waits for counts at most this much late.
 const INSTALLATIONS: Duration = Duration::from_secs(3);
+
+/// Other services are told of charge points that are lost or broken at most this much late.
+const ANNOUNCEMENTS: Duration = Duration::from_secs(1);
 
 /// What needs no haste: the message log's partitions, and what is left of connections and old events.
 const HOURLY: Duration = Duration::from_secs(3600);
@@ -99,6 +103,14 @@ pub async fn keep_house(state: &State, retention: Retention) {
             every(HOURLY, "watching certificates end", || {
                 issue::watch_expiry(&state.database, state.clock.now())
             }),
+            every(HOURLY, "telling of certificates that end", || {
+                announce::certificate::tell(&state.database, state.clock.now(), issue::AHEAD)
+            }),
+            every(
+                ANNOUNCEMENTS,
+                "telling of charge points that are lost or broken",
+                || { announce::feed::tell(&state.database) }
+            ),
             every(HOURLY, "dropping old files", || {
                 file::keep(&state.database, state.clock.now(), state.files.retention)
             }),

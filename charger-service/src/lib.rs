@@ -2,6 +2,7 @@
 //! It owns the schema `ocpp` and nothing else, and it is the only place that knows OCPP. It speaks gRPC: WebSockets and REST are
 //! the gateway's.
 
+mod announce;
 mod application;
 mod audit;
 mod authority;
@@ -26,7 +27,6 @@ mod event;
 mod explanation;
 mod file;
 mod gauge;
-mod hook;
 mod housekeeping;
 mod id_token;
 mod import;
@@ -87,8 +87,8 @@ struct State {
     /// Others who are asked about tokens.
     authority: Option<authority::Authority>,
     /// Calls to vendors, and how far they may go.
-    webhooks: hook::Hooks,
-    webhook_reach: hook::Reach,
+    webhooks: service_kit::hook::Hooks,
+    webhook_reach: service_kit::hook::Reach,
     vendor_rooms: data_transfer_vendor::forward::Rooms,
     intervals: session::answer::Intervals,
     call_timeout: Duration,

@@ -3,14 +3,32 @@
 mod drawing;
 mod series;
 
+use chrono::{DateTime, Utc};
 use jiff::tz::TimeZone;
 use service_kit::database;
-use sqlx::PgPool;
+use sqlx::{PgConnection, PgPool};
 use voltgate_proto::google::api::HttpBody;
 
 use self::series::Series;
 use crate::site::DEFAULT_TIME_ZONE;
 use crate::transaction::list::GetError;
+
+/// The power of a charge as a mail shows it, in watts.
+#[derive(Debug, Default)]
+pub struct Curve {
+    pub points: Vec<(DateTime<Utc>, f64)>,
+    /// The highest that was told. Where there were more points than are shown, these are means.
+    pub highest: Option<f64>,
+}
+
+/// Of at most so many points.
+pub async fn curve(connection: &mut PgConnection, transaction_id: i32, most: usize) -> Result<Curve, sqlx::Error> {
+    let series = Series::read(connection, transaction_id).await?;
+    Ok(Curve {
+        highest: series.highest,
+        points: series.thinned_to(most),
+    })
+}
 
 /// Times are by the clock of the charge point's site.
 ///

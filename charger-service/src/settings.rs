@@ -17,11 +17,11 @@ use crate::certificate::authority::{Authority, AuthorityError};
 use crate::certificate::issue::Issuance;
 use crate::charge_point::password::PasswordKey;
 use crate::file::Store;
-use crate::hook::{Hooks, Reach, Url};
 use crate::housekeeping::Retention;
 use crate::session::answer::Intervals;
 use crate::transfer::Transfers;
 use crate::transfer::url::NoPublicUrl;
+use service_kit::hook::{Hooks, Reach, Url};
 
 #[derive(Args, Clone)]
 #[group(skip)]

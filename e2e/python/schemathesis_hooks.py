@@ -89,10 +89,17 @@ BEYOND_A_SCHEMA = (
     "must not be given together with allTokens",
     "is no registered id token",
     "is a password; it is changed by POST …/rotate-password",
+    "is not a mail address",
+    "is no event that a webhook can have",
+    "must be one of offline, faulted, certificate-expiring, each once",
+    "has more names than there are events",
+    "must have at most 1000",
+    "must have at most 100",
 )
 
 # Refusals of requests that are well-formed, for what the installation holds.
 BY_STATE = (
+    "ADDRESS_SUPPRESSED",
     "CAMPAIGN_OVER",
     "CHARGE_POINT_NOT_RETIRED",
     "CHARGE_POINT_RETIRED",
@@ -101,6 +108,7 @@ BY_STATE = (
     "ID_TOKEN_IN_USE",
     "ID_TOKEN_NOT_ACCEPTED",
     "INVALID_EMAILED_CODE",
+    "MESSAGE_NOT_REPEATABLE",
     "LAST_ADMINISTRATOR",
     "NO_EMAIL",
     "NO_ID_TOKEN",

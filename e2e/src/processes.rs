@@ -2,6 +2,7 @@
 //! mail server.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{SocketAddr, ToSocketAddrs};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -131,6 +132,10 @@ impl Processes {
             ],
             "email-service" => vec![
                 ("EMAIL_DATABASE_URL", self.url_as("voltgate_email")),
+                (
+                    "EMAIL_SECRET",
+                    "seals what webhooks are signed with in this test".to_owned(),
+                ),
                 ("SMTP_URL", format!("smtp://127.0.0.1:{}", self.mail.port())),
                 ("AMQP_URL", self.broker.url().to_owned()),
             ],
@@ -152,6 +157,34 @@ impl Processes {
     pub fn url_as(&self, role: &str) -> String {
         let (_, place) = self.database.url().rsplit_once('@').expect("the URL names a user");
         format!("postgres://{role}:{ROLE_PASSWORD}@{place}")
+    }
+
+    /// Where the test's database is.
+    pub fn database_address(&self) -> SocketAddr {
+        let (_, place) = self.database.url().rsplit_once('@').expect("the URL names a user");
+        let (address, _) = place.split_once('/').expect("the URL names a database");
+        let mut addresses = address.to_socket_addrs().expect("the database has an address");
+        addresses.next().expect("a name stands for an address")
+    }
+
+    /// The test's database, logged in as a role, by way of another address.
+    pub fn url_as_at(&self, role: &str, address: SocketAddr) -> String {
+        let url = self.url_as(role);
+        let (before, place) = url.rsplit_once('@').expect("the URL names a user");
+        let (_, database) = place.split_once('/').expect("the URL names a database");
+        format!("{before}@{address}/{database}")
+    }
+
+    /// Ids of the messages of which a second copy may have gone out.
+    pub async fn possible_duplicates(&self) -> BTreeSet<String> {
+        let mut connection = PgConnection::connect(self.database.url())
+            .await
+            .expect("PostgreSQL is there");
+        let ids: Vec<String> = sqlx::query_scalar("SELECT id::text FROM email.message WHERE possibly_duplicate")
+            .fetch_all(&mut connection)
+            .await
+            .expect("the query is right");
+        ids.into_iter().collect()
     }
 
     /// Prepares and starts all four.
@@ -325,7 +358,7 @@ impl Processes {
                 .count("SELECT count(*) FROM authentication.outbox WHERE sent_at IS NULL")
                 .await;
             let not_taken_in = self
-                .count("SELECT (SELECT count(*) FROM authentication.outbox) - (SELECT count(*) FROM email.inbox)")
+                .count("SELECT count(*) FROM authentication.outbox WHERE id NOT IN (SELECT event_id FROM email.inbox)")
                 .await;
             let unsent = self
                 .count("SELECT count(*) FROM email.message WHERE status <> 'sent'")

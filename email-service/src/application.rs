@@ -9,35 +9,35 @@ use service_kit::Shared;
 use service_kit::access::AccessLayer;
 use service_kit::bus::Bus;
 use service_kit::bus::rabbitmq::topology::EMAIL_SERVICE;
-use service_kit::clock::SharedClock;
 use service_kit::grpc::{ServeError, Server};
 use service_kit::housekeeping::every;
+use service_kit::outbox::Relay;
 use service_kit::start::StartError;
-use sqlx::PgPool;
 use tokio_util::sync::CancellationToken;
-use tonic::service::RoutesBuilder;
-use voltgate_proto::email::v1::email_service_server::{EmailServiceServer, SERVICE_NAME};
 
-use crate::grpc::Grpc;
-use crate::inbox::Inbox;
+use crate::contacts::Contacts;
+use crate::dead_letter::Keeper;
+use crate::inbox::{self, Inbox};
 use crate::mail::Composer;
-use crate::message;
 use crate::pages::Pages;
 use crate::sender::Sender;
 use crate::settings::Settings;
 use crate::transport::{FileTransport, MailTransport, SmtpTransport};
+use crate::unsubscribing::PublicUrl;
+use crate::webhook::Courier;
+use crate::{State, audit, dead_letter, grpc, message, notice, webhook};
 
 /// email-service, ready to run.
 pub struct Application {
     server: Server,
-    grpc: Grpc,
+    state: Arc<State>,
     access: AccessLayer,
     bus: Bus,
-    inbox: Inbox,
+    relay: Relay,
     sender: Sender,
-    database: PgPool,
-    clock: SharedClock,
+    courier: Courier,
     retention: TimeDelta,
+    audit_retention: TimeDelta,
     drain: Duration,
 }
 
@@ -46,6 +46,15 @@ const MEASURING: Duration = Duration::from_secs(15);
 
 /// Between two rounds of deleting what is older than the retention.
 const PRUNING: Duration = Duration::from_secs(3600);
+
+/// Between two looks for events that came in before a version knew them.
+const READING: Duration = Duration::from_secs(60);
+
+/// Between two looks for what has waited too long for a webhook.
+const GIVING_UP: Duration = Duration::from_secs(60);
+
+/// Digests are sent at most this much late.
+const DIGESTS: Duration = Duration::from_secs(1);
 
 impl Application {
     /// Reads the settings, then brings the database up to date, then takes the port. Neither the queue nor the mail server
@@ -56,9 +65,13 @@ impl Application {
     pub async fn build(settings: Settings, shared: Shared) -> Result<Self, StartError> {
         let own_url = settings.email_database_url.as_ref().filter(|url| !url.is_empty());
         let url = shared.database.url_or(own_url, "EMAIL_DATABASE_URL")?;
-        let composer = Composer::new(&settings.email_from, Pages::at(settings.email_pages_url.as_deref())?)?;
+        let pages = Pages::at(settings.email_pages_url.as_deref())?;
+        let public_url = PublicUrl::at(settings.email_public_url.as_deref())?;
+        let composer = Composer::new(&settings.email_from, pages, public_url)?;
         let transport = transport(&settings).await?;
         let access = shared.access_layer(crate::NAME)?;
+        let sealing = settings.sealing()?;
+        let contacts = Contacts::of(&shared)?;
 
         let migrations = sqlx::migrate!("../migrations/email");
         let database = service_kit::database::connect(&url, "email", &migrations).await?;
@@ -71,19 +84,26 @@ impl Application {
         .await?
         .observed(crate::NAME, &database);
 
-        let inbox = Inbox::new(database.clone(), Arc::clone(&shared.clock));
-        let clock = Arc::clone(&shared.clock);
-        let sender = Sender::new(database.clone(), shared.clock, composer, transport, shared.drain);
+        let state = Arc::new(State {
+            database: database.clone(),
+            clock: Arc::clone(&shared.clock),
+            composer: Arc::new(composer),
+            sealing,
+            webhook_reach: settings.webhook_reach(),
+        });
+        let courier = Courier::new(Arc::clone(&state), settings.webhook_reach(), shared.drain);
+        let relay = Relay::new(database, shared.bus.publisher());
+        let sender = Sender::new(&state, contacts, transport, shared.drain);
         Ok(Self {
             server,
-            grpc: Grpc::new(database.clone()),
+            state,
             access,
             bus: shared.bus,
-            inbox,
+            relay,
             sender,
-            database,
-            clock,
+            courier,
             retention: settings.retention(),
+            audit_retention: settings.audit_retention(),
             drain: shared.drain,
         })
     }
@@ -92,34 +112,57 @@ impl Application {
         self.server.local_addr()
     }
 
-    /// Serves, takes events in, sends mail and deletes what is old until told to stop.
+    /// Serves, takes events in and sets aside what cannot be, publishes events of its own, sends mail, calls webhooks and deletes what is old until
+    /// told to stop.
     ///
     /// # Errors
     /// The server broke.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServeError> {
-        let mut routes = RoutesBuilder::default();
-        routes.add_service(EmailServiceServer::new(self.grpc));
+        let state = &self.state;
+        let routes = grpc::routes(state);
         let stop = shutdown.child_token();
         let serve = async {
             let result = self
                 .server
-                .serve(routes, &[SERVICE_NAME], self.access, self.drain, stop.clone())
+                .serve(routes, &grpc::SERVICES, self.access, self.drain, stop.clone())
                 .await;
             stop.cancel();
             result
         };
-        let prune = every(PRUNING, "deleting what is older than the retention", || {
-            message::prune::older_than(&self.database, self.clock.now() - self.retention)
+        let prune = every(PRUNING, "deleting what is older than the retention", || async {
+            let now = state.clock.now();
+            message::prune::older_than(&state.database, now - self.retention).await?;
+            webhook::prune(&state.database, now - self.retention).await?;
+            dead_letter::prune(&state.database, now - self.retention).await?;
+            audit::prune(&state.database, now - self.audit_retention).await
+        });
+        let give_up = every(GIVING_UP, "giving up what no webhook took", || async {
+            webhook::give_up(&state.database, state.clock.now()).await?;
+            webhook::clear(&state.database).await
+        });
+        let read = every(READING, "reading events that were not known before", || {
+            inbox::read(state)
         });
         let measure = every(MEASURING, "measuring how much mail waits", || {
-            message::gauge::measure(&self.database, self.clock.now())
+            message::gauge::measure(&state.database, state.clock.now())
         });
-        let (result, (), (), _, _) = tokio::join!(
+        let digest = every(DIGESTS, "sending digests", || {
+            notice::send_due(&state.database, state.clock.now())
+        });
+        let inbox = Arc::new(Inbox::new(Arc::clone(state)));
+        let keeper = Arc::new(Keeper(Arc::clone(state)));
+        let (result, (), (), (), (), (), _, _, _, _, _) = tokio::join!(
             serve,
-            self.bus.subscribe(EMAIL_SERVICE, Arc::new(self.inbox), stop.clone()),
+            self.bus.subscribe(EMAIL_SERVICE, inbox, stop.clone()),
+            self.bus.collect_dead_letters(EMAIL_SERVICE, keeper, stop.clone()),
+            self.relay.run(stop.clone()),
             self.sender.run(stop.clone()),
+            self.courier.run(stop.clone()),
             stop.run_until_cancelled(prune),
+            stop.run_until_cancelled(give_up),
+            stop.run_until_cancelled(read),
             stop.run_until_cancelled(measure),
+            stop.run_until_cancelled(digest),
         );
         result
     }

@@ -15,7 +15,8 @@ use service_kit::start::StartError;
 use uuid::Uuid;
 
 use crate::pages::Pages;
-use crate::template::{Template, Templates};
+use crate::template::{Language, Rendered, Template, Templates, sample};
+use crate::unsubscribing::PublicUrl;
 
 /// What a transport hands over.
 pub(crate) struct Mail {
@@ -31,6 +32,8 @@ pub(crate) struct Content<'a> {
     pub id: Uuid,
     pub template: &'a str,
     pub recipient: &'a str,
+    /// A BCP 47 tag, where somebody has said.
+    pub language: Option<&'a str>,
     pub variables: &'a Value,
     pub created_at: DateTime<Utc>,
 }
@@ -53,11 +56,12 @@ pub(crate) struct Composer {
     templates: Templates,
     from: Mailbox,
     pages: Pages,
+    public_url: PublicUrl,
 }
 
 impl Composer {
     /// `from` is `EMAIL_FROM`: an address, or a name with an address in angle brackets.
-    pub fn new(from: &str, pages: Pages) -> Result<Self, StartError> {
+    pub fn new(from: &str, pages: Pages, public_url: PublicUrl) -> Result<Self, StartError> {
         let from = from.parse().map_err(|_| {
             StartError::setting(
                 "EMAIL_FROM",
@@ -66,14 +70,38 @@ impl Composer {
         })?;
         let templates =
             Templates::embedded().map_err(|error| StartError::other("a mail template is malformed", error))?;
-        Ok(Self { templates, from, pages })
+        Ok(Self {
+            templates,
+            from,
+            pages,
+            public_url,
+        })
+    }
+
+    /// What a template makes of made-up values: its parts, and the whole mail.
+    pub fn preview(&self, template: Template, language: Language) -> Result<(Rendered, Mail), ComposeError> {
+        let variables = sample(template);
+        let rendered = self.render(template, language, &variables)?;
+        let mail = self.compose(&Content {
+            id: Uuid::nil(),
+            template: template.name(),
+            recipient: "mara@example.org",
+            language: Some(language.tag()),
+            variables: &variables,
+            created_at: DateTime::UNIX_EPOCH,
+        })?;
+        Ok((rendered, mail))
+    }
+
+    fn render(&self, template: Template, language: Language, variables: &Value) -> Result<Rendered, minijinja::Error> {
+        let code = variables.get("code").and_then(Value::as_str);
+        let link = code.and_then(|code| self.pages.link(template, code));
+        self.templates.render(template, language, variables, link.as_deref())
     }
 
     pub fn compose(&self, content: &Content<'_>) -> Result<Mail, ComposeError> {
         let template = Template::parse(content.template).ok_or(ComposeError::Template)?;
-        let code = content.variables.get("code").and_then(Value::as_str);
-        let link = code.and_then(|code| self.pages.link(template, code));
-        let rendered = self.templates.render(template, content.variables, link.as_deref())?;
+        let rendered = self.render(template, Language::of(content.language), content.variables)?;
         let to = recipient(content.recipient).ok_or(ComposeError::Recipient)?;
         let id = content.id;
         let message = Message::builder()
@@ -82,12 +110,15 @@ impl Composer {
             .from(self.from.clone())
             // The address alone. A name beside it would be text of a stranger in a header.
             .to(Mailbox::new(None, to))
-            .subject(rendered.subject)
-            .raw_header(HeaderValue::new(
-                // Tells an out-of-office reply to stay silent (RFC 3834, section 5).
-                HeaderName::new_from_ascii_str("Auto-Submitted"),
-                "auto-generated".to_owned(),
-            ))
+            .subject(rendered.subject);
+        let mut headers = self.ways_to_unsubscribe(template, content.variables);
+        // Tells an out-of-office reply to stay silent (RFC 3834, section 5).
+        headers.push(("Auto-Submitted", "auto-generated".to_owned()));
+        let message = headers
+            .into_iter()
+            .fold(message, |message, (name, value)| {
+                message.raw_header(HeaderValue::new(HeaderName::new_from_ascii_str(name), value))
+            })
             .multipart(
                 MultiPart::alternative()
                     .boundary(format!("part-{}", id.simple()))
@@ -99,6 +130,29 @@ impl Composer {
             envelope: message.envelope().clone(),
             bytes: message.formatted(),
         })
+    }
+
+    /// What somebody has subscribed to, they can end: on a page (RFC 2369), or at one click of their mail program (RFC 8058).
+    fn ways_to_unsubscribe(&self, template: Template, variables: &Value) -> Vec<(&'static str, String)> {
+        if template != Template::Notices {
+            return Vec::new();
+        }
+        let token = variables.get("unsubscribe").and_then(Value::as_str);
+        let at_one_click = token.and_then(|token| self.public_url.unsubscribe(token));
+        let is_at_one_click = at_one_click.is_some();
+        let ways: Vec<_> = at_one_click
+            .into_iter()
+            .chain(self.pages.subscriptions())
+            .map(|way| format!("<{way}>"))
+            .collect();
+        let mut headers = Vec::new();
+        if !ways.is_empty() {
+            headers.push(("List-Unsubscribe", ways.join(", ")));
+        }
+        if is_at_one_click {
+            headers.push(("List-Unsubscribe-Post", "List-Unsubscribe=One-Click".to_owned()));
+        }
+        headers
     }
 }
 
@@ -120,15 +174,20 @@ mod tests {
     }
 
     fn compose(pages: Pages, template: &str, recipient: &str, variables: &Value) -> Result<Mail, ComposeError> {
-        Composer::new("Voltgate <mail@voltgate.example>", pages)
+        Composer::new("Voltgate <mail@voltgate.example>", pages, public_url())
             .unwrap()
             .compose(&Content {
                 id: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001),
                 template,
                 recipient,
+                language: None,
                 variables,
                 created_at: Utc.with_ymd_and_hms(2026, 3, 1, 12, 0, 0).unwrap(),
             })
+    }
+
+    fn public_url() -> PublicUrl {
+        PublicUrl::at(Some("https://api.voltgate.example")).unwrap()
     }
 
     fn text(mail: &Mail) -> String {
@@ -146,7 +205,7 @@ mod tests {
     #[test]
     fn a_code_stands_in_the_text_in_one_piece_with_a_link_where_there_is_a_page() {
         let code = "5Fz0yQmVn3oXwqK1c8Zt4rLhUu7aBdEeGgIiJjMmNnO";
-        let variables = json!({ "username": "mara", "code": code, "until": "12:10 UTC on 1 March 2026" });
+        let variables = json!({ "username": "mara", "code": code, "until": "2026-03-01T12:10:00Z" });
         let compose = |pages| compose(pages, "reset-password", "mara@example.org", &variables).unwrap();
         let without = text(&compose(Pages::default()));
         assert_eq!(without.matches(&format!("\r\n    {code}\r\n")).count(), 1, "{without}");
@@ -163,9 +222,38 @@ mod tests {
     fn a_mail_with_a_code_and_a_link_reads_as_it_was_approved() {
         let pages = Pages::at(Some("https://voltgate.example")).unwrap();
         let code = "5Fz0yQmVn3oXwqK1c8Zt4rLhUu7aBdEeGgIiJjMmNnO";
-        let variables = json!({ "username": "mara", "code": code, "until": "12:10 UTC on 1 March 2026" });
+        let variables = json!({ "username": "mara", "code": code, "until": "2026-03-01T12:10:00Z" });
         let mail = compose(pages, "verify-email", "mara@example.org", &variables).unwrap();
         insta::assert_snapshot!("verify-email.eml", text(&mail).replace('\r', ""));
+    }
+
+    #[test]
+    fn notices_can_be_ended_on_a_page_and_at_one_click_and_nothing_else_can() {
+        let headers = |pages, template: Template, token: Option<&str>| {
+            let mut variables = sample(template);
+            variables["unsubscribe"] = token.into();
+            let mail = text(&compose(pages, template.name(), "mara@example.org", &variables).unwrap());
+            let head = mail.split("\r\n\r\n").next().unwrap().replace("\r\n ", " ");
+            let lines = head.lines().filter(|line| line.starts_with("List-"));
+            lines.map(str::to_owned).collect::<Vec<_>>()
+        };
+        let pages = || Pages::at(Some("https://voltgate.example")).unwrap();
+        let (page, click) = (
+            "<https://voltgate.example/subscriptions>",
+            "<https://api.voltgate.example/email/unsubscribe/t-1>",
+        );
+        assert_eq!(
+            headers(pages(), Template::Notices, Some("t-1")),
+            [
+                format!("List-Unsubscribe: {click}, {page}"),
+                "List-Unsubscribe-Post: List-Unsubscribe=One-Click".to_owned()
+            ]
+        );
+        assert_eq!(
+            headers(pages(), Template::Notices, None),
+            [format!("List-Unsubscribe: {page}")]
+        );
+        assert!(headers(pages(), Template::Receipt, Some("t-1")).is_empty());
     }
 
     #[test]
@@ -229,7 +317,10 @@ mod tests {
 
     #[test]
     fn a_sender_that_is_no_address_names_its_setting() {
-        let error = Composer::new("Voltgate", Pages::default()).err().unwrap().to_string();
+        let error = Composer::new("Voltgate", Pages::default(), PublicUrl::default())
+            .err()
+            .unwrap()
+            .to_string();
         assert!(error.starts_with("EMAIL_FROM: "), "{error}");
     }
 }

@@ -39,18 +39,26 @@ impl Pages {
         Ok(Self(Some(url)))
     }
 
+    /// Leads to the page where one ends what one has subscribed to.
+    pub fn subscriptions(&self) -> Option<String> {
+        Some(self.0.as_ref()?.join("subscriptions").ok()?.into())
+    }
+
     /// Leads to the page where the code of such a mail is put to use.
     pub fn link(&self, template: Template, code: &str) -> Option<String> {
         let page = match template {
             Template::VerifyEmail => "verify-email",
             Template::ResetPassword => "reset-password",
-            Template::Welcome
-            | Template::PasswordChanged
+            Template::AccountDeleted
             | Template::EmailChanged
             | Template::KnownEmail
-            | Template::SecondFactorChanged
+            | Template::Letter
             | Template::NewSignIn
-            | Template::AccountDeleted => return None,
+            | Template::Notices
+            | Template::PasswordChanged
+            | Template::Receipt
+            | Template::SecondFactorChanged
+            | Template::Welcome => return None,
         };
         let mut link = self.0.as_ref()?.join(page).ok()?;
         link.set_fragment(Some(&format!("code={code}")));

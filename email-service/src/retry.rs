@@ -12,6 +12,14 @@ const GIVE_UP: TimeDelta = TimeDelta::hours(24);
 /// No schedule takes this many attempts; a message that does has something wrong with it, such as killing its sender.
 pub(crate) const MOST_ATTEMPTS: i32 = 50;
 
+/// So often a mail may go out without anybody knowing whether it did. Once more would be a copy too many.
+pub(crate) const MOST_UNCLEAR: i32 = 3;
+
+/// What has been tried since before then is given up.
+pub(crate) fn end_of_patience(now: DateTime<Utc>) -> DateTime<Utc> {
+    now - GIVE_UP
+}
+
 /// When to try next after `attempts` attempts (from 1 on); `None` when it is time to give up.
 ///
 /// The waits double. `jitter`, from 0 to 1, lengthens each by up to a half, so that a thousand mails that failed together

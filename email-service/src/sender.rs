@@ -3,7 +3,11 @@
 //! Replicas share the work through the table. A message is sent by whoever holds its lease; a crash at any point leaves
 //! a message that is queued, or held until its lease runs out, and in either case is taken up again. The one thing that
 //! cannot be known afterwards is whether an SMTP server had taken a mail when its sender died: then the mail goes out
-//! again with the same Message-ID, and the message says `possibly_duplicate`. A mail whose code has expired does not go out.
+//! again with the same Message-ID, and the message says `possibly_duplicate`. A sender that was merely slow, so that its lease ran out,
+//! notices so before it hands the mail over, and leaves it to whoever has it by then. A mail whose code has expired does not go out.
+
+mod addressee;
+mod gate;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,8 +23,12 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use self::addressee::Recipient;
+use self::gate::LeaseGate;
+use crate::State;
+use crate::contacts::Contacts;
 use crate::mail::{Composer, Content};
-use crate::message::{self, Claimed, Lease};
+use crate::message::{self, Claimed, Ended, Failure, Lease};
 use crate::retry;
 use crate::transport::{MailTransport, SendError, Verdict};
 
@@ -46,22 +54,18 @@ pub(crate) struct Sender {
 struct Work {
     database: PgPool,
     clock: SharedClock,
-    composer: Composer,
+    composer: Arc<Composer>,
+    contacts: Contacts,
     transport: Box<dyn MailTransport>,
 }
 
 impl Sender {
-    pub fn new(
-        database: PgPool,
-        clock: SharedClock,
-        composer: Composer,
-        transport: Box<dyn MailTransport>,
-        drain: Duration,
-    ) -> Self {
+    pub fn new(state: &State, contacts: Contacts, transport: Box<dyn MailTransport>, drain: Duration) -> Self {
         let work = Arc::new(Work {
-            database,
-            clock,
-            composer,
+            database: state.database.clone(),
+            clock: Arc::clone(&state.clock),
+            composer: Arc::clone(&state.composer),
+            contacts,
             transport,
         });
         Self { work, drain }
@@ -111,14 +115,7 @@ impl Work {
         if limit == 0 {
             return Vec::new();
         }
-        let taken = message::take(
-            &self.database,
-            lease,
-            self.clock.now(),
-            limit,
-            self.transport.repeats_are_harmless(),
-        )
-        .await;
+        let taken = message::take(&self.database, lease, self.clock.now(), limit).await;
         match taken {
             Ok(messages) => messages.into_iter().map(|message| (message, lease)).collect(),
             Err(error) => {
@@ -142,43 +139,79 @@ impl Work {
         }
     }
 
-    async fn attempt(self: Arc<Self>, message: Claimed, lease: Lease) {
-        let (id, claim) = (message.id, lease.claim);
+    async fn attempt(self: Arc<Self>, mut message: Claimed, lease: Lease) {
+        let (id, number) = (message.id, message.attempts);
+        let ended = || Ended {
+            id,
+            number,
+            claim: lease.claim,
+            at: self.clock.now(),
+        };
+        match self.address(&mut message, ended()).await {
+            Ok(Recipient::Known) => {}
+            Ok(Recipient::Nobody) => {
+                count("unaddressed");
+                tracing::info!(message = %id, "A mail is not sent, because its account has no verified address");
+                let ended = ended();
+                self.note(id, || message::mark_unaddressed(&self.database, ended)).await;
+                return;
+            }
+            Ok(Recipient::Outsider(account)) => {
+                count("unaddressed");
+                tracing::info!(message = %id, %account, "Notices end, because their account has not the role for them any more");
+                let ended = ended();
+                self.note(id, || message::mark_for_an_outsider(&self.database, ended, account))
+                    .await;
+                return;
+            }
+            Err(error) => return self.settle(&message, ended(), &error).await,
+        }
+        if message.is_suppressed {
+            count("suppressed");
+            tracing::warn!(message = %id, "A mail is not sent, because its address is suppressed");
+            let ended = ended();
+            self.note(id, || message::mark_suppressed(&self.database, ended)).await;
+            return;
+        }
         match self.send(&message, lease).await {
             Ok(()) => {
                 count("sent");
-                let now = self.clock.now();
-                self.note(id, || message::mark_sent(&self.database, id, now)).await;
+                let ended = ended();
+                self.note(id, || message::mark_sent(&self.database, ended)).await;
             }
-            Err(error) => {
-                let next = match error.verdict {
-                    Verdict::Refused => None,
-                    Verdict::Later | Verdict::Unclear => retry::next_attempt(
-                        message.created_at,
-                        self.clock.now(),
-                        message.attempts,
-                        rand::rng().random(),
-                    ),
+            Err(error) => self.settle(&message, ended(), &error).await,
+        }
+    }
+
+    /// What becomes of a message that was not handed over.
+    async fn settle(&self, message: &Claimed, ended: Ended, error: &SendError) {
+        let (id, attempts) = (message.id, message.attempts);
+        let may_be_out = error.verdict == Verdict::Unclear;
+        let next = match error.verdict {
+            Verdict::Refused => None,
+            Verdict::Unclear if message.unclear + 1 >= retry::MOST_UNCLEAR => None,
+            Verdict::Later | Verdict::Unclear => {
+                retry::next_attempt(message.created_at, ended.at, attempts, rand::rng().random())
+            }
+        };
+        let full = error.in_full();
+        match next {
+            Some(at) => {
+                count("postponed");
+                tracing::warn!(message = %id, attempts, next = %at, "A mail waits: {error}");
+                self.note(id, || message::postpone(&self.database, ended, at, &full, may_be_out))
+                    .await;
+            }
+            None => {
+                count("failed");
+                let failure = match error.verdict {
+                    Verdict::Unclear => Failure::Unclear,
+                    Verdict::Refused if error.is_no_mailbox => Failure::NoMailbox,
+                    Verdict::Refused | Verdict::Later => Failure::Refused,
                 };
-                let may_be_out = error.verdict == Verdict::Unclear && !self.transport.repeats_are_harmless();
-                let full = error.in_full();
-                let attempts = message.attempts;
-                match next {
-                    Some(at) => {
-                        count("postponed");
-                        tracing::warn!(message = %id, attempts, next = %at, "A mail waits: {error}");
-                        self.note(id, || {
-                            message::postpone(&self.database, id, claim, at, &full, may_be_out)
-                        })
-                        .await;
-                    }
-                    None => {
-                        count("failed");
-                        tracing::error!(message = %id, attempts, "A mail is given up: {error}");
-                        self.note(id, || message::mark_failed(&self.database, id, claim, &full))
-                            .await;
-                    }
-                }
+                tracing::error!(message = %id, attempts, ?failure, "A mail is given up: {error}");
+                self.note(id, || message::mark_failed(&self.database, ended, &full, failure))
+                    .await;
             }
         }
     }
@@ -187,18 +220,30 @@ impl Work {
         if message.attempts > retry::MOST_ATTEMPTS {
             return Err(SendError::new(Verdict::Refused, "every attempt ended without a result"));
         }
+        if message.unclear >= retry::MOST_UNCLEAR {
+            return Err(SendError::new(
+                Verdict::Refused,
+                "it may have been delivered, more than once",
+            ));
+        }
         let mail = self
             .composer
             .compose(&Content {
                 id: message.id,
                 template: &message.template,
                 recipient: &message.recipient,
+                language: message.language.as_deref(),
                 variables: &message.variables,
                 created_at: message.created_at,
             })
             .map_err(|error| SendError::new(Verdict::Refused, error.to_string()))?;
+        let gate = LeaseGate {
+            database: &self.database,
+            message: message.id,
+            lease,
+        };
         tokio::select! {
-            sent = self.transport.send(&mail) => sent,
+            sent = self.transport.send(&mail, &gate) => sent,
             never = self.keep(message.id, lease) => match never {},
         }
     }
@@ -210,8 +255,11 @@ impl Work {
         ticks.tick().await;
         loop {
             ticks.tick().await;
-            if let Err(error) = message::renew(&self.database, id, lease).await {
-                tracing::warn!(message = %id, %error, "A lease could not be renewed");
+            match message::renew(&self.database, id, lease).await {
+                Ok(true) => {}
+                // Whether the mail still goes out is for the gate to say. Once it is on its way, what becomes of it is worth knowing.
+                Ok(false) => tracing::warn!(message = %id, "A lease is another sender's by now"),
+                Err(error) => tracing::warn!(message = %id, %error, "A lease could not be renewed"),
             }
         }
     }

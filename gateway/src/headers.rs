@@ -32,9 +32,10 @@ const OF_THIS_HOP: [HeaderName; 8] = [
 ];
 
 /// What a service gets to see of a request, as metadata.
-const TO_SERVICES: [HeaderName; 7] = [
+const TO_SERVICES: [HeaderName; 8] = [
     header::AUTHORIZATION,
     header::ACCEPT,
+    header::ACCEPT_LANGUAGE,
     header::IF_MATCH,
     header::RANGE,
     HeaderName::from_static("idempotency-key"),

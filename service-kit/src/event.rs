@@ -23,6 +23,7 @@ pub fn new<M: Message + Name>(source: &str, time: DateTime<Utc>, message: &M) ->
         time: Some(timestamp(time)),
         data: Bytes::from(message.encode_to_vec()),
         expires_at: None,
+        language: None,
     }
 }
 
@@ -33,6 +34,11 @@ pub fn expiring<M: Message + Name>(source: &str, time: DateTime<Utc>, expires_at
         expires_at: Some(timestamp(expires_at)),
         ..new(source, time, message)
     }
+}
+
+/// The same event for somebody who reads `language`, a BCP 47 tag, where that is known.
+pub fn in_language(event: Event, language: Option<String>) -> Event {
+    Event { language, ..event }
 }
 
 /// Why an envelope cannot be read. None of these gets better by trying again.

@@ -59,6 +59,8 @@ macro_rules! reasons {
 }
 
 reasons! {
+    /// No mail goes to the address.
+    AddressSuppressed = "ADDRESS_SUPPRESSED", FailedPrecondition, 409, "The address is suppressed";
     /// The campaign was completed or canceled before.
     CampaignOver = "CAMPAIGN_OVER", FailedPrecondition, 409, "The campaign is over";
     /// The charge point has been registered before.
@@ -73,6 +75,10 @@ reasons! {
     ConnectorCodeExists = "CONNECTOR_CODE_EXISTS", AlreadyExists, 409, "The connector's code is taken";
     /// No charge can be started at the connector now.
     ConnectorNotFree = "CONNECTOR_NOT_FREE", FailedPrecondition, 409, "The connector is not free";
+    /// What was set aside still cannot be taken in.
+    DeadLetterUnreadable = "DEAD_LETTER_UNREADABLE", FailedPrecondition, 409, "It still cannot be taken in";
+    /// What a webhook was told already, or is being told, or cannot be told any more.
+    DeliveryNotFailed = "DELIVERY_NOT_FAILED", FailedPrecondition, 409, "The delivery was not given up";
     /// The deadline passed.
     DeadlineExceeded = "DEADLINE_EXCEEDED", DeadlineExceeded, 504, "The answer took too long";
     /// The id token may not charge.
@@ -111,6 +117,8 @@ reasons! {
     LastAdministrator = "LAST_ADMINISTRATOR", FailedPrecondition, 409, "The last administrator";
     /// The body is not JSON; the message says where.
     MalformedJson = "MALFORMED_JSON", InvalidArgument, 400, "The body is not JSON";
+    /// A mail that is under way, had a code in it, or is about an account that is deleted.
+    MessageNotRepeatable = "MESSAGE_NOT_REPEATABLE", FailedPrecondition, 409, "The message cannot be sent once more";
     /// The path exists, with other methods.
     MethodNotAllowed = "METHOD_NOT_ALLOWED", Unimplemented, 405, "The method is not allowed here";
     /// No credentials were sent.
@@ -119,6 +127,8 @@ reasons! {
     NotAcceptable = "NOT_ACCEPTABLE", InvalidArgument, 406, "The answer has no form that you accept";
     /// The account has no address to send mail to.
     NoEmail = "NO_EMAIL", FailedPrecondition, 409, "The account has no email address";
+    /// The secret that keeps signing secrets is not set.
+    NoEmailSecret = "NO_EMAIL_SECRET", FailedPrecondition, 409, "Webhooks are not set up";
     /// The account has nothing to charge with.
     NoIdToken = "NO_ID_TOKEN", FailedPrecondition, 409, "There is no id token";
     /// Charge points cannot be told where to fetch or leave files.
@@ -169,6 +179,10 @@ reasons! {
     TooManyPasskeys = "TOO_MANY_PASSKEYS", FailedPrecondition, 409, "Too many passkeys";
     /// Too many requests from this client, or attempts for this account, of late.
     TooManyRequests = "TOO_MANY_REQUESTS", ResourceExhausted, 429, "Too many requests";
+    /// An account has no room for another subscription.
+    TooManySubscriptions = "TOO_MANY_SUBSCRIPTIONS", FailedPrecondition, 409, "Too many subscriptions";
+    /// There is no room for another webhook.
+    TooManyWebhooks = "TOO_MANY_WEBHOOKS", FailedPrecondition, 409, "Too many webhooks";
     /// The account has an authenticator app already.
     TotpExists = "TOTP_EXISTS", AlreadyExists, 409, "There is an authenticator app already";
     /// Transactions run at the charge point.

@@ -21,6 +21,7 @@ pub fn fill_in(settings: &mut Settings, folder: &DataFolder) -> anyhow::Result<(
         (&mut settings.common.access.service_secret, "service.secret"),
         (&mut settings.auth.auth_secret, "auth.secret"),
         (&mut settings.charger.charger_secret, "charger.secret"),
+        (&mut settings.email.email_secret, "email.secret"),
     ];
     for (secret, file) in secrets {
         if secret.is_none() {

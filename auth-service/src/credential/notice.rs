@@ -10,6 +10,7 @@ use tonic::Status;
 use uuid::Uuid;
 use voltgate_proto::events::v1::{SecondFactorChange, SecondFactorChanged};
 
+use crate::announce;
 use crate::audit::{self, Action, Entry};
 use crate::owner::Owner;
 
@@ -74,7 +75,7 @@ pub async fn tell(
         email: owner.verified_email(),
         change: change.for_mail().into(),
     };
-    outbox::enqueue(connection, &event::new(crate::NAME, now, &changed)).await?;
+    announce::about(connection, owner.id, event::new(crate::NAME, now, &changed)).await?;
     let entry = Entry::new(change.for_audit(), now, client).by(owner.id).on(owner.id);
     let entry = match change {
         Change::PasskeyAdded(passkey) | Change::PasskeyRemoved(passkey) => entry.with("passkey", passkey.to_string()),

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use voltgate_proto::events::v1::{EmailChanged, EmailVerificationRequested, SignupWithKnownEmail};
 
 use crate::State;
+use crate::announce;
 use crate::audit::{self, Action, Entry};
 use crate::email_code::{self, Purpose};
 use crate::throttle::{self, ThrottleError};
@@ -66,42 +67,43 @@ pub async fn request(
     email: &str,
     now: DateTime<Utc>,
 ) -> Result<Asked, outbox::EnqueueError> {
-    let known = is_somebody_elses(&mut *connection, account, email).await?;
+    let owner = owner_beside(&mut *connection, account, email).await?;
     let code = email_code::issue(connection, account, purpose, email, now).await?;
-    let event = if known {
-        // The code stays unknown to everybody.
-        event::new(
-            crate::NAME,
-            now,
-            &SignupWithKnownEmail {
-                email: email.to_owned(),
-            },
-        )
-    } else {
-        let requested = EmailVerificationRequested {
-            account_id: account.to_string(),
-            username: username.to_owned(),
+    if let Some(owner) = owner {
+        // The code stays unknown to everybody. The owner is told, and reads it in their own language.
+        let known = SignupWithKnownEmail {
             email: email.to_owned(),
-            code: code.text,
-            expires_at: Some(event::timestamp(code.expires_at)),
         };
-        event::expiring(crate::NAME, now, code.expires_at, &requested)
+        announce::about(connection, owner, event::new(crate::NAME, now, &known)).await?;
+        return Ok(Asked::SomebodyElse);
+    }
+    let requested = EmailVerificationRequested {
+        account_id: account.to_string(),
+        username: username.to_owned(),
+        email: email.to_owned(),
+        code: code.text,
+        expires_at: Some(event::timestamp(code.expires_at)),
     };
-    outbox::enqueue(connection, &event).await?;
-    Ok(if known { Asked::SomebodyElse } else { Asked::ForACode })
+    let event = event::expiring(crate::NAME, now, code.expires_at, &requested);
+    announce::about(connection, account, event).await?;
+    Ok(Asked::ForACode)
 }
 
 /// Whether another account has shown the address to be its owner's. Two accounts may have one owner, and a mailbox several readers.
 pub async fn is_somebody_elses(connection: &mut PgConnection, account: Uuid, email: &str) -> Result<bool, sqlx::Error> {
+    Ok(owner_beside(connection, account, email).await?.is_some())
+}
+
+/// Another account that has shown the address to be its owner's; the first one, where there are several.
+async fn owner_beside(connection: &mut PgConnection, account: Uuid, email: &str) -> Result<Option<Uuid>, sqlx::Error> {
     sqlx::query_scalar!(
-        r#"SELECT EXISTS (
-               SELECT FROM authentication.account
-               WHERE lower(email) = lower($1) AND email_verified_at IS NOT NULL AND id <> $2
-           ) AS "known!""#,
+        "SELECT id FROM authentication.account
+         WHERE lower(email) = lower($1) AND email_verified_at IS NOT NULL AND id <> $2
+         ORDER BY email_verified_at, id LIMIT 1",
         email,
         account
     )
-    .fetch_one(connection)
+    .fetch_optional(connection)
     .await
 }
 
@@ -230,6 +232,6 @@ async fn change(
         old_email: row.old_email,
         new_email: email,
     };
-    outbox::enqueue(connection, &event::new(crate::NAME, now, &changed)).await?;
+    announce::about(connection, account, event::new(crate::NAME, now, &changed)).await?;
     Ok(())
 }

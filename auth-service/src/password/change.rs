@@ -10,6 +10,7 @@ use voltgate_proto::auth::v1::ChangePasswordRequest;
 
 use super::{Password, changed, username_of};
 use crate::State;
+use crate::announce;
 use crate::audit::{self, Action, Entry};
 use crate::caller::LoggedInAs;
 use crate::credential::proof::{Proof, ProofError};
@@ -72,8 +73,9 @@ pub async fn change(
         .on(account.id);
     audit::record(&mut transaction, entry).await?;
     let email = account.verified_email();
-    let event = changed(account.id, account.username, email, client, now);
-    outbox::enqueue(&mut transaction, &event).await?;
+    let id = account.id;
+    let event = changed(id, account.username, email, client, now);
+    announce::about(&mut transaction, id, event).await?;
     transaction.commit().await?;
     tracing::info!(account = %caller.account, "An account changed its password");
     Ok(())

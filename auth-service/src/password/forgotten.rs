@@ -16,6 +16,7 @@ use uuid::Uuid;
 use voltgate_proto::events::v1::PasswordResetRequested;
 
 use crate::State;
+use crate::announce;
 use crate::audit::{self, Action, Entry};
 use crate::email::Email;
 use crate::email_code::{self, Purpose};
@@ -195,7 +196,7 @@ async fn send_codes(connection: &mut PgConnection, state: &State, request: Reque
             expires_at: Some(event::timestamp(code.expires_at)),
         };
         let event = event::expiring(crate::NAME, now, code.expires_at, &requested);
-        outbox::enqueue(connection, &event).await?;
+        announce::about(connection, account.id, event).await?;
     }
     Ok(())
 }

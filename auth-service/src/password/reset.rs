@@ -11,6 +11,7 @@ use voltgate_proto::auth::v1::ResetPasswordRequest;
 
 use super::{changed, of_field, username_of};
 use crate::State;
+use crate::announce;
 use crate::audit::{self, Action, Entry};
 use crate::email_code::{self, Purpose, Redeemed, WAYS_IN};
 use crate::password_hash::HashError;
@@ -100,7 +101,7 @@ pub async fn reset(state: &State, request: ResetPasswordRequest, client: &Client
     let entry = Entry::new(Action::PasswordReset, now, client).on(code.account);
     audit::record(&mut transaction, entry).await?;
     let event = changed(code.account, account.username, account.email, client, now);
-    outbox::enqueue(&mut transaction, &event).await?;
+    announce::about(&mut transaction, code.account, event).await?;
     transaction.commit().await?;
     // Whoever failed here before did so with another password.
     state.throttle.forgive(client.address, &account.username_key).await;

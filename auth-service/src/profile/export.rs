@@ -93,6 +93,7 @@ pub async fn export(state: &State, account: Uuid) -> Result<Value, ProfileError>
             "email": row.email,
             "emailVerifiedAt": row.email_verified_at,
             "roles": row.roles,
+            "language": row.language,
             "createdAt": row.created_at,
         },
         "secondFactor": second_factor.0,

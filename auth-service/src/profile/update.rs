@@ -2,6 +2,7 @@
 
 use service_kit::access::Client;
 use service_kit::database;
+use service_kit::language;
 use service_kit::reason::{FieldViolation, Reason};
 use service_kit::version::{self, IfMatch};
 use thiserror::Error;
@@ -19,16 +20,26 @@ use crate::username::Username;
 /// A change that breaks no rule. What it does not have stays.
 pub struct Change {
     username: Option<Username>,
+    language: Option<String>,
 }
 
 impl TryFrom<UpdateProfileRequest> for Change {
     type Error = Vec<FieldViolation>;
 
     fn try_from(request: UpdateProfileRequest) -> Result<Self, Self::Error> {
+        let mut violations = Vec::new();
         let username = request.username.as_deref().map(Username::parse).transpose();
-        username
-            .map(|username| Self { username })
-            .map_err(|problem| vec![FieldViolation::new("username", problem.to_string())])
+        let username = username.map_err(|problem| {
+            violations.push(FieldViolation::new("username", problem.to_string()));
+        });
+        let language = request.language;
+        if language.as_deref().is_some_and(|tag| !language::is_tag(tag)) {
+            violations.push(FieldViolation::new("language", "is not a language tag, such as de"));
+        }
+        match username {
+            Ok(username) if violations.is_empty() => Ok(Self { username, language }),
+            _ => Err(violations),
+        }
     }
 }
 
@@ -81,11 +92,19 @@ pub async fn update(
     if !matches(if_match, &row) {
         return Err(UpdateError::Changed);
     }
-    let Some(username) = change.username.filter(|name| name.as_str() != row.username) else {
-        return Ok(row);
+    let change = Change {
+        username: change.username.filter(|name| name.as_str() != row.username),
+        language: change.language.filter(|tag| Some(tag) != row.language.as_ref()),
     };
-    let attempt = state.throttle.reserve(Purpose::SignUp, client.address, None).await?;
-    let renamed = rename(state, caller, client, &username, if_match).await;
+    let attempt = match change {
+        Change {
+            username: None,
+            language: None,
+        } => return Ok(row),
+        Change { username: None, .. } => return store(state, caller, client, &change, if_match).await,
+        Change { username: Some(_), .. } => state.throttle.reserve(Purpose::SignUp, client.address, None).await?,
+    };
+    let renamed = store(state, caller, client, &change, if_match).await;
     match &renamed {
         // Counted, as with a signup: that a name is taken is an answer.
         Ok(_) | Err(UpdateError::UsernameTaken) => {}
@@ -100,11 +119,11 @@ fn matches(if_match: &IfMatch, row: &Row) -> bool {
         .is_none_or(|revisions| revisions.contains(&row.revision))
 }
 
-async fn rename(
+async fn store(
     state: &State,
     caller: &LoggedInAs,
     client: &Client,
-    username: &Username,
+    change: &Change,
     if_match: &IfMatch,
 ) -> Result<Row, UpdateError> {
     let mut transaction = database::begin(&state.database).await?;
@@ -113,11 +132,20 @@ async fn rename(
     if !matches(if_match, &read(&mut transaction, caller.account).await?) {
         return Err(UpdateError::Changed);
     }
-    account::rename(&mut transaction, caller.account, username).await?;
-    let entry = Entry::new(Action::Renamed, state.clock.now(), client)
-        .by(caller.account)
-        .on(caller.account);
-    audit::record(&mut transaction, entry).await?;
+    let entry = |action| {
+        Entry::new(action, state.clock.now(), client)
+            .by(caller.account)
+            .on(caller.account)
+    };
+    if let Some(username) = &change.username {
+        account::rename(&mut transaction, caller.account, username).await?;
+        audit::record(&mut transaction, entry(Action::Renamed)).await?;
+    }
+    if let Some(language) = &change.language {
+        account::speak(&mut transaction, caller.account, language).await?;
+        let entry = entry(Action::LanguageChanged).with("language", language.as_str());
+        audit::record(&mut transaction, entry).await?;
+    }
     let row = read(&mut transaction, caller.account).await?;
     transaction.commit().await?;
     Ok(row)

@@ -126,6 +126,7 @@ pub async fn create(state: &State, caller: &LoggedInAs, client: &Client, new: Ne
         password: &hash,
         roles: &new.roles,
         site_groups: new.site_groups.as_deref(),
+        language: None,
         created_at: now,
     };
     account::insert(&mut transaction, &account).await?;

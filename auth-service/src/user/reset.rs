@@ -12,6 +12,7 @@ use voltgate_proto::events::v1::PasswordResetRequested;
 
 use super::{UserError, lock};
 use crate::State;
+use crate::announce;
 use crate::api_key;
 use crate::audit::{self, Action, Entry};
 use crate::caller::LoggedInAs;
@@ -82,5 +83,5 @@ pub async fn demand(
         expires_at: Some(event::timestamp(code.expires_at)),
     };
     let event = event::expiring(crate::NAME, now, code.expires_at, &requested);
-    outbox::enqueue(connection, &event).await
+    announce::about(connection, account, event).await
 }

@@ -166,6 +166,34 @@ async fn whoever_claims_an_address_that_is_somebody_elses_learns_nothing_and_its
     service.stop().await;
 }
 
+#[tokio::test]
+async fn the_owner_of_an_address_is_told_in_their_own_language_who_ever_claims_it() {
+    let database = Database::create().await;
+    let (service, mut mailbox) = start(&database).await;
+    service.sign_up(ada()).await.unwrap();
+    let mail: EmailVerificationRequested = mailbox.next().await;
+    verify(&service, &mail.code).await.unwrap();
+    sqlx::query("UPDATE authentication.account SET language = 'de' WHERE username = $1")
+        .bind(ada().username)
+        .execute(&service.database)
+        .await
+        .unwrap();
+    let claim = SignUpRequest {
+        username: "mallory".to_owned(),
+        email: Some("ada@example.com".to_owned()),
+        ..ada()
+    };
+    service.sign_up(claim).await.unwrap();
+    let _: SignupWithKnownEmail = mailbox.next().await;
+    let languages: Vec<Option<String>> =
+        sqlx::query_scalar("SELECT language FROM authentication.outbox WHERE type LIKE '%SignupWithKnownEmail'")
+            .fetch_all(&service.database)
+            .await
+            .unwrap();
+    assert_eq!(languages, [Some("de".to_owned())]);
+    service.stop().await;
+}
+
 /// It may be anybody's, who would be mailed each time that somebody does this to an account of their own.
 #[tokio::test]
 async fn an_address_that_was_never_verified_is_not_told_which_one_takes_its_place() {

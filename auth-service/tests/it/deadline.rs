@@ -95,6 +95,7 @@ async fn what_changes_an_account_ends_at_its_deadline_in_the_database_too() {
     };
     let rename = UpdateProfileRequest {
         username: Some("Countess".to_owned()),
+        language: None,
     };
     let erase = EraseAccountRequest {
         password: PASSWORD.to_owned(),

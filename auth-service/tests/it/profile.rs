@@ -103,6 +103,7 @@ async fn an_account_takes_another_name_in_the_version_that_it_has_seen() {
         let mut request = authorized(
             UpdateProfileRequest {
                 username: Some(name.to_owned()),
+                language: None,
             },
             &token,
         );
@@ -140,7 +141,13 @@ async fn other_names_are_counted_as_signups_are() {
     let token = service.log_in("Ada", PASSWORD).await.unwrap().access_token;
     let rename = async |name: &str| {
         let username = Some(name.to_owned());
-        let request = authorized(UpdateProfileRequest { username }, &token);
+        let request = authorized(
+            UpdateProfileRequest {
+                username,
+                language: None,
+            },
+            &token,
+        );
         service.profiles.clone().update_profile(request).await
     };
     let grace = voltgate_proto::auth::v1::SignUpRequest {
@@ -157,7 +164,13 @@ async fn other_names_are_counted_as_signups_are() {
     service.clock.advance(TimeDelta::seconds(1));
     let token = service.log_in("Ada", PASSWORD).await.unwrap().access_token;
     let username = Some("Countess".to_owned());
-    let request = authorized(UpdateProfileRequest { username }, &token);
+    let request = authorized(
+        UpdateProfileRequest {
+            username,
+            language: None,
+        },
+        &token,
+    );
     assert!(service.profiles.clone().update_profile(request).await.is_ok());
     service.stop().await;
 }

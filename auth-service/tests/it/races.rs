@@ -407,7 +407,13 @@ async fn a_second_step_that_waits_while_the_password_is_changed_comes_to_nothing
 /// Another name for Ada, from somebody who has seen her account in this version or in none.
 async fn rename(service: &Service, token: &str, if_match: Option<&str>) -> Result<String, tonic::Status> {
     let username = Some("Countess".to_owned());
-    let mut request = authorized(UpdateProfileRequest { username }, token);
+    let mut request = authorized(
+        UpdateProfileRequest {
+            username,
+            language: None,
+        },
+        token,
+    );
     if let Some(tag) = if_match {
         request.metadata_mut().insert("if-match", tag.parse().unwrap());
     }

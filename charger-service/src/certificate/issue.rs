@@ -30,7 +30,7 @@ const ACTION: &str = "CertificateSigned";
 const WAITS: TimeDelta = TimeDelta::days(1);
 
 /// From then on the log says that a certificate ends.
-const AHEAD: TimeDelta = TimeDelta::days(30);
+pub const AHEAD: TimeDelta = TimeDelta::days(30);
 
 /// How certificates are issued here.
 #[derive(Debug)]

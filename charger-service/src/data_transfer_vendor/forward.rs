@@ -8,16 +8,14 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
+use service_kit::hook::{CallError, SigningSecret, Url, signed};
 use sqlx::PgPool;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use uuid::Uuid;
 
-use super::signing_secret::SigningSecret;
 use crate::State;
-use crate::hook::{CallError, Url};
 use crate::session::consult::Asker;
 
 /// As many calls of one vendor are under way from one replica, so that a slow one does not take the room of others; more wait
@@ -186,19 +184,6 @@ fn call_id(asker: &Asker) -> String {
         Some((epoch, number)) => format!("msg_{}_{epoch}_{number}", asker.charge_point.simple()),
         None => format!("msg_{}", Uuid::now_v7().simple()),
     }
-}
-
-fn signed(secret: &SigningSecret, id: &str, at: i64, body: &[u8]) -> HeaderMap {
-    let signature = secret.sign(id, at, body);
-    [
-        ("webhook-id", id.to_owned()),
-        ("webhook-timestamp", at.to_string()),
-        ("webhook-signature", signature),
-    ]
-    .into_iter()
-    // Letters, digits and a few signs are always a header's value.
-    .filter_map(|(name, value)| Some((HeaderName::from_static(name), HeaderValue::try_from(value).ok()?)))
-    .collect()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use service_kit::database;
+use service_kit::hook::{Reach, SigningSecret, Url};
 use service_kit::reason::FieldViolation;
 use service_kit::sealing::DoesNotOpen;
 use service_kit::version::{self, IfMatch, Versioned};
@@ -12,10 +13,8 @@ use uuid::Uuid;
 use voltgate_proto::ocpp::v1::{DataTransferVendor, ReplaceDataTransferVendorRequest};
 
 use super::list::{self, GetError};
-use super::signing_secret::SigningSecret;
 use crate::State;
 use crate::audit::{self, Action, Author, Entry};
-use crate::hook::{Reach, Url};
 
 const LONGEST_VENDOR_ID: usize = 255;
 const LONGEST_MESSAGE_ID: usize = 50;

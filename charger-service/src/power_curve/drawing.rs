@@ -130,7 +130,7 @@ mod tests {
     fn a_curve_has_its_unit_its_scale_and_the_times_of_the_site() {
         let series = Series {
             points: vec![(at(0), 0.0), (at(30), 11_000.0), (at(60), 7400.0)],
-            is_derived: false,
+            ..Series::default()
         };
         let drawn = svg(&series, &TimeZone::get("Europe/Berlin").unwrap(), 42);
         for expected in [
@@ -157,6 +157,7 @@ mod tests {
         let flat = |watts| Series {
             points: vec![(at(0), watts), (at(1), watts)],
             is_derived: true,
+            highest: None,
         };
         for watts in [0.0, -5.0, 1e-9, 3.7, 999.9, 1e9] {
             let drawn = svg(&flat(watts), &TimeZone::UTC, 1);
@@ -166,7 +167,7 @@ mod tests {
         for none in [Vec::new(), vec![(at(0), 1.0)], vec![(at(0), 1.0), (at(0), 2.0)]] {
             let series = Series {
                 points: none,
-                is_derived: true,
+                ..Series::default()
             };
             assert!(svg(&series, &TimeZone::UTC, 1).contains("has told no power"));
         }

@@ -20,6 +20,8 @@ pub(super) struct Series {
     pub points: Vec<Point>,
     /// It follows from the energy.
     pub is_derived: bool,
+    /// Of all that was told, of which the points may be means.
+    pub highest: Option<f64>,
 }
 
 impl Series {
@@ -27,15 +29,23 @@ impl Series {
         let power = power(&mut *connection, transaction_id).await?;
         if power.len() > 1 {
             return Ok(Self {
-                points: thinned(power),
+                highest: highest(&power),
+                points: thinned(power, MOST_DRAWN),
                 is_derived: false,
             });
         }
         let energy = energy(connection, transaction_id).await?;
+        let points = between(&thinned(energy, MOST_DRAWN));
         Ok(Self {
-            points: between(&thinned(energy)),
+            highest: highest(&points),
+            points,
             is_derived: true,
         })
+    }
+
+    /// Where there are more, every so many are their mean.
+    pub fn thinned_to(self, most: usize) -> Vec<Point> {
+        thinned(self.points, most)
     }
 }
 
@@ -59,6 +69,10 @@ async fn power(connection: &mut PgConnection, transaction_id: i32) -> Result<Vec
     Ok(rows.into_iter().map(|row| (row.sampled_at, row.watts)).collect())
 }
 
+fn highest(points: &[Point]) -> Option<f64> {
+    points.iter().map(|(_, watts)| *watts).reduce(f64::max)
+}
+
 /// How the register stood, in Wh.
 async fn energy(connection: &mut PgConnection, transaction_id: i32) -> Result<Vec<Point>, sqlx::Error> {
     let rows = sqlx::query!(
@@ -76,8 +90,8 @@ async fn energy(connection: &mut PgConnection, transaction_id: i32) -> Result<Ve
 }
 
 /// Every so many points their mean at their middle, where there are too many.
-fn thinned(points: Vec<Point>) -> Vec<Point> {
-    let many = points.len().div_ceil(MOST_DRAWN);
+fn thinned(points: Vec<Point>, most: usize) -> Vec<Point> {
+    let many = points.len().div_ceil(most);
     if many <= 1 {
         return points;
     }
@@ -134,11 +148,11 @@ mod tests {
     #[test]
     fn of_many_points_few_are_left_and_none_of_few_is_lost() {
         let many: Vec<_> = (0..10_000).map(|second| (at(second), 7.0)).collect();
-        let few = thinned(many);
+        let few = thinned(many, MOST_DRAWN);
         assert!(few.len() <= MOST_DRAWN && few.len() > MOST_DRAWN / 2, "{}", few.len());
         assert!(few.iter().all(|(_, value)| (value - 7.0).abs() < 1e-9));
         assert!(few.is_sorted());
         let some = vec![(at(1), 2.0), (at(2), 3.0)];
-        assert_eq!(thinned(some.clone()), some);
+        assert_eq!(thinned(some.clone(), MOST_DRAWN), some);
     }
 }

@@ -74,7 +74,7 @@ async fn apply_stop(
                 received_at: stray.received_at,
             };
             meter_values::store(&mut *connection, &data).await?;
-            charge_record::settle(connection, transaction_id, now).await?;
+            charge_record::settle(connection, transaction_id, charge_record::Stop::Told, now).await?;
             Ok(())
         }
         // The charge point has said the same of this transaction since.

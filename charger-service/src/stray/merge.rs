@@ -50,7 +50,13 @@ pub(super) async fn merge(state: &State, merger: Merger, author: &Author) -> Res
         }
         let (stop, samples) = v1_6::stray::stop(&stray.payload, stray.charge_point, transaction_id, stray.received_at);
         let replaced = correct(&mut transaction, transaction_id, &stop, samples).await??;
-        charge_record::settle(&mut transaction, transaction_id, state.clock.now()).await?;
+        charge_record::settle(
+            &mut transaction,
+            transaction_id,
+            charge_record::Stop::Corrected,
+            state.clock.now(),
+        )
+        .await?;
         let settlement = Settlement {
             fate: Fate::Merged,
             transaction_id: Some(transaction_id),

@@ -218,7 +218,7 @@ async fn apply(
         Stopped::Repeated | Stopped::Unmatched(_) => return Err(CloseError::Stopped),
     }
     mark(connection, closing, author).await?;
-    charge_record::settle(connection, closing.id, now).await?;
+    charge_record::settle(connection, closing.id, charge_record::Stop::Told, now).await?;
     let entry = Entry::new(Action::TransactionClosed, now, author)
         .on_charge_point(&known.identity)
         .with("transactionId", Some(closing.id))

@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
+use crate::announce;
 use crate::authorization::{self, Authorization, AuthorizationStatus, Presented, Purpose};
 use crate::charging_profile;
 use crate::event::Kind;
@@ -92,6 +93,7 @@ pub async fn start(connection: &mut PgConnection, start: &Start<'_>) -> Result<S
             // A refused one leaves the reservation and the profile to whoever they are for.
             if authorization.status == AuthorizationStatus::Accepted {
                 settle(connection, start, transaction_id).await?;
+                announce::charge::started(connection, transaction_id, start.received_at).await?;
             }
             Ok(Started {
                 transaction_id,

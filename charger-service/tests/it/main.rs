@@ -1,6 +1,7 @@
 //! charger-service as it runs, on a real PostgreSQL, with the tests in the gateway's place.
 #![allow(clippy::unwrap_used)]
 
+mod announcements;
 mod audit;
 mod authority;
 mod authorization;

@@ -19,6 +19,8 @@ mod exports;
 mod grpc;
 mod imports;
 mod kill;
+mod killing;
+mod mail;
 mod metrics;
 mod new_sign_in;
 mod ocpp16;

@@ -17,11 +17,18 @@ use super::erase;
 pub(crate) struct Claimed {
     pub id: Uuid,
     pub template: String,
+    /// Empty where it is for an account, and nobody has been asked who that is.
     pub recipient: String,
+    pub account_id: Option<Uuid>,
+    pub language: Option<String>,
     pub variables: Value,
     /// This one included.
     pub attempts: i32,
     pub created_at: DateTime<Utc>,
+    /// How often nobody came to know whether the mail was out.
+    pub unclear: i32,
+    /// No mail goes to its recipient.
+    pub is_suppressed: bool,
 }
 
 /// By what a sender holds messages.
@@ -31,55 +38,66 @@ pub(crate) struct Lease {
     pub length: Duration,
 }
 
-/// Takes up to `limit` messages that are due, or whose sender died. What has expired is left to [`expire`].
+/// Takes up to `limit` messages that are due, or whose sender died: those with a code first, which is of use for a while only. What has
+/// expired is left to [`expire`].
 ///
-/// The dead sender may or may not have handed its message over. Unless `repeats_are_harmless`, such a message is marked as
-/// possibly sent twice.
+/// A sender that died while it was handing its message over may or may not have done so: then the message is marked as possibly sent twice.
 pub(crate) async fn take(
     database: &PgPool,
     lease: Lease,
     now: DateTime<Utc>,
     limit: i64,
-    repeats_are_harmless: bool,
 ) -> Result<Vec<Claimed>, sqlx::Error> {
     sqlx::query_as!(
         Claimed,
         r#"
         WITH abandoned AS (
-            SELECT id FROM email.message
+            SELECT id, attempts, handing_over FROM email.message
             WHERE status = 'sending' AND lease_until < now() AND (expires_at IS NULL OR expires_at > $3)
             ORDER BY lease_until
             LIMIT $4
             FOR UPDATE SKIP LOCKED
-        ), due AS (
+        ), urgent AS (
             SELECT id FROM email.message
-            WHERE status = 'queued' AND next_attempt_at <= $3 AND (expires_at IS NULL OR expires_at > $3)
+            WHERE status = 'queued' AND next_attempt_at <= $3 AND expires_at > $3
             ORDER BY next_attempt_at
             LIMIT $4 - (SELECT count(*) FROM abandoned)
             FOR UPDATE SKIP LOCKED
+        ), due AS (
+            SELECT id FROM email.message
+            WHERE status = 'queued' AND next_attempt_at <= $3 AND expires_at IS NULL
+            ORDER BY next_attempt_at
+            LIMIT $4 - (SELECT count(*) FROM abandoned) - (SELECT count(*) FROM urgent)
+            FOR UPDATE SKIP LOCKED
+        ), lost AS (
+            INSERT INTO email.attempt (message_id, number, at, outcome)
+            SELECT id, attempts, $3, CASE WHEN handing_over THEN 'unclear' ELSE 'lost' END FROM abandoned
+            ON CONFLICT DO NOTHING
         )
         UPDATE email.message
-        SET possibly_duplicate = possibly_duplicate OR (status = 'sending' AND NOT $5),
+        SET possibly_duplicate = possibly_duplicate OR status = 'sending' AND handing_over,
+            unclear = unclear + CASE WHEN status = 'sending' AND handing_over THEN 1 ELSE 0 END,
+            handing_over = false,
             status = 'sending',
             attempts = attempts + 1,
             claim = $1,
             lease_until = now() + make_interval(secs => $2)
-        WHERE id IN (SELECT id FROM abandoned UNION ALL SELECT id FROM due)
-        RETURNING id, template, recipient, variables, attempts, created_at
+        WHERE id IN (SELECT id FROM abandoned UNION ALL SELECT id FROM urgent UNION ALL SELECT id FROM due)
+        RETURNING id, template, recipient, account_id, language, variables, attempts, created_at, unclear,
+            EXISTS (SELECT FROM email.suppression WHERE address = lower(recipient)) AS "is_suppressed!"
         "#,
         lease.claim,
         lease.length.as_secs_f64(),
         now,
         limit,
-        repeats_are_harmless,
     )
     .fetch_all(database)
     .await
 }
 
-/// Keeps a message for another length of the lease.
-pub(crate) async fn renew(database: &PgPool, id: Uuid, lease: Lease) -> Result<(), sqlx::Error> {
-    sqlx::query!(
+/// Keeps a message for another length of the lease. Says whether it was still this sender's.
+pub(crate) async fn renew(database: &PgPool, id: Uuid, lease: Lease) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
         r#"
         UPDATE email.message SET lease_until = now() + make_interval(secs => $3)
         WHERE id = $1 AND claim = $2
@@ -90,73 +108,23 @@ pub(crate) async fn renew(database: &PgPool, id: Uuid, lease: Lease) -> Result<(
     )
     .execute(database)
     .await?;
-    Ok(())
+    Ok(done.rows_affected() == 1)
 }
 
-/// Notes that the mail is out. True whoever holds the message by now, so the claim does not matter.
-pub(crate) async fn mark_sent(database: &PgPool, id: Uuid, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
-    let mut transaction = database.begin().await?;
-    sqlx::query!(
+/// The same at the moment from which on the mail may be out.
+pub(crate) async fn begin_handing_over(database: &PgPool, id: Uuid, lease: Lease) -> Result<bool, sqlx::Error> {
+    let done = sqlx::query!(
         r#"
-        UPDATE email.message
-        SET status = 'sent', sent_at = $2, claim = NULL, lease_until = NULL, last_error = NULL,
-            variables = CASE WHEN expires_at IS NULL THEN variables ELSE '{}' END
-        WHERE id = $1 AND status <> 'sent'
-        "#,
-        id,
-        now,
-    )
-    .execute(&mut *transaction)
-    .await?;
-    erase::if_deleted(&mut transaction, &[id]).await?;
-    transaction.commit().await
-}
-
-/// Puts a message back for another attempt at `at`. `may_be_out` if nobody knows whether the mail server took it.
-pub(crate) async fn postpone(
-    database: &PgPool,
-    id: Uuid,
-    claim: Uuid,
-    at: DateTime<Utc>,
-    error: &str,
-    may_be_out: bool,
-) -> Result<(), sqlx::Error> {
-    sqlx::query!(
-        r#"
-        UPDATE email.message
-        SET status = 'queued', next_attempt_at = $3, claim = NULL, lease_until = NULL, last_error = $4,
-            possibly_duplicate = possibly_duplicate OR $5
+        UPDATE email.message SET handing_over = true, lease_until = now() + make_interval(secs => $3)
         WHERE id = $1 AND claim = $2
         "#,
         id,
-        claim,
-        at,
-        error,
-        may_be_out,
+        lease.claim,
+        lease.length.as_secs_f64(),
     )
     .execute(database)
     .await?;
-    Ok(())
-}
-
-/// Gives a message up.
-pub(crate) async fn mark_failed(database: &PgPool, id: Uuid, claim: Uuid, error: &str) -> Result<(), sqlx::Error> {
-    let mut transaction = database.begin().await?;
-    sqlx::query!(
-        r#"
-        UPDATE email.message
-        SET status = 'failed', claim = NULL, lease_until = NULL, last_error = $3,
-            variables = CASE WHEN expires_at IS NULL THEN variables ELSE '{}' END
-        WHERE id = $1 AND claim = $2
-        "#,
-        id,
-        claim,
-        error,
-    )
-    .execute(&mut *transaction)
-    .await?;
-    erase::if_deleted(&mut transaction, &[id]).await?;
-    transaction.commit().await
+    Ok(done.rows_affected() == 1)
 }
 
 /// Ends up to `limit` messages whose code has expired, and says which. One that is being sent is left to its sender, unless that
@@ -165,15 +133,20 @@ pub(crate) async fn expire(database: &PgPool, now: DateTime<Utc>, limit: i64) ->
     let mut transaction = database.begin().await?;
     let ended = sqlx::query_scalar!(
         r#"
-        UPDATE email.message
-        SET status = 'expired', claim = NULL, lease_until = NULL, variables = '{}'
-        WHERE id IN (
-            SELECT id FROM email.message
+        WITH over AS (
+            SELECT id, status, attempts, handing_over FROM email.message
             WHERE expires_at <= $1 AND (status = 'queued' OR status = 'sending' AND lease_until < now())
             ORDER BY expires_at
             LIMIT $2
             FOR UPDATE SKIP LOCKED
+        ), lost AS (
+            INSERT INTO email.attempt (message_id, number, at, outcome)
+            SELECT id, attempts, $1, CASE WHEN handing_over THEN 'unclear' ELSE 'lost' END FROM over WHERE status = 'sending'
+            ON CONFLICT DO NOTHING
         )
+        UPDATE email.message
+        SET status = 'expired', claim = NULL, lease_until = NULL, variables = '{}'
+        WHERE id IN (SELECT id FROM over)
         RETURNING id
         "#,
         now,

@@ -1,4 +1,4 @@
-//! How much mail waits: the numbers to look at when a mail server is slow. Every replica measures the same table, so the largest of
+//! How much mail waits, and what waits for a decision: the numbers to look at when a mail server is slow. Every replica measures the same table, so the largest of
 //! their numbers counts.
 
 use chrono::{DateTime, Utc};
@@ -15,7 +15,8 @@ pub(crate) async fn measure(database: &PgPool, now: DateTime<Utc>) -> Result<(),
         SELECT
             (SELECT count(*) FROM (SELECT FROM email.message WHERE status = 'queued' LIMIT $1) AS queued) AS "queued!",
             (SELECT count(*) FROM (SELECT FROM email.message WHERE status = 'sending' LIMIT $1) AS sending) AS "sending!",
-            (SELECT min(next_attempt_at) FROM email.message WHERE status = 'queued') AS due
+            (SELECT min(next_attempt_at) FROM email.message WHERE status = 'queued') AS due,
+            (SELECT count(*) FROM (SELECT FROM email.dead_letter LIMIT $1) AS dead) AS "dead!"
         "#,
         MOST,
     )
@@ -24,6 +25,7 @@ pub(crate) async fn measure(database: &PgPool, now: DateTime<Utc>) -> Result<(),
     for (status, messages) in [("queued", waiting.queued), ("sending", waiting.sending)] {
         gauge!("voltgate_mail_waiting", "status" => status).set(messages as f64);
     }
+    gauge!("voltgate_mail_dead_letters").set(waiting.dead as f64);
     // What waits for its next attempt is not late.
     let lag = waiting.due.and_then(|due| (now - due).to_std().ok());
     gauge!("voltgate_mail_lag_seconds").set(lag.unwrap_or_default());

@@ -3,89 +3,83 @@
 use service_kit::database;
 use service_kit::page::{self, PageSize};
 use service_kit::reason::FieldViolation;
-use sqlx::{PgConnection, PgPool};
+use sqlx::PgPool;
 use uuid::Uuid;
+use voltgate_proto::email::v1::{ListMessagesRequest, ListMessagesResponse};
 
 use super::{Message, Status};
 
 /// Which messages, and from where on.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Filter {
     status: Option<Status>,
+    recipient: Option<String>,
+    template: Option<String>,
     size: PageSize,
     /// The last message of the page before.
     after: Option<Uuid>,
 }
 
-impl Filter {
-    /// # Errors
-    /// All that is wrong with the request, each with its field.
-    pub fn parse(status: Option<&str>, page_size: i32, page_token: &str) -> Result<Self, Vec<FieldViolation>> {
-        let status = status
-            .map(|text| {
-                Status::parse(text).ok_or_else(|| {
-                    FieldViolation::new("status", "must be one of queued, sending, sent, failed, expired")
-                })
-            })
-            .transpose();
-        let size = PageSize::parse(page_size);
-        let after = page::parse_token(page_token);
-        match (status, size, after) {
-            (Ok(status), Ok(size), Ok(after)) => Ok(Self { status, size, after }),
-            (status, size, after) => Err([status.err(), size.err(), after.err()].into_iter().flatten().collect()),
+impl TryFrom<ListMessagesRequest> for Filter {
+    type Error = Vec<FieldViolation>;
+
+    /// Collects all that is wrong with the request before it refuses.
+    fn try_from(request: ListMessagesRequest) -> Result<Self, Self::Error> {
+        let mut violations = Vec::new();
+        let status = request.status.as_deref().map(Status::parse);
+        if status == Some(None) {
+            let names: Vec<_> = Status::ALL.iter().map(|status| status.as_str()).collect();
+            let problem = format!("must be one of {}", names.join(", "));
+            violations.push(FieldViolation::new("status", problem));
+        }
+        let page = page::parse(request.page_size, &request.page_token).map_err(|problems| violations.extend(problems));
+        for (field, text) in [("recipient", &request.recipient), ("template", &request.template)] {
+            if text.as_ref().is_some_and(|text| text.contains('\0')) {
+                violations.push(FieldViolation::new(field, "must not contain a null character"));
+            }
+        }
+        match page {
+            Ok((size, after)) if violations.is_empty() => Ok(Self {
+                status: status.flatten(),
+                recipient: request.recipient,
+                template: request.template,
+                size,
+                after,
+            }),
+            _ => Err(violations),
         }
     }
 }
 
-/// A page, and the token of the next one; an empty token on the last page.
-pub(crate) async fn list(database: &PgPool, filter: &Filter) -> Result<(Vec<Message>, String), sqlx::Error> {
+pub(crate) async fn list(database: &PgPool, filter: &Filter) -> Result<ListMessagesResponse, sqlx::Error> {
     let mut connection = database::begin(database).await?;
-    let mut messages = match filter.status {
-        Some(status) => of_status(&mut connection, status, filter).await?,
-        None => of_all(&mut connection, filter).await?,
-    };
-    let next = filter.size.cut(&mut messages, |last| last.id);
-    Ok((messages, next))
-}
-
-async fn of_all(connection: &mut PgConnection, filter: &Filter) -> Result<Vec<Message>, sqlx::Error> {
-    sqlx::query_as!(
+    database::plan_for_values(&mut connection).await?;
+    let mut messages = sqlx::query_as!(
         Message,
         r#"
-        SELECT id, event_id, template, recipient, status, attempts, last_error, possibly_duplicate, created_at, sent_at
+        SELECT id, event_id, template, recipient, language, status, attempts, last_error, possibly_duplicate, created_at, sent_at,
+            next_attempt_at, resend_of
         FROM email.message
         WHERE id < $1
+            AND ($2::text IS NULL OR status = $2)
+            AND ($3::text IS NULL OR lower(recipient) = lower($3))
+            AND ($4::text IS NULL OR template = $4)
         ORDER BY id DESC
-        LIMIT $2
+        LIMIT $5
         "#,
         filter.after.unwrap_or(Uuid::max()),
+        filter.status.map(Status::as_str),
+        filter.recipient,
+        filter.template,
         filter.size.limit(),
     )
-    .fetch_all(connection)
-    .await
-}
-
-/// A statement of its own, because one that took either would not use the index of this one.
-async fn of_status(
-    connection: &mut PgConnection,
-    status: Status,
-    filter: &Filter,
-) -> Result<Vec<Message>, sqlx::Error> {
-    sqlx::query_as!(
-        Message,
-        r#"
-        SELECT id, event_id, template, recipient, status, attempts, last_error, possibly_duplicate, created_at, sent_at
-        FROM email.message
-        WHERE status = $1 AND id < $2
-        ORDER BY id DESC
-        LIMIT $3
-        "#,
-        status.as_str(),
-        filter.after.unwrap_or(Uuid::max()),
-        filter.size.limit(),
-    )
-    .fetch_all(connection)
-    .await
+    .fetch_all(&mut *connection)
+    .await?;
+    let next_page_token = filter.size.cut(&mut messages, |last| last.id);
+    Ok(ListMessagesResponse {
+        messages: messages.into_iter().map(Into::into).collect(),
+        next_page_token,
+    })
 }
 
 #[cfg(test)]
@@ -95,14 +89,21 @@ mod tests {
 
     #[test]
     fn everything_that_is_wrong_is_named_at_once() {
-        let violations = Filter::parse(Some("lost"), 1001, "???").unwrap_err();
+        let request = ListMessagesRequest {
+            status: Some("lost".to_owned()),
+            page_size: 1001,
+            page_token: "???".to_owned(),
+            recipient: Some("\0".to_owned()),
+            template: Some("\0".to_owned()),
+        };
+        let violations = Filter::try_from(request).unwrap_err();
         let fields: Vec<_> = violations.iter().map(|violation| violation.field.as_str()).collect();
-        assert_eq!(fields, ["status", "pageSize", "pageToken"]);
+        assert_eq!(fields, ["status", "pageSize", "pageToken", "recipient", "template"]);
     }
 
     #[test]
     fn nothing_is_required() {
-        let filter = Filter::parse(None, 0, "").unwrap();
+        let filter = Filter::try_from(ListMessagesRequest::default()).unwrap();
         assert_eq!(filter.status, None);
         assert_eq!(filter.after, None);
     }

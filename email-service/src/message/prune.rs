@@ -37,6 +37,21 @@ pub(crate) async fn older_than(database: &PgPool, before: DateTime<Utc>) -> Resu
             break;
         }
     }
+    loop {
+        let done = sqlx::query!(
+            "DELETE FROM email.message WHERE id IN (
+                 SELECT id FROM email.message
+                 WHERE event_id IS NULL AND created_at < $1 AND status NOT IN ('queued', 'sending')
+                 ORDER BY created_at LIMIT $2 FOR UPDATE SKIP LOCKED)",
+            before,
+            AT_ONCE,
+        )
+        .execute(database)
+        .await?;
+        if i64::try_from(done.rows_affected()).is_ok_and(|messages| messages < AT_ONCE) {
+            break;
+        }
+    }
     // By now no event about them can come any more.
     sqlx::query!("DELETE FROM email.deleted_account WHERE deleted_at < $1", before)
         .execute(database)

@@ -13,10 +13,22 @@ pub(crate) enum Status {
     Failed,
     /// Its code expired before any mail server had it.
     Expired,
+    /// Its address was suppressed when its turn came.
+    Suppressed,
+    /// Its account has no verified address.
+    Unaddressed,
 }
 
 impl Status {
-    pub const ALL: &[Self] = &[Self::Queued, Self::Sending, Self::Sent, Self::Failed, Self::Expired];
+    pub const ALL: &[Self] = &[
+        Self::Queued,
+        Self::Sending,
+        Self::Sent,
+        Self::Failed,
+        Self::Expired,
+        Self::Suppressed,
+        Self::Unaddressed,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -25,6 +37,8 @@ impl Status {
             Self::Sent => "sent",
             Self::Failed => "failed",
             Self::Expired => "expired",
+            Self::Suppressed => "suppressed",
+            Self::Unaddressed => "unaddressed",
         }
     }
 

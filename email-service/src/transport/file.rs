@@ -10,7 +10,7 @@ use service_kit::start::StartError;
 use tokio::fs::{self, File};
 use tokio::io::AsyncWriteExt;
 
-use super::{MailTransport, SendError, Verdict};
+use super::{Gate, MailTransport, SendError, Verdict};
 use crate::mail::Mail;
 
 pub(crate) struct FileTransport {
@@ -47,7 +47,7 @@ async fn sync(folder: &Path) -> io::Result<()> {
 
 #[async_trait]
 impl MailTransport for FileTransport {
-    async fn send(&self, mail: &Mail) -> Result<(), SendError> {
+    async fn send(&self, mail: &Mail, _: &dyn Gate) -> Result<(), SendError> {
         match self.write(mail).await {
             Ok(path) => {
                 tracing::info!(message = %mail.id, file = %path.display(), "A mail was written");
@@ -59,10 +59,6 @@ impl MailTransport for FileTransport {
             )),
         }
     }
-
-    fn repeats_are_harmless(&self) -> bool {
-        true
-    }
 }
 
 #[cfg(test)]
@@ -72,6 +68,15 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+
+    struct Open;
+
+    #[async_trait]
+    impl Gate for Open {
+        async fn pass(&self) -> Result<(), SendError> {
+            Ok(())
+        }
+    }
 
     fn mail(id: Uuid) -> Mail {
         Mail {
@@ -94,8 +99,8 @@ mod tests {
         let below = folder.path().join("not/there/yet");
         let transport = FileTransport::into_folder(below.clone()).await.unwrap();
         let mail = mail(Uuid::now_v7());
-        transport.send(&mail).await.unwrap();
-        transport.send(&mail).await.unwrap();
+        transport.send(&mail, &Open).await.unwrap();
+        transport.send(&mail, &Open).await.unwrap();
         assert_eq!(names(&below), [format!("{}.eml", mail.id)]);
         assert_eq!(
             std::fs::read(below.join(format!("{}.eml", mail.id))).unwrap(),
@@ -108,7 +113,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let transport = FileTransport::into_folder(folder.path().join("mail")).await.unwrap();
         std::fs::remove_dir(folder.path().join("mail")).unwrap();
-        let error = transport.send(&mail(Uuid::now_v7())).await.unwrap_err();
+        let error = transport.send(&mail(Uuid::now_v7()), &Open).await.unwrap_err();
         assert_eq!(error.verdict, Verdict::Later);
     }
 

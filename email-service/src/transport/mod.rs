@@ -15,17 +15,25 @@ use crate::mail::Mail;
 /// Hands mail over.
 #[async_trait]
 pub(crate) trait MailTransport: Send + Sync {
-    /// Returns once somebody else is answerable for the mail.
-    async fn send(&self, mail: &Mail) -> Result<(), SendError>;
+    /// Returns once somebody else is answerable for the mail. Where the same mail, sent again, would be another one, `gate` is passed
+    /// before it begins to be out.
+    async fn send(&self, mail: &Mail, gate: &dyn Gate) -> Result<(), SendError>;
+}
 
-    /// Whether the same mail, sent again, is the same mail still. If not, a second copy may come of it.
-    fn repeats_are_harmless(&self) -> bool;
+/// What lets a mail out.
+#[async_trait]
+pub(crate) trait Gate: Send + Sync {
+    /// # Errors
+    /// It is not this sender's any more.
+    async fn pass(&self) -> Result<(), SendError>;
 }
 
 /// Why a mail was not handed over. Its `Display` is fit for logs: it names no address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SendError {
     pub verdict: Verdict,
+    /// There is no such mailbox, and there will be none: no other mail would get there either.
+    pub is_no_mailbox: bool,
     /// What went wrong, in our words.
     problem: String,
     /// What the server said to it, which may quote the recipient's address.
@@ -50,9 +58,14 @@ impl SendError {
     pub fn new(verdict: Verdict, problem: impl Into<String>) -> Self {
         Self {
             verdict,
+            is_no_mailbox: false,
             problem: problem.into(),
             answer: None,
         }
+    }
+
+    pub fn about_the_mailbox(self, is_no_mailbox: bool) -> Self {
+        Self { is_no_mailbox, ..self }
     }
 
     pub fn with_answer(self, answer: impl Into<String>) -> Self {

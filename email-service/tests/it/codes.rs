@@ -133,11 +133,11 @@ async fn a_mail_that_was_refused_keeps_no_code() {
     rig.stop().await;
 }
 
-/// Leaves the message as a sender has it whose lease ends in so many seconds.
+/// Leaves the message as a sender has it that is handing it over, and whose lease ends in so many seconds.
 async fn in_the_hands_of_a_sender(rig: &Rig, seconds: f64) {
     sqlx::query(
         "UPDATE email.message
-         SET status = 'sending', claim = gen_random_uuid(), lease_until = now() + make_interval(secs => $1)",
+         SET status = 'sending', handing_over = true, claim = gen_random_uuid(), lease_until = now() + make_interval(secs => $1)",
     )
     .bind(seconds)
     .execute(&rig.database)

@@ -134,7 +134,8 @@ async fn a_mail_that_was_refused_does_not_say_to_whom_either() {
     rig.start_relay(&bus);
     let nobody = rig.sign_up("nobody").await;
     eventually("it is refused", || async { rig.messages("failed").await == 1 }).await;
-    assert_eq!(traces(&rig, "nobody").await, ["email.message"]);
+    let before = ["email.attempt", "email.message", "email.suppression"];
+    assert_eq!(traces(&rig, "nobody").await, before);
     rig.write(&deleted(&account_of(&nobody), "nobody")).await;
     eventually("so is the last one", || async { rig.messages("failed").await == 2 }).await;
     assert!(traces(&rig, "nobody").await.is_empty());
@@ -175,5 +176,55 @@ async fn mail_is_kept_for_as_long_as_it_was_set_and_what_is_under_way_for_longer
     assert_eq!(rig.number(left).await, 2);
     assert_eq!(rig.number("SELECT count(*) FROM email.message").await, 2);
     assert_eq!(rig.number("SELECT count(*) FROM email.inbox").await, 2);
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_that_was_never_shown_to_be_theirs_is_not_kept_as_suppressed() {
+    let server = SmtpServer::start().await;
+    let mut rig = Rig::new().await;
+    let bus = local();
+    let settings = Settings {
+        smtp_url: Some(server.url()),
+        ..rig.settings()
+    };
+    rig.start_email_with(&bus, settings).await;
+    rig.start_relay(&bus);
+    let nobody = rig.sign_up("nobody").await;
+    eventually("it is refused", || async { rig.messages("failed").await == 1 }).await;
+    let mut unverified: AccountDeleted = event::decode(&deleted(&account_of(&nobody), "nobody")).unwrap();
+    unverified.email = None;
+    rig.write(&event::new("auth-service", SystemClock.now(), &unverified))
+        .await;
+    eventually("nothing tells of it", || async {
+        traces(&rig, "nobody").await.is_empty()
+    })
+    .await;
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn what_an_operator_had_written_to_an_address_goes_with_the_account_that_has_it() {
+    let mut rig = Rig::new().await;
+    let bus = local();
+    rig.start_email(&bus).await;
+    rig.start_relay(&bus);
+    // As the earlier API announces somebody, under an account that nobody knows.
+    rig.sign_up("mara").await;
+    let mara = rig.sign_up("mara").await;
+    rig.sent(2).await;
+    sqlx::raw_sql(
+        "INSERT INTO email.audit (id, at, action, subject, details)
+         VALUES (gen_random_uuid(), now(), 'suppression.added', 'mara@example.org', '{\"details\": \"mara asked for it\"}')",
+    )
+    .execute(&rig.database)
+    .await
+    .unwrap();
+    rig.write(&deleted(&account_of(&mara), "mara")).await;
+    rig.sent(3).await;
+    eventually("nothing tells of her", || async {
+        traces(&rig, "mara").await.is_empty()
+    })
+    .await;
     rig.stop().await;
 }

@@ -6,6 +6,7 @@ use lapin::{BasicProperties, Connection, ConnectionProperties};
 use service_kit::bus::rabbitmq::topology;
 use testbed::Broker;
 
+use crate::delivery::publish;
 use crate::rig::{CODE, Rig, eventually, forgot, local, rabbitmq, signed_up};
 
 #[tokio::test]
@@ -129,28 +130,89 @@ async fn what_cannot_be_read_goes_to_the_dead_letters_and_does_not_block_the_nex
     rig.sign_up("after").await;
     rig.sent(2).await;
 
+    eventually("all three are among the dead letters", || async {
+        rig.number("SELECT count(*) FROM email.dead_letter").await == 3
+    })
+    .await;
+    let reasons: Vec<String> = sqlx::query_scalar("SELECT reason FROM email.dead_letter ORDER BY reason")
+        .fetch_all(&rig.database)
+        .await
+        .unwrap();
+    assert_eq!(reasons[0], "it is not an event");
+    assert!(reasons[1].starts_with("the database does not take it: "), "{reasons:?}");
+    assert_eq!(
+        reasons[2],
+        "the event cannot be read: its data is not a valid voltgate.events.v1.AccountSignedUp"
+    );
     let dead = topology::dead_letter_queue(topology::EMAIL_SERVICE.queue);
-    for _ in 0..3 {
-        eventually("there is a dead letter", || async {
-            let taken = channel.basic_get(dead.as_str().into(), BasicGetOptions { no_ack: true });
-            taken.await.unwrap().is_some()
-        })
-        .await;
-    }
     rig.stop().await;
+    let left = channel.basic_get(dead.as_str().into(), BasicGetOptions { no_ack: true });
+    assert!(left.await.unwrap().is_none(), "the queue has given them away");
 }
 
 #[tokio::test]
-async fn inside_one_process_the_outbox_keeps_what_cannot_be_read_with_its_reason() {
+async fn inside_one_process_what_cannot_be_read_is_among_the_dead_letters_too_and_once() {
     let mut rig = Rig::new().await;
     let bus = local();
     rig.start_email(&bus).await;
     rig.start_relay(&bus);
-    rig.write(&signed_up("nul\0", Some("nul@example.org"))).await;
+    let event = signed_up("nul\0", Some("nul@example.org"));
+    rig.write(&event).await;
     rig.sign_up("after").await;
     rig.sent(1).await;
-    let dead = "SELECT count(*) FROM outbox WHERE dead_at IS NOT NULL AND last_error LIKE 'email-service.events: %'";
-    assert_eq!(rig.number(dead).await, 1);
+    publish(bus.publisher().as_mut(), &event).await;
+    assert_eq!(rig.number("SELECT count(*) FROM email.dead_letter").await, 1);
+    assert_eq!(rig.number("SELECT count(*) FROM outbox WHERE sent_at IS NULL").await, 0);
+    rig.stop().await;
+}
+
+/// As one leaves it that was upgraded after whoever publishes it.
+#[tokio::test]
+async fn an_event_that_came_before_its_time_is_acted_on_by_the_version_that_knows_it() {
+    let mut rig = Rig::new().await;
+    let bus = local();
+    rig.start_email(&bus).await;
+    let mut unread = Vec::new();
+    for (name, kind) in [
+        ("mara", "AccountSignedUp"),
+        ("jonas", "RocketLaunched"),
+        ("broken", "AccountSignedUp"),
+    ] {
+        let mut event = signed_up(name, Some(&format!("{name}@example.org")));
+        event.r#type = format!("voltgate.events.v1.{kind}");
+        event.language = Some("de".to_owned());
+        if name == "broken" {
+            event.data = prost::bytes::Bytes::from_static(b"\xff");
+        }
+        unread.push(event);
+    }
+    for event in &unread {
+        sqlx::query(
+            "INSERT INTO email.inbox (event_id, type, source, time, received_at, outcome, unread, language)
+             VALUES ($1::uuid, $2, 'auth-service', now(), now(), 'unknown_type', $3, $4)",
+        )
+        .bind(&event.id)
+        .bind(&event.r#type)
+        .bind(event.data.as_ref())
+        .bind(&event.language)
+        .execute(&rig.database)
+        .await
+        .unwrap();
+    }
+    // One that is just started looks at once.
+    rig.start_email(&bus).await;
+    rig.sent(1).await;
+    assert!(rig.mails()[0].contains("Subject: Willkommen"));
+    let left: Vec<(String, String)> = sqlx::query_as("SELECT type, outcome FROM email.inbox ORDER BY outcome")
+        .fetch_all(&rig.database)
+        .await
+        .unwrap();
+    let expected = [("AccountSignedUp", "queued"), ("RocketLaunched", "unknown_type")];
+    assert_eq!(
+        left,
+        expected.map(|(kind, outcome)| (format!("voltgate.events.v1.{kind}"), outcome.to_owned()))
+    );
+    assert_eq!(rig.number("SELECT count(*) FROM email.dead_letter").await, 1);
     rig.stop().await;
 }
 

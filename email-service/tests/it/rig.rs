@@ -93,7 +93,11 @@ impl Rig {
             smtp_url: None,
             email_from: "Voltgate <mail@voltgate.example>".to_owned(),
             email_pages_url: None,
+            email_public_url: None,
             email_retention_days: 90,
+            email_secret: Some("seals what webhooks are signed with here".to_owned()),
+            email_webhook_allow_internal: true,
+            email_audit_retention_days: 730,
             email_folder: Some(self.folder()),
         }
     }

@@ -9,7 +9,7 @@ use crate::rig::{Rig, eventually, local};
 use crate::smtp_server::{self, SmtpServer};
 
 /// A process with mail going to the server at `url`.
-async fn start(url: String) -> (Rig, Bus) {
+pub async fn start(url: String) -> (Rig, Bus) {
     let mut rig = Rig::new().await;
     let bus = local();
     let settings = Settings {
@@ -22,7 +22,7 @@ async fn start(url: String) -> (Rig, Bus) {
 }
 
 /// Waits until a message is put off or given up, then puts the clock forward so that it is due.
-async fn until_postponed(rig: &Rig) {
+pub async fn until_postponed(rig: &Rig) {
     eventually("the message waits", || async {
         rig.number("SELECT count(*) FROM email.message WHERE status = 'queued' AND attempts > 0")
             .await

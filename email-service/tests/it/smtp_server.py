@@ -1,16 +1,21 @@
 """An SMTP server that behaves as the recipient's local part says.
 
-    nobody   refused for good
+    nobody   refused for good, as there is no such mailbox
+    full     refused for good, as the mailbox is full
+    unwanted refused for good by a rule of the server
     busy     refused the first time, to be tried again
     dropped  taken, but the first time the connection breaks instead of the answer
+    vanished the same, every time
+    slow…    taken, three seconds after it was asked
     others   taken
 
-Prints its port, then one JSON object for every mail that it takes. Wants the password `open sesame` of user `volt`.
+Listens at the port that it is told, or any. Prints its port, then one JSON object for every mail that it takes. Wants the password `open sesame` of user `volt`.
 """
 
 import asyncio
 import json
 import logging
+import sys
 from email import message_from_bytes
 
 from aiosmtpd.smtp import SMTP, AuthResult
@@ -26,11 +31,17 @@ class Handler:
         return first
 
     async def handle_RCPT(self, server, session, envelope, address, options):
-        match address.split("@")[0]:
+        match address.split("@")[0].lower():
+            case "full":
+                return "552 5.2.2 the mailbox is full"
+            case "unwanted":
+                return "550 5.7.1 blocked by policy"
             case "nobody":
                 return f"550 5.1.1 <{address}> is unknown here"
             case "busy" if self.is_first(address):
                 return "451 4.7.1 come again later"
+            case local if local.startswith("slow"):
+                await asyncio.sleep(3)
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
@@ -41,6 +52,8 @@ class Handler:
         taken = {"session": session.peer[1], "to": envelope.rcpt_tos, "message_id": mail["Message-ID"], "subject": mail["Subject"], "parts": parts}
         print(json.dumps(taken), flush=True)
         if recipient.startswith("dropped@") and self.is_first(recipient):
+            server.transport.abort()
+        if recipient.startswith("vanished@"):
             server.transport.abort()
         return "250 OK"
 
@@ -57,7 +70,7 @@ async def main():
     listener = await loop.create_server(
         lambda: SMTP(handler, authenticator=authenticate, auth_required=True, auth_require_tls=False, loop=loop),
         "127.0.0.1",
-        0,
+        int(sys.argv[1]) if len(sys.argv) > 1 else 0,
     )
     print(listener.sockets[0].getsockname()[1], flush=True)
     await listener.serve_forever()

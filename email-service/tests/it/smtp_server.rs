@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -13,18 +14,24 @@ pub struct SmtpServer {
     address: SocketAddr,
     taken: Arc<Mutex<Vec<Value>>>,
     reading: JoinHandle<()>,
-    _process: Child,
+    process: Child,
 }
 
 impl SmtpServer {
     /// # Panics
     /// If there is no Python with aiosmtpd: a test never passes for want of one.
     pub async fn start() -> Self {
+        Self::start_at(0).await
+    }
+
+    /// At a port of 127.0.0.1 where one was before; 0 is any.
+    pub async fn start_at(port: u16) -> Self {
         let python = std::env::var("VOLTGATE_PYTHON")
             .expect("VOLTGATE_PYTHON is not set to a Python with aiosmtpd: run the tests with `make test`");
         let mut process = Command::new(&python)
             .args(["-W", "ignore"])
             .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/smtp_server.py"))
+            .arg(port.to_string())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
@@ -46,8 +53,18 @@ impl SmtpServer {
             address: SocketAddr::from(([127, 0, 0, 1], port.parse().unwrap())),
             taken,
             reading,
-            _process: process,
+            process,
         }
+    }
+
+    /// Ends it as a crash does, and says which mails it has taken.
+    pub async fn kill(mut self) -> Vec<Value> {
+        self.process.kill().await.unwrap();
+        // What it has said is read to its end.
+        while !self.reading.is_finished() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.taken()
     }
 
     pub fn address(&self) -> SocketAddr {

@@ -50,13 +50,16 @@ fn met(reason: Reason) -> Met {
             Met::WithToken
         }
         Reason::NoCommonSubprotocol | Reason::StationUnauthorized | Reason::UpgradeRequired => Met::AtTheDoor,
-        Reason::CampaignOver
+        Reason::AddressSuppressed
+        | Reason::CampaignOver
         | Reason::ChargePointExists
         | Reason::ChargePointNotRetired
         | Reason::ChargePointRetired
         | Reason::ChargingProfileTemplateExists
         | Reason::ConnectorCodeExists
         | Reason::ConnectorNotFree
+        | Reason::DeadLetterUnreadable
+        | Reason::DeliveryNotFailed
         | Reason::FileExists
         | Reason::IdTokenBlocked
         | Reason::IdTokenExists
@@ -70,7 +73,9 @@ fn met(reason: Reason) -> Met {
         | Reason::InvalidEmailedCode
         | Reason::InvalidRefreshToken
         | Reason::LastAdministrator
+        | Reason::MessageNotRepeatable
         | Reason::NoEmail
+        | Reason::NoEmailSecret
         | Reason::NoIdToken
         | Reason::NoPublicUrl
         | Reason::NotFound
@@ -88,6 +93,8 @@ fn met(reason: Reason) -> Met {
         | Reason::TooManyApiKeys
         | Reason::TooManyChargingProfileTemplates
         | Reason::TooManyPasskeys
+        | Reason::TooManySubscriptions
+        | Reason::TooManyWebhooks
         | Reason::TotpExists
         | Reason::TransactionStopped
         | Reason::TransactionsOpen

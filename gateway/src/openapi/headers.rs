@@ -8,6 +8,10 @@ const ENTITY_TAGS: &str = r#"^(\*|(W/)?"[!#-~]*"( *, *(W/)?"[!#-~]*")*)$"#;
 /// A header of a request as a parameter; nothing where nobody has described it yet.
 pub fn parameter(name: &str) -> Option<Value> {
     let (schema, description) = match name {
+        "Accept-Language" => (
+            json!({"type": "string", "minLength": 1, "pattern": "^[ -~]+$", "example": "de-CH, en;q=0.5"}),
+            "The languages that the account's owner reads. Mail to them is written in the one that they like best, or in English where there is none in it.",
+        ),
         "If-Match" => (
             json!({"type": "string", "format": "entity-tags", "pattern": ENTITY_TAGS, "example": "\"1\""}),
             "The `ETag` of the state that this change starts from. Where it is another one by now, nothing is changed.",

@@ -173,7 +173,10 @@ fn shown_request(operation: &Value, label: &str) -> (String, String, Bytes) {
             _ => {}
         }
     }
-    let body = &operation["requestBody"]["content"]["application/json"]["example"];
+    // It is shown alike under each media type that there may be.
+    let content = operation["requestBody"]["content"].as_object();
+    let shown = content.and_then(|content| content.values().next());
+    let body = shown.map_or(&Value::Null, |shown| &shown["example"]);
     let body = if body.is_null() {
         String::new()
     } else {

@@ -362,17 +362,10 @@ async fn one_conversation_of_reflection_has_some_hundreds_of_questions_at_most()
             count += 1;
             assert!(count < 1000, "it goes on and on");
         }
-<<<<<<< ours
-        Ok::<_, tonic::Status>(())
-    };
-    let ended = timeout(PATIENCE, conversation).await.expect("an end");
-    assert!(ended.is_err(), "whoever asks on is told that it is over");
-=======
         Ok::<_, tonic::Status>(count)
     };
     let answered = timeout(PATIENCE, conversation).await.expect("an end").unwrap();
     assert!(answered > 100, "{answered}");
->>>>>>> theirs
 }
 
 #[tokio::test]

@@ -275,6 +275,7 @@ impl ProfileService for Behind {
             roles: vec!["driver".into()],
             created_at: Some(prost_timestamp(1_769_847_300)),
             email_verified: false,
+            language: None,
         }))
     }
 

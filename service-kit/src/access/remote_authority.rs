@@ -23,7 +23,6 @@ use voltgate_proto::auth::v1::{
 
 use super::api_key::ApiKey;
 use super::authority::{Authority, AuthorityUnavailable};
-use super::peer::CALLER;
 use super::revocations::{Revocation, Revocations};
 use super::service_token::ServiceTokens;
 use super::unknown_keys::UnknownKeys;
@@ -164,7 +163,7 @@ impl RemoteAuthority {
 
     /// Follows one stream to its end.
     async fn follow_once(&self) -> Result<(), Status> {
-        let request = self.in_our_name(WatchRevocationsRequest {})?;
+        let request = self.service_tokens.sign(WatchRevocationsRequest {})?;
         let mut stream = self.verification.clone().watch_revocations(request).await?.into_inner();
         while let Some(told) = stream.message().await? {
             if !told.key_ids.is_empty() {
@@ -173,24 +172,6 @@ impl RemoteAuthority {
             self.take_in(told);
         }
         Ok(())
-    }
-
-    /// A request that proves to be from one of Voltgate's own processes.
-    fn in_our_name<T>(&self, message: T) -> Result<Request<T>, Status> {
-        let mut request = Request::new(message);
-        let token = self.service_tokens.bearer();
-        let token = token.map_err(|error| Status::internal(error.to_string()))?;
-        let metadata = request.metadata_mut();
-        metadata.insert(
-            "authorization",
-            token.parse().map_err(|_| Status::internal("a token is no header"))?,
-        );
-        let name = self.service_tokens.name();
-        metadata.insert(
-            CALLER,
-            name.parse().map_err(|_| Status::internal("a name is no header"))?,
-        );
-        Ok(request)
     }
 
     fn take_in(&self, told: WatchRevocationsResponse) {
@@ -233,7 +214,7 @@ impl Authority for RemoteAuthority {
     async fn exchange(&self, key: &ApiKey) -> Result<Option<String>, AuthorityUnavailable> {
         let asked = ExchangeApiKeyRequest { api_key: key.write() };
         let exchange = async {
-            let mut request = self.in_our_name(asked)?;
+            let mut request = self.service_tokens.sign(asked)?;
             request.set_timeout(FETCH_TIMEOUT);
             self.verification.clone().exchange_api_key(request).await
         };

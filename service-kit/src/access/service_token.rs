@@ -5,7 +5,9 @@ use std::fmt;
 use chrono::TimeDelta;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
+use tonic::{Request, Status};
 
+use super::peer::CALLER;
 use crate::clock::SharedClock;
 
 /// `typ` of a service token, so that it can never be taken for an access token.
@@ -65,6 +67,26 @@ pub struct ServiceTokens {
 impl ServiceTokens {
     pub fn new(name: &'static str, secret: ServiceSecret, clock: SharedClock) -> Self {
         Self { name, secret, clock }
+    }
+
+    /// A request that proves to be from this process.
+    ///
+    /// # Errors
+    /// No token can be made.
+    pub fn sign<T>(&self, message: T) -> Result<Request<T>, Status> {
+        let mut request = Request::new(message);
+        let token = self.bearer();
+        let token = token.map_err(|error| Status::internal(error.to_string()))?;
+        let metadata = request.metadata_mut();
+        metadata.insert(
+            "authorization",
+            token.parse().map_err(|_| Status::internal("a token is no header"))?,
+        );
+        metadata.insert(
+            CALLER,
+            self.name.parse().map_err(|_| Status::internal("a name is no header"))?,
+        );
+        Ok(request)
     }
 
     /// The process in whose name the tokens are.

@@ -82,6 +82,16 @@ pub enum HandlerError {
     Reject(String),
 }
 
+/// What a service does with what a queue has set aside for it: events that were rejected, given back too often, or are none.
+#[async_trait]
+pub trait DeadLetterHandler: Send + Sync {
+    /// Keeps one, whatever it is, and returns only when it cannot be lost any more. Must bear the same one twice.
+    ///
+    /// # Errors
+    /// Not now; a dead letter is never rejected.
+    async fn keep(&self, body: &[u8], reason: &str) -> Result<(), HandlerError>;
+}
+
 /// A service's standing order for events.
 #[derive(Debug, Clone, Copy)]
 pub struct Subscription {
@@ -153,6 +163,19 @@ impl Bus {
         match self {
             Self::Local(bus) => bus.subscribe(subscription, handler, shutdown).await,
             Self::RabbitMq(broker) => broker.subscribe(subscription, handler, shutdown).await,
+        }
+    }
+
+    /// Hands what was set aside for `subscription` to `handler` until `shutdown`. Inside one process nothing is: the outbox keeps it.
+    pub async fn collect_dead_letters(
+        &self,
+        subscription: Subscription,
+        handler: Arc<dyn DeadLetterHandler>,
+        shutdown: CancellationToken,
+    ) {
+        match self {
+            Self::Local(_) => shutdown.cancelled().await,
+            Self::RabbitMq(broker) => broker.collect_dead_letters(subscription, handler, shutdown).await,
         }
     }
 }

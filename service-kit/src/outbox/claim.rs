@@ -46,7 +46,7 @@ pub(super) async fn take(
         SET claim = $2, next_attempt_at = now() + make_interval(secs => $3)
         FROM due
         WHERE outbox.position = due.position
-        RETURNING outbox.position, id, type AS kind, source, time, data, expires_at, attempts,
+        RETURNING outbox.position, id, type AS kind, source, time, data, expires_at, language, attempts,
             extract(epoch FROM now() - created_at)::float8 AS "age!"
         "#,
         limit,
@@ -70,6 +70,7 @@ pub(super) async fn take(
                 time: Some(event::timestamp(row.time)),
                 data: Bytes::from(row.data),
                 expires_at: row.expires_at.map(event::timestamp),
+                language: row.language,
             },
         })
         .collect())

@@ -23,7 +23,6 @@ use crate::{
     backoff::Backoff,
     bus::{self, Outcome, Publisher, Unavailable},
     event::Event,
-    wake::Wake,
 };
 
 /// How a relay goes about its work. The defaults are what services use; tests are in more of a hurry.
@@ -36,7 +35,7 @@ pub struct Pace {
     pub lease: Duration,
     /// After which a publish counts as failed, whatever the bus is doing.
     pub publish_timeout: Duration,
-    /// How often to look without having been woken.
+    /// How often to look for what there is to publish.
     pub poll: Duration,
     /// Pauses of the relay while the bus or the database is down.
     pub outage: Backoff,
@@ -56,7 +55,7 @@ impl Default for Pace {
             batch: 100,
             lease: Duration::from_secs(20),
             publish_timeout: Duration::from_secs(15),
-            poll: Duration::from_secs(2),
+            poll: Duration::from_millis(250),
             outage: Backoff {
                 first: Duration::from_millis(500),
                 longest: Duration::from_secs(30),
@@ -111,7 +110,6 @@ impl Relay {
         let Some(schema) = self.schema(&shutdown).await else {
             return;
         };
-        let mut wake = Wake::on(self.database.clone(), format!("outbox_{schema}"));
         let mut next_housekeeping = Instant::now();
         let mut failures = 0;
         while !shutdown.is_cancelled() {
@@ -127,7 +125,7 @@ impl Relay {
                 Ok(Pass::Done) => {
                     failures = 0;
                     tokio::select! {
-                        () = wake.wait(self.pace.poll) => {}
+                        () = tokio::time::sleep(self.pace.poll) => {}
                         () = shutdown.cancelled() => {}
                     }
                     continue;
@@ -259,11 +257,18 @@ impl Relay {
 
     async fn keep_house(&self, schema: &str) {
         let expired = self.delete_expired(schema).await;
-        let pruned = claim::prune(&self.database, self.pace.retention, DELETED_AT_ONCE).await;
+        let pruned = self.prune().await;
         let measured = gauge::measure(&self.database, schema).await;
-        if let Err(error) = expired.and(pruned.map(|_| ())).and(measured) {
+        if let Err(error) = expired.and(pruned).and(measured) {
             tracing::debug!(schema, %error, "The outbox could not be measured or pruned this time");
         }
+    }
+
+    /// All that are old by now: one statement a round would fall behind a busy day.
+    async fn prune(&self) -> Result<(), sqlx::Error> {
+        let at_once = u64::try_from(DELETED_AT_ONCE).unwrap_or(u64::MAX);
+        while claim::prune(&self.database, self.pace.retention, DELETED_AT_ONCE).await? == at_once {}
+        Ok(())
     }
 
     /// All of them, since none may stay: a statement that finds less than it may take has left nothing behind.

@@ -83,24 +83,31 @@ async fn an_event_leaves_only_with_the_transaction_that_wrote_it() {
 }
 
 #[tokio::test]
-async fn a_relay_hears_of_an_event_long_before_it_would_look() {
+async fn a_relay_finds_an_event_soon_without_any_commit_that_notifies() {
     let outbox = Outbox::create().await;
     let reader = Arc::new(Reader::default());
+    let schema: String = sqlx::query_scalar("SELECT current_schema()::text")
+        .fetch_one(&outbox.pool)
+        .await
+        .unwrap();
+    let mut listener = sqlx::postgres::PgListener::connect_with(&outbox.pool).await.unwrap();
+    listener.listen(&format!("outbox_{schema}")).await.unwrap();
     let mut running = Running::new();
     running.reader(&reader).await;
-    running.relay(
-        &outbox,
-        Pace {
-            poll: Duration::from_secs(3600),
-            ..hurried()
-        },
-    );
+    running.relay(&outbox, Pace::default());
     outbox.write("first").await;
     eventually("the first is sent", || async { reader.seen().len() == 1 }).await;
-    // By now the relay sleeps for an hour.
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    // By now the relay has nothing to do.
+    let written = tokio::time::Instant::now();
     outbox.write("second").await;
     eventually("the second is sent", || async { reader.seen().len() == 2 }).await;
+    assert!(
+        written.elapsed() < Duration::from_secs(2),
+        "after {:?}",
+        written.elapsed()
+    );
+    let heard = tokio::time::timeout(Duration::from_millis(100), listener.recv()).await;
+    assert!(heard.is_err(), "{heard:?}");
     running.stop().await;
 }
 

@@ -32,16 +32,13 @@ impl Outbox {
         let options: PgConnectOptions = database.url().parse().unwrap();
         let pool = PgPoolOptions::new()
             .max_connections(8)
-            .connect_with(options.options([("search_path", "authentication")]))
+            .connect_with(options.options([("search_path", "email")]))
             .await
             .unwrap();
-        pool.execute("CREATE SCHEMA authentication").await.unwrap();
-        for migration in [
-            include_str!("../../../migrations/authentication/0002_outbox.sql"),
-            include_str!("../../../migrations/authentication/0004_expiring_events.sql"),
-        ] {
-            pool.execute(migration).await.unwrap();
-        }
+        pool.execute("CREATE SCHEMA email").await.unwrap();
+        pool.execute(include_str!("../../../migrations/email/0008_outbox.sql"))
+            .await
+            .unwrap();
         Self {
             pool,
             _database: database,

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use server::Server;
 use session::Session;
 
-use super::{MailTransport, SendError};
+use super::{Gate, MailTransport, SendError};
 use crate::mail::Mail;
 
 /// Sessions kept open while nothing is sent.
@@ -71,15 +71,11 @@ impl SmtpTransport {
 
 #[async_trait]
 impl MailTransport for SmtpTransport {
-    async fn send(&self, mail: &Mail) -> Result<(), SendError> {
+    async fn send(&self, mail: &Mail, gate: &dyn Gate) -> Result<(), SendError> {
         let mut session = self.session().await?;
-        session.hand_over(mail).await?;
+        session.hand_over(mail, gate).await?;
         self.keep(session);
         tracing::info!(message = %mail.id, server = self.server.host(), "A mail was handed over");
         Ok(())
-    }
-
-    fn repeats_are_harmless(&self) -> bool {
-        false
     }
 }

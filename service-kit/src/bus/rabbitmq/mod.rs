@@ -4,6 +4,7 @@
 //! consumers come back by themselves; a service starts and serves without it.
 
 mod consumer;
+mod dead_letters;
 mod publisher;
 pub mod topology;
 
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use publisher::RabbitMqPublisher;
 
-use super::{EventHandler, Subscription};
+use super::{DeadLetterHandler, EventHandler, Subscription};
 use crate::backoff::Backoff;
 use crate::start::StartError;
 
@@ -65,6 +66,15 @@ impl RabbitMq {
         shutdown: CancellationToken,
     ) {
         consumer::consume(self, subscription, handler, shutdown).await;
+    }
+
+    pub(super) async fn collect_dead_letters(
+        &self,
+        subscription: Subscription,
+        handler: Arc<dyn DeadLetterHandler>,
+        shutdown: CancellationToken,
+    ) {
+        dead_letters::collect(self, subscription, handler.as_ref(), shutdown).await;
     }
 
     /// One connection, named after its purpose in RabbitMQ's own listings.

@@ -44,6 +44,11 @@ pub const EMAIL_SERVICE: Subscription = Subscription {
     types: &[
         "voltgate.events.v1.AccountDeleted",
         "voltgate.events.v1.AccountSignedUp",
+        "voltgate.events.v1.CertificateExpiring",
+        "voltgate.events.v1.ChargePointFaulted",
+        "voltgate.events.v1.ChargePointOffline",
+        "voltgate.events.v1.ChargingFinished",
+        "voltgate.events.v1.ChargingStarted",
         "voltgate.events.v1.EmailChanged",
         "voltgate.events.v1.NewSignIn",
         "voltgate.events.v1.PasswordChanged",

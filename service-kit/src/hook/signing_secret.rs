@@ -1,4 +1,4 @@
-//! The secret by which a vendor knows that a call is ours, in the way of Standard Webhooks: HMAC-SHA256 over the call's id, its
+//! The secret by which whoever is called knows that a call is ours, in the way of Standard Webhooks: HMAC-SHA256 over the call's id, its
 //! time and its body.
 
 use std::fmt;
@@ -16,33 +16,36 @@ const FEWEST: usize = 24;
 const MOST: usize = 64;
 
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct SigningSecret(Vec<u8>);
+pub struct SigningSecret(Vec<u8>);
 
 impl SigningSecret {
-    pub(super) fn generate() -> Self {
+    pub fn generate() -> Self {
         Self(rand::rng().random::<[u8; 32]>().to_vec())
     }
 
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    /// As it is shown.
+    pub fn parse(text: &str) -> Option<Self> {
         let bytes = STANDARD.decode(text.strip_prefix(PREFIX)?).ok()?;
         Self::of_bytes(bytes)
     }
 
-    pub(super) fn of_bytes(bytes: Vec<u8>) -> Option<Self> {
+    /// As it is sealed. None where there are too few or too many.
+    pub fn of_bytes(bytes: Vec<u8>) -> Option<Self> {
         (FEWEST..=MOST).contains(&bytes.len()).then_some(Self(bytes))
     }
 
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    /// To be sealed.
+    pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
     /// To be shown to whoever verifies signatures.
-    pub(super) fn reveal(&self) -> String {
+    pub fn reveal(&self) -> String {
         format!("{PREFIX}{}", STANDARD.encode(&self.0))
     }
 
     /// The value of `webhook-signature`. `at`: seconds since 1970.
-    pub(super) fn sign(&self, id: &str, at: i64, body: &[u8]) -> String {
+    pub fn sign(&self, id: &str, at: i64, body: &[u8]) -> String {
         // A shorter key counts as if zeros followed, up to the size of a block.
         let mut key = [0; MOST];
         for (place, byte) in key.iter_mut().zip(&self.0) {

@@ -1,4 +1,5 @@
-//! Calls to other systems over HTTP: the authority for tokens, and the vendors that are sent what charge points say to them.
+//! Calls to other systems over HTTP: the authority for tokens, the vendors that are sent what charge points say to them, and whoever
+//! subscribes to events.
 //!
 //! One call is one POST of JSON that is answered with JSON, in bounded time and size. Nothing is followed: an answer that points
 //! elsewhere is a failure. Where a URL comes from somebody who uses the system, rather than from whoever runs it, internal
@@ -6,11 +7,12 @@
 
 mod address;
 mod connect;
+mod signing_secret;
 mod url;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper_util::client::legacy::{Client, Error as ClientError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -18,7 +20,8 @@ use tokio::time::{Duration, Instant, timeout_at};
 
 pub use self::address::Reach;
 use self::connect::{Connect, ConnectError};
-pub use self::url::Url;
+pub use self::signing_secret::SigningSecret;
+pub use self::url::{Url, UrlError};
 
 /// An answer says yes or no, and perhaps a little more.
 const LARGEST_ANSWER: usize = 64 * 1024;
@@ -98,6 +101,21 @@ impl Hooks {
             Err(_) => Err(CallError::Unreachable),
         }
     }
+}
+
+/// The headers of Standard Webhooks, by which whoever is called knows a call for ours and for the same one again. `at`: seconds since
+/// 1970.
+pub fn signed(secret: &SigningSecret, id: &str, at: i64, body: &[u8]) -> HeaderMap {
+    let signature = secret.sign(id, at, body);
+    [
+        ("webhook-id", id.to_owned()),
+        ("webhook-timestamp", at.to_string()),
+        ("webhook-signature", signature),
+    ]
+    .into_iter()
+    // Letters, digits and a few signs are always a header's value.
+    .filter_map(|(name, value)| Some((HeaderName::from_static(name), HeaderValue::try_from(value).ok()?)))
+    .collect()
 }
 
 /// The client's own error names the address.
