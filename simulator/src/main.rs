@@ -42,10 +42,11 @@ async fn fleet(settings: FleetSettings) -> Result<ExitCode> {
     let json = settings.json;
     let ready = |online, elapsed: std::time::Duration| {
         if json {
+            let answered = fleet.statistics().glance().answered;
             // Whoever waits for it notices when standard output is closed.
             let _ = print(&format!(
                 "{}\n",
-                json!({"online": online, "seconds": elapsed.as_secs_f64()})
+                json!({"online": online, "seconds": elapsed.as_secs_f64(), "answered": answered})
             ));
         }
     };

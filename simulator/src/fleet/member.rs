@@ -1,5 +1,6 @@
 //! One charge point of a fleet.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -65,16 +66,22 @@ impl Member {
     pub(super) async fn live(mut self, source: Option<IpAddr>) {
         self.source = source;
         let station = if self.fleet.orders.scenario.begins_online() {
-            let Some(station) = self.arrive().await else {
+            let Some(mut station) = self.arrive().await else {
                 return self.fleet.statistics.gives_up();
             };
-            let mut turns = self.begin().await;
-            self.play(station, &mut turns).await
+            let begun = tokio::select! {
+                turns = self.begin() => Ok(turns),
+                lost = linger(&mut station) => lost.map(|never| match never {}),
+            };
+            match begun {
+                Ok(mut turns) => self.play(station, &mut turns).await,
+                Err(error) => return self.fleet.statistics.failed(error.label()),
+            }
         } else {
             self.storm().await
         };
         if let Some(station) = station {
-            station.close().await;
+            self.stay(station).await;
         }
     }
 
@@ -117,22 +124,26 @@ impl Member {
     /// Does what the scenario says, and comes back where the connection is lost.
     async fn play(&mut self, station: Station, turns: &mut Turns) -> Option<Station> {
         let scenario = self.fleet.orders.scenario;
-        let mut station = Some(station);
-        while !turns.are_over() {
-            let played = match station.take() {
-                Some(station) => scenario.play(self, station, turns).await,
-                None => self.online().await,
+        let mut online = Some(station);
+        loop {
+            let lost = match online.take() {
+                Some(station) => match scenario.play(self, station, turns).await {
+                    Ok(station) => return Some(station),
+                    Err(error) => error,
+                },
+                None if *self.end.borrow() => return None,
+                None => match self.online().await {
+                    Ok(station) => {
+                        online = Some(station);
+                        continue;
+                    }
+                    Err(error) => error,
+                },
             };
-            match played {
-                Ok(again) => station = Some(again),
-                Err(error) => {
-                    self.fleet.statistics.failed(error.label());
-                    self.offline();
-                    sleep(PAUSE).await;
-                }
-            }
+            self.fleet.statistics.failed(lost.label());
+            self.offline();
+            sleep(PAUSE).await;
         }
-        station
     }
 
     async fn storm(&mut self) -> Option<Station> {
@@ -142,15 +153,8 @@ impl Member {
             source: self.source,
         };
         match storm.play(self).await {
-            Ok(mut station) => {
+            Ok(station) => {
                 self.arrived();
-                let stayed = tokio::select! {
-                    () = self.over() => Ok(()),
-                    left = stay(&mut station) => left,
-                };
-                if let Err(error) = stayed {
-                    self.fleet.statistics.failed(error.label());
-                }
                 Some(station)
             }
             Err(error) => {
@@ -158,6 +162,18 @@ impl Member {
                 self.fleet.statistics.gives_up();
                 None
             }
+        }
+    }
+
+    /// Is there until everything ends, and goes.
+    async fn stay(&mut self, mut station: Station) {
+        let stayed = tokio::select! {
+            () = self.over() => Ok(()),
+            lost = linger(&mut station) => lost.map(|never| match never {}),
+        };
+        match stayed {
+            Ok(()) => station.close().await,
+            Err(error) => self.fleet.statistics.failed(error.label()),
         }
     }
 
@@ -253,7 +269,7 @@ impl Member {
 }
 
 /// Is there, until the connection is lost.
-async fn stay(station: &mut Station) -> Result<(), StationError> {
+async fn linger(station: &mut Station) -> Result<Infallible, StationError> {
     loop {
         station.listen().await?;
         station.decline().await?;
