@@ -20,6 +20,13 @@ test: ## run every test against a private PostgreSQL and RabbitMQ
 	@cargo build --workspace --bins --tests
 	@target/debug/testbed cargo test --workspace
 
+.PHONY: load
+load: ## put Voltgate under load with simulated charge points; LOAD= takes options (LOAD=--help)
+	@scripts/setup run
+	@cargo build --release --bins --package voltgate --package gateway --package auth-service --package charger-service \
+		--package email-service --package simulator --package load
+	@target/release/load $(LOAD)
+
 .PHONY: check
 check: ## what must hold before a commit: format, lints, SQL cache, .env.template
 	@cargo fmt --all --check

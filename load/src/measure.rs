@@ -42,7 +42,10 @@ impl Results {
             missing: Vec::new(),
         };
         let mut answered = Answered::default();
-        for measure in &settings.measures {
+        // Reads come last: what there is to read then has been brought by no charge point.
+        let (reads, fleets): (Vec<_>, Vec<_>) =
+            settings.measures.iter().partition(|measure| **measure == Measure::Rest);
+        for measure in fleets {
             match measure {
                 Measure::Idle => results.idle = idle::measure(installation, settings, &mut answered).await?,
                 Measure::Storm => results
@@ -57,19 +60,13 @@ impl Results {
                     let exchanged = fleet::exchange(installation, settings, scenario, &mut answered).await?;
                     results.exchanged.push(exchanged);
                 }
-                Measure::Rest => {
-                    // Rows that no charge point has brought are not compared.
-                    results
-                        .missing
-                        .extend(answered.compare(installation.database.pool()).await?);
-                    results.read = rest::measure(installation, settings).await?;
-                    return Ok(results);
-                }
+                Measure::Rest => {}
             }
         }
-        results
-            .missing
-            .extend(answered.compare(installation.database.pool()).await?);
+        results.missing = answered.compare(installation.database.pool()).await?;
+        if !reads.is_empty() {
+            results.read = rest::measure(installation, settings).await?;
+        }
         Ok(results)
     }
 }

@@ -3,7 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// For what is open besides charge points' sockets.
-const OTHERS: u64 = 200;
+const OTHERS: u64 = 1000;
 
 /// Raises the limit to what so many sockets need, as far as that is allowed.
 ///

@@ -210,7 +210,7 @@ mod tests {
         };
         let (run, due) = tokio::join!(run, take);
         run.expect("there are timers");
-        let expected: Vec<_> = (0..29).map(|round| Duration::from_millis(2 + 3 * round)).collect();
+        let expected: Vec<_> = (0..30).map(|round| Duration::from_millis(2 + 3 * round)).collect();
         assert_eq!(due, expected);
     }
 

@@ -48,7 +48,7 @@ impl StationError {
             Self::Refused { action, code, .. } => format!("{action}: {code}"),
             Self::Unanswered { action, .. } => format!("{action}: no answer"),
             Self::Unreadable { action, .. } => format!("{action}: unreadable answer"),
-            Self::Socket(SocketError::Address(_) | SocketError::Handshake(_) | SocketError::Protocol(_))
+            Self::Socket(SocketError::Handshake(_) | SocketError::Protocol(_))
             | Self::NotAccepted
             | Self::TooManyWishes => self.to_string(),
         }

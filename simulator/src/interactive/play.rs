@@ -96,8 +96,10 @@ impl Play {
 
     async fn next(&mut self, console: &mut Console) -> Happening {
         let is_online = matches!(self.link, Link::Online(_));
+        let (heartbeat, meter) = (self.heartbeat, self.meter);
+        let link = &mut self.link;
         let heard = async {
-            match &mut self.link {
+            match link {
                 Link::Online(station) => Happening::Wished(station.listen().await),
                 Link::Offline(Some(attempt)) => {
                     sleep_until(*attempt).await;
@@ -109,8 +111,8 @@ impl Play {
         tokio::select! {
             line = console.next() => Happening::Typed(line),
             happening = heard => happening,
-            () = sleep_until(self.heartbeat), if is_online => Happening::Heartbeat,
-            () = sleep_until(self.meter) => Happening::Meter,
+            () = sleep_until(heartbeat), if is_online => Happening::Heartbeat,
+            () = sleep_until(meter) => Happening::Meter,
             _ = tokio::signal::ctrl_c() => Happening::Interrupted,
         }
     }

@@ -64,7 +64,7 @@ pub async fn shake(stream: &mut Stream, offer: &Offer<'_>) -> Result<BytesMut, S
         let body = String::from_utf8_lossy(body).into_owned();
         return Err(SocketError::Refused { status, body });
     }
-    if header(&head, "sec-websocket-accept") != Some(&accept(&key)) {
+    if header(&head, "sec-websocket-accept") != Some(accept(&key).as_str()) {
         return Err(SocketError::Handshake("the answer is to another key"));
     }
     if header(&head, "sec-websocket-protocol") != Some(offer.subprotocol) {

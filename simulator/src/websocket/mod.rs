@@ -31,8 +31,6 @@ const NO_STATUS: u16 = 1005;
 pub enum SocketError {
     #[error("cannot connect: {0}")]
     Connect(#[source] io::Error),
-    #[error("the address cannot be used: {0}")]
-    Address(String),
     /// The answer to the handshake was something else.
     #[error("refused with {status}{}", detail(.body))]
     Refused { status: u16, body: String },
