@@ -175,7 +175,7 @@ impl Installation {
 /// Settings that lift the bounds which would be measured instead.
 const UNBOUNDED: [(&str, &str); 2] = [
     ("GATEWAY_MAX_CONNECTIONS", "200000"),
-    ("CHARGER_MESSAGES_PER_SECOND", "100000"),
+    ("CHARGER_MESSAGES_PER_SECOND", "10000"),
 ];
 
 /// Settings of every process.
