@@ -173,7 +173,8 @@ impl Installation {
 }
 
 /// Settings that lift the bounds which would be measured instead.
-const UNBOUNDED: [(&str, &str); 2] = [
+const UNBOUNDED: [(&str, &str); 3] = [
+    ("GATEWAY_RATE_LIMIT", "false"),
     ("GATEWAY_MAX_CONNECTIONS", "200000"),
     ("CHARGER_MESSAGES_PER_SECOND", "10000"),
 ];
