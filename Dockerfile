@@ -4,7 +4,7 @@ WORKDIR /source
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/source/target \
-    cargo build --release --locked --workspace --exclude testbed --exclude e2e --exclude bench --bins && \
+    cargo build --release --locked --workspace --exclude testbed --exclude e2e --exclude bench --exclude load --bins && \
     mkdir /binaries && \
     find target/release -maxdepth 1 -type f -executable -exec cp {} /binaries/ \;
 

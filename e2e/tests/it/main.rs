@@ -35,6 +35,7 @@ mod second_factor;
 mod security_extension;
 mod signing_keys;
 mod signup;
+mod simulator;
 mod strays;
 mod terminator;
 mod tls;

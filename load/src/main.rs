@@ -1,0 +1,47 @@
+//! Measures Voltgate with the simulator's charge points: all in one process, and as separate processes, each on a PostgreSQL of its own
+//! that loses nothing.
+//!
+//! Simulator, services and PostgreSQL share the machine, so a rate says as much about the neighbours; what a message costs in processor
+//! time is told for each process.
+
+mod database;
+mod installation;
+mod measure;
+mod operator;
+mod process;
+mod registration;
+mod rows;
+mod settings;
+mod simulation;
+mod tables;
+mod usage;
+
+use std::io::Write as _;
+
+use anyhow::{Context as _, Result};
+use clap::Parser as _;
+use simulator::open_files;
+
+use installation::Installation;
+use measure::Results;
+use settings::Settings;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let settings = Settings::parse();
+    // The processes inherit it.
+    open_files::allow(settings.most_stations()).map_err(anyhow::Error::msg)?;
+    let mut results = Vec::new();
+    for &setup in &settings.setups {
+        let installation = Installation::start(setup, &settings).await?;
+        let result = Results::measure(&installation, &settings).await;
+        installation.stop().await?;
+        results.push(result?);
+    }
+    if let Some(path) = &settings.json {
+        let file = std::fs::File::create(path).with_context(|| format!("cannot write {}", path.display()))?;
+        serde_json::to_writer_pretty(file, &results)?;
+    }
+    std::io::stdout().write_all(tables::markdown(&results).as_bytes())?;
+    Ok(())
+}

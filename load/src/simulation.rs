@@ -1,0 +1,77 @@
+//! Runs the simulator as a process of its own.
+
+use std::process::Stdio;
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use simulator::report::Report;
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+use crate::process::beside;
+use crate::registration::{PASSWORD, PREFIX};
+
+/// A fleet that is under way.
+pub struct Simulation {
+    child: Child,
+    said: Lines<BufReader<ChildStdout>>,
+}
+
+/// All charge points are connected.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub struct Ready {
+    pub online: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// Messages so far.
+    pub answered: u64,
+}
+
+impl Simulation {
+    /// # Errors
+    /// The simulator has not been built.
+    pub fn start(gateway: &str, scenario: &str, options: &[(&str, String)]) -> Result<Self> {
+        let mut command = Command::new(beside("simulator")?);
+        command
+            .args(["fleet", scenario, "--json", "--prefix", PREFIX, "--password", PASSWORD])
+            .args(["--url", &format!("ws://{gateway}/ocpp")]);
+        for (name, value) in options {
+            command.arg(name).arg(value);
+        }
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let said = child.stdout.take().context("the output is piped")?;
+        Ok(Self {
+            child,
+            said: BufReader::new(said).lines(),
+        })
+    }
+
+    /// Waits until it begins.
+    ///
+    /// # Errors
+    /// The simulator has failed.
+    pub async fn ready(&mut self) -> Result<Ready> {
+        self.next().await
+    }
+
+    /// Waits for the end.
+    ///
+    /// # Errors
+    /// The simulator has failed. Charge points that did are in the report.
+    pub async fn report(mut self) -> Result<Report> {
+        let report = self.next().await?;
+        // It fails where charge points did, which the report tells, too.
+        self.child.wait().await?;
+        Ok(report)
+    }
+
+    async fn next<T: DeserializeOwned>(&mut self) -> Result<T> {
+        let line = self.said.next_line().await?.context("the simulator has failed")?;
+        Ok(serde_json::from_str(&line)?)
+    }
+}

@@ -1,0 +1,171 @@
+//! The figures as tables, in Markdown.
+
+use std::fmt::Write as _;
+
+use simulator::scenario::Scenario;
+
+use crate::measure::Results;
+use crate::settings::Setup;
+
+/// All tables that have anything in them.
+pub fn markdown(results: &[Results]) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    if let Some(first) = results.first() {
+        let _ = writeln!(text, "{}\n", first.database);
+    }
+    exchanged(results, &mut text);
+    processors(results, &mut text);
+    idle(results, &mut text);
+    read(results, &mut text);
+    for result in results {
+        let setup = name(result.setup);
+        let verdict = if result.missing.is_empty() {
+            "every row is there".to_owned()
+        } else {
+            result.missing.join("; ")
+        };
+        let _ = writeln!(text, "{setup}: {verdict}");
+        let errors = result.exchanged.iter().map(|exchanged| &exchanged.report.errors);
+        for (error, count) in errors.chain(result.idle.iter().map(|idle| &idle.errors)).flatten() {
+            let _ = writeln!(text, "{setup}: {count} × {error}");
+        }
+    }
+    text
+}
+
+fn name(setup: Setup) -> &'static str {
+    match setup {
+        Setup::AllInOne => "all in one",
+        Setup::Separate => "separate",
+    }
+}
+
+fn what(scenario: Scenario, stations: usize) -> String {
+    match scenario {
+        Scenario::Idle => format!("{stations} idle"),
+        Scenario::Heartbeats => format!("heartbeats and statuses of {stations}"),
+        Scenario::Charge => format!("charges of {stations}"),
+        Scenario::Storm => format!("{stations} boot at once"),
+        Scenario::Offline => format!("{stations} come back with a queue"),
+    }
+}
+
+fn exchanged(results: &[Results], text: &mut String) {
+    if results.iter().all(|result| result.exchanged.is_empty()) {
+        return;
+    }
+    let _ = writeln!(
+        text,
+        "| charge points | | s | messages/s | p50, ms | p95 | p99 | p99.9 | commits/s |\n|---|---|---|---|---|---|---|---|---|"
+    );
+    for result in results {
+        for exchanged in &result.exchanged {
+            let report = &exchanged.report;
+            let latency = report.latency;
+            // A storm counts until a BootNotification is answered; with it come two statuses.
+            let per_second = exchanged.messages as f64 / report.seconds.max(f64::EPSILON);
+            let is_storm = report.scenario == Scenario::Storm;
+            let _ = writeln!(
+                text,
+                "| {} | {} | {:.1} | {:.0} | {:.1} | {:.1} | {:.1} | {:.1} | {:.0} |",
+                what(report.scenario, report.stations),
+                name(result.setup),
+                report.seconds,
+                if is_storm {
+                    per_second
+                } else {
+                    report.messages_per_second
+                },
+                latency.p50,
+                latency.p95,
+                latency.p99,
+                latency.p999,
+                exchanged.used.commits_per_second()
+            );
+        }
+    }
+    text.push('\n');
+}
+
+fn processors(results: &[Results], text: &mut String) {
+    for result in results.iter().filter(|result| !result.exchanged.is_empty()) {
+        let processes: Vec<_> = result.exchanged[0].used.processor_seconds.keys().copied().collect();
+        let _ = writeln!(
+            text,
+            "| CPU seconds for 10,000 messages, {} | all | {} |\n|---|---|{}",
+            name(result.setup),
+            processes.join(" | "),
+            "---|".repeat(processes.len())
+        );
+        for exchanged in &result.exchanged {
+            let for_ten_thousand = |seconds: f64| format!("{:.2}", exchanged.per_message(seconds) * 10.0);
+            let each = exchanged.used.processor_seconds.values();
+            let each: Vec<_> = each.map(|seconds| for_ten_thousand(*seconds)).collect();
+            let report = &exchanged.report;
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} |",
+                what(report.scenario, report.stations),
+                for_ten_thousand(exchanged.used.processor_seconds_in_all()),
+                each.join(" | ")
+            );
+        }
+        text.push('\n');
+    }
+}
+
+fn idle(results: &[Results], text: &mut String) {
+    if results.iter().all(|result| result.idle.is_empty()) {
+        return;
+    }
+    let _ = writeln!(
+        text,
+        "| idle charge points | | connected within | KiB each | of which |\n|---|---|---|---|---|"
+    );
+    for result in results {
+        for idle in &result.idle {
+            let online = idle.online.max(1) as f64;
+            let of_which = idle.more.iter();
+            let of_which: Vec<_> = of_which
+                .map(|(name, more)| format!("{name} {:.1}", *more as f64 / online))
+                .collect();
+            let _ = writeln!(
+                text,
+                "| {} of {} | {} | {:.1} s | {:.1} | {} |",
+                idle.online,
+                idle.stations,
+                name(result.setup),
+                idle.connecting_seconds,
+                idle.each(),
+                of_which.join(", ")
+            );
+        }
+    }
+    text.push('\n');
+}
+
+fn read(results: &[Results], text: &mut String) {
+    if results.iter().all(|result| result.read.is_empty()) {
+        return;
+    }
+    let _ = writeln!(
+        text,
+        "| REST reads | | requests/s | p50, ms | p99 | CPU ms a request |\n|---|---|---|---|---|---|"
+    );
+    for result in results {
+        for read in &result.read {
+            let processor = read.used.processor_seconds_in_all() * 1000.0 / read.requests.max(1) as f64;
+            let _ = writeln!(
+                text,
+                "| {} | {} | {:.0} | {:.2} | {:.2} | {processor:.3} |",
+                read.name,
+                name(result.setup),
+                read.per_second,
+                read.p50,
+                read.p99
+            );
+        }
+    }
+    text.push('\n');
+}

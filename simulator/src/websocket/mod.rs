@@ -1,0 +1,181 @@
+//! A WebSocket as a charge point needs it (RFC 6455, the client's side): texts both ways, pings answered, no extensions.
+//!
+//! Written for this one purpose, so that a message costs one read and one write, and tens of thousands of idle sockets next to nothing:
+//! load and what is measured share the processors.
+
+mod frame;
+mod handshake;
+mod stream;
+
+use std::io;
+
+use bytes::{Buf as _, BytesMut};
+use thiserror::Error;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use self::frame::{Head, Opcode};
+pub use self::handshake::Offer;
+pub use self::stream::Stream;
+
+/// Bytes that are asked for at once. Most messages are smaller.
+const READ: usize = 512;
+
+/// The largest message that is taken, in bytes.
+const LARGEST: usize = 4 * 1024 * 1024;
+
+/// The code of a close frame without one.
+const NO_STATUS: u16 = 1005;
+
+/// Why there is no socket, or none any more.
+#[derive(Debug, Error)]
+pub enum SocketError {
+    #[error("cannot connect: {0}")]
+    Connect(#[source] io::Error),
+    /// The answer to the handshake was something else.
+    #[error("refused with {status}{}", detail(.body))]
+    Refused { status: u16, body: String },
+    #[error("the handshake is none: {0}")]
+    Handshake(&'static str),
+    #[error("closed with {code}{}", detail(.reason))]
+    Closed { code: u16, reason: String },
+    #[error("the connection is lost: {0}")]
+    Lost(#[from] io::Error),
+    #[error("the other side breaks the WebSocket protocol: {0}")]
+    Protocol(&'static str),
+}
+
+fn detail(text: &str) -> String {
+    if text.is_empty() {
+        String::new()
+    } else {
+        format!(": {text}")
+    }
+}
+
+/// An open socket.
+#[derive(Debug)]
+pub struct Socket {
+    stream: Stream,
+    incoming: BytesMut,
+    /// What has not been written yet, masked already.
+    outgoing: Vec<u8>,
+    /// The message that is arriving, or has arrived.
+    message: Vec<u8>,
+    /// The message is complete, and has been handed out.
+    complete: bool,
+}
+
+impl Socket {
+    /// Shakes hands over a connection.
+    ///
+    /// # Errors
+    /// The other side does not want to.
+    pub async fn open(mut stream: Stream, offer: &Offer<'_>) -> Result<Self, SocketError> {
+        let incoming = handshake::shake(&mut stream, offer).await?;
+        Ok(Self {
+            stream,
+            incoming,
+            outgoing: Vec::new(),
+            message: Vec::new(),
+            complete: false,
+        })
+    }
+
+    /// Sends a text. Where this is dropped half-way, the rest goes out with whatever is next.
+    ///
+    /// # Errors
+    /// The connection is lost.
+    pub async fn send(&mut self, text: &str) -> Result<(), SocketError> {
+        frame::write(&mut self.outgoing, Opcode::Text, text.as_bytes(), rand::random());
+        self.flush().await
+    }
+
+    /// The next text. Nothing is lost where this is dropped.
+    ///
+    /// # Errors
+    /// The other side has closed, is gone, or breaks the protocol.
+    pub async fn receive(&mut self) -> Result<&str, SocketError> {
+        if self.complete {
+            self.message.clear();
+            self.complete = false;
+        }
+        while !self.take_frames()? {
+            self.flush().await?;
+            self.incoming.reserve(READ);
+            if self.stream.read_buf(&mut self.incoming).await? == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+        }
+        self.complete = true;
+        std::str::from_utf8(&self.message).map_err(|_| SocketError::Protocol("a text is not UTF-8"))
+    }
+
+    /// Says goodbye, and does not wait for an answer.
+    pub async fn close(mut self) {
+        frame::write(
+            &mut self.outgoing,
+            Opcode::Close,
+            &1000_u16.to_be_bytes(),
+            rand::random(),
+        );
+        // The other side may have gone first.
+        if self.flush().await.is_ok() {
+            let _ = self.stream.shutdown().await;
+        }
+    }
+
+    async fn flush(&mut self) -> Result<(), SocketError> {
+        while !self.outgoing.is_empty() {
+            let written = self.stream.write(&self.outgoing).await?;
+            if written == self.outgoing.len() {
+                self.outgoing.clear();
+                self.stream.flush().await?;
+            } else {
+                self.outgoing.drain(..written);
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes through the frames that have arrived, up to the end of a message. Whether there was one.
+    fn take_frames(&mut self) -> Result<bool, SocketError> {
+        while let Some(head) = Head::read(&self.incoming)? {
+            if self.message.len().saturating_add(head.length) > LARGEST {
+                return Err(SocketError::Protocol("a message is too large"));
+            }
+            let whole = head.size + head.length;
+            if self.incoming.len() < whole {
+                self.incoming.reserve(whole - self.incoming.len());
+                return Ok(false);
+            }
+            let payload = &self.incoming[head.size..whole];
+            let mut ends_message = false;
+            match head.opcode {
+                Opcode::Text | Opcode::Continuation => {
+                    self.message.extend_from_slice(payload);
+                    ends_message = head.is_last;
+                }
+                Opcode::Ping => frame::write(&mut self.outgoing, Opcode::Pong, payload, rand::random()),
+                Opcode::Pong => {}
+                Opcode::Close => return Err(closed(payload)),
+                Opcode::Binary => return Err(SocketError::Protocol("it sends bytes that are no text")),
+            }
+            self.incoming.advance(whole);
+            if ends_message {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn closed(payload: &[u8]) -> SocketError {
+    let (code, reason) = match payload {
+        [high, low, reason @ ..] => (u16::from_be_bytes([*high, *low]), reason),
+        _ => (NO_STATUS, &[][..]),
+    };
+    SocketError::Closed {
+        code,
+        reason: String::from_utf8_lossy(reason).into_owned(),
+    }
+}
