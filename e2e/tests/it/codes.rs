@@ -78,7 +78,7 @@ async fn assert_gone(processes: &Processes, code: &str) {
         queues.iter().any(|queue| queue == "voltgate.events.archive"),
         "{queues:?}"
     );
-    assert!(!processes.logs_with("An event was taken in").is_empty());
+    assert!(!processes.logs_with("An event is taken in").is_empty());
 }
 
 async fn unsent_events(processes: &Processes) -> i64 {

@@ -1,6 +1,6 @@
 //! Statements in a trace, on a real PostgreSQL.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanData, SpanExporter};
@@ -9,7 +9,6 @@ use service_kit::trace::{Parent, Share, SpanKind, Statements, Tracer};
 use sqlx::PgPool;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use testbed::Database;
-use tracing::instrument::WithSubscriber;
 use tracing_subscriber::layer::SubscriberExt;
 
 #[derive(Clone, Debug, Default)]
@@ -32,6 +31,15 @@ async fn pool(database: &Database) -> PgPool {
         .unwrap()
 }
 
+/// For all tests at once, as a process does it: what only one of them heard of, another could have tracing leave out.
+fn hear_of_statements() {
+    static HEARING: Once = Once::new();
+    HEARING.call_once(|| {
+        let subscriber = tracing_subscriber::registry().with(Statements::layer());
+        tracing::subscriber::set_global_default(subscriber).unwrap();
+    });
+}
+
 /// What runs meanwhile as spans, for a trace that is recorded or one that is not.
 async fn recorded(share: Share, work: impl Future<Output = ()>) -> (String, Vec<SpanData>) {
     let kept = Kept::default();
@@ -39,8 +47,8 @@ async fn recorded(share: Share, work: impl Future<Output = ()>) -> (String, Vec<
     let tracer = Tracer::recording(&provider, share);
     let span = tracer.begin(Parent::None, SpanKind::Server, || "request".into());
     let trace = span.context().unwrap().trace_id.to_string();
-    let subscriber = tracing_subscriber::registry().with(Statements::layer());
-    span.scope(work).with_subscriber(subscriber).await;
+    hear_of_statements();
+    span.scope(work).await;
     drop(span);
     let spans = kept.0.lock().unwrap().clone();
     (trace, spans)

@@ -40,8 +40,11 @@ fn assert_reads_as_approved(name: &str, rendered: &Rendered) {
     insta::assert_snapshot!(format!("{name}.html"), rendered.html);
 }
 
+/// Makes another mail of the sample of a template.
+type Variation = (&'static str, fn(&mut Value));
+
 /// What else a receipt may be.
-const RECEIPTS: [(&str, fn(&mut Value)); 3] = [
+const RECEIPTS: [Variation; 3] = [
     ("corrected", |variables| variables["corrected"] = true.into()),
     ("without-cost", |variables| {
         for name in ["record", "tariff", "currency", "total", "energy", "highest", "power"] {
