@@ -52,7 +52,7 @@ impl Results {
                     .exchanged
                     .push(fleet::storm(installation, settings, &mut answered).await?),
                 Measure::Charge | Measure::Heartbeats => {
-                    let scenario = if *measure == Measure::Charge {
+                    let scenario = if measure == Measure::Charge {
                         "charge"
                     } else {
                         "heartbeats"
