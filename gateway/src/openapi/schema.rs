@@ -103,8 +103,8 @@ impl<'f> Schemas<'f> {
             // A double, which is what JSON's numbers are in most clients, does not hold every one of these.
             Kind::Int64 | Kind::Sint64 | Kind::Sfixed64 => wide("int64", "^(0|-?[1-9][0-9]{0,18})$", place),
             Kind::Uint64 | Kind::Fixed64 => wide("uint64", "^(0|[1-9][0-9]{0,19})$", place),
-            Kind::Float => floating("float", place),
-            Kind::Double => floating("double", place),
+            Kind::Float => floating("float", "1?[0-9]", place),
+            Kind::Double => floating("double", "[0-9]{1,2}", place),
         }
     }
 
@@ -195,11 +195,14 @@ fn wide(format: &str, pattern: &str, place: Place) -> Value {
     json!({"type": json_type, "format": format, "pattern": pattern})
 }
 
-fn floating(format: &str, place: Place) -> Value {
+/// `exponent` is a pattern of what a power of ten may be, so that no number of sixteen digits before it overflows.
+fn floating(format: &str, exponent: &str, place: Place) -> Value {
     let pattern = match place {
         Place::Parameter => return json!({"type": "number", "format": format}),
-        Place::Request => r"^(NaN|-?Infinity|-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?)$",
-        Place::Answer => "^(NaN|-?Infinity)$",
+        Place::Request => {
+            format!(r"^(NaN|-?Infinity|-?(0|[1-9][0-9]{{0,15}})(\.[0-9]{{1,17}})?([eE][+-]?{exponent})?)$")
+        }
+        Place::Answer => "^(NaN|-?Infinity)$".to_owned(),
     };
     json!({"type": ["number", "string"], "format": format, "pattern": pattern})
 }

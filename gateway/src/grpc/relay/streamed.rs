@@ -1,5 +1,5 @@
 //! A call with any number of messages. Each frame goes on when the other side has room for it. It may stay for long: like a charge
-//! point's, it is bounded by the room on connections only, and by its client's reading.
+//! point's, it is on a connection of its own kind, it has one of the places of streams, and it ends where its client does not read.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
