@@ -77,11 +77,12 @@ impl MailServer {
 impl Processes {
     /// Everything that they stand on, and the settings they would be started with.
     pub async fn prepare() -> Self {
-        let (database, broker, mail) = (
-            Database::create().await,
-            Broker::create().await,
-            MailServer::start().await,
-        );
+        Self::prepare_on(Database::create().await, Broker::create().await).await
+    }
+
+    /// The same on a database and a queue that may be a test's own.
+    pub async fn prepare_on(database: Database, broker: Broker) -> Self {
+        let mail = MailServer::start().await;
         let _one_at_a_time = ROLES_LOCK.lock().await;
         let mut connection = PgConnection::connect(database.url())
             .await

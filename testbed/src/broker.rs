@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use uuid::Uuid;
 
-use crate::management;
+use crate::{RabbitMq, management};
 
 /// A virtual host of its own on the run's RabbitMQ, deleted together with this value.
 #[derive(Debug)]
@@ -24,12 +24,23 @@ impl Broker {
     /// for want of one.
     pub async fn create() -> Broker {
         let server = crate::required("TEST_RABBITMQ_URL");
-        let api = crate::required("TEST_RABBITMQ_API_URL");
         let address = server
             .rsplit('@')
             .next()
             .and_then(|address| address.parse().ok())
             .expect("TEST_RABBITMQ_URL reads amqp://user:password@address:port");
+        Self::create_at(address, crate::required("TEST_RABBITMQ_API_URL")).await
+    }
+
+    /// The same on a node of the test's own.
+    ///
+    /// # Panics
+    /// It refuses.
+    pub async fn create_on(node: &RabbitMq) -> Broker {
+        Self::create_at(node.address(), node.api_url()).await
+    }
+
+    async fn create_at(address: SocketAddr, api: String) -> Broker {
         let virtual_host = format!("test_{}", Uuid::now_v7().simple());
         let broker = Broker {
             url: url(address, &virtual_host),
@@ -81,7 +92,7 @@ impl Broker {
         match status {
             Ok(200..300) => {}
             other => {
-                panic!("the RabbitMQ of TEST_RABBITMQ_API_URL refused a virtual host: {other:?}")
+                panic!("RabbitMQ refused a virtual host: {other:?}")
             }
         }
     }

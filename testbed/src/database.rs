@@ -17,14 +17,21 @@ impl Database {
     /// # Panics
     /// If `TEST_POSTGRES_URL` is missing or the server cannot be reached: a test never passes for want of one.
     pub async fn create() -> Database {
-        let server = crate::required("TEST_POSTGRES_URL");
+        Self::create_on(crate::required("TEST_POSTGRES_URL")).await
+    }
+
+    /// The same on a server of the test's own, given by the URL of a database on it.
+    ///
+    /// # Panics
+    /// It cannot be reached.
+    pub async fn create_on(server: String) -> Database {
         let name = format!("test_{}", Uuid::now_v7().simple());
         execute(&server, format!("CREATE DATABASE {name}"))
             .await
-            .expect("a database can be created on the PostgreSQL of TEST_POSTGRES_URL");
+            .expect("a database can be created on the PostgreSQL of the test");
         let (base, _) = server
             .rsplit_once('/')
-            .expect("TEST_POSTGRES_URL ends with the name of a database");
+            .expect("the URL ends with the name of a database");
         Database {
             url: format!("{base}/{name}"),
             name,

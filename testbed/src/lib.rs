@@ -19,7 +19,10 @@ mod database;
 mod lock;
 pub mod management;
 mod port;
+mod program;
 mod proxy;
+mod rabbitmq;
+mod redis;
 
 pub use broker::Broker;
 pub use cache::redis_url;
@@ -27,6 +30,8 @@ pub use database::Database;
 pub use lock::Lock;
 pub use port::free_port;
 pub use proxy::Proxy;
+pub use rabbitmq::RabbitMq;
+pub use redis::Redis;
 
 /// An address that the binary `testbed` puts into the environment of the command that it runs.
 fn required(variable: &str) -> String {

@@ -8,21 +8,18 @@
 //! `TEST_REDIS_URL`. Its exit code is ours. Whatever happens to us, a `kill -9` included, no server outlives us.
 
 mod command;
-mod rabbitmq;
-mod redis;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use private_postgres::{Cluster, Durability, Options};
 use tempfile::TempDir;
+use testbed::{RabbitMq, Redis};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use command::Arguments;
-use rabbitmq::RabbitMq;
-use redis::Redis;
 
 // One thread, because the kernel ties "your parent died" to the thread that started the child.
 #[tokio::main(flavor = "current_thread")]
@@ -124,18 +121,6 @@ async fn start_redis(folder: &Path, postgres_only: bool) -> Result<Option<Redis>
         return Ok(None);
     }
     Redis::start(&folder.join("redis")).await.map(Some)
-}
-
-/// The first program of this name in the folders given, else in `PATH`.
-fn find(name: &str, folders: &[&str]) -> Result<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = folders
-        .iter()
-        .map(PathBuf::from)
-        .chain(std::env::split_paths(&path))
-        .map(|folder| folder.join(name))
-        .find(|program| program.is_file());
-    found.with_context(|| format!("`{name}` is not installed: run `scripts/setup test`"))
 }
 
 /// The two signals that ask us to stop.

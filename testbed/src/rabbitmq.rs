@@ -4,16 +4,17 @@
 //! and on a port of its own, so that it is a child like any other. The kernel kills both when this process dies.
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use testbed::{free_port, management};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
-use crate::find;
+use crate::program::find;
+use crate::{free_port, management};
 
 const READY_WITHIN: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(200);
@@ -22,32 +23,117 @@ const POLL: Duration = Duration::from_millis(200);
 pub struct RabbitMq {
     node: Child,
     epmd: Child,
+    place: Place,
+}
+
+/// Where a node lives. It comes back to the same ports and the same data.
+struct Place {
+    folder: PathBuf,
     port: u16,
     management_port: u16,
+    epmd_port: u16,
+    distribution_port: u16,
 }
 
 impl RabbitMq {
     /// Starts a node that keeps everything it writes in the folder, and waits until it accepts connections.
+    ///
+    /// # Errors
+    /// A program is missing, or the node does not get ready.
     pub async fn start(folder: &Path) -> Result<RabbitMq> {
-        let epmd_port = free_port();
-        let port = free_port();
-        let management_port = free_port();
+        let place = Place {
+            folder: folder.to_owned(),
+            port: free_port(),
+            management_port: free_port(),
+            epmd_port: free_port(),
+            distribution_port: free_port(),
+        };
         fs::create_dir_all(folder)?;
-        fs::write(folder.join("rabbitmq.conf"), configuration(port, management_port))?;
+        fs::write(
+            folder.join("rabbitmq.conf"),
+            configuration(place.port, place.management_port),
+        )?;
         fs::write(folder.join("enabled_plugins"), "[rabbitmq_management].\n")?;
-
         let epmd = child(find("epmd", &[])?, folder)?
             .args(["-address", "127.0.0.1", "-port"])
-            .arg(epmd_port.to_string())
+            .arg(place.epmd_port.to_string())
             .spawn()
             .context("cannot start epmd")?;
+        let node = place.start_node()?;
+        let mut rabbitmq = RabbitMq { node, epmd, place };
+        rabbitmq.wait_until_ready().await?;
+        Ok(rabbitmq)
+    }
+
+    /// Ends the node as the machine's power would, starts it again, and waits until it accepts connections.
+    ///
+    /// # Errors
+    /// It does not get ready again.
+    pub async fn crash_and_restart(&mut self) -> Result<()> {
+        self.node.kill().await.context("cannot end the RabbitMQ node")?;
+        self.node = self.place.start_node()?;
+        self.wait_until_ready().await
+    }
+
+    /// Where to connect; a virtual host goes behind a slash.
+    pub fn url(&self) -> String {
+        format!("amqp://guest:guest@{}", self.address())
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.place.port))
+    }
+
+    /// Where the management API listens.
+    pub fn api_url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.place.management_port)
+    }
+
+    /// Ends both at once: nothing in the folder is worth an orderly goodbye.
+    ///
+    /// # Errors
+    /// One of them cannot be ended.
+    pub async fn stop(mut self) -> Result<()> {
+        self.node.kill().await.context("cannot end the RabbitMQ node")?;
+        self.epmd.kill().await.context("cannot end epmd")
+    }
+
+    async fn wait_until_ready(&mut self) -> Result<()> {
+        let deadline = Instant::now() + READY_WITHIN;
+        while Instant::now() < deadline {
+            if let Some(status) = self.node.try_wait()? {
+                bail!("RabbitMQ ended while starting ({status}): {}", self.place.output());
+            }
+            if self.is_ready().await {
+                return Ok(());
+            }
+            sleep(POLL).await;
+        }
+        bail!(
+            "RabbitMQ was not ready within {} s: {}",
+            READY_WITHIN.as_secs(),
+            self.place.output()
+        );
+    }
+
+    async fn is_ready(&self) -> bool {
+        let api = self.api_url();
+        let path = format!("/api/health/checks/port-listener/{}", self.place.port);
+        let answer = tokio::task::spawn_blocking(move || management::request("GET", &api, &path, "")).await;
+        matches!(answer, Ok(Ok(200)))
+    }
+}
+
+impl Place {
+    fn start_node(&self) -> Result<Child> {
+        let folder = &self.folder;
         // Debian's `rabbitmq-server` in PATH insists on a user of its own; the script it wraps does not.
         let script = find("rabbitmq-server", &["/usr/lib/rabbitmq/bin"])?;
-        let node = child(script, folder)?
-            .env("ERL_EPMD_PORT", epmd_port.to_string())
+        child(script, folder)?
+            .env("ERL_EPMD_PORT", self.epmd_port.to_string())
             .env("ERL_EPMD_ADDRESS", "127.0.0.1")
             .env("RABBITMQ_NODENAME", format!("testbed{}@localhost", std::process::id()))
-            .env("RABBITMQ_DIST_PORT", free_port().to_string())
+            .env("RABBITMQ_DIST_PORT", self.distribution_port.to_string())
             .env("RABBITMQ_CONFIG_FILE", folder.join("rabbitmq.conf"))
             .env("RABBITMQ_CONF_ENV_FILE", folder.join("no-environment-file"))
             .env("RABBITMQ_ENABLED_PLUGINS_FILE", folder.join("enabled_plugins"))
@@ -64,56 +150,15 @@ impl RabbitMq {
                 "-kernel inet_dist_use_interface {127,0,0,1} +sbwt none +sbwtdcpu none +sbwtdio none",
             )
             .spawn()
-            .context("cannot start rabbitmq-server")?;
-        let mut rabbitmq = RabbitMq {
-            node,
-            epmd,
-            port,
-            management_port,
-        };
-        rabbitmq.wait_until_ready(folder).await?;
-        Ok(rabbitmq)
+            .context("cannot start rabbitmq-server")
     }
 
-    /// Where to connect; a virtual host goes behind a slash.
-    pub fn url(&self) -> String {
-        format!("amqp://guest:guest@127.0.0.1:{}", self.port)
-    }
-
-    /// Where the management API listens.
-    pub fn api_url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.management_port)
-    }
-
-    /// Ends both at once: nothing in the folder is worth an orderly goodbye.
-    pub async fn stop(mut self) -> Result<()> {
-        self.node.kill().await.context("cannot end the RabbitMQ node")?;
-        self.epmd.kill().await.context("cannot end epmd")
-    }
-
-    async fn wait_until_ready(&mut self, folder: &Path) -> Result<()> {
-        let deadline = Instant::now() + READY_WITHIN;
-        while Instant::now() < deadline {
-            if let Some(status) = self.node.try_wait()? {
-                bail!("RabbitMQ ended while starting ({status}): {}", output(folder));
-            }
-            if self.is_ready().await {
-                return Ok(());
-            }
-            sleep(POLL).await;
-        }
-        bail!(
-            "RabbitMQ was not ready within {} s: {}",
-            READY_WITHIN.as_secs(),
-            output(folder)
-        );
-    }
-
-    async fn is_ready(&self) -> bool {
-        let api = self.api_url();
-        let path = format!("/api/health/checks/port-listener/{}", self.port);
-        let answer = tokio::task::spawn_blocking(move || management::request("GET", &api, &path, "")).await;
-        matches!(answer, Ok(Ok(200)))
+    /// The end of what the node said, for an error.
+    fn output(&self) -> String {
+        let said = fs::read(self.folder.join("output")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&said);
+        let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
     }
 }
 
@@ -150,12 +195,4 @@ fn child(program: PathBuf, folder: &Path) -> Result<Command> {
         .process_group(0)
         .kill_on_drop(true);
     Ok(command)
-}
-
-/// The end of what the node said, for an error.
-fn output(folder: &Path) -> String {
-    let said = fs::read(folder.join("output")).unwrap_or_default();
-    let text = String::from_utf8_lossy(&said);
-    let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
-    lines[lines.len().saturating_sub(20)..].join("\n")
 }

@@ -7,13 +7,14 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use testbed::free_port;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::find;
+use crate::certificates::Paths;
+use crate::free_port;
+use crate::program::find;
 
 const READY_WITHIN: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
@@ -26,7 +27,29 @@ pub struct Redis {
 
 impl Redis {
     /// Starts a server on loopback, and waits until it answers.
+    ///
+    /// # Errors
+    /// It is not installed, or does not get ready.
     pub async fn start(folder: &Path) -> Result<Redis> {
+        Self::start_with(folder, &[]).await
+    }
+
+    /// The same, which also speaks TLS at a port of its own, and tells that port.
+    ///
+    /// # Errors
+    /// As [`Redis::start`].
+    pub async fn start_with_tls(folder: &Path, own: &Paths) -> Result<(Redis, u16)> {
+        let port = free_port();
+        let tls = [
+            ("--tls-port", port.to_string()),
+            ("--tls-cert-file", own.certificate.display().to_string()),
+            ("--tls-key-file", own.key.display().to_string()),
+            ("--tls-auth-clients", "no".to_owned()),
+        ];
+        Ok((Self::start_with(folder, &tls).await?, port))
+    }
+
+    async fn start_with(folder: &Path, settings: &[(&str, String)]) -> Result<Redis> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         fs::create_dir_all(folder)?;
         let output = fs::File::create(folder.join("output"))?;
@@ -44,6 +67,7 @@ impl Redis {
                 "--maxmemory",
                 "64mb",
             ])
+            .args(settings.iter().flat_map(|(name, value)| [*name, value.as_str()]))
             .current_dir(folder)
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
@@ -66,6 +90,9 @@ impl Redis {
     }
 
     /// Ends it at once: nothing in it is worth an orderly goodbye.
+    ///
+    /// # Errors
+    /// It cannot be ended.
     pub async fn stop(mut self) -> Result<()> {
         self.server.kill().await.context("cannot end Redis")
     }

@@ -1,5 +1,5 @@
-//! kill -9 of every process at any moment, with the queue, the database and the mail server out of reach in between: each signup is welcomed
-//! once.
+//! kill -9 of every process at any moment, PostgreSQL's and RabbitMQ's included, with the queue, the database and the mail server out of
+//! reach in between: each signup is welcomed once.
 //!
 //! `VOLTGATE_PROOF_SIGNUPS` says how many there are, `VOLTGATE_PROOF_SEED` which moments.
 
@@ -10,8 +10,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use e2e::processes::Processes;
+use e2e::wait::until;
+use private_postgres::{Cluster, Durability, Options};
 use serde_json::json;
-use testbed::Proxy;
+use sqlx::{Connection, PgConnection};
+use testbed::{Broker, Database, Proxy, RabbitMq};
+use tokio::process::Command;
 use tokio::time::sleep;
 
 /// As many as a run of all tests can wait for.
@@ -19,8 +23,11 @@ const USUAL: usize = 60;
 /// Who signs up at the same time.
 const AT_ONCE: usize = 4;
 
-/// Each process is killed, and each way cut, at least so often.
+/// Each process of ours is killed, and each way cut, at least so often.
 const AT_LEAST: usize = 3;
+
+/// PostgreSQL and RabbitMQ crash at least so often each.
+const CRASHES_AT_LEAST: usize = 1;
 
 const KILLED: [&str; 4] = ["auth-service", "charger-service", "email-service", "gateway"];
 
@@ -37,6 +44,63 @@ impl Moments {
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0 % bound
+    }
+}
+
+/// The servers that everything stands on, of this test alone, since they crash. What they have acknowledged they have to keep: it is on
+/// disk.
+struct Foundation {
+    postgres: Cluster,
+    rabbitmq: RabbitMq,
+    _folder: tempfile::TempDir,
+}
+
+impl Foundation {
+    async fn lay() -> Self {
+        // The user that PostgreSQL runs as under root has to get in.
+        let folder = tempfile::Builder::new()
+            .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o755))
+            .tempdir()
+            .expect("there is room for a folder");
+        let postgres = Cluster::start(Options {
+            folder: folder.path().join("postgres"),
+            durability: Durability::Full,
+        });
+        let rabbitmq = folder.path().join("rabbitmq");
+        let (postgres, rabbitmq) = tokio::join!(postgres, RabbitMq::start(&rabbitmq));
+        Self {
+            postgres: postgres.expect("PostgreSQL starts"),
+            rabbitmq: rabbitmq.expect("RabbitMQ starts"),
+            _folder: folder,
+        }
+    }
+
+    /// Kills one of PostgreSQL's processes with -9, at which it gives up all others, and recovers from its log.
+    async fn crash_postgres(&self) {
+        let url = self.postgres.url("postgres");
+        let mut connection = PgConnection::connect(&url).await.expect("PostgreSQL is there");
+        let process: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+            .fetch_one(&mut connection)
+            .await
+            .expect("it tells its process id");
+        let kill = Command::new("kill")
+            .args(["-KILL", &process.to_string()])
+            .status()
+            .await;
+        assert!(kill.expect("kill can be run").success(), "process {process} is killed");
+        until("PostgreSQL has noticed", async || connection.ping().await.err()).await;
+        until("PostgreSQL has recovered", async || {
+            PgConnection::connect(&url).await.ok()
+        })
+        .await;
+    }
+
+    async fn stop(self) {
+        self.rabbitmq.stop().await.expect("RabbitMQ ends");
+        let folder = self.postgres.folder().to_owned();
+        self.postgres.stop().await.expect("PostgreSQL ends");
+        // It can lie outside the temporary folder, where its user could not reach that one.
+        std::fs::remove_dir_all(folder).expect("its folder can be removed");
     }
 }
 
@@ -63,7 +127,12 @@ async fn whatever_is_killed_whenever_each_signup_is_welcomed_once() {
     let seed = setting("VOLTGATE_PROOF_SEED", 20_261_130);
     eprintln!("{signups} signups, with seed {seed}");
     let mut moments = Moments(seed.max(1));
-    let mut processes = Processes::prepare().await;
+    let mut foundation = Foundation::lay().await;
+    let mut processes = Processes::prepare_on(
+        Database::create_on(foundation.postgres.url("postgres")).await,
+        Broker::create_on(&foundation.rabbitmq).await,
+    )
+    .await;
     let queue = Proxy::start(processes.broker.address()).await;
     let database = Proxy::start(processes.database_address()).await;
     let mail = Proxy::start(SocketAddr::from((Ipv4Addr::LOCALHOST, processes.mail.port()))).await;
@@ -117,25 +186,37 @@ async fn whatever_is_killed_whenever_each_signup_is_welcomed_once() {
         ("database", &database, 1000, 0),
         ("mail", &mail, 1000, 0),
     ];
-    let enough = |kills: &BTreeMap<&str, usize>, ways: &[(&str, &Proxy, u64, usize)]| {
-        kills.values().all(|killed| *killed >= AT_LEAST) && ways.iter().all(|(.., cut)| *cut >= AT_LEAST)
-    };
-    while !(done.load(Ordering::Relaxed) && enough(&kills, &ways)) {
+    let (mut postgres_crashes, mut rabbitmq_crashes) = (0, 0);
+    let mut going_on = true;
+    while going_on {
         sleep(Duration::from_millis(100 + moments.below(1500))).await;
-        match usize::try_from(moments.below(8)).expect("it is small") {
-            number if number < ways.len() => {
-                let (_, way, longest, cut) = &mut ways[number];
+        match usize::try_from(moments.below(20)).expect("it is small") {
+            0 => {
+                foundation.crash_postgres().await;
+                postgres_crashes += 1;
+            }
+            1 => {
+                let crash = foundation.rabbitmq.crash_and_restart().await;
+                crash.expect("RabbitMQ starts again");
+                rabbitmq_crashes += 1;
+            }
+            number if number % 2 == 0 => {
+                let (_, way, longest, cut) = &mut ways[number % 3];
                 outage(way, moments.below(*longest)).await;
                 *cut += 1;
             }
             number => {
-                let service = KILLED[number % KILLED.len()];
+                let service = KILLED[number / 2 % KILLED.len()];
                 processes.kill(service).await;
                 sleep(Duration::from_millis(moments.below(500))).await;
                 processes.start_one(service).await;
                 *kills.entry(service).or_insert(0) += 1;
             }
         }
+        let enough = kills.values().all(|killed| *killed >= AT_LEAST)
+            && ways.iter().all(|(.., cut)| *cut >= AT_LEAST)
+            && postgres_crashes.min(rabbitmq_crashes) >= CRASHES_AT_LEAST;
+        going_on = !(enough && done.load(Ordering::Relaxed));
     }
     people.await.expect("everybody has signed up");
     // What is under way comes to its end, and may be killed once more on the way there.
@@ -147,7 +228,8 @@ async fn whatever_is_killed_whenever_each_signup_is_welcomed_once() {
     let possible = processes.possible_duplicates().await;
     let outages = ways.map(|(name, .., cut)| (name, cut));
     eprintln!(
-        "{kills:?} kills, {outages:?} outages, {} possible duplicates",
+        "{kills:?} kills, {outages:?} outages, {postgres_crashes} crashes of PostgreSQL, {rabbitmq_crashes} of RabbitMQ, {} possible \
+         duplicates",
         possible.len()
     );
 
@@ -185,6 +267,7 @@ async fn whatever_is_killed_whenever_each_signup_is_welcomed_once() {
     assert_eq!(distinct.len(), signups);
     eprintln!("{signups} welcomes with distinct Message-IDs, {copies} second copies, each marked as such");
     processes.stop().await;
+    foundation.stop().await;
 }
 
 async fn outage(proxy: &Proxy, milliseconds: u64) {

@@ -28,6 +28,7 @@ mod operations;
 mod outlive;
 mod processes;
 mod real_things;
+mod redis;
 mod restart;
 mod revocation;
 mod rolling_restart;
