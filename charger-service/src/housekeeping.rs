@@ -49,7 +49,7 @@ pub struct Retention {
     pub messages: TimeDelta,
     pub events: TimeDelta,
     pub security_events: TimeDelta,
-    /// Dead letters stay as long: about what deleted accounts left in the audit log.
+    /// Of dead letters, too: what they are about is what deleted accounts left in the audit log.
     pub audit: TimeDelta,
     /// The history of connectors.
     pub statuses: TimeDelta,
