@@ -8,7 +8,7 @@
 //! | `voltgate.events.expiring` | durable topic exchange for events that expire, with the time left as each message's TTL |
 //! | `<queue>.<Type>` | one for each type of them that a [`Subscription`] wants |
 //! | `voltgate.dead-letters` | durable direct exchange for what a consumer rejects, or gives back 20 times |
-//! | `<queue>.dead` | where that ends, for people to look at. Oldest out at 100,000 messages |
+//! | `<queue>.dead` | where that ends, until the service takes it from there for people to decide about. Oldest out at 100,000 messages |
 //!
 //! What expires holds a secret, so it goes past the archive, and its queues have no dead letters: RabbitMQ would park there, for
 //! ever, what had expired or was rejected. Each type has a queue of its own because RabbitMQ drops what has expired only once it
