@@ -189,7 +189,7 @@ async fn a_message_that_was_there_before_its_id_was_kept_gets_one_when_it_is_tri
     assert_eq!(taken.len(), 2);
     assert_eq!(taken[0]["message_id"], taken[1]["message_id"]);
     let kept = rig
-        .number("SELECT count(*) FROM email.message WHERE mail_id = '<' || id || '@voltgate.example>'")
+        .number("SELECT count(*) FROM email.message WHERE mail_id = '<' || id::text || '@voltgate.example>'")
         .await;
     assert_eq!(kept, 1);
     rig.stop().await;
