@@ -19,6 +19,12 @@
 //!
 //! RabbitMQ refuses to declare a name again with other arguments. Whoever changes an argument here gives the queue a new
 //! name, or deletes the old one when it is empty.
+//!
+//! `<queue>.dead` says nothing about how often a letter may come back, and has nowhere to move it to. Up to RabbitMQ 3.13 that means
+//! as often as it likes; from 4.0 on a letter is dropped when it comes back for the 21st time. `x-delivery-limit` of -1 ends that in 4.0
+//! and does the opposite before: 3.10 takes it, and drops a letter at its first return. Any other limit would be refused where the
+//! queue exists, as said above. So the collector (`dead_letters.rs`) sees to it that letters hardly ever come back, and a policy,
+//! which only an operator can set, raises the limit: docs/operating.md has it.
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
