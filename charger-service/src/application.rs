@@ -8,6 +8,7 @@ use service_kit::Shared;
 use service_kit::access::AccessLayer;
 use service_kit::bus::Bus;
 use service_kit::bus::rabbitmq::topology::CHARGER_SERVICE;
+use service_kit::dead_letter::{Keeper, SetAside};
 use service_kit::grpc::{ServeError, Server};
 use service_kit::hook::Hooks;
 use service_kit::outbox::Relay;
@@ -24,6 +25,7 @@ use voltgate_proto::ocpp::v1::certificate_service_server::{self, CertificateServ
 use voltgate_proto::ocpp::v1::charge_point_audit_service_server::{self, ChargePointAuditServiceServer};
 use voltgate_proto::ocpp::v1::charge_point_service_server::{self, ChargePointServiceServer};
 use voltgate_proto::ocpp::v1::charge_record_service_server::{self, ChargeRecordServiceServer};
+use voltgate_proto::ocpp::v1::charger_dead_letter_service_server::{self, ChargerDeadLetterServiceServer};
 use voltgate_proto::ocpp::v1::charging_profile_service_server::{self, ChargingProfileServiceServer};
 use voltgate_proto::ocpp::v1::charging_profile_template_service_server::{self, ChargingProfileTemplateServiceServer};
 use voltgate_proto::ocpp::v1::command_service_server::{self, CommandServiceServer};
@@ -65,18 +67,19 @@ use crate::settings::Settings;
 use crate::unknown::Knocks;
 use crate::{
     State, audit, campaign, certificate, charge_point, charge_record, charging_profile, charging_profile_template,
-    command, configuration, data_transfer_vendor, driver, event, explanation, file, id_token, import, instance, job,
-    local_list, message, registration, remote_control, reservation, security_event, session, site, stray, tariff,
-    transaction, transfer, unknown,
+    command, configuration, data_transfer_vendor, dead_letter, driver, event, explanation, file, id_token, import,
+    instance, job, local_list, message, registration, remote_control, reservation, security_event, session, site,
+    stray, tariff, transaction, transfer, unknown,
 };
 
 /// The gRPC services, by their full names.
-const SERVICES: [&str; 29] = [
+const SERVICES: [&str; 30] = [
     charge_point_audit_service_server::SERVICE_NAME,
     campaign_service_server::SERVICE_NAME,
     certificate_service_server::SERVICE_NAME,
     charge_point_service_server::SERVICE_NAME,
     charge_record_service_server::SERVICE_NAME,
+    charger_dead_letter_service_server::SERVICE_NAME,
     charging_profile_service_server::SERVICE_NAME,
     charging_profile_template_service_server::SERVICE_NAME,
     command_service_server::SERVICE_NAME,
@@ -197,8 +200,8 @@ impl Application {
         self.server.local_addr()
     }
 
-    /// Serves, hears of accounts that are deleted, and publishes what happens to charges, until told to stop. Then sessions finish the CALL they are at and close
-    /// their sockets, and the database hears that they did.
+    /// Serves, hears of accounts that are deleted, sets aside what cannot be read of that, and publishes what happens to charges, until
+    /// told to stop. Then sessions finish the CALL they are at and close their sockets, and the database hears that they did.
     ///
     /// # Errors
     /// The server broke.
@@ -211,9 +214,12 @@ impl Application {
             retention,
             drain,
         } = self;
-        let erasure = Arc::new(Erasure::new(Arc::clone(&state)));
+        let counter = metrics::counter!("charger_dead_letters_total");
+        let keeper = Keeper::new(state.database.clone(), state.clock.clone(), counter);
+        let erasure = SetAside::new(Erasure::new(Arc::clone(&state)), keeper.clone());
         let relay = Relay::new(state.database.clone(), bus.publisher());
-        let hear = bus.subscribe(CHARGER_SERVICE, erasure, state.shutdown.clone());
+        let hear = bus.subscribe(CHARGER_SERVICE, Arc::new(erasure), state.shutdown.clone());
+        let collect = bus.collect_dead_letters(CHARGER_SERVICE, Arc::new(keeper), state.shutdown.clone());
         let routes = routes(&state);
         let serve = async {
             let told_to_stop = state.shutdown.clone();
@@ -234,7 +240,7 @@ impl Application {
             result
         };
         let publish = relay.run(state.stopped.clone());
-        let (result, (), (), ()) = tokio::join!(serve, hear, publish, keep_house(&state, retention));
+        let (result, (), (), (), ()) = tokio::join!(serve, hear, collect, publish, keep_house(&state, retention));
         farewell(&state).await;
         result
     }
@@ -248,6 +254,9 @@ fn routes(state: &Arc<State>) -> RoutesBuilder {
         .add_service(CertificateServiceServer::new(certificate::Grpc(Arc::clone(state))))
         .add_service(ChargePointServiceServer::new(charge_point::Grpc(Arc::clone(state))))
         .add_service(ChargeRecordServiceServer::new(charge_record::Grpc(Arc::clone(state))))
+        .add_service(ChargerDeadLetterServiceServer::new(dead_letter::Grpc(Arc::clone(
+            state,
+        ))))
         .add_service(ChargingProfileServiceServer::new(charging_profile::Grpc(Arc::clone(
             state,
         ))))

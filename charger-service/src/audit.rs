@@ -1,7 +1,7 @@
 //! The audit log: every change of charge points, connectors, id tokens, sites, tariffs, charging profile templates, vendors
-//! and campaigns, every wish for a local list or a configuration, and every command, with who did it, when, and from
-//! where. A row is written in the transaction of the change, so that neither is there without the other. It goes when it
-//! is older than it is kept.
+//! and campaigns, every wish for a local list or a configuration, every decision about a dead letter, and every command,
+//! with who did it, when, and from where. A row is written in the transaction of the change, so that neither is there
+//! without the other. It goes when it is older than it is kept.
 
 mod list;
 
@@ -71,6 +71,9 @@ pub enum Action {
     StrayDismissed,
     /// By an operator, because its stop never came.
     TransactionClosed,
+    /// Its event was taken in after all.
+    DeadLetterRedriven,
+    DeadLetterDeleted,
     FirmwareUploaded,
     /// Whoever had sent it.
     FileDeleted,
@@ -122,6 +125,8 @@ impl Action {
             Self::StrayMerged => "stray.merged",
             Self::StrayDismissed => "stray.dismissed",
             Self::TransactionClosed => "transaction.closed",
+            Self::DeadLetterRedriven => "dead-letter.redriven",
+            Self::DeadLetterDeleted => "dead-letter.deleted",
             Self::FirmwareUploaded => "firmware.uploaded",
             Self::FileDeleted => "file.deleted",
             Self::CampaignCreated => "campaign.created",

@@ -2,6 +2,8 @@
 //! something stays, under an id that nobody's name belongs to any more; so do transactions. The account's id tokens charge no
 //! more, and are nobody's.
 //!
+//! An event that cannot be read is rejected, and goes among the [dead letters](service_kit::dead_letter::SetAside).
+//!
 //! What an account asked for may still be under way when it is deleted, and is an entry only when it is done. So deleted accounts are
 //! remembered for a while, and their entries looked at again.
 
@@ -37,7 +39,7 @@ pub(crate) struct Erasure {
 
 /// Why an event was not dealt with.
 #[derive(Debug, thiserror::Error)]
-enum EraseError {
+pub enum EraseError {
     #[error("the event cannot be read: {0}")]
     Unreadable(#[from] Unreadable),
     #[error("the database does not take it: {0}")]
@@ -58,30 +60,31 @@ impl Erasure {
     pub fn new(state: Arc<State>) -> Self {
         Self { state }
     }
+}
 
-    async fn erase(&self, event: &Event) -> Result<Handled, EraseError> {
-        let deleted: AccountDeleted = event::decode(event)?;
-        let account = Uuid::parse_str(&deleted.account_id).map_err(|_| Unreadable::Data(event.r#type.clone()))?;
-        let (database, now) = (&self.state.database, self.state.clock.now());
-        remember(database, account, now).await?;
-        let mut blocked = 0;
-        loop {
-            let tokens = block_tokens(&self.state, account).await?;
-            if tokens == 0 {
-                break;
-            }
-            blocked += tokens;
+/// All that follows from an event. Another time nothing does, so it may be tried as often as somebody likes.
+pub async fn take_in(state: &State, event: &Event) -> Result<Handled, EraseError> {
+    let deleted: AccountDeleted = event::decode(event)?;
+    let account = Uuid::parse_str(&deleted.account_id).map_err(|_| Unreadable::Data(event.r#type.clone()))?;
+    let (database, now) = (&state.database, state.clock.now());
+    remember(database, account, now).await?;
+    let mut blocked = 0;
+    loop {
+        let tokens = block_tokens(state, account).await?;
+        if tokens == 0 {
+            break;
         }
-        let erased = erase(database, account).await?;
-        tracing::info!(
-            %account,
-            entries = erased,
-            tokens = blocked,
-            "An account was deleted; its entries in the audit log say less now, and its id tokens are blocked"
-        );
-        let is_new = erased > 0 || blocked > 0;
-        Ok(if is_new { Handled::New } else { Handled::Repeated })
+        blocked += tokens;
     }
+    let erased = erase(database, account).await?;
+    tracing::info!(
+        %account,
+        entries = erased,
+        tokens = blocked,
+        "An account was deleted; its entries in the audit log say less now, and its id tokens are blocked"
+    );
+    let is_new = erased > 0 || blocked > 0;
+    Ok(if is_new { Handled::New } else { Handled::Repeated })
 }
 
 /// How many tokens of an account it blocked. That they were somebody's, only the audit log tells.
@@ -200,6 +203,6 @@ async fn erase_batch(database: &PgPool, account: Uuid) -> Result<u64, sqlx::Erro
 #[async_trait]
 impl EventHandler for Erasure {
     async fn handle(&self, event: &Event) -> Result<Handled, HandlerError> {
-        Ok(self.erase(event).await?)
+        Ok(take_in(&self.state, event).await?)
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use service_kit::dead_letter;
 use service_kit::housekeeping::every;
 use sqlx::{PgPool, Postgres, Transaction};
 
@@ -22,6 +23,7 @@ pub async fn keep_measuring(state: &State) {
         every(MEASURING, "measuring how far events are behind", || {
             events(&state.database, state.clock.now())
         }),
+        every(MEASURING, "counting dead letters", || dead_letters(&state.database)),
     );
 }
 
@@ -46,6 +48,12 @@ async fn commands(database: &PgPool) -> Result<(), sqlx::Error> {
     for (status, commands) in [("queued", waiting.queued), ("sent", waiting.sent)] {
         metrics::gauge!("charger_commands_waiting", "status" => status).set(commands as f64);
     }
+    Ok(())
+}
+
+async fn dead_letters(database: &PgPool) -> Result<(), sqlx::Error> {
+    let letters = dead_letter::count(&mut impatiently(database).await?).await?;
+    metrics::gauge!("charger_dead_letters").set(letters as f64);
     Ok(())
 }
 

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use service_kit::dead_letter;
 use service_kit::housekeeping::every;
 
 use crate::State;
@@ -48,6 +49,7 @@ pub struct Retention {
     pub messages: TimeDelta,
     pub events: TimeDelta,
     pub security_events: TimeDelta,
+    /// Of dead letters, too: what they are about is what deleted accounts left in the audit log.
     pub audit: TimeDelta,
     /// The history of connectors.
     pub statuses: TimeDelta,
@@ -122,6 +124,9 @@ pub async fn keep_house(state: &State, retention: Retention) {
             }),
             every(HOURLY, "dropping old entries of the audit log", || {
                 audit::prune(&state.database, state.clock.now(), retention.audit)
+            }),
+            every(HOURLY, "dropping old dead letters", || {
+                dead_letter::prune(&state.database, state.clock.now() - retention.audit)
             }),
             every(HOURLY, "forgetting old imports", || {
                 import::prune(&state.database, state.clock.now(), retention.audit)

@@ -21,6 +21,7 @@ mod configuration;
 mod configuration_change;
 mod cost;
 mod data_transfer_vendor;
+mod dead_letter;
 mod driver;
 mod erasure;
 mod event;

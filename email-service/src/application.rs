@@ -5,10 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use metrics::counter;
 use service_kit::Shared;
 use service_kit::access::AccessLayer;
 use service_kit::bus::Bus;
 use service_kit::bus::rabbitmq::topology::EMAIL_SERVICE;
+use service_kit::dead_letter::{self, Keeper, SetAside};
 use service_kit::grpc::{ServeError, Server};
 use service_kit::housekeeping::every;
 use service_kit::outbox::Relay;
@@ -16,7 +18,6 @@ use service_kit::start::StartError;
 use tokio_util::sync::CancellationToken;
 
 use crate::contacts::Contacts;
-use crate::dead_letter::Keeper;
 use crate::inbox::{self, Inbox};
 use crate::mail::Composer;
 use crate::pages::Pages;
@@ -25,7 +26,7 @@ use crate::settings::Settings;
 use crate::transport::{FileTransport, MailTransport, SmtpTransport};
 use crate::unsubscribing::PublicUrl;
 use crate::webhook::Courier;
-use crate::{State, audit, dead_letter, grpc, message, notice, webhook};
+use crate::{State, audit, grpc, message, notice, webhook};
 
 /// email-service, ready to run.
 pub struct Application {
@@ -84,9 +85,11 @@ impl Application {
         .await?
         .observed(crate::NAME, &database);
 
+        let counter = counter!("voltgate_mail_dead_letters_total");
         let state = Arc::new(State {
             database: database.clone(),
             clock: Arc::clone(&shared.clock),
+            dead_letters: Keeper::new(database.clone(), Arc::clone(&shared.clock), counter),
             composer: Arc::new(composer),
             sealing,
             webhook_reach: settings.webhook_reach(),
@@ -149,12 +152,13 @@ impl Application {
         let digest = every(DIGESTS, "sending digests", || {
             notice::send_due(&state.database, state.clock.now())
         });
-        let inbox = Arc::new(Inbox::new(Arc::clone(state)));
-        let keeper = Arc::new(Keeper(Arc::clone(state)));
+        let keeper = state.dead_letters.clone();
+        let inbox = Arc::new(SetAside::new(Inbox::new(Arc::clone(state)), keeper.clone()));
         let (result, (), (), (), (), (), _, _, _, _, _) = tokio::join!(
             serve,
             self.bus.subscribe(EMAIL_SERVICE, inbox, stop.clone()),
-            self.bus.collect_dead_letters(EMAIL_SERVICE, keeper, stop.clone()),
+            self.bus
+                .collect_dead_letters(EMAIL_SERVICE, Arc::new(keeper), stop.clone()),
             self.relay.run(stop.clone()),
             self.sender.run(stop.clone()),
             self.courier.run(stop.clone()),

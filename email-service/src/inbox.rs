@@ -4,8 +4,8 @@
 //! same event again finds its id taken and does nothing. Nothing is sent from here, so that a slow mail server is never a
 //! slow consumer.
 //!
-//! What cannot be taken in, today or ever, goes among the [dead letters](crate::dead_letter) and counts as taken. Only what expires
-//! is not kept for that, because it holds a secret.
+//! What cannot be taken in, today or ever, is rejected, and goes among the [dead letters](service_kit::dead_letter::SetAside). Only
+//! what expires is not kept for that, because it holds a secret.
 //!
 //! A code passes through in the message that it is for, and stands nowhere else. What has expired is recorded, and that is all.
 
@@ -20,7 +20,6 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use prost::Message;
 use service_kit::bus::{EventHandler, Handled, HandlerError};
 use service_kit::event::{self, Event, Unreadable};
 use sqlx::PgConnection;
@@ -29,7 +28,7 @@ use uuid::Uuid;
 pub(crate) use self::unread::read;
 
 use self::decision::{Decision, decide};
-use crate::{State, dead_letter, message, notice, webhook};
+use crate::{State, message, notice, webhook};
 
 pub(crate) struct Inbox(Arc<State>);
 
@@ -164,15 +163,6 @@ async fn record(
 #[async_trait]
 impl EventHandler for Inbox {
     async fn handle(&self, event: &Event) -> Result<Handled, HandlerError> {
-        let error = match self.take_in(event).await {
-            Ok(handled) => return Ok(handled),
-            Err(error) => error,
-        };
-        if !error.is_about_the_event() || event.expires_at.is_some() {
-            return Err(error.into());
-        }
-        let kept = dead_letter::keep(&self.0, &event.encode_to_vec(), &error.to_string()).await;
-        kept.map(|()| Handled::New)
-            .map_err(|error| HandlerError::Retry(error.to_string()))
+        Ok(self.take_in(event).await?)
     }
 }

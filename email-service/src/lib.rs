@@ -30,6 +30,7 @@ mod words;
 use std::sync::Arc;
 
 use service_kit::clock::SharedClock;
+use service_kit::dead_letter::Keeper;
 use service_kit::hook::Reach;
 use service_kit::sealing::SealingKey;
 use sqlx::PgPool;
@@ -46,6 +47,7 @@ pub const NAME: &str = "email-service";
 pub(crate) struct State {
     pub database: PgPool,
     pub clock: SharedClock,
+    pub dead_letters: Keeper,
     pub composer: Arc<Composer>,
     /// For secrets that the database keeps; none where EMAIL_SECRET is not set.
     pub sealing: Option<SealingKey>,

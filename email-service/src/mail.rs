@@ -1,7 +1,7 @@
 //! A mail, ready to be handed over: multipart text and HTML, with headers that a stranger's name cannot touch.
 //!
-//! The same message makes the same mail, byte for byte, at every attempt. Its Message-ID above all stays: it is how a
-//! mail server, or the person reading, knows a second copy for what it is.
+//! The same message makes the same mail, byte for byte, at every attempt made with the same settings. Its Message-ID stays whatever
+//! the settings, and so is kept with the message: it is how a mail server, or the person reading, knows a second copy for what it is.
 
 use std::time::SystemTime;
 
@@ -20,7 +20,7 @@ use crate::unsubscribing::PublicUrl;
 
 /// What a transport hands over.
 pub(crate) struct Mail {
-    /// Of the message; the local part of its Message-ID.
+    /// Of the message.
     pub id: Uuid,
     pub envelope: Envelope,
     /// As RFC 5322 has it, ASCII only.
@@ -30,6 +30,8 @@ pub(crate) struct Mail {
 /// What a mail is made of.
 pub(crate) struct Content<'a> {
     pub id: Uuid,
+    /// The Message-ID, with its angle brackets.
+    pub mail_id: &'a str,
     pub template: &'a str,
     pub recipient: &'a str,
     /// A BCP 47 tag, where somebody has said.
@@ -78,12 +80,19 @@ impl Composer {
         })
     }
 
+    /// For the Message-IDs of new messages.
+    pub fn domain(&self) -> &str {
+        self.from.email.domain()
+    }
+
     /// What a template makes of made-up values: its parts, and the whole mail.
     pub fn preview(&self, template: Template, language: Language) -> Result<(Rendered, Mail), ComposeError> {
         let variables = sample(template);
         let rendered = self.render(template, language, &variables)?;
+        let id = Uuid::nil();
         let mail = self.compose(&Content {
-            id: Uuid::nil(),
+            id,
+            mail_id: &format!("<{id}@{}>", self.domain()),
             template: template.name(),
             recipient: "mara@example.org",
             language: Some(language.tag()),
@@ -105,7 +114,7 @@ impl Composer {
         let to = recipient(content.recipient).ok_or(ComposeError::Recipient)?;
         let id = content.id;
         let message = Message::builder()
-            .message_id(Some(format!("<{id}@{}>", self.from.email.domain())))
+            .message_id(Some(content.mail_id.to_owned()))
             .date(SystemTime::from(content.created_at))
             .from(self.from.clone())
             // The address alone. A name beside it would be text of a stranger in a header.
@@ -174,16 +183,31 @@ mod tests {
     }
 
     fn compose(pages: Pages, template: &str, recipient: &str, variables: &Value) -> Result<Mail, ComposeError> {
-        Composer::new("Voltgate <mail@voltgate.example>", pages, public_url())
-            .unwrap()
-            .compose(&Content {
-                id: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001),
-                template,
-                recipient,
-                language: None,
-                variables,
-                created_at: Utc.with_ymd_and_hms(2026, 3, 1, 12, 0, 0).unwrap(),
-            })
+        compose_from(
+            "Voltgate <mail@voltgate.example>",
+            pages,
+            template,
+            recipient,
+            variables,
+        )
+    }
+
+    fn compose_from(
+        from: &str,
+        pages: Pages,
+        template: &str,
+        recipient: &str,
+        variables: &Value,
+    ) -> Result<Mail, ComposeError> {
+        Composer::new(from, pages, public_url()).unwrap().compose(&Content {
+            id: Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0001),
+            mail_id: "<01900000-0000-7000-8000-000000000001@voltgate.example>",
+            template,
+            recipient,
+            language: None,
+            variables,
+            created_at: Utc.with_ymd_and_hms(2026, 3, 1, 12, 0, 0).unwrap(),
+        })
     }
 
     fn public_url() -> PublicUrl {
@@ -262,6 +286,25 @@ mod tests {
             mail("mara", "mara@example.org").unwrap().bytes,
             mail("mara", "mara@example.org").unwrap().bytes
         );
+    }
+
+    #[test]
+    fn a_message_id_stays_though_the_sender_is_another() {
+        let variables = json!({ "username": "mara" });
+        let mail = compose_from(
+            "Charging <post@charging.example>",
+            Pages::default(),
+            "welcome",
+            "mara@example.org",
+            &variables,
+        );
+        let mail = text(&mail.unwrap());
+        assert!(
+            mail.contains("\r\nFrom: Charging <post@charging.example>\r\n"),
+            "{mail}"
+        );
+        let message_id = "Message-ID: <01900000-0000-7000-8000-000000000001@voltgate.example>\r\n";
+        assert_eq!(mail.matches(message_id).count(), 1, "{mail}");
     }
 
     #[test]

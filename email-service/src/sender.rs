@@ -115,7 +115,8 @@ impl Work {
         if limit == 0 {
             return Vec::new();
         }
-        let taken = message::take(&self.database, lease, self.clock.now(), limit).await;
+        let domain = self.composer.domain();
+        let taken = message::take(&self.database, lease, self.clock.now(), domain, limit).await;
         match taken {
             Ok(messages) => messages.into_iter().map(|message| (message, lease)).collect(),
             Err(error) => {
@@ -230,6 +231,7 @@ impl Work {
             .composer
             .compose(&Content {
                 id: message.id,
+                mail_id: &message.mail_id,
                 template: &message.template,
                 recipient: &message.recipient,
                 language: message.language.as_deref(),

@@ -37,7 +37,7 @@ mod upstream;
 mod watchdog;
 mod websocket;
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzzing"))]
 mod test_protos;
 
 pub use application::Application;
@@ -47,6 +47,8 @@ pub use observe::TraceParents;
 pub use origins::Origins;
 pub use server::{CertificateFiles, Listen, PublicAddresses};
 pub use settings::Settings;
+#[cfg(feature = "fuzzing")]
+pub use transcode::transcoding;
 pub use upstream::Addresses;
 
 /// The name under which the gateway is known to the services.

@@ -1,4 +1,4 @@
-//! Descriptors for unit tests, compiled from a few lines of proto.
+//! Descriptors for unit tests and for fuzzing, compiled from a few lines of proto.
 
 use prost_reflect::DescriptorPool;
 use protox::Compiler;

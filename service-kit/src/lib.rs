@@ -10,6 +10,7 @@ pub mod bus;
 pub mod calls;
 pub mod clock;
 pub mod database;
+pub mod dead_letter;
 pub mod deadline;
 pub mod entity_tag;
 pub mod event;

@@ -8,7 +8,7 @@ use thiserror::Error;
 pub const MAX_LENGTH: usize = 48;
 
 /// Paths below `/ocpp/` and `/ocpp/charge-points/` that are not charge points.
-const RESERVED: [&str; 22] = [
+const RESERVED: [&str; 23] = [
     "audit",
     "campaigns",
     "certificate-authority",
@@ -18,6 +18,7 @@ const RESERVED: [&str; 22] = [
     "charging-profiles",
     "commands",
     "data-transfer-vendors",
+    "dead-letters",
     "events",
     "files",
     "id-tokens",

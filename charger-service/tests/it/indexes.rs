@@ -23,7 +23,7 @@ const ROWS: i64 = 20_000;
 const FEW: i64 = 10;
 
 /// Tables that grow with what happens; partitions count for the table that they are of.
-const GROWING: [&str; 16] = [
+const GROWING: [&str; 17] = [
     "audit",
     "campaign_target",
     "charge_record",
@@ -31,6 +31,7 @@ const GROWING: [&str; 16] = [
     "command",
     "configuration_key",
     "connector_status",
+    "dead_letter",
     "event",
     "id_token",
     "job",
@@ -117,6 +118,11 @@ INSERT INTO ocpp.unmatched (id, charge_point_id, kind, reported_transaction_id, 
 SELECT md5('stray' || n)::uuid, md5('station' || 1 + n % 1000)::uuid, CASE WHEN n % 20 = 1 THEN 'stop' ELSE 'meter_values' END, n,
     'unknown_transaction', '{"n":' || n || '}', now(), CASE WHEN n % 100 = 1 THEN 'open' ELSE 'dismissed' END,
     CASE WHEN n % 100 <> 1 THEN now() END
+FROM generate_series(1, $n) AS n;
+INSERT INTO ocpp.dead_letter (id, event_id, type, source, body, reason, died_at)
+SELECT md5('letter' || n)::uuid, md5('told' || n)::uuid,
+    CASE WHEN n % 1000 = 1 THEN 'voltgate.events.v1.AccountDeleted' ELSE 'voltgate.events.v1.Other' END, 'auth-service',
+    convert_to('letter ' || n, 'UTF8'), 'its id is not a UUID', now()
 FROM generate_series(1, $n) AS n;
 INSERT INTO ocpp.tariff_version (tariff_id, version, name, terms, created_at)
 SELECT md5('tariff' || n)::uuid, 1, 'Tariff ' || n, '{"currency":"EUR","taxes":[],"idleFreeMinutes":0,"elements":[]}', now()

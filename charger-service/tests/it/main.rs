@@ -23,6 +23,7 @@ mod configuration;
 mod connectors;
 mod data_transfer;
 mod data_transfer_vendors;
+mod dead_letters;
 mod deadline;
 mod desired_configuration;
 mod desired_local_list;

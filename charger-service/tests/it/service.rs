@@ -93,13 +93,22 @@ pub fn settings() -> Settings {
     }
 }
 
+fn local() -> Bus {
+    Bus::Local(LocalBus::default())
+}
+
 impl Service {
     pub async fn start(database: &Database) -> Self {
         Self::start_with(database, settings()).await
     }
 
     pub async fn start_with(database: &Database, settings: Settings) -> Self {
-        Self::start_at(database.url(), database.url().to_owned(), settings).await
+        Self::start_at(database.url(), database.url().to_owned(), settings, local()).await
+    }
+
+    /// With events that come by this bus.
+    pub async fn start_on(database: &Database, bus: Bus) -> Self {
+        Self::start_at(database.url(), database.url().to_owned(), settings(), bus).await
     }
 
     /// With a way to the database that can be cut. What the test itself looks at there, it looks at directly.
@@ -109,18 +118,17 @@ impl Service {
         let proxy = Proxy::start(direct.parse().unwrap()).await;
         let url = database.url().replacen(&direct, &proxy.address().to_string(), 1);
         assert_ne!(url, database.url());
-        (Self::start_at(database.url(), url, settings()).await, proxy)
+        (Self::start_at(database.url(), url, settings(), local()).await, proxy)
     }
 
     /// One more replica at a database.
     pub async fn start_at_url(url: &str, settings: Settings) -> Self {
-        Self::start_at(url, url.to_owned(), settings).await
+        Self::start_at(url, url.to_owned(), settings, local()).await
     }
 
     /// `direct`: where the test itself looks.
-    async fn start_at(direct: &str, url: String, settings: Settings) -> Self {
+    async fn start_at(direct: &str, url: String, settings: Settings, bus: Bus) -> Self {
         let clock = Arc::new(TestClock::default());
-        let bus = Bus::Local(LocalBus::default());
         let shared = Shared {
             clock: clock.clone(),
             bus: bus.clone(),

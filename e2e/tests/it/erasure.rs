@@ -36,6 +36,14 @@ async fn is_erased_at_both_services(admin: &Api) {
     for field in ["id", "at", "action", "actorId", "chargePoint"] {
         assert_eq!(after[0][field], before[0][field], "{field}");
     }
+    let dead = admin.get("/ocpp/dead-letters").await.expect(200);
+    assert_eq!(dead["deadLetters"], json!([]));
+    let nowhere = "/ocpp/dead-letters/01994e3a-5f1c-7c3e-9d52-0a4b6c8d9e99";
+    admin.get(nowhere).await.problem(404, "NOT_FOUND");
+    admin
+        .post(&format!("{nowhere}/redrive"), &json!({}))
+        .await
+        .problem(404, "NOT_FOUND");
 }
 
 #[tokio::test(flavor = "multi_thread")]

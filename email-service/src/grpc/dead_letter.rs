@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use service_kit::{database, reason};
+use service_kit::dead_letter::{Page, parse_id};
+use service_kit::reason;
 use tonic::{Request, Response, Status};
 use voltgate_proto::email::v1::dead_letter_service_server::DeadLetterService;
 use voltgate_proto::email::v1::{
@@ -12,7 +13,7 @@ use voltgate_proto::email::v1::{
 
 use crate::State;
 use crate::audit::Author;
-use crate::dead_letter::{self, Page, parse_id};
+use crate::dead_letter;
 
 pub(super) struct Grpc(pub Arc<State>);
 
@@ -22,9 +23,13 @@ impl DeadLetterService for Grpc {
         &self,
         request: Request<ListDeadLettersRequest>,
     ) -> Result<Response<ListDeadLettersResponse>, Status> {
-        let page = Page::try_from(request.into_inner()).map_err(reason::invalid)?;
-        let letters = dead_letter::list(&self.0.database, page).await;
-        letters.map(Response::new).map_err(|error| database::failed(&error))
+        let ListDeadLettersRequest {
+            page_size,
+            page_token,
+            r#type,
+        } = request.into_inner();
+        let page = Page::parse(page_size, &page_token, r#type).map_err(reason::invalid)?;
+        Ok(Response::new(dead_letter::list(&self.0.database, page).await?))
     }
 
     async fn get_dead_letter(&self, request: Request<GetDeadLetterRequest>) -> Result<Response<DeadLetter>, Status> {

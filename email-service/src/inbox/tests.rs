@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use chrono::{TimeDelta, TimeZone};
-use prost::Name;
+use prost::{Message, Name};
 use serde_json::json;
 use service_kit::bus::rabbitmq::topology::EMAIL_SERVICE;
 use voltgate_proto::events::v1::{

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::decision::{Decision, decide};
 use super::{TakeInError, act};
-use crate::{State, dead_letter};
+use crate::State;
 
 /// Reads all that this version knows by now.
 pub(crate) async fn read(state: &State) -> Result<(), sqlx::Error> {
@@ -29,7 +29,8 @@ async fn read_one(state: &State) -> Result<bool, sqlx::Error> {
         Ok(()) => transaction.commit().await?,
         Err(error) if error.is_about_the_event() => {
             transaction.rollback().await?;
-            dead_letter::keep(state, &event.encode_to_vec(), &error.to_string()).await?;
+            let reason = error.to_string();
+            state.dead_letters.set_aside(&event.encode_to_vec(), &reason).await?;
             // It counts as never taken in, so that whoever has the dead letter tried again is not told that it has been.
             sqlx::query!("DELETE FROM email.inbox WHERE event_id = $1 AND unread IS NOT NULL", id)
                 .execute(&state.database)

@@ -27,6 +27,8 @@ pub(crate) struct Claimed {
     pub created_at: DateTime<Utc>,
     /// How often nobody came to know whether the mail was out.
     pub unclear: i32,
+    /// The mail's Message-ID, the same at each attempt.
+    pub mail_id: String,
     /// No mail goes to its recipient.
     pub is_suppressed: bool,
 }
@@ -42,10 +44,13 @@ pub(crate) struct Lease {
 /// expired is left to [`expire`].
 ///
 /// A sender that died while it was handing its message over may or may not have done so: then the message is marked as possibly sent twice.
+///
+/// Here a message gets its Message-ID, once: `domain` is of use for those only that have none yet.
 pub(crate) async fn take(
     database: &PgPool,
     lease: Lease,
     now: DateTime<Utc>,
+    domain: &str,
     limit: i64,
 ) -> Result<Vec<Claimed>, sqlx::Error> {
     sqlx::query_as!(
@@ -81,15 +86,18 @@ pub(crate) async fn take(
             status = 'sending',
             attempts = attempts + 1,
             claim = $1,
-            lease_until = now() + make_interval(secs => $2)
+            lease_until = now() + make_interval(secs => $2),
+            mail_id = coalesce(mail_id, '<' || id::text || '@' || $5::text || '>')
         WHERE id IN (SELECT id FROM abandoned UNION ALL SELECT id FROM urgent UNION ALL SELECT id FROM due)
         RETURNING id, template, recipient, account_id, language, variables, attempts, created_at, unclear,
+            mail_id AS "mail_id!",
             EXISTS (SELECT FROM email.suppression WHERE address = lower(recipient)) AS "is_suppressed!"
         "#,
         lease.claim,
         lease.length.as_secs_f64(),
         now,
         limit,
+        domain,
     )
     .fetch_all(database)
     .await

@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use metrics::gauge;
+use service_kit::dead_letter;
 use sqlx::PgPool;
 
 /// Nobody needs to know exactly how many there are beyond this, and counting takes time.
@@ -15,8 +16,7 @@ pub(crate) async fn measure(database: &PgPool, now: DateTime<Utc>) -> Result<(),
         SELECT
             (SELECT count(*) FROM (SELECT FROM email.message WHERE status = 'queued' LIMIT $1) AS queued) AS "queued!",
             (SELECT count(*) FROM (SELECT FROM email.message WHERE status = 'sending' LIMIT $1) AS sending) AS "sending!",
-            (SELECT min(next_attempt_at) FROM email.message WHERE status = 'queued') AS due,
-            (SELECT count(*) FROM (SELECT FROM email.dead_letter LIMIT $1) AS dead) AS "dead!"
+            (SELECT min(next_attempt_at) FROM email.message WHERE status = 'queued') AS due
         "#,
         MOST,
     )
@@ -25,7 +25,8 @@ pub(crate) async fn measure(database: &PgPool, now: DateTime<Utc>) -> Result<(),
     for (status, messages) in [("queued", waiting.queued), ("sending", waiting.sending)] {
         gauge!("voltgate_mail_waiting", "status" => status).set(messages as f64);
     }
-    gauge!("voltgate_mail_dead_letters").set(waiting.dead as f64);
+    let dead = dead_letter::count(&mut database.acquire().await?).await?;
+    gauge!("voltgate_mail_dead_letters").set(dead as f64);
     // What waits for its next attempt is not late.
     let lag = waiting.due.and_then(|due| (now - due).to_std().ok());
     gauge!("voltgate_mail_lag_seconds").set(lag.unwrap_or_default());

@@ -252,12 +252,18 @@ impl Rig {
         .unwrap();
     }
 
-    /// Stops everything that runs, in order.
-    pub async fn stop(mut self) {
+    /// Stops everything that runs, in order. What is started afterwards runs.
+    pub async fn halt(&mut self) {
         self.shutdown.cancel();
         while let Some(done) = self.running.join_next().await {
             done.unwrap();
         }
+        self.shutdown = CancellationToken::new();
+    }
+
+    /// Stops everything that runs, in order.
+    pub async fn stop(mut self) {
+        self.halt().await;
     }
 }
 

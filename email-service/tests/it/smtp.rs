@@ -133,6 +133,69 @@ async fn a_message_left_behind_by_a_crash_is_sent_again_under_the_same_id_and_ma
 }
 
 #[tokio::test]
+async fn a_mail_keeps_its_id_though_the_sender_is_another_by_the_next_attempt() {
+    let server = SmtpServer::start().await;
+    let (mut rig, _bus) = start(server.url()).await;
+    rig.sign_up("mara").await;
+    rig.sent(1).await;
+    rig.halt().await;
+    rig.abandon_message().await;
+    let bus = local();
+    let settings = Settings {
+        smtp_url: Some(server.url()),
+        email_from: "Charging <post@charging.example>".to_owned(),
+        ..rig.settings()
+    };
+    rig.start_email_with(&bus, settings).await;
+    rig.start_relay(&bus);
+    rig.sent(1).await;
+    rig.sign_up("jonas").await;
+    rig.sent(2).await;
+
+    let taken = server.taken();
+    assert_eq!(taken.len(), 3);
+    assert_eq!(taken[0]["from"], "Voltgate <mail@voltgate.example>");
+    assert_eq!(taken[1]["from"], "Charging <post@charging.example>");
+    assert_eq!(taken[0]["message_id"], taken[1]["message_id"]);
+    let domain = |mail: &serde_json::Value| {
+        let message_id = mail["message_id"].as_str().unwrap().to_owned();
+        message_id.split_once('@').unwrap().1.to_owned()
+    };
+    assert_eq!(domain(&taken[1]), "voltgate.example>");
+    assert_eq!(domain(&taken[2]), "charging.example>");
+    rig.stop().await;
+}
+
+#[tokio::test]
+async fn a_message_that_was_there_before_its_id_was_kept_gets_one_when_it_is_tried() {
+    let server = SmtpServer::start().await;
+    let (mut rig, _bus) = start(server.url()).await;
+    rig.sign_up("mara").await;
+    rig.sent(1).await;
+    rig.halt().await;
+    // As the table looks right after an upgrade from a version that made it anew each time.
+    rig.abandon_message().await;
+    sqlx::query("UPDATE email.message SET mail_id = NULL")
+        .execute(&rig.database)
+        .await
+        .unwrap();
+    let settings = Settings {
+        smtp_url: Some(server.url()),
+        ..rig.settings()
+    };
+    rig.start_email_with(&local(), settings).await;
+    rig.sent(1).await;
+    let taken = server.taken();
+    assert_eq!(taken.len(), 2);
+    assert_eq!(taken[0]["message_id"], taken[1]["message_id"]);
+    let kept = rig
+        .number("SELECT count(*) FROM email.message WHERE mail_id = '<' || id::text || '@voltgate.example>'")
+        .await;
+    assert_eq!(kept, 1);
+    rig.stop().await;
+}
+
+#[tokio::test]
 async fn mail_waits_for_a_server_that_is_away() {
     let server = SmtpServer::start().await;
     let proxy = Proxy::start(server.address()).await;

@@ -49,7 +49,7 @@ class Handler:
         recipient = envelope.rcpt_tos[0]
         mail = message_from_bytes(envelope.content)
         parts = {part.get_content_type(): part.get_payload(decode=True).decode() for part in mail.walk() if not part.is_multipart()}
-        taken = {"session": session.peer[1], "to": envelope.rcpt_tos, "message_id": mail["Message-ID"], "subject": mail["Subject"], "parts": parts}
+        taken = {"session": session.peer[1], "from": mail["From"], "to": envelope.rcpt_tos, "message_id": mail["Message-ID"], "subject": mail["Subject"], "parts": parts}
         print(json.dumps(taken), flush=True)
         if recipient.startswith("dropped@") and self.is_first(recipient):
             server.transport.abort()

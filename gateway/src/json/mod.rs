@@ -19,6 +19,8 @@ mod number;
 mod path;
 mod raw;
 mod read;
+#[cfg(any(test, feature = "fuzzing"))]
+mod rich;
 mod scalar;
 mod straight;
 mod structured;
@@ -32,6 +34,8 @@ pub use mask::{Mask, Wanted, members};
 pub use path::lower_camel;
 pub use raw::RawJsonFields;
 pub use read::{Context, MOST_VIOLATIONS, Malformed, Unreadable, read, read_field};
+#[cfg(any(test, feature = "fuzzing"))]
+pub use rich::rich_pool;
 pub use scalar::parse as parse_text;
 pub use straight::write_encoded;
 pub use well_known::{WellKnown, parse as parse_well_known};

@@ -3,16 +3,22 @@
 
 use percent_encoding::percent_decode;
 use prost_reflect::{DynamicMessage, Kind, Value};
+use serde_json::value::RawValue;
 use service_kit::reason::FieldViolation;
 
-use crate::json;
+use crate::json::{self, RawJsonFields};
 use crate::routes::{Body, Endpoint, FIELDS, FieldPath};
 
 /// Parameters in one query.
 const MOST_PARAMETERS: usize = 1000;
 
 /// Sets the fields of `message` that the query names. Returns what is wrong with it.
-pub fn apply(query: &str, endpoint: &Endpoint, message: &mut DynamicMessage) -> Vec<FieldViolation> {
+pub fn apply(
+    query: &str,
+    endpoint: &Endpoint,
+    raw_json: &RawJsonFields,
+    message: &mut DynamicMessage,
+) -> Vec<FieldViolation> {
     let mut given: Vec<FieldPath> = Vec::new();
     let chooses = endpoint.selectable().is_some();
     let mut violations = Vec::new();
@@ -30,7 +36,7 @@ pub fn apply(query: &str, endpoint: &Endpoint, message: &mut DynamicMessage) -> 
         if chooses && name == FIELDS {
             continue;
         }
-        if let Err(problem) = set(&name, &value, endpoint, message, &mut given) {
+        if let Err(problem) = set(&name, &value, endpoint, raw_json, message, &mut given) {
             violations.push(FieldViolation::new(shown(&name), problem));
         }
     }
@@ -46,6 +52,7 @@ fn set(
     name: &str,
     text: &str,
     endpoint: &Endpoint,
+    raw_json: &RawJsonFields,
     message: &mut DynamicMessage,
     given: &mut Vec<FieldPath>,
 ) -> Result<(), String> {
@@ -63,6 +70,8 @@ fn set(
     }
     let value = match leaf.kind() {
         Kind::Message(descriptor) => Value::Message(json::parse_well_known(&descriptor, text)?),
+        // What it holds is passed on as JSON, so it has to be.
+        Kind::String if raw_json.contains(&leaf) => Value::String(document(text)?),
         kind => json::parse_text(&kind, text)?,
     };
     let place = path.value_in(message).ok_or("cannot be given in a query")?;
@@ -72,6 +81,13 @@ fn set(
     }
     given.push(path);
     Ok(())
+}
+
+/// A JSON document, without what stands around it.
+fn document(text: &str) -> Result<String, &'static str> {
+    serde_json::from_str::<&RawValue>(text)
+        .map(|document| document.get().to_owned())
+        .map_err(|_| "must be JSON")
 }
 
 /// Whether neither the path nor the body fills the field.

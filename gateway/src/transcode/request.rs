@@ -68,7 +68,7 @@ pub fn message(endpoint: &Endpoint, raw_json: &RawJsonFields, input: Input<'_>) 
         }
     };
     if let Some(query) = input.query {
-        violations.extend(query::apply(query, endpoint, &mut message));
+        violations.extend(query::apply(query, endpoint, raw_json, &mut message));
         violations.extend(selection(endpoint, query).err().unwrap_or_default());
     }
     for (path, value) in said {

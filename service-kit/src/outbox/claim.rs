@@ -6,6 +6,10 @@
 //! itself: if the process dies, another relay takes the row when the lease is over.
 //!
 //! Times here are the database's. Replicas must agree on when a lease ends, and the database is what they share.
+//!
+//! `next_attempt_at` is the epoch for rows that wait for nothing: those never tried, and those given back untried. So the index on it and on
+//! the position has them first, in the order in which they were written, and a look reads no row that is not due, however many wait.
+//! With the time of writing there it would be the order in which transactions began, which is another one.
 
 use std::time::Duration;
 
@@ -24,8 +28,8 @@ pub(super) struct Claimed {
     pub event: Event,
 }
 
-/// Takes up to `limit` open rows for `lease`, the oldest first, past those that another relay is just taking. What has expired is
-/// left to [`delete_expired`].
+/// Takes up to `limit` open rows for `lease`: those that wait for nothing, the oldest first, then those whose pause or lease is over.
+/// Rows that another relay is just taking are passed over. What has expired is left to [`delete_expired`].
 pub(super) async fn take(
     database: &PgPool,
     claim: Uuid,
@@ -38,7 +42,7 @@ pub(super) async fn take(
             SELECT position FROM outbox
             WHERE sent_at IS NULL AND dead_at IS NULL AND next_attempt_at <= now()
                 AND (expires_at IS NULL OR expires_at > now())
-            ORDER BY position
+            ORDER BY next_attempt_at, position
             LIMIT $1
             FOR UPDATE SKIP LOCKED
         )
@@ -93,11 +97,11 @@ pub(super) async fn mark_sent(database: &PgPool, positions: &[i64]) -> Result<()
     Ok(())
 }
 
-/// Gives rows back untried: the bus was down, which is no row's fault.
+/// Gives rows back untried: the bus was down, which is no row's fault. They have their place before whatever was written later.
 pub(super) async fn release(database: &PgPool, claim: Uuid, positions: &[i64]) -> Result<(), sqlx::Error> {
     sqlx::query!(
         r#"
-        UPDATE outbox SET claim = NULL, next_attempt_at = now()
+        UPDATE outbox SET claim = NULL, next_attempt_at = 'epoch'
         WHERE position = ANY($1) AND claim = $2
         "#,
         positions,

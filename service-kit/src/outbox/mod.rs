@@ -7,8 +7,8 @@
 //! An event that expires holds a secret. It is not published any more once it has expired, and its data does not stay: it goes
 //! from the table when the event is sent, or when its time is over.
 //!
-//! The table is the same in every schema that publishes; `migrations/email/0008_outbox.sql` is the one to copy. SQL here names it
-//! without its schema: the search_path of a service's connections leads to its own.
+//! The table is the same in every schema that publishes; `migrations/email/0008_outbox.sql` is the one to copy, with what
+//! `0013_outbox_due.sql` changes. SQL here names it without its schema: the search_path of a service's connections leads to its own.
 
 mod claim;
 mod gauge;

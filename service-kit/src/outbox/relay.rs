@@ -2,7 +2,8 @@
 //!
 //! Any number of replicas may run it on the same outbox: a row is published by the one that holds its lease. Rows go out
 //! in the order in which they were written, a batch at a time, as long as one relay runs and nothing fails; consumers
-//! must not rely on more than that.
+//! must not rely on more than that. A row that the bus did not take is tried again after those that are new by then, so that a
+//! queue that is full keeps nothing else waiting.
 //!
 //! A row that no bus takes is set aside, and stays until somebody has decided about it (docs/operating.md): what it tells is lost
 //! to no one before. Only what expires goes all the same, for it holds a secret.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod database;
+mod dead_letters;
 mod mutual_tls;
 mod outbox;
 mod rabbitmq;

@@ -1,12 +1,14 @@
 //! The outbox and its relay, over the bus inside the process.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta};
 use service_kit::backoff::Backoff;
-use service_kit::bus::{Bus, HandlerError, LocalBus};
-use service_kit::event;
+use service_kit::bus::{Bus, HandlerError, LocalBus, Outcome, Publisher, Unavailable};
+use service_kit::event::{self, Event};
 use service_kit::outbox::{self, EnqueueError, Pace, Relay};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -47,6 +49,24 @@ impl Running {
         while let Some(done) = self.tasks.join_next().await {
             done.unwrap();
         }
+    }
+}
+
+/// A bus that is not there.
+#[derive(Default, Clone)]
+struct Away(Arc<AtomicUsize>);
+
+impl Away {
+    fn asked(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[async_trait]
+impl Publisher for Away {
+    async fn publish(&mut self, _: &[Event]) -> Result<Vec<Outcome>, Unavailable> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Err(Unavailable::because("it is away"))
     }
 }
 
@@ -146,6 +166,63 @@ async fn one_relay_publishes_in_the_order_of_writing() {
     running.relay(&outbox, Pace { batch: 8, ..hurried() });
     eventually("all are sent", || async { reader.seen().len() == names.len() }).await;
     assert_eq!(reader.seen(), names);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn events_go_out_in_the_order_of_writing_and_not_in_that_of_their_transactions() {
+    let outbox = Outbox::create().await;
+    let reader = Arc::new(Reader::default());
+    let mut begun_before = outbox.pool.begin().await.unwrap();
+    outbox.write("first").await;
+    outbox::enqueue(&mut begun_before, &signed_up("second")).await.unwrap();
+    begun_before.commit().await.unwrap();
+    let mut running = Running::new();
+    running.reader(&reader).await;
+    running.relay(&outbox, Pace { batch: 1, ..hurried() });
+    eventually("both are sent", || async { reader.seen().len() == 2 }).await;
+    assert_eq!(reader.seen(), ["first", "second"]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_event_goes_out_before_one_that_is_tried_again() {
+    let outbox = Outbox::create().await;
+    let reader = Arc::new(Reader::default());
+    outbox.write("tried").await;
+    sqlx::query("UPDATE outbox SET attempts = 1, next_attempt_at = now() - interval '1 minute'")
+        .execute(&outbox.pool)
+        .await
+        .unwrap();
+    outbox.write("new").await;
+    let mut running = Running::new();
+    running.reader(&reader).await;
+    running.relay(&outbox, Pace { batch: 1, ..hurried() });
+    eventually("both are sent", || async { reader.seen().len() == 2 }).await;
+    assert_eq!(reader.seen(), ["new", "tried"]);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn an_event_given_back_untried_goes_out_before_those_written_later() {
+    let outbox = Outbox::create().await;
+    outbox.write("early").await;
+    let mut running = Running::new();
+    let away = Away::default();
+    let relay = Relay::with_pace(outbox.pool.clone(), Box::new(away.clone()), hurried());
+    let stop = CancellationToken::new();
+    let trying = tokio::spawn(relay.run(stop.clone()));
+    eventually("it was tried", || async { away.asked() > 0 }).await;
+    // A relay that is told to stop settles first what it has.
+    stop.cancel();
+    trying.await.unwrap();
+    assert_eq!(outbox.count("claim IS NULL AND attempts = 0").await, 1);
+    outbox.write("late").await;
+    let reader = Arc::new(Reader::default());
+    running.reader(&reader).await;
+    running.relay(&outbox, Pace { batch: 1, ..hurried() });
+    eventually("both are sent", || async { reader.seen().len() == 2 }).await;
+    assert_eq!(reader.seen(), ["early", "late"]);
     running.stop().await;
 }
 

@@ -36,9 +36,12 @@ impl Outbox {
             .await
             .unwrap();
         pool.execute("CREATE SCHEMA email").await.unwrap();
-        pool.execute(include_str!("../../../migrations/email/0008_outbox.sql"))
-            .await
-            .unwrap();
+        for migration in [
+            include_str!("../../../migrations/email/0008_outbox.sql"),
+            include_str!("../../../migrations/email/0013_outbox_due.sql"),
+        ] {
+            pool.execute(migration).await.unwrap();
+        }
         Self {
             pool,
             _database: database,

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::json::round_trip::{rich, rich_pool};
+use crate::json::rich::{rich, rich_pool};
 
 fn violations(text: &str) -> Vec<(String, String)> {
     let pool = rich_pool();

@@ -24,6 +24,7 @@ fn pool() -> DescriptorPool {
           oneof target { int32 slot = 10; string zone = 11; Filter area = 12; }
           google.protobuf.Duration wait = 13; google.protobuf.FieldMask mask = 14; bytes key = 15;
           repeated google.protobuf.Int64Value marks = 16; repeated Filter filters = 17; map<string, int32> counts = 18;
+          string note = 19 [(voltgate.api.v1.raw_json) = true];
         }
         service Asks {
           option (voltgate.api.v1.upstream) = "asks";
@@ -76,7 +77,7 @@ fn pool() -> DescriptorPool {
 
 fn ask(method: &str, target: &str, content_type: Option<&str>, body: &'static str) -> Result<String, Refused> {
     let pool = pool();
-    let raw_json = RawJsonFields::default();
+    let raw_json = RawJsonFields::from_descriptors(&pool);
     let (path, query) = target
         .split_once('?')
         .map_or((target, None), |(path, query)| (path, Some(query)));
@@ -149,6 +150,16 @@ fn everything_wrong_with_path_and_query_is_told_at_once() {
 fn a_single_value_may_be_given_once() {
     let told = violations(ask("GET", "/asks/7?pageSize=1&page_size=2", None, ""));
     assert_eq!(told["page_size"], "appears twice");
+}
+
+#[test]
+fn a_parameter_that_holds_json_is_json() {
+    let filled = ask("GET", "/asks/7?note=+%7B%22a%22:1.0%7D+", None, "");
+    assert_eq!(filled.unwrap(), r#"id:7,note:"{\"a\":1.0}""#);
+    for text in ["", "%7B", "1%202"] {
+        let told = violations(ask("GET", &format!("/asks/7?note={text}"), None, ""));
+        assert_eq!(told["note"], "must be JSON", "{text}");
+    }
 }
 
 #[test]

@@ -1,5 +1,10 @@
 //! Collecting dead letters: what a queue has set aside goes to whoever keeps it for people to decide about, one after the other, and
 //! is acknowledged once it is kept. Where nobody can keep it, it stays where it is.
+//!
+//! Each time that a letter goes back to its queue counts, and RabbitMQ 4 drops it after the 20th time ([`topology`]). So a letter that cannot
+//! be kept is not given back: whoever has it tries on, for however long the database is away. The link may be lost meanwhile, or RabbitMQ may
+//! take it for dead (after half an hour without an answer). Then the letter goes back once, and no new link is made before this one is kept:
+//! an outage counts once for each replica, and not once for each loss.
 
 use std::time::Duration;
 
@@ -15,8 +20,9 @@ use super::{ConnectError, RECONNECT, RabbitMq, topology};
 use crate::backoff::Backoff;
 use crate::bus::{DeadLetterHandler, Subscription};
 
-/// They are rare, and may be large.
-const PREFETCH: u16 = 8;
+/// They are rare, and may be large. More than the one in work would go back with it each time that the link is lost, which counts
+/// against them.
+const PREFETCH: u16 = 1;
 
 /// Pauses between attempts to keep one.
 const KEEPING_RETRY: Backoff = Backoff {

@@ -8,7 +8,7 @@
 //! | `voltgate.events.expiring` | durable topic exchange for events that expire, with the time left as each message's TTL |
 //! | `<queue>.<Type>` | one for each type of them that a [`Subscription`] wants |
 //! | `voltgate.dead-letters` | durable direct exchange for what a consumer rejects, or gives back 20 times |
-//! | `<queue>.dead` | where that ends, for people to look at. Oldest out at 100,000 messages |
+//! | `<queue>.dead` | where that ends, until the service takes it from there for people to decide about. Oldest out at 100,000 messages |
 //!
 //! What expires holds a secret, so it goes past the archive, and its queues have no dead letters: RabbitMQ would park there, for
 //! ever, what had expired or was rejected. Each type has a queue of its own because RabbitMQ drops what has expired only once it
@@ -19,6 +19,12 @@
 //!
 //! RabbitMQ refuses to declare a name again with other arguments. Whoever changes an argument here gives the queue a new
 //! name, or deletes the old one when it is empty.
+//!
+//! `<queue>.dead` says nothing about how often a letter may come back, and has nowhere to move it to. Up to RabbitMQ 3.13 that means
+//! as often as it likes; from 4.0 on a letter is dropped when it comes back for the 21st time. `x-delivery-limit` of -1 ends that in 4.0
+//! and does the opposite before: 3.10 takes it, and drops a letter at its first return. Any other limit would be refused where the
+//! queue exists, as said above. So the collector (`dead_letters.rs`) sees to it that letters hardly ever come back, and a policy,
+//! which only an operator can set, raises the limit: docs/operating.md has it.
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
