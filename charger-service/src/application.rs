@@ -61,6 +61,7 @@ use crate::message::partitions;
 use crate::places::Places;
 use crate::reach::ReachLayer;
 use crate::registry::Registry;
+use crate::routine::Lane;
 use crate::session::failures::Failures;
 use crate::session::pace::Posting;
 use crate::settings::Settings;
@@ -68,8 +69,8 @@ use crate::unknown::Knocks;
 use crate::{
     State, audit, campaign, certificate, charge_point, charge_record, charging_profile, charging_profile_template,
     command, configuration, data_transfer_vendor, dead_letter, driver, event, explanation, file, id_token, import,
-    instance, job, local_list, message, registration, remote_control, reservation, security_event, session, site,
-    stray, tariff, transaction, transfer, unknown,
+    instance, job, local_list, message, registration, remote_control, reservation, routine, security_event, session,
+    site, stray, tariff, transaction, transfer, unknown,
 };
 
 /// The gRPC services, by their full names.
@@ -113,6 +114,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub struct Application {
     server: Server,
     state: Arc<State>,
+    lanes: Vec<Lane>,
     access: AccessLayer,
     bus: Bus,
     retention: Retention,
@@ -152,6 +154,7 @@ impl Application {
         )
         .await?
         .observed(crate::NAME, &database);
+        let (routine, lanes) = routine::lanes();
         let state = State {
             database,
             clock: shared.clock.clone(),
@@ -177,6 +180,7 @@ impl Application {
             waiting_drivers: Places::new(driver::PLACES.0, driver::PLACES.1),
             instance,
             sessions: Registry::default(),
+            routine,
             events: Feed::default(),
             waiters: Waiters::default(),
             tracer: Tracer::of(crate::NAME),
@@ -189,6 +193,7 @@ impl Application {
         Ok(Self {
             server,
             state: Arc::new(state),
+            lanes,
             access,
             bus: shared.bus,
             retention,
@@ -209,6 +214,7 @@ impl Application {
         let Self {
             server,
             state,
+            lanes,
             access,
             bus,
             retention,
@@ -240,7 +246,9 @@ impl Application {
             result
         };
         let publish = relay.run(state.stopped.clone());
-        let (result, (), (), (), ()) = tokio::join!(serve, hear, collect, publish, keep_house(&state, retention));
+        let keep = routine::work(lanes, &state);
+        let (result, (), (), (), (), ()) =
+            tokio::join!(serve, hear, collect, publish, keep, keep_house(&state, retention));
         farewell(&state).await;
         result
     }

@@ -47,6 +47,7 @@ mod registry;
 mod remark;
 mod remote_control;
 mod reservation;
+mod routine;
 mod security_event;
 mod session;
 mod settings;
@@ -111,6 +112,8 @@ struct State {
     /// This process among its replicas.
     instance: Uuid,
     sessions: registry::Registry,
+    /// What charge points say all the time is kept by way of these.
+    routine: routine::Lanes,
     /// What happens, for those who listen at this replica.
     events: event::feed::Feed,
     waiters: command::waiters::Waiters,

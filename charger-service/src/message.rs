@@ -3,6 +3,7 @@
 mod list;
 pub mod partitions;
 pub mod record;
+pub mod routine;
 
 use std::sync::Arc;
 

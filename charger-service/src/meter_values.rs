@@ -11,6 +11,8 @@
 mod latest;
 pub mod normalize;
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use rust_decimal::Decimal;
 use rust_decimal::prelude::ToPrimitive as _;
@@ -78,73 +80,88 @@ pub struct Samples {
     pub received_at: DateTime<Utc>,
 }
 
-/// Waits until nobody else stores values of this charge point, so that two of its connections cannot both find that theirs are
+/// Waits until nobody else stores values of these charge points, so that two connections of one cannot both find that theirs are
 /// not there yet. Not for who holds a transaction's row already, since whoever waits for that may hold this.
-pub async fn take_turns(connection: &mut PgConnection, charge_point: Uuid) -> Result<(), sqlx::Error> {
-    let (high, low) = charge_point.as_u64_pair();
-    sqlx::query!("SELECT pg_advisory_xact_lock($1)", (high ^ low).cast_signed())
-        .execute(connection)
-        .await?;
+pub async fn take_turns(connection: &mut PgConnection, charge_points: &[Uuid]) -> Result<(), sqlx::Error> {
+    let key = |charge_point: &Uuid| {
+        let (high, low) = charge_point.as_u64_pair();
+        (high ^ low).cast_signed()
+    };
+    let mut keys: Vec<i64> = charge_points.iter().map(key).collect();
+    // All take them in the same order.
+    keys.sort_unstable();
+    sqlx::query!(
+        "SELECT pg_advisory_xact_lock(key) FROM unnest($1::bigint[]) AS key",
+        &keys
+    )
+    .execute(connection)
+    .await?;
     Ok(())
 }
 
-/// How many of the samples were there already.
-pub async fn store(connection: &mut PgConnection, samples: &Samples) -> Result<u64, sqlx::Error> {
-    if samples.samples.is_empty() {
-        return Ok(0);
+/// How many of the samples of each were there already. No charge point is among them twice.
+pub async fn store(connection: &mut PgConnection, told: &[Samples]) -> Result<Vec<u64>, sqlx::Error> {
+    let stored = insert(connection, told).await?;
+    let stored = |samples: &Samples| stored.get(&samples.charge_point).copied().unwrap_or(0);
+    // Where all were there already the register may have moved on since.
+    let standings: Vec<_> = told
+        .iter()
+        .filter(|samples| stored(samples) > 0)
+        .filter_map(Standing::of)
+        .collect();
+    if !standings.is_empty() {
+        advance(connection, &standings).await?;
     }
-    let stored = insert(connection, samples).await?;
-    let known_before = samples.samples.len() as u64 - stored;
-    if stored == 0 {
-        // The register may have moved on since.
-        return Ok(known_before);
-    }
-    let registers = samples.samples.iter().filter_map(|sample| {
-        let register = sample.energy_register()?;
-        Some((ordered_at(Some(sample.sampled_at), samples.received_at), register))
-    });
-    let standing = Standing {
-        first_register: registers.clone().min().map(|(_, register)| register),
-        register: registers.max(),
-        power: latest::power(&samples.samples, samples.received_at),
-        state_of_charge: latest::state_of_charge(&samples.samples, samples.received_at),
-    };
-    if let Some(transaction_id) = samples.transaction_id {
-        advance(connection, transaction_id, &standing, samples.received_at).await?;
-    }
-    Ok(known_before)
+    Ok(told
+        .iter()
+        .map(|samples| samples.samples.len() as u64 - stored(samples))
+        .collect())
 }
 
-/// How many were not there yet.
-async fn insert(connection: &mut PgConnection, samples: &Samples) -> Result<u64, sqlx::Error> {
-    let rows = Columns::of(&samples.samples);
-    let inserted = sqlx::query!(
+/// What the message log says of those of which some were there already.
+pub fn repetitions(told: &[Samples], known_before: &[u64]) -> impl Iterator<Item = Option<String>> {
+    told.iter().zip(known_before).map(|(samples, &known)| {
+        let all = samples.samples.len();
+        (known > 0).then(|| format!("meterValue: {known} of {all} values were there already"))
+    })
+}
+
+/// How many of each charge point's were not there yet.
+async fn insert(connection: &mut PgConnection, told: &[Samples]) -> Result<HashMap<Uuid, u64>, sqlx::Error> {
+    let rows = Columns::of(told);
+    if rows.value.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let inserted = sqlx::query_scalar!(
         r#"INSERT INTO ocpp.meter_value (charge_point_id, connector_id, transaction_id, received_at, sampled_at, value,
                measurand, unit, context, format, location, phase, normalized_value, normalized_unit)
-           SELECT $1, $2, $3, $4, sampled_at, value, measurand, unit, context, format, location, phase,
-               normalized_value::numeric, normalized_unit
-           FROM unnest($5::timestamptz[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[],
-               $12::text[], $13::text[], $14::text[])
-               AS row (sampled_at, value, measurand, unit, context, format, location, phase, normalized_value,
-                   normalized_unit)
+           SELECT charge_point_id, connector_id, transaction_id, received_at, sampled_at, value, measurand, unit, context,
+               format, location, phase, normalized_value::numeric, normalized_unit
+           FROM unnest($1::uuid[], $2::integer[], $3::integer[], $4::timestamptz[], $5::timestamptz[], $6::text[],
+               $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[])
+               AS row (charge_point_id, connector_id, transaction_id, received_at, sampled_at, value, measurand, unit,
+                   context, format, location, phase, normalized_value, normalized_unit)
            WHERE NOT EXISTS (
                SELECT FROM ocpp.meter_value AS known
-               WHERE known.transaction_id = $3 AND known.sampled_at = row.sampled_at
+               WHERE known.transaction_id = row.transaction_id AND known.sampled_at = row.sampled_at
                  AND (known.charge_point_id, known.value, known.measurand, known.context, known.format, known.location)
-                     = ($1, row.value, row.measurand, row.context, row.format, row.location)
-                 AND (known.connector_id, known.unit, known.phase) IS NOT DISTINCT FROM ($2, row.unit, row.phase))
+                     = (row.charge_point_id, row.value, row.measurand, row.context, row.format, row.location)
+                 AND (known.connector_id, known.unit, known.phase)
+                     IS NOT DISTINCT FROM (row.connector_id, row.unit, row.phase))
              AND NOT EXISTS (
                SELECT FROM ocpp.meter_value AS known
-               WHERE $3::integer IS NULL AND known.transaction_id IS NULL
-                 AND known.charge_point_id = $1 AND known.sampled_at = row.sampled_at
+               WHERE row.transaction_id IS NULL AND known.transaction_id IS NULL
+                 AND known.charge_point_id = row.charge_point_id AND known.sampled_at = row.sampled_at
                  AND (known.value, known.measurand, known.context, known.format, known.location)
                      = (row.value, row.measurand, row.context, row.format, row.location)
-                 AND (known.connector_id, known.unit, known.phase) IS NOT DISTINCT FROM ($2, row.unit, row.phase))"#,
-        samples.charge_point,
-        samples.connector_id,
-        samples.transaction_id,
-        samples.received_at,
-        &rows.sampled_at as &[DateTime<Utc>],
+                 AND (known.connector_id, known.unit, known.phase)
+                     IS NOT DISTINCT FROM (row.connector_id, row.unit, row.phase))
+           RETURNING charge_point_id"#,
+        &rows.charge_point,
+        &rows.connector_id as &[Option<i32>],
+        &rows.transaction_id as &[Option<i32>],
+        &rows.received_at,
+        &rows.sampled_at,
         &rows.value as &[&str],
         &rows.measurand as &[&str],
         &rows.unit as &[Option<&str>],
@@ -155,73 +172,111 @@ async fn insert(connection: &mut PgConnection, samples: &Samples) -> Result<u64,
         &rows.normalized_value as &[Option<String>],
         &rows.normalized_unit as &[Option<String>],
     )
-    .execute(connection)
+    .fetch_all(connection)
     .await?;
-    Ok(inserted.rows_affected())
+    let mut counts = HashMap::new();
+    for charge_point in inserted {
+        *counts.entry(charge_point).or_insert(0) += 1;
+    }
+    Ok(counts)
 }
 
 /// What a message tells of how its transaction stands.
 struct Standing {
+    transaction_id: i32,
     /// The earliest register, in Wh.
     first_register: Option<Decimal>,
     register: Option<Dated>,
     power: Option<Dated>,
     state_of_charge: Option<Dated>,
+    received_at: DateTime<Utc>,
+}
+
+impl Standing {
+    /// None of values outside a transaction.
+    fn of(told: &Samples) -> Option<Self> {
+        let registers = told.samples.iter().filter_map(|sample| {
+            let register = sample.energy_register()?;
+            Some((ordered_at(Some(sample.sampled_at), told.received_at), register))
+        });
+        Some(Self {
+            transaction_id: told.transaction_id?,
+            first_register: registers.clone().min().map(|(_, register)| register),
+            register: registers.max(),
+            power: latest::power(&told.samples, told.received_at),
+            state_of_charge: latest::state_of_charge(&told.samples, told.received_at),
+            received_at: told.received_at,
+        })
+    }
 }
 
 /// Moves on with the station's clock only, so that the result does not depend on the order of arrival. The very first sample shows
 /// which kind of register it is; later ones no more, since one of the session may well pass meterStart. While the charge runs it
 /// is an event of now, whatever they tell, and however long they waited for an operator.
-async fn advance(
-    connection: &mut PgConnection,
-    transaction_id: i32,
-    told: &Standing,
-    received_at: DateTime<Utc>,
-) -> Result<(), sqlx::Error> {
-    let time = |dated: Option<Dated>| dated.map(|(at, _)| at);
-    let value = |dated: Option<Dated>| dated.map(|(_, value)| value.to_string());
-    let whole = |dated: Option<Dated>| dated.and_then(|(_, value)| value.round().to_i32());
+async fn advance(connection: &mut PgConnection, told: &[Standing]) -> Result<(), sqlx::Error> {
+    let time = |dated: &Option<Dated>| dated.map(|(at, _)| at);
+    let value = |dated: &Option<Dated>| dated.map(|(_, value)| value.to_string());
+    let whole = |dated: &Option<Dated>| dated.and_then(|(_, value)| value.round().to_i32());
+    fn column<T>(told: &[Standing], of: impl Fn(&Standing) -> T) -> Vec<T> {
+        told.iter().map(of).collect()
+    }
     sqlx::query!(
-        "WITH advanced AS (
-             UPDATE ocpp.transaction
+        "WITH told AS (
+             SELECT * FROM unnest($1::integer[], $2::timestamptz[], $3::text[], $4::text[], $5::timestamptz[], $6::text[],
+                 $7::timestamptz[], $8::text[], $9::timestamptz[], $10::integer[], $11::integer[])
+                 AS told (transaction_id, register_at, register_wh, first_register_wh, power_at, power_w, soc_at, soc_percent,
+                     received_at, power_watts, state_of_charge)),
+         advanced AS (
+             UPDATE ocpp.transaction AS known
              SET (register_at, register_wh) = (
-                     SELECT at, wh FROM (VALUES (register_at, register_wh), ($2::timestamptz, $3::text::numeric)) AS known (at, wh)
+                     SELECT at, wh
+                     FROM (VALUES (known.register_at, known.register_wh), (told.register_at, told.register_wh::numeric))
+                         AS either (at, wh)
                      ORDER BY at DESC NULLS LAST, wh DESC NULLS LAST LIMIT 1),
-                 register_is_of_session = CASE WHEN register_at IS NULL THEN $4::text::numeric + $5::bigint <= meter_start_wh
-                                               ELSE register_is_of_session END,
+                 register_is_of_session = CASE WHEN known.register_at IS NULL
+                                               THEN told.first_register_wh::numeric + $12::bigint <= known.meter_start_wh
+                                               ELSE known.register_is_of_session END,
                  (power_at, power_w) = (
-                     SELECT at, w FROM (VALUES (power_at, power_w), ($6::timestamptz, $7::text::numeric)) AS known (at, w)
+                     SELECT at, w
+                     FROM (VALUES (known.power_at, known.power_w), (told.power_at, told.power_w::numeric)) AS either (at, w)
                      ORDER BY at DESC NULLS LAST, w DESC NULLS LAST LIMIT 1),
                  (soc_at, soc_percent) = (
-                     SELECT at, percent FROM (VALUES (soc_at, soc_percent), ($8::timestamptz, $9::text::numeric)) AS known (at, percent)
+                     SELECT at, percent
+                     FROM (VALUES (known.soc_at, known.soc_percent), (told.soc_at, told.soc_percent::numeric))
+                         AS either (at, percent)
                      ORDER BY at DESC NULLS LAST, percent DESC NULLS LAST LIMIT 1)
-             WHERE id = $1
-               AND (($2::timestamptz IS NOT NULL AND (register_at IS NULL OR (register_at, register_wh) < ($2, $3::text::numeric)))
-                    OR ($6::timestamptz IS NOT NULL AND (power_at IS NULL OR power_at < $6))
-                    OR ($8::timestamptz IS NOT NULL AND (soc_at IS NULL OR soc_at < $8)))
-             RETURNING energy_wh),
+             FROM told
+             WHERE known.id = told.transaction_id
+               AND ((told.register_at IS NOT NULL
+                     AND (known.register_at IS NULL
+                          OR (known.register_at, known.register_wh) < (told.register_at, told.register_wh::numeric)))
+                    OR (told.power_at IS NOT NULL AND (known.power_at IS NULL OR known.power_at < told.power_at))
+                    OR (told.soc_at IS NOT NULL AND (known.soc_at IS NULL OR known.soc_at < told.soc_at)))
+             RETURNING known.id, known.energy_wh),
          charge AS (
-             SELECT charge_point_id, connector_id, coalesce(advanced.energy_wh, transaction.energy_wh) AS energy_wh
-             FROM ocpp.transaction LEFT JOIN advanced ON true
-             WHERE id = $1 AND stop_received_at IS NULL)
+             SELECT told.*, charge_point_id, connector_id, coalesce(advanced.energy_wh, transaction.energy_wh) AS energy_wh
+             FROM told JOIN ocpp.transaction ON transaction.id = told.transaction_id
+                 LEFT JOIN advanced ON advanced.id = told.transaction_id
+             WHERE stop_received_at IS NULL)
          INSERT INTO ocpp.event (at, type, identity, site_id, data)
-         SELECT greatest($10, now()), $11, identity, site_id, json_build_object('transactionId', $1::integer, 'connectorId', connector_id,
-             'energyWh', ocpp.whole(energy_wh),
-             'powerWatts', $12::integer, 'stateOfChargePercent', $13::integer)
+         SELECT greatest(charge.received_at, now()), $13, identity, site_id,
+             json_build_object('transactionId', transaction_id, 'connectorId', connector_id,
+                 'energyWh', ocpp.whole(energy_wh),
+                 'powerWatts', power_watts, 'stateOfChargePercent', state_of_charge)
          FROM charge JOIN ocpp.charge_point ON charge_point.id = charge_point_id",
-        transaction_id,
-        time(told.register),
-        value(told.register),
-        told.first_register.map(|wh| wh.to_string()),
+        &column(told, |one| one.transaction_id),
+        &column(told, |one| time(&one.register)) as &[Option<DateTime<Utc>>],
+        &column(told, |one| value(&one.register)) as &[Option<String>],
+        &column(told, |one| one.first_register.map(|wh| wh.to_string())) as &[Option<String>],
+        &column(told, |one| time(&one.power)) as &[Option<DateTime<Utc>>],
+        &column(told, |one| value(&one.power)) as &[Option<String>],
+        &column(told, |one| time(&one.state_of_charge)) as &[Option<DateTime<Utc>>],
+        &column(told, |one| value(&one.state_of_charge)) as &[Option<String>],
+        &column(told, |one| one.received_at),
+        &column(told, |one| whole(&one.power)) as &[Option<i32>],
+        &column(told, |one| whole(&one.state_of_charge)) as &[Option<i32>],
         FAR_BELOW,
-        time(told.power),
-        value(told.power),
-        time(told.state_of_charge),
-        value(told.state_of_charge),
-        received_at,
         Kind::TransactionMeterValues.as_str(),
-        whole(told.power),
-        whole(told.state_of_charge),
     )
     .execute(connection)
     .await?;
@@ -231,6 +286,10 @@ async fn advance(
 /// The samples by column, as one statement takes them.
 #[derive(Default)]
 struct Columns<'a> {
+    charge_point: Vec<Uuid>,
+    connector_id: Vec<Option<i32>>,
+    transaction_id: Vec<Option<i32>>,
+    received_at: Vec<DateTime<Utc>>,
     sampled_at: Vec<DateTime<Utc>>,
     value: Vec<&'a str>,
     measurand: Vec<&'a str>,
@@ -244,25 +303,35 @@ struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    fn of(samples: &'a [Sample]) -> Self {
+    fn of(told: &'a [Samples]) -> Self {
         let mut columns = Self::default();
-        for sample in samples {
-            let (normalized_value, normalized_unit) = match sample.normalized() {
-                Some(Normalized { value, unit }) => (Some(value.to_string()), unit),
-                None => (None, None),
-            };
-            columns.sampled_at.push(sample.sampled_at);
-            columns.value.push(&sample.value);
-            columns.measurand.push(&sample.measurand);
-            columns.unit.push(sample.unit.as_deref());
-            columns.context.push(&sample.context);
-            columns.format.push(&sample.format);
-            columns.location.push(&sample.location);
-            columns.phase.push(sample.phase.as_deref());
-            columns.normalized_value.push(normalized_value);
-            columns.normalized_unit.push(normalized_unit);
+        for samples in told {
+            for sample in &samples.samples {
+                columns.add(samples, sample);
+            }
         }
         columns
+    }
+
+    fn add(&mut self, told: &Samples, sample: &'a Sample) {
+        let (normalized_value, normalized_unit) = match sample.normalized() {
+            Some(Normalized { value, unit }) => (Some(value.to_string()), unit),
+            None => (None, None),
+        };
+        self.charge_point.push(told.charge_point);
+        self.connector_id.push(told.connector_id);
+        self.transaction_id.push(told.transaction_id);
+        self.received_at.push(told.received_at);
+        self.sampled_at.push(sample.sampled_at);
+        self.value.push(&sample.value);
+        self.measurand.push(&sample.measurand);
+        self.unit.push(sample.unit.as_deref());
+        self.context.push(&sample.context);
+        self.format.push(&sample.format);
+        self.location.push(&sample.location);
+        self.phase.push(sample.phase.as_deref());
+        self.normalized_value.push(normalized_value);
+        self.normalized_unit.push(normalized_unit);
     }
 }
 

@@ -29,18 +29,29 @@ pub struct Status {
     pub received_at: DateTime<Utc>,
 }
 
-/// Stores the state unless a later one is known, and adds it to the history whichever is. It is an event where it counts and is
+/// Stores each state unless a later one is known, and adds it to the history whichever is. It is an event where it counts and is
 /// another than before; whether it is, is looked at where the row is locked, so that two connections cannot both find it is.
-pub async fn store(connection: &mut PgConnection, status: &Status) -> Result<(), sqlx::Error> {
+/// No connector is among them twice.
+pub async fn store(connection: &mut PgConnection, told: &[Status]) -> Result<(), sqlx::Error> {
+    let rows = Columns::of(told);
     sqlx::query!(
-        "WITH history AS (
+        "WITH told AS (
+             SELECT * FROM unnest($1::uuid[], $2::integer[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
+                 $8::timestamptz[], $9::timestamptz[], $10::timestamptz[])
+                 AS told (charge_point_id, connector_id, status, error_code, info, vendor_id, vendor_error_code, status_at,
+                     ordered_at, received_at)),
+         history AS (
              INSERT INTO ocpp.connector_status (charge_point_id, connector_id, status, error_code, info, vendor_id,
                  vendor_error_code, status_at, received_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $10)),
+             SELECT charge_point_id, connector_id, status, error_code, info, vendor_id, vendor_error_code, status_at,
+                 received_at
+             FROM told),
          stored AS (
              INSERT INTO ocpp.connector AS known (charge_point_id, connector_id, status, error_code, info, vendor_id,
                  vendor_error_code, status_at, ordered_at, received_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+             SELECT charge_point_id, connector_id, status, error_code, info, vendor_id, vendor_error_code, status_at,
+                 ordered_at, received_at
+             FROM told
              ON CONFLICT (charge_point_id, connector_id) DO UPDATE
              SET status = excluded.status, error_code = excluded.error_code, info = excluded.info,
                  vendor_id = excluded.vendor_id, vendor_error_code = excluded.vendor_error_code,
@@ -49,26 +60,65 @@ pub async fn store(connection: &mut PgConnection, status: &Status) -> Result<(),
                      IS DISTINCT FROM (excluded.status, excluded.error_code, excluded.info, excluded.vendor_id,
                          excluded.vendor_error_code)
              WHERE known.ordered_at <= excluded.ordered_at
-             RETURNING is_news)
+             RETURNING charge_point_id, connector_id, is_news)
          INSERT INTO ocpp.event (at, type, identity, site_id, data)
-         SELECT $10, $11, identity, site_id,
-             json_build_object('connectorId', $2::integer, 'status', $3::text, 'errorCode', $4::text, 'statusAt', $8::timestamptz)
-         FROM stored JOIN ocpp.charge_point ON charge_point.id = $1 WHERE is_news",
-        status.charge_point,
-        status.connector_id,
-        status.status,
-        status.error_code,
-        status.info,
-        status.vendor_id,
-        status.vendor_error_code,
-        status.status_at.unwrap_or(status.received_at),
-        ordered_at(status.status_at, status.received_at),
-        status.received_at,
+         SELECT told.received_at, $11, identity, site_id,
+             json_build_object('connectorId', told.connector_id, 'status', told.status, 'errorCode', told.error_code,
+                 'statusAt', told.status_at)
+         FROM stored JOIN told USING (charge_point_id, connector_id)
+             JOIN ocpp.charge_point ON charge_point.id = stored.charge_point_id
+         WHERE is_news",
+        &rows.charge_point,
+        &rows.connector_id,
+        &rows.status as &[&str],
+        &rows.error_code as &[&str],
+        &rows.info as &[Option<&str>],
+        &rows.vendor_id as &[Option<&str>],
+        &rows.vendor_error_code as &[Option<&str>],
+        &rows.status_at,
+        &rows.ordered_at,
+        &rows.received_at,
         Kind::ConnectorStatus.as_str(),
     )
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// States by column, as one statement takes them.
+#[derive(Default)]
+struct Columns<'a> {
+    charge_point: Vec<Uuid>,
+    connector_id: Vec<i32>,
+    status: Vec<&'a str>,
+    error_code: Vec<&'a str>,
+    info: Vec<Option<&'a str>>,
+    vendor_id: Vec<Option<&'a str>>,
+    vendor_error_code: Vec<Option<&'a str>>,
+    status_at: Vec<DateTime<Utc>>,
+    ordered_at: Vec<DateTime<Utc>>,
+    received_at: Vec<DateTime<Utc>>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(told: &'a [Status]) -> Self {
+        let mut columns = Self::default();
+        for status in told {
+            columns.charge_point.push(status.charge_point);
+            columns.connector_id.push(status.connector_id);
+            columns.status.push(&status.status);
+            columns.error_code.push(&status.error_code);
+            columns.info.push(status.info.as_deref());
+            columns.vendor_id.push(status.vendor_id.as_deref());
+            columns.vendor_error_code.push(status.vendor_error_code.as_deref());
+            columns.status_at.push(status.status_at.unwrap_or(status.received_at));
+            columns
+                .ordered_at
+                .push(ordered_at(status.status_at, status.received_at));
+            columns.received_at.push(status.received_at);
+        }
+        columns
+    }
 }
 
 /// Deletes what of the history is older than it is kept.

@@ -16,6 +16,7 @@ mod meter_values;
 pub mod narration;
 pub mod outcome;
 mod question;
+pub mod routine;
 mod samples;
 mod security_event_notification;
 mod sign_certificate;

@@ -88,6 +88,11 @@ impl<'a> Request<'a> {
         }
     }
 
+    /// The frame, where no tag is in it.
+    pub fn plain(&self) -> Option<&str> {
+        self.id_tags.is_none().then_some(&*self.frame)
+    }
+
     /// The tags in it, and the frame without them.
     fn without_tags(&self) -> Option<(&[String], &str)> {
         self.id_tags

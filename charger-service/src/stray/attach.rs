@@ -73,7 +73,7 @@ async fn apply_stop(
                 samples,
                 received_at: stray.received_at,
             };
-            meter_values::store(&mut *connection, &data).await?;
+            meter_values::store(&mut *connection, &[data]).await?;
             charge_record::settle(connection, transaction_id, charge_record::Stop::Told, now).await?;
             Ok(())
         }
@@ -90,7 +90,7 @@ async fn apply_meter_values(
     transaction_id: i32,
 ) -> Result<(), SettleError> {
     // The charge point may be saying the same again just now. Nobody who has the turn waits for a stray's row lock.
-    meter_values::take_turns(connection, stray.charge_point).await?;
+    meter_values::take_turns(connection, &[stray.charge_point]).await?;
     let transaction = owned(&mut *connection, stray.charge_point, transaction_id).await??;
     let (connector_id, samples) = v1_6::stray::meter_values(&stray.payload, stray.received_at);
     let data = Samples {
@@ -100,6 +100,6 @@ async fn apply_meter_values(
         samples,
         received_at: stray.received_at,
     };
-    meter_values::store(connection, &data).await?;
+    meter_values::store(connection, &[data]).await?;
     Ok(())
 }

@@ -68,7 +68,7 @@ pub async fn correct(
         samples,
         received_at: stop.received_at,
     };
-    meter_values::store(connection, &data).await?;
+    meter_values::store(connection, &[data]).await?;
     Ok(Ok(Earlier {
         meter_stop_wh: known.meter_stop_wh,
         stopped_at: known.stopped_at,

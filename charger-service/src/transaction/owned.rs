@@ -1,5 +1,7 @@
 //! Finds the transaction that a station means by a number. A station can only mean its own.
 
+use std::collections::HashMap;
+
 use sqlx::PgConnection;
 use uuid::Uuid;
 
@@ -36,6 +38,31 @@ impl Mismatch {
             Self::AlreadyStopped => "transactionId: was stopped before with other values; kept for reconciliation",
         }
     }
+}
+
+/// Of the transactions that several charge points have named, those that are their own.
+pub async fn all_owned(
+    connection: &mut PgConnection,
+    named: &[(Uuid, i32)],
+) -> Result<HashMap<(Uuid, i32), Owned>, sqlx::Error> {
+    let (charge_points, ids): (Vec<Uuid>, Vec<i32>) = named.iter().copied().unzip();
+    let rows = sqlx::query!(
+        "SELECT charge_point_id, id, connector_id
+         FROM unnest($1::uuid[], $2::integer[]) AS named (charge_point_id, id)
+             JOIN ocpp.transaction USING (charge_point_id, id)",
+        &charge_points,
+        &ids,
+    )
+    .fetch_all(connection)
+    .await?;
+    let owned = rows.into_iter().map(|row| {
+        let owned = Owned {
+            id: row.id,
+            connector_id: row.connector_id,
+        };
+        ((row.charge_point_id, row.id), owned)
+    });
+    Ok(owned.collect())
 }
 
 pub async fn owned(

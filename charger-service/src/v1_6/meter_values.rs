@@ -13,7 +13,7 @@ use crate::unmatched::{self, Kind, Unmatched};
 
 pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -> Result<Answer, Failure> {
     let request = MeterValues::read(call.payload);
-    meter_values::take_turns(connection, call.charge_point).await?;
+    meter_values::take_turns(connection, &[call.charge_point]).await?;
     let (transaction, flag) = match meant(connection, &request, call).await? {
         Meant::None => (None, None),
         Meant::Told(transaction) => (Some(transaction), None),
@@ -43,14 +43,10 @@ pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -
         samples: samples(request.readings, call.received_at),
         received_at: call.received_at,
     };
-    let known_before = meter_values::store(connection, &samples).await?;
-    let repetition = (known_before > 0).then(|| {
-        format!(
-            "meterValue: {known_before} of {} values were there already",
-            samples.samples.len()
-        )
-    });
-    Ok(Answer::empty()?.flagged(flag).flagged(repetition))
+    let told = [samples];
+    let known_before = meter_values::store(connection, &told).await?;
+    let repetition = meter_values::repetitions(&told, &known_before).next();
+    Ok(Answer::empty()?.flagged(flag).flagged(repetition.flatten()))
 }
 
 /// Which transaction the values are of.

@@ -60,7 +60,7 @@ pub(super) async fn answer(connection: &mut PgConnection, call: &Incoming<'_>) -
                 samples: data,
                 received_at: call.received_at,
             };
-            meter_values::store(connection, &data).await?;
+            meter_values::store(connection, &[data]).await?;
             charge_record::settle(connection, transaction_id, charge_record::Stop::Told, call.received_at).await?;
             if let Some(reported) = told.transaction_id.filter(|&reported| reported != transaction_id) {
                 flags.push(placed::flag(reported, transaction_id));

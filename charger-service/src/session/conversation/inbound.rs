@@ -12,7 +12,9 @@ use super::repetition::{Fingerprint, Repetition};
 use super::traced;
 use super::{Conversation, End};
 use crate::message::record::{Exchange, NotRecorded, Origin, Request, answer_to, is_answered, record};
+use crate::message::routine::Message;
 use crate::redact;
+use crate::routine::Said;
 use crate::session::advice::Advice;
 use crate::session::answer::{Answer, Incoming, Reply};
 use crate::session::inbox::Inbox;
@@ -66,6 +68,12 @@ impl From<NotRecorded> for Unanswered {
 /// accepted, or the database is back.
 fn holds_for_good(reply: &str) -> bool {
     matches!(Frame::parse(reply), Ok(Frame::CallResult(_)))
+}
+
+fn count_call(action: &str, answer: &'static str) {
+    // Labels come from our own list, since a charge point can name an action anything.
+    let action = Action::parse(action).map_or("unknown", Action::as_str);
+    metrics::counter!("charger_calls_total", "action" => action, "answer" => answer).increment(1);
 }
 
 /// For whoever looks at the trace.
@@ -368,6 +376,9 @@ impl Conversation {
             responded_at: None,
             clock_offset,
         };
+        if !is_late && let Some(reply) = self.routinely(call, &exchange).await {
+            return Ok(reply);
+        }
         let attempt = self.attempt(call, &exchange, is_late, advice).await?;
         let committed = match attempt {
             Some(committed) => committed,
@@ -380,6 +391,54 @@ impl Conversation {
         };
         self.barred = committed.barred;
         Ok(committed.reply)
+    }
+
+    /// The answer to what charge points say all the time, which is kept together with what others say. None, and nothing is done,
+    /// where there is anything out of the ordinary about it.
+    async fn routinely(&self, call: &Call<'_>, asked: &Exchange<'_>) -> Option<String> {
+        if !self.has_session() {
+            return None;
+        }
+        let incoming = self.incoming(call, asked.requested_at, &Advice::None);
+        let routine = match self.station.version {
+            Version::V1_6 => v1_6::routine::routine(&incoming)?,
+        };
+        let reply = call_result(&call.id, &routine.answer);
+        let message = Message {
+            via: self.via,
+            frame_number: asked.frame_number,
+            message_id: call.id.clone().into_owned(),
+            action: routine.action.as_str(),
+            request: asked.request.plain()?.to_owned(),
+            response: reply.clone(),
+            flags: routine.flag.into_iter().collect(),
+            requested_at: asked.requested_at,
+            responded_at: self.state.clock.now(),
+            clock_offset: asked.clock_offset,
+        };
+        let effect = routine.effect;
+        let is_kept = self.state.routine.keep(Said { message, effect }).await;
+        is_kept.then(|| {
+            count_call(&call.action, "result");
+            reply
+        })
+    }
+
+    /// A CALL as a version's rules take it.
+    fn incoming<'a>(&'a self, call: &'a Call<'_>, received_at: DateTime<Utc>, advice: &'a Advice) -> Incoming<'a> {
+        Incoming {
+            charge_point: self.via.charge_point,
+            certified_serial_number: self.station.certified_serial_number.as_deref(),
+            message_id: &call.id,
+            action: &call.action,
+            payload: call.payload,
+            received_at,
+            is_late: false,
+            is_gone: false,
+            intervals: self.state.intervals,
+            issuance: &self.state.issuance,
+            advice,
+        }
     }
 
     /// None, and nothing is done, where a newer connection has taken over and this one did not know.
@@ -401,17 +460,9 @@ impl Conversation {
             is_gone = installed.is_retired || installed.device != self.station.device;
         }
         let incoming = Incoming {
-            charge_point: self.via.charge_point,
-            certified_serial_number: self.station.certified_serial_number.as_deref(),
-            message_id: &call.id,
-            action: &call.action,
-            payload: call.payload,
-            received_at: asked.requested_at,
             is_late,
             is_gone,
-            intervals: self.state.intervals,
-            issuance: &self.state.issuance,
-            advice,
+            ..self.incoming(call, asked.requested_at, advice)
         };
         let answer = match self.station.version {
             Version::V1_6 => v1_6::answer(&mut transaction, &incoming).await?,
@@ -461,15 +512,13 @@ impl Conversation {
     }
 
     fn written(&self, call: &Call<'_>, answer: &Answer) -> String {
-        // Labels come from our own list, since a charge point can name an action anything.
-        let action = Action::parse(&call.action).map_or("unknown", Action::as_str);
         match &answer.reply {
             Reply::Result(payload) => {
-                metrics::counter!("charger_calls_total", "action" => action, "answer" => "result").increment(1);
+                count_call(&call.action, "result");
                 call_result(&call.id, payload)
             }
             Reply::Error { code, description } => {
-                metrics::counter!("charger_calls_total", "action" => action, "answer" => "error").increment(1);
+                count_call(&call.action, "error");
                 call_error(self.station.version, &call.id, *code, description, None)
             }
         }
