@@ -52,7 +52,7 @@ async fn commands(database: &PgPool) -> Result<(), sqlx::Error> {
 }
 
 async fn dead_letters(database: &PgPool) -> Result<(), sqlx::Error> {
-    let letters = dead_letter::count(&mut impatiently(database).await?).await?;
+    let letters = dead_letter::count(&mut *impatiently(database).await?).await?;
     metrics::gauge!("charger_dead_letters").set(letters as f64);
     Ok(())
 }

@@ -25,7 +25,7 @@ pub(crate) async fn measure(database: &PgPool, now: DateTime<Utc>) -> Result<(),
     for (status, messages) in [("queued", waiting.queued), ("sending", waiting.sending)] {
         gauge!("voltgate_mail_waiting", "status" => status).set(messages as f64);
     }
-    let dead = dead_letter::count(&mut database.acquire().await?).await?;
+    let dead = dead_letter::count(&mut *database.acquire().await?).await?;
     gauge!("voltgate_mail_dead_letters").set(dead as f64);
     // What waits for its next attempt is not late.
     let lag = waiting.due.and_then(|due| (now - due).to_std().ok());
