@@ -42,10 +42,11 @@ async fn ordinary(connection: &mut PgConnection, said: &[Said]) -> Result<HashSe
         streams.push(via.stream);
     }
     let ordinary = sqlx::query_scalar!(
-        "SELECT charge_point_id FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS told (charge_point_id, epoch, stream)
-             JOIN ocpp.session USING (charge_point_id, epoch, stream)
-             JOIN ocpp.charge_point ON charge_point.id = charge_point_id
-         WHERE boot_answer = 'Accepted'",
+        r#"SELECT charge_point_id AS "charge_point_id!"
+           FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS told (charge_point_id, epoch, stream)
+               JOIN ocpp.session USING (charge_point_id, epoch, stream)
+               JOIN ocpp.charge_point ON charge_point.id = charge_point_id
+           WHERE boot_answer = 'Accepted'"#,
         &charge_points,
         &epochs,
         &streams,

@@ -47,9 +47,9 @@ pub async fn all_owned(
 ) -> Result<HashMap<(Uuid, i32), Owned>, sqlx::Error> {
     let (charge_points, ids): (Vec<Uuid>, Vec<i32>) = named.iter().copied().unzip();
     let rows = sqlx::query!(
-        "SELECT charge_point_id, id, connector_id
-         FROM unnest($1::uuid[], $2::integer[]) AS named (charge_point_id, id)
-             JOIN ocpp.transaction USING (charge_point_id, id)",
+        r#"SELECT charge_point_id AS "charge_point_id!", id AS "id!", connector_id
+           FROM unnest($1::uuid[], $2::integer[]) AS named (charge_point_id, id)
+               JOIN ocpp.transaction USING (charge_point_id, id)"#,
         &charge_points,
         &ids,
     )
