@@ -156,6 +156,66 @@ async fn an_event_that_cannot_be_read_is_listed_tried_again_and_followed_by_its_
 }
 
 #[tokio::test]
+async fn what_followed_from_a_dead_letter_is_audited_though_somebody_let_go_of_it_meanwhile() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let account = Uuid::now_v7().to_string();
+    service
+        .register_tokens([CreateIdTokenRequest {
+            id_token: "One".to_owned(),
+            account_id: Some(account.clone()),
+            ..Default::default()
+        }])
+        .await;
+    let event = deleted(&account);
+    let id = Uuid::now_v7();
+    sqlx::query(
+        "INSERT INTO ocpp.dead_letter (id, event_id, type, body, reason, died_at) VALUES ($1, $2, $3, $4, 'it was given back', now())",
+    )
+    .bind(id)
+    .bind(Uuid::parse_str(&event.id).unwrap())
+    .bind(&event.r#type)
+    .bind(event.encode_to_vec())
+    .execute(&service.pool)
+    .await
+    .unwrap();
+    let id = id.to_string();
+
+    // Its token cannot be blocked before we let it.
+    let mut held = service.pool.begin().await.unwrap();
+    let holder: i32 = sqlx::query_scalar("SELECT pg_backend_pid() FROM ocpp.id_token FOR UPDATE")
+        .fetch_one(&mut *held)
+        .await
+        .unwrap();
+    let let_go_meanwhile = async {
+        eventually("the token is about to be blocked", async || {
+            let waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid)))";
+            let waiting = sqlx::query_scalar::<_, bool>(waiting).bind(holder);
+            waiting.fetch_one(&service.pool).await.unwrap()
+        })
+        .await;
+        let delete = service.asks(DeleteDeadLetterRequest { id: id.clone() });
+        service.dead_letters().delete_dead_letter(delete).await.unwrap();
+        held.rollback().await.unwrap();
+    };
+    let (redriven, ()) = tokio::join!(service.redrive(&id), let_go_meanwhile);
+    assert_eq!(redriven, Ok(true));
+    assert_eq!(service.blockings().await, 1);
+    let (let_go, redriven) = (
+        json!({ "deadLetter": id, "eventId": event.id, "type": event.r#type, "reason": "it was given back" }),
+        json!({ "deadLetter": id, "eventId": event.id, "type": event.r#type }),
+    );
+    assert_eq!(
+        service.audited("dead-letter").await,
+        [
+            ("dead-letter.deleted".to_owned(), let_go),
+            ("dead-letter.redriven".to_owned(), redriven)
+        ]
+    );
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn dead_letters_of_charger_service_are_for_administrators_only() {
     let database = Database::create().await;
     let service = Service::start(&database).await;
