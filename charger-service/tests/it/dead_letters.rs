@@ -1,6 +1,7 @@
 //! Events that could not be taken in, and what becomes of them.
 
 use bytes::Bytes;
+use charger_service::Settings;
 use lapin::options::{BasicGetOptions, BasicPublishOptions};
 use lapin::{BasicProperties, Connection, ConnectionProperties};
 use prost::Message as _;
@@ -18,7 +19,7 @@ use voltgate_proto::ocpp::v1::charger_dead_letter_service_client::ChargerDeadLet
 use voltgate_proto::ocpp::v1::*;
 
 use crate::operator::limited_operator;
-use crate::service::{Service, eventually, reason};
+use crate::service::{Service, eventually, reason, settings};
 
 fn deleted(account: &str) -> Event {
     let deleted = AccountDeleted {
@@ -330,21 +331,26 @@ async fn what_rabbitmq_has_set_aside_is_among_the_dead_letters_of_charger_servic
 }
 
 #[tokio::test]
-async fn old_dead_letters_are_dropped_and_no_others() {
+async fn a_dead_letter_of_charger_service_stays_however_old_it_is_until_somebody_decides() {
     let database = Database::create().await;
     Service::start(&database).await.stop().await;
     let pool = sqlx::PgPool::connect(database.url()).await.unwrap();
-    // More than one statement deletes.
+    // The audit log is there to see that what is old has been dropped.
     let fill = "INSERT INTO ocpp.dead_letter (id, body, reason, died_at)
-        SELECT gen_random_uuid(), convert_to(n::text, 'UTF8'), 'it is not an event', now() - (730 + n) * interval '1 day'
-        FROM generate_series(-9, 2500) AS n WHERE n <> 0";
+            VALUES (gen_random_uuid(), 'old', 'it is not an event', now() - interval '10 years');
+        INSERT INTO ocpp.audit (id, at, action)
+            SELECT md5(n::text)::uuid, now() - interval '10 years', 'charge-point.updated' FROM generate_series(1, 2500) AS n";
     sqlx::raw_sql(fill).execute(&pool).await.unwrap();
-    let service = Service::start(&database).await;
-    eventually("what is old is gone", async || {
-        let left = service.dead_letters_kept().await;
-        assert!(left >= 9, "what is not old is kept: {left}");
-        left == 9
+    let shortest = Settings {
+        charger_audit_retention_days: 1,
+        ..settings()
+    };
+    let service = Service::start_with(&database, shortest).await;
+    eventually("what is old is gone from the audit log", async || {
+        let left = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM ocpp.audit");
+        left.fetch_one(&pool).await.unwrap() == 0
     })
     .await;
+    assert_eq!(service.dead_letters_kept().await, 1);
     service.stop().await;
 }
