@@ -2,11 +2,13 @@
 //! lease and buries those that did not, expires commands, moves campaigns on, brings local lists up to date, keeps the
 //! partitions of the message log and of the events, and drops what is old. Each is safe to do at several replicas at once,
 //! and one that fails is tried again at its next turn.
+//!
+//! Dead letters are not dropped, however old they are: as long as one stays, the id tokens of a deleted account may still charge. So
+//! they wait for an administrator.
 
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use service_kit::dead_letter;
 use service_kit::housekeeping::every;
 
 use crate::State;
@@ -49,7 +51,6 @@ pub struct Retention {
     pub messages: TimeDelta,
     pub events: TimeDelta,
     pub security_events: TimeDelta,
-    /// Of dead letters, too: what they are about is what deleted accounts left in the audit log.
     pub audit: TimeDelta,
     /// The history of connectors.
     pub statuses: TimeDelta,
@@ -124,9 +125,6 @@ pub async fn keep_house(state: &State, retention: Retention) {
             }),
             every(HOURLY, "dropping old entries of the audit log", || {
                 audit::prune(&state.database, state.clock.now(), retention.audit)
-            }),
-            every(HOURLY, "dropping old dead letters", || {
-                dead_letter::prune(&state.database, state.clock.now() - retention.audit)
             }),
             every(HOURLY, "forgetting old imports", || {
                 import::prune(&state.database, state.clock.now(), retention.audit)

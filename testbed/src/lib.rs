@@ -3,7 +3,7 @@
 //! The binary `testbed` starts them on free ports, runs a command with their addresses in its environment, and ends
 //! them; nothing of them outlives it. Inside that command each test takes a [`Database`] and a [`Broker`] (a virtual
 //! host) of its own, so that tests run side by side. A [`Proxy`] between two of them makes the network fail on
-//! purpose.
+//! purpose. A test that crashes a server, or needs one with other settings, starts a [`RabbitMq`] or a [`Redis`] of its own.
 //!
 //! It imitates nothing and skips nothing: a test that does not find what it needs panics and says how to run it.
 #![allow(

@@ -1,7 +1,8 @@
 //! A RabbitMQ node of one's own, and the `epmd` that Erlang needs beside it.
 //!
 //! Left to itself Erlang starts `epmd` as a daemon that outlives everything. We start it ourselves, in the foreground
-//! and on a port of its own, so that it is a child like any other. The kernel kills both when this process dies.
+//! and on a port of its own, so that it is a child like any other. The kernel kills both when this process dies, or the thread
+//! of it that started them.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -38,6 +39,9 @@ struct Place {
 impl RabbitMq {
     /// Starts a node that keeps everything it writes in the folder, and waits until it accepts connections.
     ///
+    /// The kernel kills the node when the thread ends that starts it (`setpriv --pdeathsig`), and not only when the process does. So call it
+    /// from the test's own body, and not from a task that is spawned: the runtime may run that on another thread.
+    ///
     /// # Errors
     /// A program is missing, or the node does not get ready.
     pub async fn start(folder: &Path) -> Result<RabbitMq> {
@@ -65,7 +69,10 @@ impl RabbitMq {
         Ok(rabbitmq)
     }
 
-    /// Ends the node as the machine's power would, starts it again, and waits until it accepts connections.
+    /// Kills the node with -9, starts it again, and waits until it accepts connections. What it has written is still with the operating
+    /// system, so this shows nothing of what the machine's power would do.
+    ///
+    /// The new node dies with the thread that starts it, as with [`start`](Self::start).
     ///
     /// # Errors
     /// It does not get ready again.

@@ -1,4 +1,4 @@
-//! A Redis of one's own, that writes nothing to disk. The kernel kills it when this process dies.
+//! A Redis of one's own, that writes nothing to disk. The kernel kills it when this process dies, or the thread of it that started it.
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -27,6 +27,9 @@ pub struct Redis {
 
 impl Redis {
     /// Starts a server on loopback, and waits until it answers.
+    ///
+    /// The kernel kills it when the thread ends that starts it (`setpriv --pdeathsig`), and not only when the process does. So call it from
+    /// the test's own body, and not from a task that is spawned: the runtime may run that on another thread.
     ///
     /// # Errors
     /// It is not installed, or does not get ready.

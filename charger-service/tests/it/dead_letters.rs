@@ -1,6 +1,7 @@
 //! Events that could not be taken in, and what becomes of them.
 
 use bytes::Bytes;
+use charger_service::Settings;
 use lapin::options::{BasicGetOptions, BasicPublishOptions};
 use lapin::{BasicProperties, Connection, ConnectionProperties};
 use prost::Message as _;
@@ -18,7 +19,7 @@ use voltgate_proto::ocpp::v1::charger_dead_letter_service_client::ChargerDeadLet
 use voltgate_proto::ocpp::v1::*;
 
 use crate::operator::limited_operator;
-use crate::service::{Service, eventually, reason};
+use crate::service::{Service, eventually, reason, settings};
 
 fn deleted(account: &str) -> Event {
     let deleted = AccountDeleted {
@@ -156,6 +157,66 @@ async fn an_event_that_cannot_be_read_is_listed_tried_again_and_followed_by_its_
 }
 
 #[tokio::test]
+async fn what_followed_from_a_dead_letter_is_audited_though_somebody_let_go_of_it_meanwhile() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let account = Uuid::now_v7().to_string();
+    service
+        .register_tokens([CreateIdTokenRequest {
+            id_token: "One".to_owned(),
+            account_id: Some(account.clone()),
+            ..Default::default()
+        }])
+        .await;
+    let event = deleted(&account);
+    let id = Uuid::now_v7();
+    sqlx::query(
+        "INSERT INTO ocpp.dead_letter (id, event_id, type, body, reason, died_at) VALUES ($1, $2, $3, $4, 'it was given back', now())",
+    )
+    .bind(id)
+    .bind(Uuid::parse_str(&event.id).unwrap())
+    .bind(&event.r#type)
+    .bind(event.encode_to_vec())
+    .execute(&service.pool)
+    .await
+    .unwrap();
+    let id = id.to_string();
+
+    // Its token cannot be blocked before we let it.
+    let mut held = service.pool.begin().await.unwrap();
+    let holder: i32 = sqlx::query_scalar("SELECT pg_backend_pid() FROM ocpp.id_token FOR UPDATE")
+        .fetch_one(&mut *held)
+        .await
+        .unwrap();
+    let let_go_meanwhile = async {
+        eventually("the token is about to be blocked", async || {
+            let waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid)))";
+            let waiting = sqlx::query_scalar::<_, bool>(waiting).bind(holder);
+            waiting.fetch_one(&service.pool).await.unwrap()
+        })
+        .await;
+        let delete = service.asks(DeleteDeadLetterRequest { id: id.clone() });
+        service.dead_letters().delete_dead_letter(delete).await.unwrap();
+        held.rollback().await.unwrap();
+    };
+    let (redriven, ()) = tokio::join!(service.redrive(&id), let_go_meanwhile);
+    assert_eq!(redriven, Ok(true));
+    assert_eq!(service.blockings().await, 1);
+    let (let_go, redriven) = (
+        json!({ "deadLetter": id, "eventId": event.id, "type": event.r#type, "reason": "it was given back" }),
+        json!({ "deadLetter": id, "eventId": event.id, "type": event.r#type }),
+    );
+    assert_eq!(
+        service.audited("dead-letter").await,
+        [
+            ("dead-letter.deleted".to_owned(), let_go),
+            ("dead-letter.redriven".to_owned(), redriven)
+        ]
+    );
+    service.stop().await;
+}
+
+#[tokio::test]
 async fn dead_letters_of_charger_service_are_for_administrators_only() {
     let database = Database::create().await;
     let service = Service::start(&database).await;
@@ -270,21 +331,26 @@ async fn what_rabbitmq_has_set_aside_is_among_the_dead_letters_of_charger_servic
 }
 
 #[tokio::test]
-async fn old_dead_letters_are_dropped_and_no_others() {
+async fn a_dead_letter_of_charger_service_stays_however_old_it_is_until_somebody_decides() {
     let database = Database::create().await;
     Service::start(&database).await.stop().await;
     let pool = sqlx::PgPool::connect(database.url()).await.unwrap();
-    // More than one statement deletes.
+    // The audit log is there to see that what is old has been dropped.
     let fill = "INSERT INTO ocpp.dead_letter (id, body, reason, died_at)
-        SELECT gen_random_uuid(), convert_to(n::text, 'UTF8'), 'it is not an event', now() - (730 + n) * interval '1 day'
-        FROM generate_series(-9, 2500) AS n WHERE n <> 0";
+            VALUES (gen_random_uuid(), 'old', 'it is not an event', now() - interval '10 years');
+        INSERT INTO ocpp.audit (id, at, action)
+            SELECT md5(n::text)::uuid, now() - interval '10 years', 'charge-point.updated' FROM generate_series(1, 2500) AS n";
     sqlx::raw_sql(fill).execute(&pool).await.unwrap();
-    let service = Service::start(&database).await;
-    eventually("what is old is gone", async || {
-        let left = service.dead_letters_kept().await;
-        assert!(left >= 9, "what is not old is kept: {left}");
-        left == 9
+    let shortest = Settings {
+        charger_audit_retention_days: 1,
+        ..settings()
+    };
+    let service = Service::start_with(&database, shortest).await;
+    eventually("what is old is gone from the audit log", async || {
+        let left = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM ocpp.audit");
+        left.fetch_one(&pool).await.unwrap() == 0
     })
     .await;
+    assert_eq!(service.dead_letters_kept().await, 1);
     service.stop().await;
 }

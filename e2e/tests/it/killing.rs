@@ -47,8 +47,8 @@ impl Moments {
     }
 }
 
-/// The servers that everything stands on, of this test alone, since they crash. What they have acknowledged they have to keep: it is on
-/// disk.
+/// The servers that everything stands on, of this test alone, since they crash. What they have acknowledged they have to keep, through
+/// the end of their processes; the machine itself goes on, so that nothing is shown of a power cut.
 struct Foundation {
     postgres: Cluster,
     rabbitmq: RabbitMq,

@@ -7,7 +7,7 @@ use voltgate_proto::email::v1::{
 };
 use voltgate_proto::events::v1::Event;
 
-use crate::rig::{eventually, signed_up};
+use crate::rig::{Rig, eventually, local, signed_up};
 use crate::services::{Services, as_bearer, refusal};
 
 #[tokio::test]
@@ -146,4 +146,25 @@ async fn a_dead_letter_is_let_go_of_by_administrators_only() {
     assert_eq!(services.rig.number("SELECT count(*) FROM email.dead_letter").await, 2);
     assert_eq!(services.audited().await, [("dead-letter.deleted".to_owned(), id)]);
     services.rig.stop().await;
+}
+
+#[tokio::test]
+async fn old_dead_letters_are_dropped_and_no_others() {
+    let mut rig = Rig::new().await;
+    let bus = local();
+    rig.start_email(&bus).await;
+    // More than one statement deletes.
+    let fill = "INSERT INTO email.dead_letter (id, body, reason, died_at)
+        SELECT gen_random_uuid(), convert_to(n::text, 'UTF8'), 'it is not an event', now() - (90 + n) * interval '1 day'
+        FROM generate_series(-9, 2500) AS n WHERE n <> 0";
+    sqlx::raw_sql(fill).execute(&rig.database).await.unwrap();
+    // One that is just started prunes at once.
+    rig.start_email(&bus).await;
+    eventually("what is old is gone", || async {
+        let left = rig.number("SELECT count(*) FROM email.dead_letter").await;
+        assert!(left >= 9, "what is not old is kept: {left}");
+        left == 9
+    })
+    .await;
+    rig.stop().await;
 }

@@ -195,7 +195,8 @@ fn wide(format: &str, pattern: &str, place: Place) -> Value {
     json!({"type": json_type, "format": format, "pattern": pattern})
 }
 
-/// `exponent` is a pattern of what a power of ten may be, so that no number of sixteen digits before it overflows.
+/// `exponent` is a pattern of what a power of ten may be, so that no number of sixteen digits before it overflows. The texts that are read
+/// are more than these, such as `1e300` for a double: no pattern says where a double ends.
 fn floating(format: &str, exponent: &str, place: Place) -> Value {
     let pattern = match place {
         Place::Parameter => return json!({"type": "number", "format": format}),
@@ -256,4 +257,30 @@ fn or_null(mut schema: Value) -> Value {
         _ => {}
     }
     schema
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::parse_text;
+
+    /// The largest texts that the patterns of [`floating`] admit.
+    #[test]
+    fn the_largest_text_that_is_documented_for_floating_point_is_read_as_finite() {
+        let digits = format!("{}.{}", "9".repeat(16), "9".repeat(17));
+        for sign in ["", "-"] {
+            let double = parse_text(&Kind::Double, &format!("{sign}{digits}e99"));
+            let double = double.as_ref().map(prost_reflect::Value::as_f64);
+            assert!(matches!(double, Ok(Some(number)) if number.is_finite()), "{double:?}");
+            let float = parse_text(&Kind::Float, &format!("{sign}{digits}E+19"));
+            let float = float.as_ref().map(prost_reflect::Value::as_f32);
+            assert!(matches!(float, Ok(Some(number)) if number.is_finite()), "{float:?}");
+        }
+    }
+
+    #[test]
+    fn more_is_read_than_is_documented_for_floating_point() {
+        assert!(parse_text(&Kind::Double, "1e300").is_ok());
+        assert!(parse_text(&Kind::Float, "1e38").is_ok());
+    }
 }

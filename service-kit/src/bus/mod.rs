@@ -166,8 +166,8 @@ impl Bus {
         }
     }
 
-    /// Hands what was set aside for `subscription` to `handler` until `shutdown`. Inside one process no queue does that, and the outbox
-    /// keeps what is rejected.
+    /// Hands what was set aside for `subscription` to `handler` until `shutdown`. Inside one process there is no such queue:
+    /// [`SetAside`](crate::dead_letter::SetAside) keeps what is rejected.
     pub async fn collect_dead_letters(
         &self,
         subscription: Subscription,

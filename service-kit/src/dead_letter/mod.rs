@@ -1,8 +1,10 @@
-//! Dead letters: events that a service could not take in, however often one tries. They are kept as they came, keep nothing else
-//! waiting, and an administrator decides about them.
+//! Dead letters: events that a service could not take in, however often one tries. They keep nothing else waiting, and an administrator
+//! decides about them.
 //!
 //! [`SetAside`] keeps what a service's handler rejects, by whatever bus it came, and a [`Keeper`] takes what the queue itself has set
-//! aside. What follows from one that is tried once more, and the entry of the audit log about it, is each service's own.
+//! aside. What the queue has set aside is kept byte by byte. What a handler rejects is the event that was read: it is encoded anew, with its
+//! data as they came, and without fields of the envelope that this version does not know. What follows from one that is tried once more,
+//! and the entry of the audit log about it, is each service's own.
 //!
 //! The table is the same in every schema that has one; `migrations/ocpp/0050_dead_letters.sql` is the one to copy. SQL here names
 //! it without its schema: the search_path of a service's connections leads to its own.

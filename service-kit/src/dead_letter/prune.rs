@@ -1,4 +1,5 @@
-//! Dead letters do not stay for ever: they may tell of somebody.
+//! Dead letters need not stay for ever: they may tell of somebody. Who prunes them is each service's own matter: where something that
+//! has to follow waits for a decision, they stay until it is made.
 
 use chrono::{DateTime, Utc};
 use sqlx::PgPool;

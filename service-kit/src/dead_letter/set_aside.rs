@@ -9,6 +9,8 @@ use crate::event::Event;
 
 /// A handler whose rejects are kept as dead letters, and count as dealt with. Only what expires is not kept, because it holds a
 /// secret: that stays rejected.
+///
+/// A handler has the event and not its bytes, so the event is encoded anew. Fields of the envelope that this version does not know are lost.
 pub struct SetAside<Handler> {
     handler: Handler,
     keeper: Keeper,

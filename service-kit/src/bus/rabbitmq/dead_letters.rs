@@ -9,16 +9,17 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Connection, Consumer};
+use prost::Message;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{ConnectError, RECONNECT, RabbitMq, topology};
 use crate::backoff::Backoff;
 use crate::bus::{DeadLetterHandler, Subscription};
+use crate::event::Event;
 
 /// They are rare, and may be large. More than the one in work would go back with it each time that the link is lost, which counts
 /// against them.
@@ -91,7 +92,7 @@ async fn work(mut consumer: Consumer, queue: &str, handler: &dyn DeadLetterHandl
             Some(Err(error)) => return error.into(),
             None => return Lost::Cancelled,
         };
-        let reason = reason(&delivery);
+        let reason = reason(delivery.properties.headers().as_ref(), &delivery.data);
         let mut failures = 0;
         while let Err(error) = handler.keep(&delivery.data, &reason).await {
             failures += 1;
@@ -104,16 +105,48 @@ async fn work(mut consumer: Consumer, queue: &str, handler: &dyn DeadLetterHandl
     }
 }
 
-/// What RabbitMQ says about why it set the message aside (`x-first-death-reason`).
-fn reason(delivery: &Delivery) -> String {
-    let headers = delivery.properties.headers().as_ref();
+/// What RabbitMQ says about why it set the message aside (`x-first-death-reason`). Of what was rejected it does not say why.
+fn reason(headers: Option<&FieldTable>, body: &[u8]) -> String {
     let first = headers.and_then(|headers| headers.inner().get("x-first-death-reason"));
     match first {
         Some(AMQPValue::LongString(text)) if text.as_bytes() == b"delivery_limit" => {
             "it was given back too often: whoever took it died of it each time".to_owned()
         }
-        Some(AMQPValue::LongString(text)) if text.as_bytes() == b"rejected" => "it is not an event".to_owned(),
+        Some(AMQPValue::LongString(text)) if text.as_bytes() == b"rejected" => match Event::decode(body) {
+            Ok(_) => "whoever took it rejected it".to_owned(),
+            Err(_) => "it is not an event".to_owned(),
+        },
         Some(AMQPValue::LongString(text)) => format!("the queue set it aside: {text}"),
         Some(_) | None => "the queue set it aside".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use voltgate_proto::events::v1::AccountSignedUp;
+
+    use super::*;
+    use crate::event;
+
+    fn told(why: &str, body: &[u8]) -> String {
+        let mut headers = FieldTable::default();
+        headers.insert("x-first-death-reason".into(), AMQPValue::LongString(why.into()));
+        reason(Some(&headers), body)
+    }
+
+    #[test]
+    fn what_was_rejected_is_an_event_or_none() {
+        let event = event::new("test", DateTime::UNIX_EPOCH, &AccountSignedUp::default());
+        assert_eq!(told("rejected", &event.encode_to_vec()), "whoever took it rejected it");
+        assert_eq!(told("rejected", b"\xff\xff"), "it is not an event");
+    }
+
+    #[test]
+    fn of_everything_else_it_is_said_what_rabbitmq_says() {
+        let limit = "it was given back too often: whoever took it died of it each time";
+        assert_eq!(told("delivery_limit", b"\xff\xff"), limit);
+        assert_eq!(told("maxlen", b"\xff\xff"), "the queue set it aside: maxlen");
+        assert_eq!(reason(None, b"\xff\xff"), "the queue set it aside");
     }
 }
