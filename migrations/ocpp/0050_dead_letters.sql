@@ -1,6 +1,6 @@
--- Events that could not be taken in, however often one tries: kept as they came until an administrator has them tried again or lets
--- go of them, or they are as old as an entry of the audit log may be. See migrations/email/0007_dead_letters.sql: the columns are the
--- same, and service-kit's statements are for both.
+-- Events that could not be taken in, however often one tries: kept until an administrator has them tried again or lets go of them, for
+-- an account that was deleted may stand behind one. See migrations/email/0007_dead_letters.sql: the columns are the same, and
+-- service-kit's statements are for both.
 CREATE TABLE ocpp.dead_letter (
     id       uuid        PRIMARY KEY,
     -- What could be read of the envelope.
@@ -17,5 +17,4 @@ CREATE TABLE ocpp.dead_letter (
     died_at  timestamptz NOT NULL
 );
 
-CREATE INDEX dead_letter_by_age ON ocpp.dead_letter (died_at);
 CREATE INDEX dead_letter_by_type ON ocpp.dead_letter (type, id DESC);
