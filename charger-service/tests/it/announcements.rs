@@ -139,7 +139,13 @@ async fn a_charge_point_that_is_lost_or_broken_is_told_once_with_its_site_by_how
         .await
         .unwrap();
     // What happened before the first look is told to nobody.
-    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    eventually("there was a first look", async || {
+        sqlx::query_scalar("SELECT server IS NOT NULL FROM ocpp.announced")
+            .fetch_one(&service.pool)
+            .await
+            .unwrap()
+    })
+    .await;
     let mut station = Station::connect(&service, "CP1", &password).await;
     station.boot().await;
     let status = |status: &str, error: &str| json!({"connectorId": 1, "status": status, "errorCode": error, "timestamp": seconds_ago(0)});

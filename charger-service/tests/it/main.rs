@@ -63,6 +63,7 @@ mod rest;
 mod restart;
 mod resuming;
 mod retention;
+mod routine;
 mod rules;
 mod security_events;
 mod security_profiles;

@@ -10,10 +10,10 @@ use crate::service::{Service, eventually};
 use crate::station::{Station, exchange};
 
 /// More than enough for a frame that has been sent to be there.
-const IN_TRANSIT: Duration = Duration::from_millis(200);
+pub const IN_TRANSIT: Duration = Duration::from_millis(200);
 
 /// Statements that wait for a lock.
-async fn waiting(service: &Service) -> i64 {
+pub async fn waiting(service: &Service) -> i64 {
     sqlx::query_scalar(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'",
     )

@@ -402,9 +402,10 @@ pub fn reason(status: &Status) -> Reason {
     Reason::of(status)
 }
 
-/// Asks again until it is so, for what another task brings about.
+/// Asks again until it is so, for what another task brings about. Events wait for every transaction of the server, and so for the
+/// longest statement of the tests beside this one.
 pub async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    for _ in 0..200 {
+    for _ in 0..800 {
         if holds().await {
             return;
         }
