@@ -141,21 +141,25 @@ async fn insert(connection: &mut PgConnection, told: &[Samples]) -> Result<HashM
                $7::text[], $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[])
                AS row (charge_point_id, connector_id, transaction_id, received_at, sampled_at, value, measurand, unit,
                    context, format, location, phase, normalized_value, normalized_unit)
-           WHERE NOT EXISTS (
-               SELECT FROM ocpp.meter_value AS known
+           -- With limits, each is looked up by its index, however few rows PostgreSQL believes the table to have.
+           LEFT JOIN LATERAL (
+               SELECT true AS is_there FROM ocpp.meter_value AS known
                WHERE known.transaction_id = row.transaction_id AND known.sampled_at = row.sampled_at
                  AND (known.charge_point_id, known.value, known.measurand, known.context, known.format, known.location)
                      = (row.charge_point_id, row.value, row.measurand, row.context, row.format, row.location)
                  AND (known.connector_id, known.unit, known.phase)
-                     IS NOT DISTINCT FROM (row.connector_id, row.unit, row.phase))
-             AND NOT EXISTS (
-               SELECT FROM ocpp.meter_value AS known
-               WHERE row.transaction_id IS NULL AND known.transaction_id IS NULL
+                     IS NOT DISTINCT FROM (row.connector_id, row.unit, row.phase)
+               LIMIT 1) AS of_transaction ON row.transaction_id IS NOT NULL
+           LEFT JOIN LATERAL (
+               SELECT true AS is_there FROM ocpp.meter_value AS known
+               WHERE known.transaction_id IS NULL
                  AND known.charge_point_id = row.charge_point_id AND known.sampled_at = row.sampled_at
                  AND (known.value, known.measurand, known.context, known.format, known.location)
                      = (row.value, row.measurand, row.context, row.format, row.location)
                  AND (known.connector_id, known.unit, known.phase)
-                     IS NOT DISTINCT FROM (row.connector_id, row.unit, row.phase))
+                     IS NOT DISTINCT FROM (row.connector_id, row.unit, row.phase)
+               LIMIT 1) AS outside ON row.transaction_id IS NULL
+           WHERE of_transaction.is_there IS NULL AND outside.is_there IS NULL
            RETURNING charge_point_id"#,
         &rows.charge_point,
         &rows.connector_id as &[Option<i32>],
@@ -246,7 +250,8 @@ async fn advance(connection: &mut PgConnection, told: &[Standing]) -> Result<(),
                          AS either (at, percent)
                      ORDER BY at DESC NULLS LAST, percent DESC NULLS LAST LIMIT 1)
              FROM told
-             WHERE known.id = told.transaction_id
+             -- The list keeps PostgreSQL from reading the whole table where it believes it to be small.
+             WHERE known.id = ANY($1) AND known.id = told.transaction_id
                AND ((told.register_at IS NOT NULL
                      AND (known.register_at IS NULL
                           OR (known.register_at, known.register_wh) < (told.register_at, told.register_wh::numeric)))
@@ -255,7 +260,10 @@ async fn advance(connection: &mut PgConnection, told: &[Standing]) -> Result<(),
              RETURNING known.id, known.energy_wh),
          charge AS (
              SELECT told.*, charge_point_id, connector_id, coalesce(advanced.energy_wh, transaction.energy_wh) AS energy_wh
-             FROM told JOIN ocpp.transaction ON transaction.id = told.transaction_id
+             FROM told
+                 CROSS JOIN LATERAL (
+                     SELECT charge_point_id, connector_id, stop_received_at, energy_wh FROM ocpp.transaction
+                     WHERE id = told.transaction_id LIMIT 1) AS transaction
                  LEFT JOIN advanced ON advanced.id = told.transaction_id
              WHERE stop_received_at IS NULL)
          INSERT INTO ocpp.event (at, type, identity, site_id, data)

@@ -1,8 +1,9 @@
 //! Why a process did not start.
 
+use std::io;
 use std::net::SocketAddr;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 /// A failure before anything was served. Its text names the setting to change.
 #[derive(Debug, thiserror::Error)]
@@ -13,7 +14,7 @@ pub enum StartError {
     Listen {
         setting: &'static str,
         address: SocketAddr,
-        cause: std::io::Error,
+        cause: io::Error,
     },
     #[error("{setting}: cannot reach the database")]
     Database { setting: &'static str, source: sqlx::Error },
@@ -47,11 +48,27 @@ impl StartError {
     }
 }
 
+/// Connections that may wait to be accepted, where the system lets so many (`net.core.somaxconn`). After a power cut all charge points
+/// come at once, and one that finds no room tries again after one second, then three, then seven.
+const BACKLOG: u32 = 16_384;
+
 /// Binds a TCP port, and names the setting it came from when that fails.
 pub async fn listen(address: SocketAddr, setting: &'static str) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|cause| StartError::Listen {
+    bind(address).map_err(|cause| StartError::Listen {
         setting,
         address,
         cause,
     })
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    // As every server does: connections of one before may still be ending.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }

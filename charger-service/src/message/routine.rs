@@ -40,7 +40,9 @@ pub async fn record(connection: &mut PgConnection, messages: &[Message]) -> Resu
              SET last_seen_at = told.requested_at,
                  clock_offset_seconds = coalesce(told.clock_offset, known.clock_offset_seconds)
              FROM told
-             WHERE (known.charge_point_id, known.epoch, known.stream) = (told.charge_point_id, told.epoch, told.stream)
+             -- The list keeps PostgreSQL from reading the whole table where it believes it to be small.
+             WHERE known.charge_point_id = ANY($2)
+               AND (known.charge_point_id, known.epoch, known.stream) = (told.charge_point_id, told.epoch, told.stream)
              RETURNING 1),
          kept AS (
              INSERT INTO ocpp.message (id, charge_point_id, origin, message_id, action, request, response, violations,

@@ -46,7 +46,7 @@ async fn ordinary(connection: &mut PgConnection, said: &[Said]) -> Result<HashSe
            FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS told (charge_point_id, epoch, stream)
                JOIN ocpp.session USING (charge_point_id, epoch, stream)
                JOIN ocpp.charge_point ON charge_point.id = charge_point_id
-           WHERE boot_answer = 'Accepted'"#,
+           WHERE boot_answer = 'Accepted' AND session.charge_point_id = ANY($1)"#,
         &charge_points,
         &epochs,
         &streams,

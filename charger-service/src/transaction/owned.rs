@@ -49,7 +49,11 @@ pub async fn all_owned(
     let rows = sqlx::query!(
         r#"SELECT charge_point_id AS "charge_point_id!", id AS "id!", connector_id
            FROM unnest($1::uuid[], $2::integer[]) AS named (charge_point_id, id)
-               JOIN ocpp.transaction USING (charge_point_id, id)"#,
+               -- With a limit, each is looked up by its index, however few rows PostgreSQL believes the table to have.
+               CROSS JOIN LATERAL (
+                   SELECT connector_id FROM ocpp.transaction
+                   WHERE transaction.id = named.id AND transaction.charge_point_id = named.charge_point_id
+                   LIMIT 1) AS own"#,
         &charge_points,
         &ids,
     )
