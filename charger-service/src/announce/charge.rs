@@ -62,18 +62,20 @@ pub async fn finished(
     now: DateTime<Utc>,
 ) -> Result<(), sqlx::Error> {
     let row = sqlx::query!(
-        r#"SELECT account_id, identity, connector_id, started_at, start_received_at, stopped_at,
-               stop_received_at AS "stop_received_at!", energy_wh::text, stop_reason, site.id AS "site_id?",
+        r#"SELECT account_id, identity, connector_id, started_at, start_received_at, stopped_at, stop_received_at,
+               energy_wh::text, stop_reason, status = 'completed' AS "is_completed!", site.id AS "site_id?",
                site.name AS "site_name?", groups AS "groups?: Vec<String>", time_zone AS "time_zone?"
            FROM ocpp.transaction
            JOIN ocpp.charge_point ON charge_point.id = charge_point_id
            LEFT JOIN ocpp.site ON site.id = site_id
-           WHERE transaction.id = $1 AND stop_received_at IS NOT NULL AND status = 'completed'"#,
+           WHERE transaction.id = $1"#,
         transaction_id,
     )
-    .fetch_optional(&mut *connection)
+    .fetch_one(&mut *connection)
     .await?;
-    let Some(row) = row else { return Ok(()) };
+    let Some(stop_received_at) = row.stop_received_at.filter(|_| row.is_completed) else {
+        return Ok(());
+    };
     // It is for the receipt, which nobody gets of a charge that is nobody's.
     let power = match row.account_id {
         Some(_) => power_curve::curve(connection, transaction_id, POINTS).await?,
@@ -86,7 +88,7 @@ pub async fn finished(
         connector_id: row.connector_id,
         place: Some(place(row.site_id, row.site_name, row.groups, row.time_zone)),
         started_at: Some(timestamp(ordered_at(row.started_at, row.start_received_at))),
-        stopped_at: Some(timestamp(ordered_at(row.stopped_at, row.stop_received_at))),
+        stopped_at: Some(timestamp(ordered_at(row.stopped_at, stop_received_at))),
         energy_wh: row.energy_wh,
         stop_reason: row.stop_reason,
         cost,
