@@ -205,7 +205,7 @@ impl Application {
         self.server.local_addr()
     }
 
-    /// Serves, hears of accounts that are deleted, sets aside what cannot be read of that, and publishes what happens to charges, until
+    /// Serves, keeps what charge points say all the time, hears of accounts that are deleted, sets aside what cannot be read of that, and publishes what happens to charges, until
     /// told to stop. Then sessions finish the CALL they are at and close their sockets, and the database hears that they did.
     ///
     /// # Errors

@@ -152,7 +152,7 @@ async fn insert(connection: &mut PgConnection, told: &[Samples]) -> Result<HashM
                LIMIT 1) AS of_transaction ON row.transaction_id IS NOT NULL
            LEFT JOIN LATERAL (
                SELECT true AS is_there FROM ocpp.meter_value AS known
-               WHERE known.transaction_id IS NULL
+               WHERE row.transaction_id IS NULL AND known.transaction_id IS NULL
                  AND known.charge_point_id = row.charge_point_id AND known.sampled_at = row.sampled_at
                  AND (known.value, known.measurand, known.context, known.format, known.location)
                      = (row.value, row.measurand, row.context, row.format, row.location)
@@ -271,7 +271,9 @@ async fn advance(connection: &mut PgConnection, told: &[Standing]) -> Result<(),
              json_build_object('transactionId', transaction_id, 'connectorId', connector_id,
                  'energyWh', ocpp.whole(energy_wh),
                  'powerWatts', power_watts, 'stateOfChargePercent', state_of_charge)
-         FROM charge JOIN ocpp.charge_point ON charge_point.id = charge_point_id",
+         FROM charge
+             CROSS JOIN LATERAL (
+                 SELECT identity, site_id FROM ocpp.charge_point WHERE charge_point.id = charge.charge_point_id LIMIT 1) AS place",
         &column(told, |one| one.transaction_id),
         &column(told, |one| time(&one.register)) as &[Option<DateTime<Utc>>],
         &column(told, |one| value(&one.register)) as &[Option<String>],

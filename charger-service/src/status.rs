@@ -67,7 +67,7 @@ pub async fn store(connection: &mut PgConnection, told: &[Status]) -> Result<(),
                  'statusAt', told.status_at)
          FROM stored JOIN told USING (charge_point_id, connector_id)
              JOIN ocpp.charge_point ON charge_point.id = stored.charge_point_id
-         WHERE is_news",
+         WHERE is_news AND charge_point.id = ANY($1)",
         &rows.charge_point,
         &rows.connector_id,
         &rows.status as &[&str],

@@ -17,9 +17,6 @@ use crate::trace;
 /// How long a request waits for a free connection before it fails.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection that was used this recently is taken to be there still. Asking it first would cost every transaction a way more.
-const TRUSTED: Duration = Duration::from_secs(1);
-
 /// Between two looks at how many connections are in use.
 const MEASURING: Duration = Duration::from_secs(1);
 
@@ -73,15 +70,6 @@ pub async fn connect(database: &DatabaseUrl, schema: &'static str, migrator: &Mi
     PgPoolOptions::new()
         .max_connections(database.max_connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
-        .test_before_acquire(false)
-        .before_acquire(|connection, used| {
-            Box::pin(async move {
-                if used.idle_for > TRUSTED {
-                    connection.ping().await?;
-                }
-                Ok(true)
-            })
-        })
         .connect_with(options.options([(STATEMENT_TIMEOUT, database.longest_statement.as_millis().to_string())]))
         .await
         .map_err(unreachable)

@@ -1,11 +1,11 @@
 //! Writes the log of exchanges, in the transaction of what an exchange brought about: no effect without its message, and no
 //! message of an effect that never was. Also notes that the charge point has been heard of, since every frame comes
-//! past here.
+//! past here but those that are kept many at once (`message/routine.rs`).
 
 use std::borrow::Cow;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sqlx::{PgConnection, PgPool};
+use sqlx::{PgConnection, PgExecutor, PgPool};
 use uuid::Uuid;
 
 use crate::charge_point::password::PasswordKey;
@@ -200,7 +200,7 @@ pub async fn complete(
 /// The answer to a CALL in a frame that came in before on the same session, if it did. The frame is known by its number: its text
 /// says nothing, since some charge points number their messages anew, and one heartbeat looks like every other.
 pub async fn answer_to(
-    database: &PgPool,
+    database: impl PgExecutor<'_>,
     via: Via,
     message_id: &str,
     frame_number: i64,

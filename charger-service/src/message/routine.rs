@@ -21,20 +21,23 @@ pub struct Message {
     /// What was wrong with it although it was accepted.
     pub flags: Vec<String>,
     pub requested_at: DateTime<Utc>,
-    pub responded_at: DateTime<Utc>,
     pub clock_offset: Option<f64>,
 }
 
 /// Notes, too, that the charge points have been heard of; no charge point is among them twice. False where one has another present
 /// connection by now; what the transaction has done must be rolled back then.
-pub async fn record(connection: &mut PgConnection, messages: &[Message]) -> Result<bool, sqlx::Error> {
+pub async fn record(
+    connection: &mut PgConnection,
+    messages: &[Message],
+    now: DateTime<Utc>,
+) -> Result<bool, sqlx::Error> {
     let rows = Columns::of(messages);
     let heard = sqlx::query_scalar!(
         r#"WITH told AS (
              SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[], $5::text[], $6::text[], $7::text[],
-                 $8::text[], $9::text[], $10::timestamptz[], $11::timestamptz[], $12::float8[], $13::bigint[])
+                 $8::text[], $9::text[], $10::timestamptz[], $11::float8[], $12::bigint[])
                  AS told (id, charge_point_id, epoch, stream, message_id, action, request, response, flags, requested_at,
-                     responded_at, clock_offset, frame_number)),
+                     clock_offset, frame_number)),
          heard AS (
              UPDATE ocpp.session AS known
              SET last_seen_at = told.requested_at,
@@ -47,9 +50,9 @@ pub async fn record(connection: &mut PgConnection, messages: &[Message]) -> Resu
          kept AS (
              INSERT INTO ocpp.message (id, charge_point_id, origin, message_id, action, request, response, violations,
                  requested_at, responded_at, frame_number, session_epoch)
-             SELECT id, charge_point_id, $14, message_id, action, request, response,
+             SELECT id, charge_point_id, $13, message_id, action, request, response,
                  CASE WHEN flags IS NULL THEN '{}' ELSE ARRAY(SELECT json_array_elements_text(flags::json)) END,
-                 requested_at, responded_at, frame_number, CASE WHEN frame_number IS NOT NULL THEN epoch END
+                 requested_at, $14, frame_number, CASE WHEN frame_number IS NOT NULL THEN epoch END
              FROM told)
          SELECT count(*) AS "heard!" FROM heard"#,
         &rows.id,
@@ -62,10 +65,10 @@ pub async fn record(connection: &mut PgConnection, messages: &[Message]) -> Resu
         &rows.response as &[&str],
         &rows.flags as &[Option<String>],
         &rows.requested_at,
-        &rows.responded_at,
         &rows.clock_offset as &[Option<f64>],
         &rows.frame_number as &[Option<i64>],
         Origin::Station.as_str(),
+        now,
     )
     .fetch_one(connection)
     .await?;
@@ -86,7 +89,6 @@ struct Columns<'a> {
     /// JSON, since arrays of arrays have one length.
     flags: Vec<Option<String>>,
     requested_at: Vec<DateTime<Utc>>,
-    responded_at: Vec<DateTime<Utc>>,
     clock_offset: Vec<Option<f64>>,
     frame_number: Vec<Option<i64>>,
 }
@@ -106,7 +108,6 @@ impl<'a> Columns<'a> {
             let flags = (!message.flags.is_empty()).then(|| serde_json::Value::from(message.flags.clone()).to_string());
             columns.flags.push(flags);
             columns.requested_at.push(message.requested_at);
-            columns.responded_at.push(message.responded_at);
             columns.clock_offset.push(message.clock_offset);
             columns.frame_number.push(message.frame_number);
         }

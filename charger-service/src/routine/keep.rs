@@ -3,28 +3,49 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
+use service_kit::clock::SharedClock;
 use sqlx::{PgConnection, PgPool};
+use thiserror::Error;
 use uuid::Uuid;
 
 use super::{Effect, Said, Values};
 use crate::message::routine::{self, Message};
 use crate::meter_values::{self, Samples};
+use crate::session::fence::Via;
 use crate::status::{self, Status};
 use crate::transaction::owned::{Owned, all_owned};
 
-/// Of each whether it is kept. Rows are locked in the order in which a transaction for one message locks them.
-pub(super) async fn together(database: &PgPool, said: Vec<Said>) -> Result<Vec<bool>, sqlx::Error> {
-    let mut transaction = database.begin().await?;
-    let mut ordinary = ordinary(&mut transaction, &said).await?;
+/// Waits for no one for long: whatever is about one charge point must not hold up the others.
+const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '200ms'";
+
+/// Why nothing is known to be kept.
+#[derive(Debug, Error)]
+pub(super) enum NotKept {
+    #[error("the database is away or busy")]
+    Away(#[source] sqlx::Error),
+    #[error("the database does not take them")]
+    Refused(#[from] sqlx::Error),
+    /// They may be kept, or not.
+    #[error("the database has not said whether they are committed")]
+    Unknown(#[source] sqlx::Error),
+}
+
+/// Of each whether it is kept. Tables are locked in the order in which a transaction for one message locks them.
+pub(super) async fn together(database: &PgPool, clock: &SharedClock, said: Vec<Said>) -> Result<Vec<bool>, NotKept> {
+    let mut transaction = database.begin_with(BEGIN).await.map_err(NotKept::Away)?;
+    let ordinary = ordinary(&mut transaction, &said).await?;
+    let mut seen = HashSet::new();
     let transactions = measured_transactions(&mut transaction, &said, &ordinary).await?;
     let mut batch = Batch::default();
     let kept: Vec<bool> = said
         .into_iter()
-        // Of a charge point that has a second session for a moment one message is enough for one statement.
-        .map(|said| ordinary.remove(&said.message.via.charge_point) && batch.add(said, &transactions))
+        .map(|said| {
+            let via = said.message.via;
+            ordinary.contains(&via) && seen.insert(via.charge_point) && batch.add(said, &transactions)
+        })
         .collect();
-    if batch.store(&mut transaction).await? {
-        transaction.commit().await?;
+    if batch.store(&mut transaction, clock.now()).await? {
+        transaction.commit().await.map_err(NotKept::Unknown)?;
         Ok(kept)
     } else {
         // Some connection was superseded in between. Each message finds out by itself.
@@ -33,20 +54,21 @@ pub(super) async fn together(database: &PgPool, said: Vec<Said>) -> Result<Vec<b
     }
 }
 
-/// The charge points that were accepted, and are heard on their present connections.
-async fn ordinary(connection: &mut PgConnection, said: &[Said]) -> Result<HashSet<Uuid>, sqlx::Error> {
+/// The present connections of charge points that were accepted.
+async fn ordinary(connection: &mut PgConnection, said: &[Said]) -> Result<HashSet<Via>, sqlx::Error> {
     let (mut charge_points, mut epochs, mut streams) = (Vec::new(), Vec::new(), Vec::new());
     for via in said.iter().map(|said| said.message.via) {
         charge_points.push(via.charge_point);
         epochs.push(via.epoch);
         streams.push(via.stream);
     }
-    let ordinary = sqlx::query_scalar!(
-        r#"SELECT charge_point_id AS "charge_point_id!"
+    let ordinary = sqlx::query_as!(
+        Via,
+        r#"SELECT charge_point_id AS "charge_point!", epoch AS "epoch!", stream AS "stream!"
            FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS told (charge_point_id, epoch, stream)
                JOIN ocpp.session USING (charge_point_id, epoch, stream)
                JOIN ocpp.charge_point ON charge_point.id = charge_point_id
-           WHERE boot_answer = 'Accepted' AND session.charge_point_id = ANY($1)"#,
+           WHERE boot_answer = 'Accepted' AND session.charge_point_id = ANY($1) AND charge_point.id = ANY($1)"#,
         &charge_points,
         &epochs,
         &streams,
@@ -61,12 +83,13 @@ async fn ordinary(connection: &mut PgConnection, said: &[Said]) -> Result<HashSe
 async fn measured_transactions(
     connection: &mut PgConnection,
     said: &[Said],
-    ordinary: &HashSet<Uuid>,
+    ordinary: &HashSet<Via>,
 ) -> Result<HashMap<(Uuid, i32), Owned>, sqlx::Error> {
     let (mut charge_points, mut named) = (Vec::new(), Vec::new());
     for said in said {
-        let charge_point = said.message.via.charge_point;
-        if let (Effect::MeterValues(values), true) = (&said.effect, ordinary.contains(&charge_point)) {
+        let via = said.message.via;
+        let charge_point = via.charge_point;
+        if let (Effect::MeterValues(values), true) = (&said.effect, ordinary.contains(&via)) {
             charge_points.push(charge_point);
             named.extend(values.transaction_id.map(|id| (charge_point, id)));
         }
@@ -109,7 +132,7 @@ impl Batch {
     }
 
     /// False where a charge point is not heard on its present connection any more; then nothing of it may be committed.
-    async fn store(mut self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    async fn store(mut self, connection: &mut PgConnection, now: DateTime<Utc>) -> Result<bool, sqlx::Error> {
         if !self.samples.is_empty() {
             let known_before = meter_values::store(connection, &self.samples).await?;
             let repetitions = meter_values::repetitions(&self.samples, &known_before);
@@ -120,7 +143,7 @@ impl Batch {
         if !self.statuses.is_empty() {
             status::store(connection, &self.statuses).await?;
         }
-        routine::record(connection, &self.messages).await
+        routine::record(connection, &self.messages, now).await
     }
 }
 

@@ -20,7 +20,7 @@ use crate::notice::{Notice, tell};
 use crate::registry::{Handle, Registry};
 
 /// A session, present or past, and the stream that carries it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Via {
     pub charge_point: Uuid,
     pub epoch: i64,
@@ -115,7 +115,8 @@ async fn present(
     }))
 }
 
-async fn lock(connection: &mut PgConnection, charge_point: Uuid) -> Result<(), sqlx::Error> {
+/// Waits for whoever is at a charge point's session, and has others wait until the transaction is over.
+pub async fn lock(connection: &mut PgConnection, charge_point: Uuid) -> Result<(), sqlx::Error> {
     sqlx::query!(
         "SELECT FROM ocpp.session WHERE charge_point_id = $1 FOR UPDATE",
         charge_point

@@ -5,9 +5,10 @@ use ocpp::{Message, Version, validate};
 use serde_json::value::RawValue;
 
 use super::samples::samples;
-use super::{Failure, checked, heartbeat, status_notification};
+use super::{checked, heartbeat, status_notification};
 use crate::routine::{Effect, Values};
 use crate::session::answer::{Answer, Incoming, Reply};
+use crate::transaction::placed;
 
 /// A CALL whose answer is known before it is kept.
 pub struct Routine {
@@ -30,7 +31,7 @@ pub fn routine(call: &Incoming<'_>) -> Option<Routine> {
     if !validate(Version::V1_6, Message::Request(action.as_str()), call.payload).is_empty() {
         return None;
     }
-    let (answer, effect, flag) = read(call).ok()?;
+    let (answer, effect, flag) = read(call)?;
     match checked(action, answer).reply {
         Reply::Result(answer) => Some(Routine {
             action,
@@ -42,24 +43,29 @@ pub fn routine(call: &Incoming<'_>) -> Option<Routine> {
     }
 }
 
-type Read = Result<(Answer, Effect, Option<String>), Failure>;
+/// None where it cannot be read, or there is more to it.
+type Read = Option<(Answer, Effect, Option<String>)>;
 
 fn sign_of_life(call: &Incoming<'_>) -> Read {
-    Ok((heartbeat::answer(call)?, Effect::None, None))
+    Some((heartbeat::answer(call).ok()?, Effect::None, None))
 }
 
 fn status(call: &Incoming<'_>) -> Read {
-    let status = status_notification::read(call.payload, call.charge_point, call.received_at)?;
+    let status = status_notification::read(call.payload, call.charge_point, call.received_at).ok()?;
     let flag = status_notification::flag(&status);
-    Ok((Answer::empty()?, Effect::Status(status), flag))
+    Some((Answer::empty().ok()?, Effect::Status(status), flag))
 }
 
 fn meter_values(call: &Incoming<'_>) -> Read {
     let request = MeterValues::read(call.payload);
+    // Which one is meant has to be looked for.
+    if request.transaction_id.is_some_and(placed::is_placeholder) {
+        return None;
+    }
     let values = Values {
         connector_id: request.connector_id,
         transaction_id: request.transaction_id,
         samples: samples(request.readings, call.received_at),
     };
-    Ok((Answer::empty()?, Effect::MeterValues(values), None))
+    Some((Answer::empty().ok()?, Effect::MeterValues(values), None))
 }

@@ -61,6 +61,17 @@ async fn what_many_say_at_once_is_kept_of_each_with_its_message() {
             }
         });
     join_all(say).await;
+    let (messages, transactions): (i64, i64) = sqlx::query_as(
+        "SELECT count(*), count(DISTINCT xmin::text) FROM ocpp.message
+         WHERE action IN ('Heartbeat', 'StatusNotification', 'MeterValues')",
+    )
+    .fetch_one(&service.pool)
+    .await
+    .unwrap();
+    assert!(
+        transactions < messages,
+        "{messages} messages, each in a transaction of its own"
+    );
     for (number, (_, transaction)) in stations.iter().enumerate() {
         let messages = service.messages(&identity(number)).await;
         for action in ["Heartbeat", "StatusNotification", "MeterValues"] {
@@ -137,6 +148,64 @@ async fn one_that_the_database_refuses_costs_the_others_nothing() {
         .fetch_one(&service.pool)
         .await
         .unwrap();
-    assert_eq!(states, 11);
+    assert_eq!(usize::try_from(states).unwrap(), STATIONS - 1);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn one_whose_rows_somebody_holds_does_not_hold_up_the_others() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let mut stations = stations(&service).await;
+    let mut lock = service.pool.begin().await.unwrap();
+    sqlx::query(
+        "SELECT FROM ocpp.session JOIN ocpp.charge_point ON id = charge_point_id WHERE identity = $1 FOR UPDATE OF session",
+    )
+    .bind(identity(STATIONS - 1))
+    .execute(&mut *lock)
+    .await
+    .unwrap();
+    let (mut held, _) = stations.pop().unwrap();
+    let wait = held.call("Heartbeat", json!({}));
+    let others = async {
+        eventually("it is held up", async || waiting(&service).await > 0).await;
+        for round in 0..3 {
+            let say = stations.iter_mut().map(async |(station, transaction)| {
+                station.call("Heartbeat", json!({})).await;
+                station
+                    .call("StatusNotification", status(1, ["Charging", "SuspendedEV"][round % 2]))
+                    .await;
+                station.call("MeterValues", values(*transaction, 1010 + round)).await;
+            });
+            join_all(say).await;
+        }
+        lock.rollback().await.unwrap();
+    };
+    // They are all answered before the row is let go of, or the wait for an answer would end the test.
+    let (_, ()) = tokio::join!(wait, others);
+    let kept = service.messages(&identity(STATIONS - 1)).await;
+    let heartbeats = kept
+        .iter()
+        .filter(|message| message.action.as_deref() == Some("Heartbeat"));
+    assert_eq!(heartbeats.count(), 1);
+    service.stop().await;
+}
+
+#[tokio::test]
+async fn values_of_anothers_transaction_are_kept_for_reconciliation_and_cost_the_others_nothing() {
+    let database = Database::create().await;
+    let service = Service::start(&database).await;
+    let mut stations = stations(&service).await;
+    let anothers = stations[0].1;
+    let say = stations.iter_mut().enumerate().map(async |(number, (station, own))| {
+        let transaction = if number == 1 { anothers } else { *own };
+        station.call("MeterValues", values(transaction, 1500)).await;
+    });
+    join_all(say).await;
+    assert_eq!(service.unmatched().await.len(), 1);
+    for (number, (_, transaction)) in stations.iter().enumerate() {
+        let values = service.meter_values(*transaction).await.len();
+        assert_eq!(values, usize::from(number != 1), "{number}");
+    }
     service.stop().await;
 }

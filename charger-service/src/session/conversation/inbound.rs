@@ -14,9 +14,10 @@ use super::{Conversation, End};
 use crate::message::record::{Exchange, NotRecorded, Origin, Request, answer_to, is_answered, record};
 use crate::message::routine::Message;
 use crate::redact;
-use crate::routine::Said;
+use crate::routine::{Outcome, Said};
 use crate::session::advice::Advice;
 use crate::session::answer::{Answer, Incoming, Reply};
+use crate::session::fence;
 use crate::session::inbox::Inbox;
 use crate::v1_6;
 
@@ -376,7 +377,7 @@ impl Conversation {
             responded_at: None,
             clock_offset,
         };
-        if !is_late && let Some(reply) = self.routinely(call, &exchange).await {
+        if !is_late && let Some(reply) = self.routinely(call, &exchange).await? {
             return Ok(reply);
         }
         let attempt = self.attempt(call, &exchange, is_late, advice).await?;
@@ -395,13 +396,13 @@ impl Conversation {
 
     /// The answer to what charge points say all the time, which is kept together with what others say. None, and nothing is done,
     /// where there is anything out of the ordinary about it.
-    async fn routinely(&self, call: &Call<'_>, asked: &Exchange<'_>) -> Option<String> {
-        if !self.has_session() {
-            return None;
-        }
+    async fn routinely(&self, call: &Call<'_>, asked: &Exchange<'_>) -> Result<Option<String>, sqlx::Error> {
         let incoming = self.incoming(call, asked.requested_at, &Advice::None);
         let routine = match self.station.version {
-            Version::V1_6 => v1_6::routine::routine(&incoming)?,
+            Version::V1_6 => v1_6::routine::routine(&incoming),
+        };
+        let (Some(routine), Some(request), true) = (routine, asked.request.plain(), self.has_session()) else {
+            return Ok(None);
         };
         let reply = call_result(&call.id, &routine.answer);
         let message = Message {
@@ -409,19 +410,34 @@ impl Conversation {
             frame_number: asked.frame_number,
             message_id: call.id.clone().into_owned(),
             action: routine.action.as_str(),
-            request: asked.request.plain()?.to_owned(),
+            request: request.to_owned(),
             response: reply.clone(),
             flags: routine.flag.into_iter().collect(),
             requested_at: asked.requested_at,
-            responded_at: self.state.clock.now(),
             clock_offset: asked.clock_offset,
         };
         let effect = routine.effect;
-        let is_kept = self.state.routine.keep(Said { message, effect }).await;
-        is_kept.then(|| {
+        let is_kept = match self.state.routine.keep(Said { message, effect }).await {
+            Outcome::Kept => true,
+            Outcome::NotKept => false,
+            Outcome::Unknown => self.was_kept(call, asked).await?,
+            Outcome::Away => return Err(sqlx::Error::PoolTimedOut),
+        };
+        Ok(is_kept.then(|| {
             count_call(&call.action, "result");
             reply
-        })
+        }))
+    }
+
+    /// Whether a CALL is in the log already, once whoever may be about to write it there is done.
+    async fn was_kept(&self, call: &Call<'_>, asked: &Exchange<'_>) -> Result<bool, sqlx::Error> {
+        let Some(number) = asked.frame_number else {
+            return Ok(false);
+        };
+        let mut transaction = self.state.database.begin().await?;
+        fence::lock(&mut transaction, self.via.charge_point).await?;
+        let given = answer_to(&mut *transaction, self.via, &call.id, number, asked.requested_at).await?;
+        Ok(given.is_some())
     }
 
     /// A CALL as a version's rules take it.
