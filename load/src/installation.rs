@@ -133,7 +133,7 @@ impl Installation {
         })
     }
 
-    /// What has been used since then.
+    /// What has been used since then; the time ends now, however long PostgreSQL takes to tell how many commits there were.
     ///
     /// # Errors
     /// A process has ended.
@@ -146,7 +146,7 @@ impl Installation {
         Ok(Used {
             seconds: (now.at - before.at).as_secs_f64(),
             processor_seconds: now.processor.iter().map(spent).collect(),
-            commits: now.commits - before.commits,
+            commits: self.database.settled_commits().await? - before.commits,
         })
     }
 
@@ -209,7 +209,8 @@ fn all_in_one(database: &Database, listen: &BTreeMap<&str, String>, folder: &Pat
     Ok(environment)
 }
 
-/// Without a broker: nothing that is measured here is an event for another service.
+/// Without a broker. Each start and end of a charge is an event for email-service: it stays in charger-service here, and is delivered in
+/// one process.
 fn separate(
     database: &Database,
     listen: &BTreeMap<&'static str, String>,

@@ -1,6 +1,7 @@
 //! Runs the simulator as a process of its own.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde::Deserialize;
@@ -11,6 +12,7 @@ use tokio::process::{Child, ChildStdout, Command};
 
 use crate::process::beside;
 use crate::registration::{PASSWORD, PREFIX};
+use crate::usage;
 
 /// A fleet that is under way.
 pub struct Simulation {
@@ -59,15 +61,25 @@ impl Simulation {
         self.next().await
     }
 
-    /// Waits for the end.
+    /// Processor time of the simulator so far.
+    ///
+    /// # Errors
+    /// The simulator has ended, and been waited for.
+    pub fn processor_time(&self) -> Result<Duration> {
+        usage::processor_time(self.child.id().context("the simulator has ended")?)
+    }
+
+    /// Waits for the end. Returns all of the simulator's processor time, too.
     ///
     /// # Errors
     /// The simulator has failed. Charge points that did are in the report.
-    pub async fn report(mut self) -> Result<Report> {
+    pub async fn report(mut self) -> Result<(Report, Duration)> {
         let report = self.next().await?;
+        // Until it is waited for /proc has it, even when it has ended.
+        let processor_time = self.processor_time()?;
         // It fails where charge points did, which the report tells, too.
         self.child.wait().await?;
-        Ok(report)
+        Ok((report, processor_time))
     }
 
     async fn next<T: DeserializeOwned>(&mut self) -> Result<T> {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use simulator::report::Report;
 use simulator::scenario::Scenario;
 
 use crate::measure::Results;
@@ -41,13 +42,19 @@ fn name(setup: Setup) -> &'static str {
     }
 }
 
-fn what(scenario: Scenario, stations: usize) -> String {
-    match scenario {
+fn what(report: &Report) -> String {
+    let stations = report.stations;
+    let what = match report.scenario {
         Scenario::Idle => format!("{stations} idle"),
         Scenario::Heartbeats => format!("heartbeats and statuses of {stations}"),
         Scenario::Charge => format!("charges of {stations}"),
-        Scenario::Storm => format!("{stations} boot at once"),
+        // All are due as it begins.
+        Scenario::Storm => return format!("{stations} boot at once"),
         Scenario::Offline => format!("{stations} come back with a queue"),
+    };
+    match report.rate {
+        Some(rate) => format!("{what}, {rate:.0} messages/s due"),
+        None => format!("{what}, closed loop"),
     }
 }
 
@@ -57,7 +64,8 @@ fn exchanged(results: &[Results], text: &mut String) {
     }
     let _ = writeln!(
         text,
-        "| charge points | | s | messages/s | p50, ms | p95 | p99 | p99.9 | commits/s |\n|---|---|---|---|---|---|---|---|---|"
+        "| charge points | | s | messages/s | p50, ms | p95 | p99 | p99.9 | missed | transactions/s, reads included |\n\
+         |---|---|---|---|---|---|---|---|---|---|"
     );
     for result in results {
         for exchanged in &result.exchanged {
@@ -68,8 +76,8 @@ fn exchanged(results: &[Results], text: &mut String) {
             let is_storm = report.scenario == Scenario::Storm;
             let _ = writeln!(
                 text,
-                "| {} | {} | {:.1} | {:.0} | {:.1} | {:.1} | {:.1} | {:.1} | {:.0} |",
-                what(report.scenario, report.stations),
+                "| {} | {} | {:.1} | {:.0} | {:.1} | {:.1} | {:.1} | {:.1} | {} | {:.0} |",
+                what(report),
                 name(result.setup),
                 report.seconds,
                 if is_storm {
@@ -81,11 +89,16 @@ fn exchanged(results: &[Results], text: &mut String) {
                 latency.p95,
                 latency.p99,
                 latency.p999,
+                report.missed,
                 exchanged.used.commits_per_second()
             );
         }
     }
-    text.push('\n');
+    let _ = writeln!(
+        text,
+        "\nEach start and end of a charge is an event: all in one delivers it to email-service; the separate processes, which run without\n\
+         RabbitMQ, keep it inside charger-service.\n"
+    );
 }
 
 fn processors(results: &[Results], text: &mut String) {
@@ -93,7 +106,7 @@ fn processors(results: &[Results], text: &mut String) {
         let processes: Vec<_> = result.exchanged[0].used.processor_seconds.keys().copied().collect();
         let _ = writeln!(
             text,
-            "| CPU seconds for 10,000 messages, {} | all | {} |\n|---|---|{}",
+            "| CPU seconds for 10,000 messages, {} | all | {} | the simulator, besides |\n|---|---|{}---|",
             name(result.setup),
             processes.join(" | "),
             "---|".repeat(processes.len())
@@ -105,10 +118,11 @@ fn processors(results: &[Results], text: &mut String) {
             let report = &exchanged.report;
             let _ = writeln!(
                 text,
-                "| {} | {} | {} |",
-                what(report.scenario, report.stations),
+                "| {} | {} | {} | {} |",
+                what(report),
                 for_ten_thousand(exchanged.used.processor_seconds_in_all()),
-                each.join(" | ")
+                each.join(" | "),
+                for_ten_thousand(exchanged.simulator_seconds)
             );
         }
         text.push('\n');
@@ -142,7 +156,10 @@ fn idle(results: &[Results], text: &mut String) {
             );
         }
     }
-    text.push('\n');
+    let _ = writeln!(
+        text,
+        "\nMemory is Pss of Voltgate's processes, without the kernel's buffers of sockets and without PostgreSQL.\n"
+    );
 }
 
 fn read(results: &[Results], text: &mut String) {
