@@ -9,10 +9,17 @@ use serde::de::DeserializeOwned;
 use simulator::report::Report;
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
 
 use crate::process::beside;
 use crate::registration::{PASSWORD, PREFIX};
 use crate::usage;
+
+/// How long it may take until all are connected, or until the end: more than the longest run with what may come behind it.
+const SAYS_WITHIN: Duration = Duration::from_secs(2 * 60 * 60);
+
+/// How long it may take to end after its report.
+const ENDS_WITHIN: Duration = Duration::from_secs(60);
 
 /// A fleet that is under way.
 pub struct Simulation {
@@ -78,12 +85,15 @@ impl Simulation {
         // Until it is waited for /proc has it, even when it has ended.
         let processor_time = self.processor_time()?;
         // It fails where charge points did, which the report tells, too.
-        self.child.wait().await?;
+        let ended = timeout(ENDS_WITHIN, self.child.wait()).await;
+        ended.context("the simulator does not end")??;
         Ok((report, processor_time))
     }
 
     async fn next<T: DeserializeOwned>(&mut self) -> Result<T> {
-        let line = self.said.next_line().await?.context("the simulator has failed")?;
+        let line = timeout(SAYS_WITHIN, self.said.next_line()).await;
+        let line = line.context("the simulator says nothing")??;
+        let line = line.context("the simulator has failed")?;
         Ok(serde_json::from_str(&line)?)
     }
 }

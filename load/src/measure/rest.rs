@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::installation::{Installation, Used};
 use crate::operator::Operator;
@@ -22,6 +23,9 @@ use crate::settings::Settings;
 /// The longest time that is told apart, in microseconds, and to how many digits.
 const LONGEST: u64 = 60_000_000;
 const DIGITS: u8 = 3;
+
+/// How long an answer may take.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
 
 /// A token lives for minutes only, and each read has one.
 const MOST_SECONDS: u64 = 240;
@@ -109,7 +113,8 @@ async fn ask(gateway: &str, path: &str, token: &str, settings: &Settings) -> Res
             let mut latencies = Histogram::<u64>::new_with_bounds(1, LONGEST, DIGITS)?;
             while Instant::now() < until {
                 let asked = Instant::now();
-                answer(&mut requests, request.clone()).await?;
+                let answered = timeout(ANSWERS_WITHIN, answer(&mut requests, request.clone())).await;
+                answered.context("a read is not answered")??;
                 latencies.saturating_record(u64::try_from(asked.elapsed().as_micros())?);
             }
             connection.abort();
