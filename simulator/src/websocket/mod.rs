@@ -8,10 +8,12 @@ mod handshake;
 mod stream;
 
 use std::io;
+use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use thiserror::Error;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
 
 use self::frame::{Head, Opcode};
 pub use self::handshake::Offer;
@@ -25,6 +27,9 @@ const LARGEST: usize = 4 * 1024 * 1024;
 
 /// The code of a close frame without one.
 const NO_STATUS: u16 = 1005;
+
+/// How long it may take to send the answer to a close frame.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Why there is no socket, or none any more.
 #[derive(Debug, Error)]
@@ -63,6 +68,10 @@ pub struct Socket {
     message: Vec<u8>,
     /// The message is complete, and has been handed out.
     complete: bool,
+    /// A message has begun, and its last frame has not come.
+    inside_message: bool,
+    /// The answer to a close frame has been written.
+    is_closing: bool,
 }
 
 impl Socket {
@@ -78,6 +87,8 @@ impl Socket {
             outgoing: Vec::new(),
             message: Vec::new(),
             complete: false,
+            inside_message: false,
+            is_closing: false,
         })
     }
 
@@ -99,7 +110,18 @@ impl Socket {
             self.message.clear();
             self.complete = false;
         }
-        while !self.take_frames()? {
+        loop {
+            match self.take_frames() {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(error) => {
+                    if self.is_closing {
+                        // It may be gone already.
+                        let _ = timeout(FAREWELL, self.flush()).await;
+                    }
+                    return Err(error);
+                }
+            }
             self.flush().await?;
             self.incoming.reserve(READ);
             if self.stream.read_buf(&mut self.incoming).await? == 0 {
@@ -148,16 +170,25 @@ impl Socket {
                 self.incoming.reserve(whole - self.incoming.len());
                 return Ok(false);
             }
+            head.opcode.may_come(self.inside_message)?;
             let payload = &self.incoming[head.size..whole];
             let mut ends_message = false;
             match head.opcode {
                 Opcode::Text | Opcode::Continuation => {
                     self.message.extend_from_slice(payload);
                     ends_message = head.is_last;
+                    self.inside_message = !head.is_last;
                 }
                 Opcode::Ping => frame::write(&mut self.outgoing, Opcode::Pong, payload, rand::random()),
                 Opcode::Pong => {}
-                Opcode::Close => return Err(closed(payload)),
+                Opcode::Close => {
+                    // A close is answered with a close that has the same code (5.5.1), once.
+                    if !std::mem::replace(&mut self.is_closing, true) {
+                        let code = payload.get(..2).unwrap_or_default();
+                        frame::write(&mut self.outgoing, Opcode::Close, code, rand::random());
+                    }
+                    return Err(closed(payload));
+                }
                 Opcode::Binary => return Err(SocketError::Protocol("it sends bytes that are no text")),
             }
             self.incoming.advance(whole);
