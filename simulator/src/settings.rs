@@ -232,7 +232,8 @@ mod tests {
     #[test]
     fn what_can_be_no_identity_is_refused() {
         assert_eq!(identity("Bay 1/é").as_deref(), Ok("Bay 1/é"));
-        for text in ["", " CP1", "CP:1", "CP\n1", &"x".repeat(49)] {
+        let too_long = "x".repeat(49);
+        for text in ["", " CP1", "CP:1", "CP\n1", too_long.as_str()] {
             assert!(identity(text).is_err(), "{text:?}");
         }
         assert_eq!(prefix("SIM-").as_deref(), Ok("SIM-"));
