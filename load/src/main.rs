@@ -4,13 +4,13 @@
 //! Simulator, services and PostgreSQL share the machine, so a rate says as much about the neighbours; what a message costs in processor
 //! time is told for each process.
 
+mod comparison;
 mod database;
 mod installation;
 mod measure;
 mod operator;
 mod process;
 mod registration;
-mod rows;
 mod settings;
 mod simulation;
 mod tables;

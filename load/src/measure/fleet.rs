@@ -4,8 +4,8 @@ use anyhow::Result;
 use serde::Serialize;
 use simulator::report::Report;
 
+use crate::comparison::Answered;
 use crate::installation::{Installation, Used};
-use crate::rows::Answered;
 use crate::settings::Settings;
 use crate::simulation::Simulation;
 

@@ -7,8 +7,8 @@ use anyhow::Result;
 use serde::Serialize;
 use tokio::time::sleep;
 
+use crate::comparison::Answered;
 use crate::installation::Installation;
-use crate::rows::Answered;
 use crate::settings::Settings;
 use crate::simulation::Simulation;
 

@@ -46,7 +46,7 @@ pub struct Read {
 /// A charge point, and lists of transactions among many.
 pub async fn measure(installation: &Installation, settings: &Settings) -> Result<Vec<Read>> {
     fill(installation, settings.rows).await?;
-    let one = format!("/ocpp/charge-points/{}", simulator::rows::name(PREFIX, 0));
+    let one = format!("/ocpp/charge-points/{}", simulator::registration::name(PREFIX, 0));
     let rows = settings.rows;
     let paths = [
         ("one charge point".to_owned(), one),

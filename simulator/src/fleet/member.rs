@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::{Fleet, Start};
 use crate::pace::{Turn, Turns};
-use crate::rows;
+use crate::registration;
 use crate::saying::{Answer, Kind, Registration, Saying, Status};
 use crate::scenario::Storm;
 use crate::station::{Station, StationError};
@@ -48,7 +48,7 @@ impl Member {
         start: watch::Receiver<Option<Start>>,
         end: watch::Receiver<bool>,
     ) -> Self {
-        let name = rows::name(&fleet.orders.prefix, number);
+        let name = registration::name(&fleet.orders.prefix, number);
         Self {
             number,
             identity: name.clone(),
