@@ -186,3 +186,94 @@ fn read(results: &[Results], text: &mut String) {
     }
     text.push('\n');
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use simulator::report::Latency;
+
+    use super::*;
+    use crate::installation::Used;
+    use crate::measure::{Exchanged, Idle};
+
+    fn report(scenario: Scenario, rate: Option<f64>) -> Report {
+        Report {
+            scenario,
+            stations: 50,
+            rate,
+            seconds: 10.0,
+            online: 50,
+            messages: 1000,
+            messages_per_second: 99.0,
+            missed: 7,
+            latency: Latency::default(),
+            by_kind: BTreeMap::new(),
+            answered: BTreeMap::new(),
+            errors: BTreeMap::new(),
+        }
+    }
+
+    fn results() -> Results {
+        let exchanged = Exchanged {
+            report: report(Scenario::Charge, Some(100.0)),
+            messages: 1000,
+            used: Used {
+                seconds: 10.0,
+                processor_seconds: BTreeMap::from([("PostgreSQL", 1.0), ("voltgate", 2.0)]),
+                commits: 500,
+            },
+            simulator_seconds: 0.25,
+        };
+        let idle = Idle {
+            stations: 1000,
+            online: 1000,
+            connecting_seconds: 1.5,
+            more: BTreeMap::from([("voltgate", 20_000)]),
+            errors: BTreeMap::new(),
+        };
+        Results {
+            setup: Setup::AllInOne,
+            database: "PostgreSQL".to_owned(),
+            idle: vec![idle],
+            exchanged: vec![exchanged],
+            read: Vec::new(),
+            missing: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_was_measured_says_whether_the_loop_was_closed() {
+        assert_eq!(what(&report(Scenario::Charge, None)), "charges of 50, closed loop");
+        let open = what(&report(Scenario::Charge, Some(100.0)));
+        assert_eq!(open, "charges of 50, 100 messages/s due");
+        assert_eq!(what(&report(Scenario::Storm, None)), "50 boot at once");
+    }
+
+    #[test]
+    fn what_was_missed_and_what_the_simulator_took_is_told() {
+        let text = markdown(&[results()]);
+        for line in [
+            "| charges of 50, 100 messages/s due | all in one | 10.0 | 99 | 0.0 | 0.0 | 0.0 | 0.0 | 7 | 50 |",
+            "| CPU seconds for 10,000 messages, all in one | all | PostgreSQL | voltgate | the simulator, besides |",
+            "| charges of 50, 100 messages/s due | 30.00 | 10.00 | 20.00 | 2.50 |",
+            "| 1000 of 1000 | all in one | 1.5 s | 20.0 | voltgate 20.0 |",
+            "all in one: every row is there",
+        ] {
+            assert!(text.lines().any(|one| one == line), "{line} is missing in:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_table_has_as_many_columns_in_each_line() {
+        let text = markdown(&[results()]);
+        let mut before: Option<usize> = None;
+        for line in text.lines() {
+            let columns = line.starts_with('|').then(|| line.matches('|').count());
+            if let (Some(before), Some(columns)) = (before, columns) {
+                assert_eq!(before, columns, "{line}");
+            }
+            before = columns;
+        }
+    }
+}
