@@ -11,6 +11,7 @@ use crate::simulation::Simulation;
 
 /// What charge points have seen, and what it took.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Exchanged {
     pub report: Report,
     /// Messages in the time that `used` is of.

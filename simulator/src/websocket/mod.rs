@@ -210,3 +210,56 @@ fn closed(payload: &[u8]) -> SocketError {
         reason: String::from_utf8_lossy(reason).into_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// A socket after its handshake, and the server's end of it.
+    async fn pair() -> (Socket, TcpStream) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("there are ports");
+        let address = listener.local_addr().expect("it has an address");
+        let client = TcpStream::connect(address).await.expect("it listens");
+        let (server, _) = listener.accept().await.expect("somebody connects");
+        let socket = Socket {
+            stream: Stream::Tcp(client),
+            incoming: BytesMut::new(),
+            outgoing: Vec::new(),
+            message: Vec::new(),
+            complete: false,
+            inside_message: false,
+            is_closing: false,
+        };
+        (socket, server)
+    }
+
+    #[tokio::test]
+    async fn a_close_is_answered_with_its_code() {
+        let (mut socket, mut server) = pair().await;
+        server.write_all(&[0x88, 2, 0x03, 0xe9]).await.expect("it is sent");
+        let closed = socket.receive().await.map(str::to_owned);
+        assert!(
+            matches!(closed, Err(SocketError::Closed { code: 1001, .. })),
+            "{closed:?}"
+        );
+        let mut answer = [0_u8; 8];
+        server.read_exact(&mut answer).await.expect("there is an answer");
+        let [head, length, a, b, _, _, high, low] = answer;
+        assert_eq!((head, length), (0x88, 0x82));
+        assert_eq!(u16::from_be_bytes([high ^ a, low ^ b]), 1001);
+    }
+
+    #[tokio::test]
+    async fn a_message_may_come_in_parts_with_a_ping_between_them() {
+        let (mut socket, mut server) = pair().await;
+        let parts = [0x01, 1, b'a', 0x89, 0, 0x80, 1, b'b'];
+        server.write_all(&parts).await.expect("it is sent");
+        assert_eq!(socket.receive().await.expect("it is a text"), "ab");
+        // A part of nothing.
+        server.write_all(&[0x80, 0]).await.expect("it is sent");
+        let broken = socket.receive().await.map(str::to_owned);
+        assert!(matches!(broken, Err(SocketError::Protocol(_))), "{broken:?}");
+    }
+}
