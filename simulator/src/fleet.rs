@@ -194,3 +194,40 @@ impl Start {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody is asked for anything in these tests.
+    async fn fleet(scenario: Scenario, rate: Option<f64>) -> Result<Arc<Fleet>> {
+        let url = "ws://127.0.0.1:1/ocpp".parse::<url::Url>()?;
+        let orders = Orders {
+            scenario,
+            stations: 3,
+            prefix: "SIM-".to_owned(),
+            rate,
+            heartbeat: Duration::from_secs(300),
+            warm_up: Duration::ZERO,
+            length: Duration::from_millis(50),
+            connecting: 1,
+        };
+        Fleet::new(CentralSystem::find(&url, None).await?, orders, Sources::System)
+    }
+
+    #[tokio::test]
+    async fn idle_charge_points_know_no_rate() {
+        assert!(fleet(Scenario::Idle, Some(1.0)).await.is_err());
+        assert!(fleet(Scenario::Idle, None).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn whose_turn_does_not_come_before_the_end_of_a_storm_is_missed_and_does_not_connect() {
+        // One turn in a hundred seconds.
+        let fleet = fleet(Scenario::Storm, Some(0.01)).await.expect("the orders are good");
+        let report = fleet.run(|_, _| {}).await.expect("it ends");
+        assert_eq!((report.missed, report.online, report.messages), (3, 0, 0));
+        assert!(report.errors.is_empty(), "{:?}", report.errors);
+        assert!(!report.is_good());
+    }
+}
