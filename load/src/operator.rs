@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::installation::ADMIN_PASSWORD;
 
-/// How long an answer may take: an import hashes the password of each of its rows.
+/// How long an answer may take: an import has ten thousand rows.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(600);
 
 /// Somebody who is logged in.
