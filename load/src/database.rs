@@ -6,8 +6,14 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use private_postgres::{Cluster, Durability, Options};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool};
+use tokio::time::{Instant, sleep};
 
 use crate::usage;
+
+/// The number of commits is settled once it has been the same for as long, and is taken after the longer time in any case.
+const STILL: Duration = Duration::from_secs(11);
+const SETTLES_WITHIN: Duration = Duration::from_secs(15);
+const LOOK: Duration = Duration::from_millis(500);
 
 const ROLES: &str = include_str!("../../deploy/postgres/roles.sql");
 const NAME: &str = "voltgate";
@@ -75,13 +81,36 @@ impl Database {
         usage::processor_time_of_family(self.postmaster)
     }
 
-    /// Transactions that were committed so far, reads included.
+    /// Transactions that were committed so far, reads included, as far as PostgreSQL's processes have told.
     ///
     /// # Errors
     /// The database does not answer.
     pub async fn commits(&self) -> Result<i64> {
         let query = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()";
-        Ok(sqlx::query_scalar(query).fetch_one(&self.pool).await?)
+        // Rolled back, so that to ask is no commit.
+        let mut transaction = self.pool.begin().await?;
+        let commits = sqlx::query_scalar(query).fetch_one(&mut *transaction).await?;
+        transaction.rollback().await?;
+        Ok(commits)
+    }
+
+    /// The same after all have told: an idle process of PostgreSQL does so within ten seconds. Whatever else goes on, it ends.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn settled_commits(&self) -> Result<i64> {
+        let began = Instant::now();
+        let mut still_since = began;
+        let mut commits = self.commits().await?;
+        while still_since.elapsed() < STILL && began.elapsed() < SETTLES_WITHIN {
+            sleep(LOOK).await;
+            let now = self.commits().await?;
+            if now != commits {
+                commits = now;
+                still_since = Instant::now();
+            }
+        }
+        Ok(commits)
     }
 
     /// What durability depends on, as it is set.

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
 use crate::database::Database;
-use crate::process::{Environment, Process, free_address};
+use crate::process::{Environment, Process, client, free_address};
 use crate::settings::{Settings, Setup};
 use crate::usage;
 
@@ -87,9 +87,10 @@ impl Installation {
             Setup::AllInOne => vec![("voltgate", all_in_one(&database, &listen, folder.path())?)],
             Setup::Separate => separate(&database, &listen, folder.path())?,
         };
+        let client = client()?;
         let mut processes = Vec::new();
         for (name, environment) in environments {
-            processes.push(Process::start(name, &environment, &settings.set, folder.path()).await?);
+            processes.push(Process::start(name, &environment, &settings.set, folder.path(), &client).await?);
         }
         let installation = Self {
             setup,
@@ -98,19 +99,17 @@ impl Installation {
             processes,
             _folder: folder,
         };
-        installation.reached().await?;
+        installation.reached(&client).await?;
         Ok(installation)
     }
 
     /// Waits until the gateway reaches every service.
-    async fn reached(&self) -> Result<()> {
+    async fn reached(&self, client: &reqwest::Client) -> Result<()> {
         let url = format!("http://{}/health", self.gateway);
         let begun = Instant::now();
         while begun.elapsed() < REACHED_WITHIN {
-            if reqwest::get(&url)
-                .await
-                .is_ok_and(|answer| answer.status().is_success())
-            {
+            let answer = client.get(&url).send().await;
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
                 return Ok(());
             }
             sleep(Duration::from_millis(100)).await;
@@ -133,7 +132,7 @@ impl Installation {
         })
     }
 
-    /// What has been used since then.
+    /// What has been used since then; the time ends now, however long PostgreSQL takes to tell how many commits there were.
     ///
     /// # Errors
     /// A process has ended.
@@ -146,7 +145,7 @@ impl Installation {
         Ok(Used {
             seconds: (now.at - before.at).as_secs_f64(),
             processor_seconds: now.processor.iter().map(spent).collect(),
-            commits: now.commits - before.commits,
+            commits: self.database.settled_commits().await? - before.commits,
         })
     }
 
@@ -209,7 +208,8 @@ fn all_in_one(database: &Database, listen: &BTreeMap<&str, String>, folder: &Pat
     Ok(environment)
 }
 
-/// Without a broker: nothing that is measured here is an event for another service.
+/// Without a broker. Each start and end of a charge is an event for email-service: it stays in charger-service here, and is delivered in
+/// one process.
 fn separate(
     database: &Database,
     listen: &BTreeMap<&'static str, String>,

@@ -7,9 +7,9 @@ mod rest;
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::comparison::Answered;
 use crate::installation::Installation;
 use crate::registration::register;
-use crate::rows::Answered;
 use crate::settings::{Measure, Settings, Setup};
 
 pub use self::fleet::Exchanged;

@@ -1,9 +1,14 @@
 //! What an operator asks for over REST.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::installation::ADMIN_PASSWORD;
+
+/// How long an answer may take: an import has ten thousand rows.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(600);
 
 /// Somebody who is logged in.
 pub struct Operator {
@@ -16,7 +21,8 @@ impl Operator {
     /// # Errors
     /// The gateway does not let the administrator in.
     pub async fn log_in(gateway: &str) -> Result<Self> {
-        let client = reqwest::Client::builder().no_proxy().build()?;
+        let client = reqwest::Client::builder().no_proxy().timeout(ANSWERS_WITHIN);
+        let client = client.build()?;
         let base = format!("http://{gateway}");
         let credentials = json!({"username": "admin", "password": ADMIN_PASSWORD});
         let answer = client

@@ -16,6 +16,18 @@ use tokio::time::{Instant, sleep, timeout};
 const READY_WITHIN: Duration = Duration::from_secs(60);
 const ENDS_WITHIN: Duration = Duration::from_secs(60);
 
+/// How long one answer to whether it is ready may take.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
+
+/// Asks processes of this machine whether they are ready, past any proxy.
+///
+/// # Errors
+/// There can be no client.
+pub fn client() -> Result<reqwest::Client> {
+    let client = reqwest::Client::builder().no_proxy().timeout(ANSWERS_WITHIN);
+    Ok(client.build()?)
+}
+
 /// Variables that a process is started with. Nothing else is inherited but where programs are.
 pub type Environment = BTreeMap<&'static str, String>;
 
@@ -36,6 +48,7 @@ impl Process {
         environment: &Environment,
         more: &[(String, String)],
         folder: &Path,
+        client: &reqwest::Client,
     ) -> Result<Self> {
         let log = folder.join(format!("{name}.log"));
         let said = File::create(&log)?;
@@ -57,17 +70,18 @@ impl Process {
             .with_context(|| format!("cannot start {name}"))?;
         let mut process = Self { name, child, log };
         let admin = environment.get("ADMIN_LISTEN").context("a process has an admin port")?;
-        process.ready(&format!("http://{admin}/readyz")).await?;
+        process.ready(client, &format!("http://{admin}/readyz")).await?;
         Ok(process)
     }
 
-    async fn ready(&mut self, url: &str) -> Result<()> {
+    async fn ready(&mut self, client: &reqwest::Client, url: &str) -> Result<()> {
         let begun = Instant::now();
         while begun.elapsed() < READY_WITHIN {
             if let Some(status) = self.child.try_wait()? {
                 bail!("{} ended with {status}:\n{}", self.name, self.said());
             }
-            if reqwest::get(url).await.is_ok_and(|answer| answer.status().is_success()) {
+            let answer = client.get(url).send().await;
+            if answer.is_ok_and(|answer| answer.status().is_success()) {
                 return Ok(());
             }
             sleep(Duration::from_millis(50)).await;

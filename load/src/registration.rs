@@ -1,7 +1,7 @@
 //! Makes a fleet known.
 
 use anyhow::Result;
-use simulator::rows;
+use simulator::registration::{charge_points, id_tokens};
 
 use crate::operator::Operator;
 
@@ -20,9 +20,9 @@ pub async fn register(gateway: &str, stations: usize) -> Result<()> {
     let operator = Operator::log_in(gateway).await?;
     for first in (0..stations).step_by(MOST_ROWS) {
         let numbers = first..stations.min(first + MOST_ROWS);
-        let charge_points = rows::charge_points(PREFIX, numbers.clone(), Some(PASSWORD));
+        let charge_points = charge_points(PREFIX, numbers.clone(), Some(PASSWORD));
         operator.import("charge-points", charge_points).await?;
-        operator.import("id-tokens", rows::id_tokens(PREFIX, numbers)).await?;
+        operator.import("id-tokens", id_tokens(PREFIX, numbers)).await?;
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ pub struct Settings {
         default_values = ["idle", "storm", "charge", "heartbeats", "rest"]
     )]
     pub measures: Vec<Measure>,
-    /// How long each of them takes, in seconds
+    /// How long each of them takes, in seconds; a REST read no longer than 240
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub seconds: u64,
     /// Charge points that charge and send heartbeats

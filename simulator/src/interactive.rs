@@ -12,6 +12,7 @@ use std::io::Write as _;
 
 use anyhow::Result;
 use chrono::Local;
+use tokio::signal::unix::{SignalKind, signal};
 
 use self::console::Console;
 use self::play::Play;
@@ -24,8 +25,9 @@ use crate::settings::StationSettings;
 pub async fn run(settings: StationSettings) -> Result<()> {
     let central = settings.connection.central_system().await?;
     let console = Console::open();
+    let interrupts = signal(SignalKind::interrupt())?;
     say("`help` lists what can be typed");
-    Play::new(central, &settings).run(console).await;
+    Play::new(central, &settings).run(console, interrupts).await;
     Ok(())
 }
 

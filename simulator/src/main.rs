@@ -9,7 +9,7 @@ use serde_json::json;
 
 use simulator::fleet::Fleet;
 use simulator::interactive;
-use simulator::rows;
+use simulator::registration;
 use simulator::settings::{Cli, Command, FleetSettings, RowSettings};
 use simulator::source::Sources;
 use simulator::{open_files, progress};
@@ -27,9 +27,9 @@ async fn main() -> Result<ExitCode> {
                 password,
             } = settings;
             let password = Some(password.as_str()).filter(|password| !password.is_empty());
-            print(&rows::charge_points(&prefix, 0..stations, password))
+            print(&registration::charge_points(&prefix, 0..stations, password))
         }
-        Command::IdTokens(settings) => print(&rows::id_tokens(&settings.prefix, 0..settings.stations)),
+        Command::IdTokens(settings) => print(&registration::id_tokens(&settings.prefix, 0..settings.stations)),
     }
 }
 

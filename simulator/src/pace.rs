@@ -98,6 +98,19 @@ impl Turns {
         }
     }
 
+    /// The one turn of a charge point in a storm: as it begins with closed loop, else by the clock. None where that lies past the end.
+    pub async fn only(&mut self) -> Option<Turn> {
+        if self.schedule.is_none() {
+            let due = self.window.began;
+            let counts = self.window.counts(due);
+            return Some(Turn { due, counts });
+        }
+        if self.are_over() {
+            return None;
+        }
+        Some(self.next().await)
+    }
+
     /// Waits for the next turn. When all are over, what is still to be said is said at once and does not count.
     /// A turn is not lost where this is dropped.
     pub async fn next(&mut self) -> Turn {
@@ -131,6 +144,8 @@ impl Turns {
 pub struct Pacer {
     interval: Duration,
     stations: Vec<Arc<Semaphore>>,
+    /// There are no more turns than these.
+    most: u64,
 }
 
 impl Pacer {
@@ -139,7 +154,15 @@ impl Pacer {
         Self {
             interval: Duration::from_secs_f64(1.0 / rate.max(0.001)),
             stations: (0..stations).map(|_| Arc::new(Semaphore::new(0))).collect(),
+            most: u64::MAX,
         }
+    }
+
+    /// Gives each charge point one turn only.
+    #[must_use]
+    pub fn once(mut self) -> Self {
+        self.most = self.stations.len() as u64;
+        self
     }
 
     /// Those of one charge point.
@@ -159,7 +182,7 @@ impl Pacer {
     pub fn planned(&self, window: Window) -> (u64, u64) {
         let until = |time: Instant| {
             let nanoseconds = (time - window.began).as_nanos().saturating_sub(1) / self.interval.as_nanos();
-            u64::try_from(nanoseconds).unwrap_or(u64::MAX)
+            u64::try_from(nanoseconds).unwrap_or(u64::MAX).min(self.most)
         };
         let all = until(window.ends);
         (all, all - until(window.warm))
@@ -238,6 +261,33 @@ mod tests {
         let mut over = Turns::closed(Window::new(began, Duration::ZERO, Duration::from_secs(1)));
         assert!(over.are_over());
         assert!(!over.next().await.counts);
+    }
+
+    #[tokio::test]
+    async fn a_storm_is_one_turn_for_each_and_none_for_who_comes_too_late() {
+        let pacer = Pacer::new(1000.0, 50).once();
+        let window = window(Duration::from_millis(20));
+        // The turn of number 18 is due after 19 ms, the one after it at the end.
+        assert_eq!(pacer.planned(window), (19, 19));
+        pacer.run(window).await.expect("there are timers");
+        let last = pacer.turns(18, window).only().await.expect("it has a turn");
+        assert!(last.counts);
+        assert_eq!(last.due - window.began, Duration::from_millis(19));
+        assert!(pacer.turns(19, window).only().await.is_none());
+        let long = Window::new(Instant::now(), Duration::ZERO, Duration::from_secs(60));
+        assert_eq!(pacer.planned(long), (50, 50));
+    }
+
+    #[tokio::test]
+    async fn all_are_due_at_once_in_a_storm_with_closed_loop() {
+        let window = Window::new(
+            Instant::now() - Duration::from_secs(1),
+            Duration::ZERO,
+            Duration::from_secs(60),
+        );
+        let turn = Turns::closed(window).only().await.expect("it has a turn");
+        assert!(turn.counts);
+        assert_eq!(turn.due, window.began);
     }
 
     #[test]

@@ -25,7 +25,9 @@ pub async fn show(fleet: &Fleet) {
     loop {
         ticks.tick().await;
         let now = fleet.statistics().glance();
-        let line = if began.is_none() && now.online < stations {
+        // Those that have given up are not waited for.
+        let (online, given_up) = fleet.statistics().arrived();
+        let line = if began.is_none() && online + given_up < stations {
             let done = now.online as f64 / stations as f64;
             format!("{} {} of {stations} connected", bar(done), now.online)
         } else {

@@ -112,8 +112,12 @@ pub enum StopReason {
     Remote,
     /// The cable was pulled.
     Unplugged,
-    /// The charge point is restarted.
-    Reset,
+    /// The central system wants the charge point to restart, whatever it is about.
+    HardReset,
+    /// The central system wants it to end what it is about and restart.
+    SoftReset,
+    /// The central system had the connector unlocked.
+    Unlocked,
     /// The central system did not want the charge.
     Deauthorized,
 }
@@ -152,7 +156,9 @@ pub enum Wish {
     Stop {
         transaction: i32,
     },
-    Reset,
+    Reset {
+        hard: bool,
+    },
     Unlock {
         connector: u32,
     },

@@ -80,7 +80,7 @@ pub struct FleetSettings {
     #[arg(long, short = 'n', default_value_t = 50, value_parser = stations)]
     pub stations: usize,
     /// What their identities and id tokens begin with
-    #[arg(long, default_value = "SIM-")]
+    #[arg(long, default_value = "SIM-", value_parser = prefix)]
     pub prefix: String,
     /// Messages a second of all together, by the clock (open loop); as fast as they are answered where it is left out
     #[arg(long, value_parser = rate)]
@@ -126,7 +126,7 @@ pub struct StationSettings {
     #[command(flatten)]
     pub connection: Connection,
     /// Its identity
-    #[arg(long)]
+    #[arg(long, value_parser = identity)]
     pub id: String,
     /// How many connectors it has
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=16))]
@@ -148,7 +148,7 @@ pub struct RowSettings {
     #[arg(long, short = 'n', default_value_t = 50, value_parser = stations)]
     pub stations: usize,
     /// What their identities and id tokens begin with
-    #[arg(long, default_value = "SIM-")]
+    #[arg(long, default_value = "SIM-", value_parser = prefix)]
     pub prefix: String,
     /// The password of all; empty for none (security profile 0)
     #[arg(
@@ -158,6 +158,37 @@ pub struct RowSettings {
         default_value = "a-simulated-password"
     )]
     pub password: String,
+}
+
+/// The longest identity, and the longest prefix: behind it come up to seven digits, and an id token has 20 characters at the most.
+const LONGEST_IDENTITY: usize = 48;
+const LONGEST_PREFIX: usize = 13;
+
+fn identity(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.trim() != text || text.chars().count() > LONGEST_IDENTITY {
+        return Err(format!(
+            "must have 1 to {LONGEST_IDENTITY} characters, with no space at either end"
+        ));
+    }
+    // A colon ends the user name of Basic authentication.
+    if text.chars().any(|character| character.is_control() || character == ':') {
+        return Err("must consist of printable characters other than a colon".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// What an identity and a field of CSV can begin with.
+fn prefix(text: &str) -> Result<String, String> {
+    if text.chars().count() > LONGEST_PREFIX || text.trim_start() != text {
+        return Err(format!(
+            "must have up to {LONGEST_PREFIX} characters, with no space before them"
+        ));
+    }
+    let is_bad = |character: char| character.is_control() || matches!(character, ':' | ',' | '"');
+    if text.chars().any(is_bad) {
+        return Err("must consist of printable characters other than colons, commas and quotation marks".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 fn stations(text: &str) -> Result<usize, String> {
@@ -195,6 +226,20 @@ mod tests {
         ] {
             let cli = Cli::try_parse_from([&["simulator", "fleet", "charge"], &arguments[..]].concat());
             assert!(cli.is_err(), "{arguments:?}");
+        }
+    }
+
+    #[test]
+    fn what_can_be_no_identity_is_refused() {
+        assert_eq!(identity("Bay 1/é").as_deref(), Ok("Bay 1/é"));
+        let too_long = "x".repeat(49);
+        for text in ["", " CP1", "CP:1", "CP\n1", too_long.as_str()] {
+            assert!(identity(text).is_err(), "{text:?}");
+        }
+        assert_eq!(prefix("SIM-").as_deref(), Ok("SIM-"));
+        assert!(prefix("thirteen-of-x").is_ok());
+        for text in ["fourteen-of-xx", "a,b", "a:b", "a\"b", " a"] {
+            assert!(prefix(text).is_err(), "{text:?}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One charge point that is connected: it says one thing at a time, and takes in meanwhile what is wanted of it.
 
 use std::collections::VecDeque;
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -170,13 +171,16 @@ impl Station {
     /// Answers what is wanted.
     ///
     /// # Errors
-    /// The socket is closed.
+    /// The socket is closed, or takes nothing any more.
     pub async fn reply(&mut self, id: &str, wish: &Wish, reply: &Reply) -> Result<(), StationError> {
         let frame = self.version.write_reply(id, wish, reply);
         if let Some(watch) = self.watch {
             watch('→', &frame);
         }
-        Ok(self.socket.send(&frame).await?)
+        match timeout(self.patience, self.socket.send(&frame)).await {
+            Ok(sent) => Ok(sent?),
+            Err(_) => Err(SocketError::Lost(ErrorKind::TimedOut.into()).into()),
+        }
     }
 
     /// Says of all that is wanted that it does nothing of the kind, as a charge point of a fleet.
@@ -190,8 +194,9 @@ impl Station {
         Ok(())
     }
 
+    /// Says goodbye, and goes, whether that can be sent or not.
     pub async fn close(self) {
-        self.socket.close().await;
+        let _ = timeout(self.patience, self.socket.close()).await;
     }
 }
 

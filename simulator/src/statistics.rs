@@ -80,6 +80,12 @@ impl Statistics {
         self.lock().given_up += 1;
     }
 
+    /// How many answers count, so far.
+    pub fn counted(&self) -> u64 {
+        let seen = self.lock();
+        seen.latencies.iter().map(|(_, latencies)| latencies.len()).sum()
+    }
+
     pub fn seen(&self) -> Seen {
         self.lock().clone()
     }
@@ -135,6 +141,7 @@ mod tests {
         let statistics = Statistics::new().expect("bounds are good");
         statistics.answered(Kind::Boot, None);
         statistics.answered(Kind::Boot, Some(Duration::from_millis(2)));
+        assert_eq!(statistics.counted(), 1);
         let seen = statistics.seen();
         assert_eq!(seen.answered[&Kind::Boot], 2);
         assert_eq!(seen.latencies[0].1.len(), 1);

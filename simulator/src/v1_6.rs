@@ -175,7 +175,9 @@ fn reason_name(reason: StopReason) -> &'static str {
         StopReason::Local => "Local",
         StopReason::Remote => "Remote",
         StopReason::Unplugged => "EVDisconnected",
-        StopReason::Reset => "SoftReset",
+        StopReason::HardReset => "HardReset",
+        StopReason::SoftReset => "SoftReset",
+        StopReason::Unlocked => "UnlockCommand",
         StopReason::Deauthorized => "DeAuthorized",
     }
 }

@@ -4,18 +4,21 @@ use anyhow::Result;
 use serde::Serialize;
 use simulator::report::Report;
 
+use crate::comparison::Answered;
 use crate::installation::{Installation, Used};
-use crate::rows::Answered;
 use crate::settings::Settings;
 use crate::simulation::Simulation;
 
 /// What charge points have seen, and what it took.
 #[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Exchanged {
     pub report: Report,
     /// Messages in the time that `used` is of.
     pub messages: u64,
     pub used: Used,
+    /// The simulator's own processor time in that time.
+    pub simulator_seconds: f64,
 }
 
 impl Exchanged {
@@ -40,11 +43,17 @@ pub async fn exchange(
     let mut simulation = Simulation::start(&installation.gateway, scenario, &options)?;
     let ready = simulation.ready().await?;
     let before = installation.usage().await?;
-    let report = simulation.report().await?;
+    let simulator_before = simulation.processor_time()?;
+    let (report, simulator) = simulation.report().await?;
     let used = installation.used_since(&before).await?;
     answered.add(&report);
     let messages = report.answered.values().sum::<u64>() - ready.answered;
-    Ok(Exchanged { report, messages, used })
+    Ok(Exchanged {
+        report,
+        messages,
+        used,
+        simulator_seconds: simulator.saturating_sub(simulator_before).as_secs_f64(),
+    })
 }
 
 /// All boot at once.
@@ -56,11 +65,15 @@ pub async fn storm(installation: &Installation, settings: &Settings, answered: &
         ("--patience", "300".to_owned()),
     ];
     let before = installation.usage().await?;
-    let report = Simulation::start(&installation.gateway, "storm", &options)?
-        .report()
-        .await?;
+    let simulation = Simulation::start(&installation.gateway, "storm", &options)?;
+    let (report, simulator) = simulation.report().await?;
     let used = installation.used_since(&before).await?;
     answered.add(&report);
     let messages = report.answered.values().sum();
-    Ok(Exchanged { report, messages, used })
+    Ok(Exchanged {
+        report,
+        messages,
+        used,
+        simulator_seconds: simulator.as_secs_f64(),
+    })
 }

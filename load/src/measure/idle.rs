@@ -7,12 +7,12 @@ use anyhow::Result;
 use serde::Serialize;
 use tokio::time::sleep;
 
+use crate::comparison::Answered;
 use crate::installation::Installation;
-use crate::rows::Answered;
 use crate::settings::Settings;
 use crate::simulation::Simulation;
 
-/// Until what booting took has been given back.
+/// Until what was taken for a while has been given back: by what went before, and by booting.
 const SETTLING: Duration = Duration::from_secs(10);
 
 /// Of so many charge points.
@@ -40,6 +40,7 @@ impl Idle {
 pub async fn measure(installation: &Installation, settings: &Settings, answered: &mut Answered) -> Result<Vec<Idle>> {
     let mut numbers = settings.idle.clone();
     numbers.sort_unstable();
+    sleep(SETTLING).await;
     let before = installation.memory()?;
     let mut measured = Vec::new();
     for stations in numbers {
@@ -53,7 +54,7 @@ pub async fn measure(installation: &Installation, settings: &Settings, answered:
         let ready = simulation.ready().await?;
         sleep(SETTLING).await;
         let now = installation.memory()?;
-        let report = simulation.report().await?;
+        let (report, _) = simulation.report().await?;
         answered.add(&report);
         let more = now.iter().map(|(name, memory)| {
             let before = before.get(name).copied().unwrap_or_default();

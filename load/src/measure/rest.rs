@@ -13,6 +13,7 @@ use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::installation::{Installation, Used};
 use crate::operator::Operator;
@@ -22,6 +23,12 @@ use crate::settings::Settings;
 /// The longest time that is told apart, in microseconds, and to how many digits.
 const LONGEST: u64 = 60_000_000;
 const DIGITS: u8 = 3;
+
+/// How long an answer may take.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(60);
+
+/// A token lives for minutes only, and each read has one.
+const MOST_SECONDS: u64 = 240;
 
 /// Requests of one kind.
 #[derive(Debug, Serialize)]
@@ -39,7 +46,7 @@ pub struct Read {
 /// A charge point, and lists of transactions among many.
 pub async fn measure(installation: &Installation, settings: &Settings) -> Result<Vec<Read>> {
     fill(installation, settings.rows).await?;
-    let one = format!("/ocpp/charge-points/{}", simulator::rows::name(PREFIX, 0));
+    let one = format!("/ocpp/charge-points/{}", simulator::registration::name(PREFIX, 0));
     let rows = settings.rows;
     let paths = [
         ("one charge point".to_owned(), one),
@@ -50,7 +57,6 @@ pub async fn measure(installation: &Installation, settings: &Settings) -> Result
     ];
     let mut read = Vec::new();
     for (name, path) in paths {
-        // A token lives for minutes only.
         let operator = Operator::log_in(&installation.gateway).await?;
         let before = installation.usage().await?;
         let began = Instant::now();
@@ -91,7 +97,7 @@ async fn fill(installation: &Installation, rows: u32) -> Result<()> {
 
 async fn ask(gateway: &str, path: &str, token: &str, settings: &Settings) -> Result<Histogram<u64>> {
     let address: SocketAddr = gateway.parse()?;
-    let until = Instant::now() + Duration::from_secs(settings.seconds);
+    let until = Instant::now() + Duration::from_secs(settings.seconds.min(MOST_SECONDS));
     let mut asking = JoinSet::new();
     for _ in 0..settings.connections {
         let request = Request::get(path)
@@ -107,7 +113,8 @@ async fn ask(gateway: &str, path: &str, token: &str, settings: &Settings) -> Res
             let mut latencies = Histogram::<u64>::new_with_bounds(1, LONGEST, DIGITS)?;
             while Instant::now() < until {
                 let asked = Instant::now();
-                answer(&mut requests, request.clone()).await?;
+                let answered = timeout(ANSWERS_WITHIN, answer(&mut requests, request.clone())).await;
+                answered.context("a read is not answered")??;
                 latencies.saturating_record(u64::try_from(asked.elapsed().as_micros())?);
             }
             connection.abort();

@@ -11,8 +11,8 @@ use tokio::time::sleep;
 
 use super::{Fleet, Start};
 use crate::pace::{Turn, Turns};
-use crate::rows;
-use crate::saying::{Answer, Registration, Saying, Status};
+use crate::registration;
+use crate::saying::{Answer, Kind, Registration, Saying, Status};
 use crate::scenario::Storm;
 use crate::station::{Station, StationError};
 
@@ -48,7 +48,7 @@ impl Member {
         start: watch::Receiver<Option<Start>>,
         end: watch::Receiver<bool>,
     ) -> Self {
-        let name = rows::name(&fleet.orders.prefix, number);
+        let name = registration::name(&fleet.orders.prefix, number);
         Self {
             number,
             identity: name.clone(),
@@ -66,23 +66,34 @@ impl Member {
     pub(super) async fn live(mut self, source: Option<IpAddr>) {
         self.source = source;
         let station = if self.fleet.orders.scenario.begins_online() {
-            let Some(mut station) = self.arrive().await else {
+            let Some((station, mut turns)) = self.wait_online().await else {
                 return self.fleet.statistics.gives_up();
             };
-            let begun = tokio::select! {
-                turns = self.begin() => Ok(turns),
-                lost = linger(&mut station) => lost.map(|never| match never {}),
-            };
-            match begun {
-                Ok(mut turns) => self.play(station, &mut turns).await,
-                Err(error) => return self.fleet.statistics.failed(error.label()),
-            }
+            self.play(station, &mut turns).await
         } else {
             self.storm().await
         };
         if let Some(station) = station {
             self.stay(station).await;
         }
+    }
+
+    /// Is there when everything begins. One that is lost before comes back, a few times.
+    async fn wait_online(&mut self) -> Option<(Station, Turns)> {
+        for _ in 0..ATTEMPTS {
+            let mut station = self.arrive().await?;
+            let begun = tokio::select! {
+                turns = self.begin() => Ok(turns),
+                lost = linger(&mut station) => lost.map(|never| match never {}),
+            };
+            match begun {
+                Ok(turns) => return Some((station, turns)),
+                Err(error) => self.fleet.statistics.failed(error.label()),
+            }
+            self.offline();
+            sleep(PAUSE).await;
+        }
+        None
     }
 
     /// Comes online before everything begins, a bounded number at a time.
@@ -148,8 +159,17 @@ impl Member {
 
     async fn storm(&mut self) -> Option<Station> {
         let mut turns = self.begin().await;
+        let turn = tokio::select! {
+            turn = turns.only() => turn,
+            () = self.over() => None,
+        };
+        let Some(turn) = turn else {
+            // It is one of those that were missed.
+            self.fleet.statistics.gives_up();
+            return None;
+        };
         let storm = Storm {
-            turn: turns.next().await,
+            turn,
             source: self.source,
         };
         match storm.play(self).await {
@@ -173,7 +193,10 @@ impl Member {
         };
         match stayed {
             Ok(()) => station.close().await,
-            Err(error) => self.fleet.statistics.failed(error.label()),
+            Err(error) => {
+                self.fleet.statistics.failed(error.label());
+                self.offline();
+            }
         }
     }
 
@@ -249,6 +272,12 @@ impl Member {
             self.say(station, does_not_count(), &status).await?;
         }
         Ok(())
+    }
+
+    /// The central system has answered, but would not have it. That is an error of the run.
+    pub fn not_accepted(&self, kind: Kind) {
+        let action = self.fleet.central.version.action(kind);
+        self.fleet.statistics.failed(format!("{action}: not accepted"));
     }
 
     /// Says something in its turn.

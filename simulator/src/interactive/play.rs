@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use chrono::Utc;
+use tokio::signal::unix::Signal;
 use tokio::time::{Instant, sleep_until};
 
 use super::configuration::{Configuration, HEARTBEAT, METER};
@@ -77,9 +78,10 @@ impl Play {
         }
     }
 
-    pub async fn run(mut self, mut console: Console) {
+    /// One listener for all of Ctrl-C: what is pressed while something is dealt with counts, too.
+    pub async fn run(mut self, mut console: Console, mut interrupts: Signal) {
         loop {
-            let happening = self.next(&mut console).await;
+            let happening = self.next(&mut console, &mut interrupts).await;
             match self.deal_with(happening).await {
                 Ok(ControlFlow::Continue(())) => {}
                 Ok(ControlFlow::Break(())) => break,
@@ -94,7 +96,7 @@ impl Play {
         }
     }
 
-    async fn next(&mut self, console: &mut Console) -> Happening {
+    async fn next(&mut self, console: &mut Console, interrupts: &mut Signal) -> Happening {
         let is_online = matches!(self.link, Link::Online(_));
         let (heartbeat, meter) = (self.heartbeat, self.meter);
         let link = &mut self.link;
@@ -113,7 +115,7 @@ impl Play {
             happening = heard => happening,
             () = sleep_until(heartbeat), if is_online => Happening::Heartbeat,
             () = sleep_until(meter) => Happening::Meter,
-            _ = tokio::signal::ctrl_c() => Happening::Interrupted,
+            _ = interrupts.recv() => Happening::Interrupted,
         }
     }
 

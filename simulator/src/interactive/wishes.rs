@@ -28,7 +28,7 @@ impl Play {
         match wish {
             Wish::Start { connector, .. } => accepted_if(self.place(*connector).is_some()),
             Wish::Stop { transaction } => accepted_if(self.charging(*transaction).is_some()),
-            Wish::Reset | Wish::ClearCache => Reply::Accepted,
+            Wish::Reset { .. } | Wish::ClearCache => Reply::Accepted,
             Wish::Unlock { connector } if self.has(*connector) && *connector > 0 => Reply::Unlocked,
             Wish::Unlock { .. } => Reply::NotSupported,
             Wish::SetAvailability { connector, .. } if !self.has(*connector) => Reply::Rejected,
@@ -46,6 +46,13 @@ impl Play {
             Wish::Tell {
                 what: Told::Unknown, ..
             } => Reply::NotSupported,
+            Wish::Tell {
+                what: Told::Meter,
+                connector,
+            } => {
+                let charging = self.all_charging();
+                accepted_if(connector.map_or(!charging.is_empty(), |number| charging.contains(&number)))
+            }
             Wish::Tell { connector, .. } => accepted_if(connector.is_none_or(|number| self.has(number))),
             Wish::ReadConfiguration { keys } => self.configuration.read(keys),
             Wish::Configure { key, value } => self.configuration.change(key, value),
@@ -61,16 +68,21 @@ impl Play {
                 Some(number) => self.stop(number, StopReason::Remote).await,
                 None => Ok(()),
             },
-            Wish::Reset => {
+            Wish::Reset { hard } => {
+                let reason = if hard {
+                    StopReason::HardReset
+                } else {
+                    StopReason::SoftReset
+                };
                 for number in self.all_charging() {
-                    self.stop(number, StopReason::Reset).await?;
+                    self.stop(number, reason).await?;
                 }
                 self.restart().await;
                 Ok(())
             }
             Wish::Unlock { connector } => {
                 if self.all_charging().contains(&connector) {
-                    self.stop(connector, StopReason::Remote).await?;
+                    self.stop(connector, StopReason::Unlocked).await?;
                 }
                 self.unplug(connector).await
             }

@@ -1,10 +1,11 @@
-//! One charge after the other. One that has begun is ended, even when the time is over.
+//! One charge after the other. One that has begun is ended, even when the time is over. One that the central system does not want is an
+//! error, and ends at once.
 
 use chrono::Utc;
 
 use crate::fleet::Member;
 use crate::pace::Turns;
-use crate::saying::{Answer, Saying, StopReason};
+use crate::saying::{Answer, Kind, Saying, StopReason};
 use crate::station::{Station, StationError};
 
 /// MeterValues of one charge.
@@ -27,7 +28,10 @@ async fn charge(member: &mut Member, station: &mut Station, turns: &mut Turns) -
     let id_token = member.id_token.clone();
     let turn = turns.next().await;
     let authorize = Saying::Authorize { id_token: &id_token };
-    member.say(station, turn, &authorize).await?;
+    if member.say(station, turn, &authorize).await? != Answer::Authorized(true) {
+        member.not_accepted(Kind::Authorize);
+        return Ok(());
+    }
     let turn = turns.next().await;
     let start = Saying::Start {
         connector: 1,
@@ -35,10 +39,20 @@ async fn charge(member: &mut Member, station: &mut Station, turns: &mut Turns) -
         register: member.register,
         at: Utc::now(),
     };
-    let Answer::Started { transaction, .. } = member.say(station, turn, &start).await? else {
+    let Answer::Started {
+        transaction,
+        may_charge,
+    } = member.say(station, turn, &start).await?
+    else {
         return Ok(());
     };
-    for _ in 0..METER_VALUES {
+    let (meter_values, reason) = if may_charge {
+        (METER_VALUES, StopReason::Local)
+    } else {
+        member.not_accepted(Kind::Start);
+        (0, StopReason::Deauthorized)
+    };
+    for _ in 0..meter_values {
         let turn = turns.next().await;
         member.register += ENERGY;
         let meter = Saying::Meter {
@@ -55,7 +69,7 @@ async fn charge(member: &mut Member, station: &mut Station, turns: &mut Turns) -
         transaction,
         id_token: &id_token,
         register: member.register,
-        reason: StopReason::Local,
+        reason,
         at: Utc::now(),
     };
     member.say(station, turn, &stop).await?;

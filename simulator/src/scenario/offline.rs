@@ -7,7 +7,7 @@ use super::charge::METER_VALUES;
 use crate::backlog::{Backlog, Event, Happened};
 use crate::fleet::Member;
 use crate::pace::Turns;
-use crate::saying::StopReason;
+use crate::saying::{Answer, Kind, StopReason};
 use crate::station::{Station, StationError};
 
 /// Charges of one time without a connection.
@@ -28,6 +28,9 @@ pub async fn play(member: &mut Member, mut station: Station, turns: &mut Turns) 
         while let Some(saying) = backlog.first() {
             let turn = turns.next().await;
             let answer = member.say(&mut station, turn, &saying).await?;
+            if matches!(answer, Answer::Started { may_charge: false, .. }) {
+                member.not_accepted(Kind::Start);
+            }
             backlog.told(&answer);
         }
     }

@@ -19,6 +19,17 @@ struct RemoteStop {
 }
 
 #[derive(Deserialize)]
+struct Reset {
+    r#type: ResetType,
+}
+
+#[derive(Deserialize)]
+enum ResetType {
+    Hard,
+    Soft,
+}
+
+#[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct OfConnector {
     connector_id: u32,
@@ -65,7 +76,9 @@ pub fn read_wish(action: &str, payload: &str) -> Wish {
         "RemoteStopTransaction" => read(action, payload, |stop: RemoteStop| Wish::Stop {
             transaction: stop.transaction_id,
         }),
-        "Reset" => Wish::Reset,
+        "Reset" => read(action, payload, |reset: Reset| Wish::Reset {
+            hard: matches!(reset.r#type, ResetType::Hard),
+        }),
         "UnlockConnector" => read(action, payload, |unlock: OfConnector| Wish::Unlock {
             connector: unlock.connector_id,
         }),
@@ -129,6 +142,15 @@ mod tests {
             available: false,
         };
         assert_eq!(change, wish);
+    }
+
+    #[test]
+    fn a_reset_is_hard_or_soft() {
+        for (kind, hard) in [("Hard", true), ("Soft", false)] {
+            let wish = read_wish("Reset", &format!(r#"{{"type":"{kind}"}}"#));
+            assert_eq!(wish, Wish::Reset { hard });
+        }
+        assert!(matches!(read_wish("Reset", "{}"), Wish::Unreadable { .. }));
     }
 
     #[test]

@@ -25,6 +25,21 @@ impl Opcode {
         .into_iter()
         .find(|opcode| *opcode as u8 == bits)
     }
+
+    fn is_control(self) -> bool {
+        matches!(self, Self::Close | Self::Ping | Self::Pong)
+    }
+
+    /// Whether a frame of this kind may come now (5.4): only a message that has begun is continued, and none begins inside another.
+    pub fn may_come(self, inside_message: bool) -> Result<(), SocketError> {
+        match self {
+            Self::Continuation if !inside_message => Err(SocketError::Protocol("it continues what has not begun")),
+            Self::Text | Self::Binary if inside_message => {
+                Err(SocketError::Protocol("a message begins inside another"))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 /// What stands before a payload.
@@ -52,6 +67,9 @@ impl Head {
             return Err(SocketError::Protocol("a server does not mask"));
         }
         let opcode = Opcode::read(first & 0x0f).ok_or(SocketError::Protocol("a frame is of an unknown kind"))?;
+        if opcode.is_control() && (first & 0x80 == 0 || second > 125) {
+            return Err(SocketError::Protocol("a control frame is in parts, or too large"));
+        }
         let (size, length) = match (second, rest) {
             (126, &[a, b, ..]) => (4, u64::from(u16::from_be_bytes([a, b]))),
             (127, &[a, b, c, d, e, f, g, h, ..]) => (10, u64::from_be_bytes([a, b, c, d, e, f, g, h])),
@@ -126,8 +144,22 @@ mod tests {
 
     #[test]
     fn what_no_server_may_send_is_refused() {
-        for bytes in [[0xc1, 0], [0x81, 0x80], [0x83, 0]] {
+        for bytes in [[0xc1, 0], [0x81, 0x80], [0x83, 0], [0x09, 0], [0x8a, 126]] {
             assert!(Head::read(&bytes).is_err(), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn messages_neither_overlap_nor_go_on_without_a_beginning() {
+        for (opcode, outside, inside) in [
+            (Opcode::Continuation, false, true),
+            (Opcode::Text, true, false),
+            (Opcode::Binary, true, false),
+            (Opcode::Ping, true, true),
+            (Opcode::Close, true, true),
+        ] {
+            assert_eq!(opcode.may_come(false).is_ok(), outside, "{opcode:?}");
+            assert_eq!(opcode.may_come(true).is_ok(), inside, "{opcode:?}");
         }
     }
 

@@ -64,17 +64,30 @@ pub async fn shake(stream: &mut Stream, offer: &Offer<'_>) -> Result<BytesMut, S
         let body = String::from_utf8_lossy(body).into_owned();
         return Err(SocketError::Refused { status, body });
     }
-    if header(&head, "sec-websocket-accept") != Some(accept(&key).as_str()) {
-        return Err(SocketError::Handshake("the answer is to another key"));
-    }
-    if header(&head, "sec-websocket-protocol") != Some(offer.subprotocol) {
-        return Err(SocketError::Handshake("another subprotocol was chosen"));
-    }
-    if header(&head, "sec-websocket-extensions").is_some() {
-        return Err(SocketError::Handshake("an extension was chosen that was not offered"));
-    }
+    check(&head, &key, offer.subprotocol).map_err(SocketError::Handshake)?;
     // Not the buffer of the handshake, which an idle socket would keep.
     Ok(BytesMut::from(&answer[..]))
+}
+
+/// Whether an answer with 101 is the one to this key. What is wrong with it otherwise.
+fn check(head: &str, key: &str, subprotocol: &str) -> Result<(), &'static str> {
+    let has = |name, token: &str| {
+        let mut tokens = header(head, name).unwrap_or_default().split(',');
+        tokens.any(|one| one.trim().eq_ignore_ascii_case(token))
+    };
+    if !has("upgrade", "websocket") || !has("connection", "upgrade") {
+        return Err("the answer does not change to WebSocket");
+    }
+    if header(head, "sec-websocket-accept") != Some(accept(key).as_str()) {
+        return Err("the answer is to another key");
+    }
+    if header(head, "sec-websocket-protocol") != Some(subprotocol) {
+        return Err("another subprotocol was chosen");
+    }
+    if header(head, "sec-websocket-extensions").is_some() {
+        return Err("an extension was chosen that was not offered");
+    }
+    Ok(())
 }
 
 fn accept(key: &str) -> String {
@@ -103,6 +116,27 @@ mod tests {
     #[test]
     fn the_answer_to_a_key_is_the_one_of_the_standard() {
         assert_eq!(accept("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn an_answer_is_good_only_with_everything_that_the_standard_wants() {
+        let key = "dGhlIHNhbXBsZSBub25jZQ==";
+        let good = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: WebSocket\r\nConnection: keep-alive, Upgrade\r\n\
+                    Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: ocpp1.6";
+        assert_eq!(check(good, key, "ocpp1.6"), Ok(()));
+        for (part, other) in [
+            ("Upgrade: WebSocket", "Upgrade: h2c"),
+            ("keep-alive, Upgrade", "keep-alive"),
+            ("s3pP", "s3pQ"),
+            ("ocpp1.6", "ocpp2.0.1"),
+            (
+                "Upgrade: WebSocket",
+                "Upgrade: websocket\r\nSec-WebSocket-Extensions: permessage-deflate",
+            ),
+        ] {
+            let bad = good.replace(part, other);
+            assert!(check(&bad, key, "ocpp1.6").is_err(), "{bad}");
+        }
     }
 
     #[test]

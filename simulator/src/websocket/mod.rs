@@ -8,10 +8,12 @@ mod handshake;
 mod stream;
 
 use std::io;
+use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
 use thiserror::Error;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::timeout;
 
 use self::frame::{Head, Opcode};
 pub use self::handshake::Offer;
@@ -25,6 +27,9 @@ const LARGEST: usize = 4 * 1024 * 1024;
 
 /// The code of a close frame without one.
 const NO_STATUS: u16 = 1005;
+
+/// How long it may take to send the answer to a close frame.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// Why there is no socket, or none any more.
 #[derive(Debug, Error)]
@@ -63,6 +68,10 @@ pub struct Socket {
     message: Vec<u8>,
     /// The message is complete, and has been handed out.
     complete: bool,
+    /// A message has begun, and its last frame has not come.
+    inside_message: bool,
+    /// The answer to a close frame has been written.
+    is_closing: bool,
 }
 
 impl Socket {
@@ -78,6 +87,8 @@ impl Socket {
             outgoing: Vec::new(),
             message: Vec::new(),
             complete: false,
+            inside_message: false,
+            is_closing: false,
         })
     }
 
@@ -99,7 +110,18 @@ impl Socket {
             self.message.clear();
             self.complete = false;
         }
-        while !self.take_frames()? {
+        loop {
+            match self.take_frames() {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(error) => {
+                    if self.is_closing {
+                        // It may be gone already.
+                        let _ = timeout(FAREWELL, self.flush()).await;
+                    }
+                    return Err(error);
+                }
+            }
             self.flush().await?;
             self.incoming.reserve(READ);
             if self.stream.read_buf(&mut self.incoming).await? == 0 {
@@ -148,16 +170,25 @@ impl Socket {
                 self.incoming.reserve(whole - self.incoming.len());
                 return Ok(false);
             }
+            head.opcode.may_come(self.inside_message)?;
             let payload = &self.incoming[head.size..whole];
             let mut ends_message = false;
             match head.opcode {
                 Opcode::Text | Opcode::Continuation => {
                     self.message.extend_from_slice(payload);
                     ends_message = head.is_last;
+                    self.inside_message = !head.is_last;
                 }
                 Opcode::Ping => frame::write(&mut self.outgoing, Opcode::Pong, payload, rand::random()),
                 Opcode::Pong => {}
-                Opcode::Close => return Err(closed(payload)),
+                Opcode::Close => {
+                    // A close is answered with a close that has the same code (5.5.1), once.
+                    if !std::mem::replace(&mut self.is_closing, true) {
+                        let code = payload.get(..2).unwrap_or_default();
+                        frame::write(&mut self.outgoing, Opcode::Close, code, rand::random());
+                    }
+                    return Err(closed(payload));
+                }
                 Opcode::Binary => return Err(SocketError::Protocol("it sends bytes that are no text")),
             }
             self.incoming.advance(whole);
@@ -177,5 +208,58 @@ fn closed(payload: &[u8]) -> SocketError {
     SocketError::Closed {
         code,
         reason: String::from_utf8_lossy(reason).into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// A socket after its handshake, and the server's end of it.
+    async fn pair() -> (Socket, TcpStream) {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("there are ports");
+        let address = listener.local_addr().expect("it has an address");
+        let client = TcpStream::connect(address).await.expect("it listens");
+        let (server, _) = listener.accept().await.expect("somebody connects");
+        let socket = Socket {
+            stream: Stream::Tcp(client),
+            incoming: BytesMut::new(),
+            outgoing: Vec::new(),
+            message: Vec::new(),
+            complete: false,
+            inside_message: false,
+            is_closing: false,
+        };
+        (socket, server)
+    }
+
+    #[tokio::test]
+    async fn a_close_is_answered_with_its_code() {
+        let (mut socket, mut server) = pair().await;
+        server.write_all(&[0x88, 2, 0x03, 0xe9]).await.expect("it is sent");
+        let closed = socket.receive().await.map(str::to_owned);
+        assert!(
+            matches!(closed, Err(SocketError::Closed { code: 1001, .. })),
+            "{closed:?}"
+        );
+        let mut answer = [0_u8; 8];
+        server.read_exact(&mut answer).await.expect("there is an answer");
+        let [head, length, a, b, _, _, high, low] = answer;
+        assert_eq!((head, length), (0x88, 0x82));
+        assert_eq!(u16::from_be_bytes([high ^ a, low ^ b]), 1001);
+    }
+
+    #[tokio::test]
+    async fn a_message_may_come_in_parts_with_a_ping_between_them() {
+        let (mut socket, mut server) = pair().await;
+        let parts = [0x01, 1, b'a', 0x89, 0, 0x80, 1, b'b'];
+        server.write_all(&parts).await.expect("it is sent");
+        assert_eq!(socket.receive().await.expect("it is a text"), "ab");
+        // A part of nothing.
+        server.write_all(&[0x80, 0]).await.expect("it is sent");
+        let broken = socket.receive().await.map(str::to_owned);
+        assert!(matches!(broken, Err(SocketError::Protocol(_))), "{broken:?}");
     }
 }
