@@ -85,7 +85,7 @@ async fn fill(installation: &Installation, rows: u32) -> Result<()> {
          SELECT stations.ids[1 + n % array_length(stations.ids, 1)], 1, 'TAG' || n % 100000, 'completed', 'Accepted', n, n + 1000,
              at, at + interval '1 hour', at, at + interval '1 hour'
          FROM (SELECT n, now() - interval '100 days' * ($1 + 1 - n) / $1 AS at FROM generate_series(1, $1) AS n) AS told,
-             (SELECT array_agg(id) AS ids FROM (SELECT id FROM ocpp.charge_point LIMIT 1000) AS some) AS stations",
+             (SELECT array_agg(id) AS ids FROM (SELECT id FROM ocpp.charge_point LIMIT 1000) AS thousand) AS stations",
     )
     .bind(i32::try_from(rows)?)
     .execute(pool)
