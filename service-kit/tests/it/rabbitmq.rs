@@ -84,20 +84,28 @@ impl Observer {
     }
 
     /// Until the reader's queue is there and somebody consumes from it.
+    /// At each queue of the subscription: before the last of them its link is still being made.
     async fn wait_for_consumer(&self) {
-        eventually("the consumer is there", || async {
-            // A passive declaration of a queue that is not there costs the channel.
-            let channel = self.connection.create_channel().await.unwrap();
-            let passive = QueueDeclareOptions {
-                passive: true,
-                ..QueueDeclareOptions::default()
-            };
-            let queue = channel
-                .queue_declare(SUBSCRIPTION.queue.into(), passive, FieldTable::default())
-                .await;
-            queue.is_ok_and(|queue| queue.consumer_count() > 0)
-        })
-        .await;
+        let expiring = SUBSCRIPTION
+            .expiring
+            .iter()
+            .map(|kind| topology::expiring_queue(SUBSCRIPTION.queue, kind));
+        for queue in std::iter::once(SUBSCRIPTION.queue.to_owned()).chain(expiring) {
+            eventually("the consumer is there", || self.has_consumer(&queue)).await;
+        }
+    }
+
+    async fn has_consumer(&self, queue: &str) -> bool {
+        // A passive declaration of a queue that is not there costs the channel.
+        let channel = self.connection.create_channel().await.unwrap();
+        let passive = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let queue = channel
+            .queue_declare(queue.into(), passive, FieldTable::default())
+            .await;
+        queue.is_ok_and(|queue| queue.consumer_count() > 0)
     }
 
     async fn put(&self, routing_key: &str, body: &[u8]) {
