@@ -14,6 +14,7 @@ mod inbound;
 mod last_words;
 mod outbound;
 mod repetition;
+mod routinely;
 mod traced;
 mod waiting;
 

@@ -12,12 +12,9 @@ use super::repetition::{Fingerprint, Repetition};
 use super::traced;
 use super::{Conversation, End};
 use crate::message::record::{Exchange, NotRecorded, Origin, Request, answer_to, is_answered, record};
-use crate::message::routine::Message;
 use crate::redact;
-use crate::routine::{Outcome, Said};
 use crate::session::advice::Advice;
 use crate::session::answer::{Answer, Incoming, Reply};
-use crate::session::fence;
 use crate::session::inbox::Inbox;
 use crate::v1_6;
 
@@ -71,7 +68,7 @@ fn holds_for_good(reply: &str) -> bool {
     matches!(Frame::parse(reply), Ok(Frame::CallResult(_)))
 }
 
-fn count_call(action: &str, answer: &'static str) {
+pub(super) fn count_call(action: &str, answer: &'static str) {
     // Labels come from our own list, since a charge point can name an action anything.
     let action = Action::parse(action).map_or("unknown", Action::as_str);
     metrics::counter!("charger_calls_total", "action" => action, "answer" => answer).increment(1);
@@ -394,54 +391,13 @@ impl Conversation {
         Ok(committed.reply)
     }
 
-    /// The answer to what charge points say all the time, which is kept together with what others say. None, and nothing is done,
-    /// where there is anything out of the ordinary about it.
-    async fn routinely(&self, call: &Call<'_>, asked: &Exchange<'_>) -> Result<Option<String>, sqlx::Error> {
-        let incoming = self.incoming(call, asked.requested_at, &Advice::None);
-        let routine = match self.station.version {
-            Version::V1_6 => v1_6::routine::routine(&incoming),
-        };
-        let (Some(routine), Some(request), true) = (routine, asked.request.plain(), self.has_session()) else {
-            return Ok(None);
-        };
-        let reply = call_result(&call.id, &routine.answer);
-        let message = Message {
-            via: self.via,
-            frame_number: asked.frame_number,
-            message_id: call.id.clone().into_owned(),
-            action: routine.action.as_str(),
-            request: request.to_owned(),
-            response: reply.clone(),
-            flags: routine.flag.into_iter().collect(),
-            requested_at: asked.requested_at,
-            clock_offset: asked.clock_offset,
-        };
-        let effect = routine.effect;
-        let is_kept = match self.state.routine.keep(Said { message, effect }).await {
-            Outcome::Kept => true,
-            Outcome::NotKept => false,
-            Outcome::Unknown => self.was_kept(call, asked).await?,
-            Outcome::Away => return Err(sqlx::Error::PoolTimedOut),
-        };
-        Ok(is_kept.then(|| {
-            count_call(&call.action, "result");
-            reply
-        }))
-    }
-
-    /// Whether a CALL is in the log already, once whoever may be about to write it there is done.
-    async fn was_kept(&self, call: &Call<'_>, asked: &Exchange<'_>) -> Result<bool, sqlx::Error> {
-        let Some(number) = asked.frame_number else {
-            return Ok(false);
-        };
-        let mut transaction = self.state.database.begin().await?;
-        fence::lock(&mut transaction, self.via.charge_point).await?;
-        let given = answer_to(&mut *transaction, self.via, &call.id, number, asked.requested_at).await?;
-        Ok(given.is_some())
-    }
-
     /// A CALL as a version's rules take it.
-    fn incoming<'a>(&'a self, call: &'a Call<'_>, received_at: DateTime<Utc>, advice: &'a Advice) -> Incoming<'a> {
+    pub(super) fn incoming<'a>(
+        &'a self,
+        call: &'a Call<'_>,
+        received_at: DateTime<Utc>,
+        advice: &'a Advice,
+    ) -> Incoming<'a> {
         Incoming {
             charge_point: self.via.charge_point,
             certified_serial_number: self.station.certified_serial_number.as_deref(),
@@ -523,7 +479,7 @@ impl Conversation {
     }
 
     /// What is posted without one has no successor either.
-    fn has_session(&self) -> bool {
+    pub(super) fn has_session(&self) -> bool {
         self.via.epoch > 0
     }
 
